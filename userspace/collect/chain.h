@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * chain: the files that one exec opens (script, interpreter, ELF loader), from fanotify's FAN_OPEN_EXEC
+ * descriptors, joined to the exec by pid, order and object identity (trap 5). Marks exist only while sessions
+ * live, on the filesystems that their processes see.
+ */
+#pragma once
+
+#include "event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct chain;
+
+enum chain_kind { CHAIN_SCRIPT, CHAIN_INTERPRETER, CHAIN_LOADER };
+
+struct chain_step {
+	enum chain_kind kind;
+	int fd;			/* O_RDONLY, as the kernel opened it: taken by the caller */
+	char *path;		/* by /proc/self/fd at the time, a hint for people; owned by the caller */
+};
+
+#define CHAIN_STEPS_MAX 16
+
+/*
+ * @wanted: whether that process is of a session, asked for each event; others are let go at once.
+ * @identify: source_object_id().
+ */
+struct chain_config {
+	bool (*wanted)(void *context, pid_t tgid);
+	int (*identify)(void *context, int fd, struct object_id *ret);
+	void *context;
+	size_t queue_max;	/* events kept in all; beyond it the oldest go and are counted */
+};
+
+/* -ENOTSUP, -EPERM: fanotify refuses; then digests come from /proc/PID/exe alone. */
+int chain_new(const struct chain_config *config, struct chain **ret);
+void chain_free(struct chain *c);
+int chain_fd(const struct chain *c);
+
+/* Marks the filesystems that process @tgid sees, as far as they hold executables. Cheap when known. */
+int chain_watch(struct chain *c, pid_t tgid);
+/* No session lives: removes all marks. */
+int chain_unwatch_all(struct chain *c);
+
+/* Reads what fanotify has, without blocking. */
+int chain_read(struct chain *c);
+
+/*
+ * The steps of the exec that @exec tells of, in the order they were opened; steps of earlier execs of that
+ * process are dropped. Returns how many (at most CHAIN_STEPS_MAX), 0 when nothing matches, or -errno.
+ */
+int chain_take(struct chain *c, const struct event_exec *exec, struct chain_step ret[static CHAIN_STEPS_MAX]);
+
+/* The process is gone. */
+void chain_forget(struct chain *c, pid_t tgid);
+
+/* Events that fanotify (queue overflow) or the bound dropped, in all. */
+uint64_t chain_lost(const struct chain *c);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * filehash: digests of files, by worker threads behind a bounded queue, with a bounded cache keyed by the
+ * object's identity (trap 1: never by a path).
+ */
+#pragma once
+
+#include "base/digest.h"
+#include "event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct filehash;
+
+/* affiant.v1.HashState, the same numbers. */
+enum hash_state {
+	HASH_STATE_UNKNOWN,
+	HASH_STATE_KERNEL,
+	HASH_STATE_VERITY,
+	HASH_STATE_HELD,
+	HASH_STATE_OBSERVED,
+	HASH_STATE_TOO_LATE,
+	HASH_STATE_TOO_LARGE,
+	HASH_STATE_CHANGED,
+	HASH_STATE_UNREADABLE,
+	HASH_STATE_DISABLED,
+};
+
+#define BUILD_ID_MAX 32
+#define PACKAGE_NOTE_MAX 512
+#define VERITY_DIGEST_MAX 64
+
+/* Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP. */
+struct file_digest {
+	enum hash_state state;
+	struct sha256 sha256;		/* OBSERVED, HELD, KERNEL */
+	uint8_t verity[VERITY_DIGEST_MAX];
+	uint8_t verity_len;		/* VERITY */
+	uint16_t verity_algorithm;	/* FS_VERITY_HASH_ALG_* (linux/fsverity.h) */
+	uint8_t build_id_len;
+	bool has_loader;
+	uint8_t build_id[BUILD_ID_MAX];
+	char package[PACKAGE_NOTE_MAX];	/* "" when there is none */
+};
+
+/* The kernel's identity of the object behind a descriptor: source_object_id(). Called by workers. */
+typedef int (*filehash_identify)(void *context, int fd, struct object_id *ret);
+
+struct filehash_config {
+	unsigned int workers;		/* threads */
+	size_t cache_max;		/* entries */
+	size_t queue_max;		/* jobs waiting, of one session */
+	uint64_t size_max;		/* bytes; 0: no bound. Larger files are TOO_LARGE */
+	bool disabled;			/* every job ends as DISABLED */
+	filehash_identify identify;
+	void *identify_context;
+};
+
+int filehash_new(const struct filehash_config *config, struct filehash **ret);
+/* Waits for the jobs that run, drops those that wait. */
+void filehash_free(struct filehash *h);
+
+/* Readable when filehash_collect() has something. Borrowed. */
+int filehash_fd(const struct filehash *h);
+
+/* A cached digest of that very object, by the kernel's identity of it. */
+bool filehash_cached(struct filehash *h, const struct object_id *id, struct file_digest *ret);
+
+struct filehash_job {
+	/*
+	 * With has_id: what the kernel executed; the digest counts only when the object behind fd is that one,
+	 * before and after hashing (else CHANGED). Without: the descriptor itself is what the kernel opened
+	 * (fanotify) or what a caller opened, compared with itself by statx before and after.
+	 */
+	struct object_id id;
+	bool has_id;
+	int fd;			/* taken over, also on failure */
+	uint64_t session;	/* whose queue */
+	uint64_t token;		/* given back */
+};
+
+/*
+ * -EAGAIN: that session's queue is full (the caller's record says TOO_LATE). A descriptor that is not of a
+ * regular file ends as UNREADABLE.
+ */
+int filehash_submit(struct filehash *h, const struct filehash_job *job);
+
+/* Hands every finished job to @done; returns how many. */
+int filehash_collect(struct filehash *h, void (*done)(void *data, uint64_t token, const struct file_digest *digest),
+		     void *data);
+
+struct filehash_stats {
+	uint64_t entries, max, hits, misses, queued, bytes;
+};
+void filehash_stats(struct filehash *h, struct filehash_stats *ret);

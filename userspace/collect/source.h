@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source: the kernel programs, their pinned maps and links, and the ring buffer. The only user of the
+ * BPF skeleton. One process at a time: the pin directory is locked (flock) while a source is open.
+ *
+ * Unless said otherwise functions return 0 or a negative errno.
+ */
+#pragma once
+
+#include "event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct source;
+
+struct source_config {
+	const char *pin_dir;	 /* below a bpffs, e.g. /sys/fs/bpf/affiant; made when missing */
+	const char *cgroup_root; /* NULL: the cgroup2 mount found in /proc/self/mountinfo */
+	uint32_t ring_bytes;	 /* a power of two, at least a page; ignored when pins are taken over */
+	uint32_t max_tags;	 /* likewise */
+};
+
+/*
+ * Loads and attaches the programs, or takes over the pinned maps and links of an earlier daemon and
+ * replaces the programs behind them without a gap. On failure @why says what is missing and what to do.
+ *
+ * -EBUSY: another daemon holds the pins. -ENOTSUP: the kernel lacks something of the baseline.
+ * -EPERM: not privileged. -ENOENT: no bpffs or no cgroup2.
+ */
+int source_open(const struct source_config *config, struct source **ret, char *why, size_t why_size);
+
+/* Detaches nothing: tracing goes on. */
+void source_close(struct source *s);
+
+/* Removes every pin below @pin_dir, which ends tracing. -EBUSY while a daemon runs. */
+int source_uninstall(const char *pin_dir, char *why, size_t why_size);
+
+/* Pins of an earlier daemon were taken over. */
+bool source_continued(const struct source *s);
+
+/* NULL-terminated lists of words, e.g. "connect_unix": what the kernel granted, and what it did not. */
+const char *const *source_features(const struct source *s);
+const char *const *source_missing(const struct source *s);
+
+/* Bytes of the ELF object that was loaded, borrowed. */
+const void *source_object(const struct source *s, size_t *ret_size);
+
+/* Readable (EPOLLIN) after an event woke a sleeping consumer. Borrowed. */
+int source_fd(const struct source *s);
+
+/*
+ * Copies whole events, in ring order, into @buffer until the ring is empty or the next one does not fit;
+ * *@ret_len is a multiple of 8, 0 when there was nothing. The ring's position does not move: a second call
+ * goes on after the first, and source_release() then gives all that was read back to the kernel. To be
+ * called only when the events are where a crash of this process can't lose them.
+ */
+int source_read(struct source *s, void *buffer, size_t size, size_t *ret_len);
+void source_release(struct source *s);
+
+/*
+ * @asleep: the next event shall make source_fd() readable. A check and a submit can pass each other, so
+ * the caller looks again at least every 20 ms.
+ */
+void source_sleep(struct source *s, bool asleep);
+
+size_t source_ring_size(const struct source *s);
+size_t source_ring_used(const struct source *s);
+
+/*
+ * Totals since the programs were first loaded: @ret by event type and enum loss, summed over CPUs;
+ * *@ret_missed: runs of tracing programs that the kernel skipped because one was already running on that CPU
+ * (recursion_misses).
+ */
+int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed);
+
+/*
+ * Tags the process of @pidfd and every descendant that has no tag yet; each tagged process sends an
+ * EVENT_ADOPT through the ring. -ESRCH: it is gone. -EEXIST: it has a tag already. -ENOSPC: the map is full.
+ */
+int source_tag(struct source *s, int pidfd, const struct tag *tag);
+
+/* The tag of a live process: -ENOENT when it has none. The caller holds a pidfd if the pid could be reused. */
+int source_tag_of(struct source *s, pid_t tgid, struct tag *ret);
+
+/* Calls @each for every tag until it returns non-zero, which is then returned. */
+int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data);
+
+/* Removes the tag of a process that is gone, if it still is this one (start_boottime): a lost exit. */
+int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime);
+
+uint32_t source_tags_max(const struct source *s);
+
+/* Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it. */
+int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector);
+int source_select_exe(struct source *s, const struct selector_exe_key *key, const struct selector *selector);
+int source_select_uid(struct source *s, uint32_t uid, const struct selector *selector);
+/* Forgets all selectors (of an earlier daemon or configuration). */
+int source_select_none(struct source *s);
+
+/* Tags, as if they exec'd now, all running processes that match a selector, and their descendants. */
+int source_select_running(struct source *s);
+
+/*
+ * The kernel's own view of the object behind @fd of this process (pid-scoped iter/task_file): comparable
+ * with event_exec.exe, where stat(2) is not (overlayfs, btrfs). Thread-safe. About 70 us.
+ */
+int source_object_id(struct source *s, int fd, struct object_id *ret);

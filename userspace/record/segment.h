@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment: CRC-framed records in append-only files, <state>/ledger/NNNNNNNNNNNNNNNN.seg (hexadecimal index).
+ * The framing is final:
+ *
+ *   file header, 64 bytes: "AFFIANT1", u32 version = 1, u32 header size = 64, u64 index, u64 sequence of the
+ *   first record, 16 bytes boot id, u64 wall ns at creation, 4 bytes zero, u32 CRC-32 of the 60 bytes before.
+ *
+ *   frame, 8-aligned: u32 payload length, u32 CRC-32 over all that follows up to the padding, u64 sequence,
+ *   u64 source ((cpu << 48) | event sequence; all ones: none), u32 part (a source can yield several
+ *   records), u32 flags = 0, then the payload (a serialised affiant.v1.Record) and zeros up to a multiple of 8.
+ *
+ * Integers are little-endian; CRC-32 is zlib's. A frame of length 0 ends a sealed segment.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEGMENT_HEADER_SIZE 64
+#define SEGMENT_FRAME_HEADER_SIZE 32
+#define SEGMENT_PAYLOAD_MAX 65535	/* tlog-tiles' bound for an entry */
+#define SEGMENT_NO_SOURCE UINT64_MAX
+
+struct segment_frame {
+	uint64_t sequence;
+	uint64_t source;
+	uint32_t part;
+	const uint8_t *payload;		/* borrowed from the reader's buffer, valid until the next call */
+	size_t len;
+};
+
+/* ---- reading: any descriptor of a segment, also one that is still being written ---- */
+
+struct segment_reader;
+
+/* Takes @fd over, also on failure. -EBADMSG: not a segment, or its header is damaged. */
+int segment_reader_new(int fd, struct segment_reader **ret);
+void segment_reader_free(struct segment_reader *r);
+uint64_t segment_reader_index(const struct segment_reader *r);
+uint64_t segment_reader_offset(const struct segment_reader *r);
+
+/*
+ * 1: *@ret is the next frame. 0: no more for now (call again later if it grows). -ENODATA: the segment was
+ * sealed and is at its end. -EBADMSG: a damaged frame, at segment_reader_offset().
+ */
+int segment_reader_next(struct segment_reader *r, struct segment_frame *ret);
+
+/* ---- writing: one writer a directory ---- */
+
+struct ledger;
+
+struct ledger_config {
+	const char *directory;		/* made when missing, 0700 */
+	uint64_t segment_bytes;		/* a new segment begins beyond it */
+	uint64_t total_bytes;		/* the oldest sealed segments go beyond it */
+	uint8_t boot_id[16];
+};
+
+/* What opening found and did: to be told as Gap records. */
+struct ledger_recovery {
+	uint64_t torn_bytes;		/* cut off the last segment's end */
+	uint64_t last_sequence;		/* 0: an empty ledger */
+	bool damaged;			/* a frame in the middle of the last segment was bad: all behind it is kept
+					 * aside as .torn, and a new segment begins */
+};
+
+/*
+ * Opens the ledger and positions at its end. @seen is called for the frames of this boot in the last
+ * @window records, oldest first, so that the caller can rebuild what it must not write twice.
+ */
+int ledger_open(const struct ledger_config *config, uint64_t window,
+		void (*seen)(void *data, const struct segment_frame *frame), void *data,
+		struct ledger_recovery *ret_recovery, struct ledger **ret);
+void ledger_close(struct ledger *l);
+
+/* The number that the next record gets: sequences have no holes. */
+uint64_t ledger_next_sequence(const struct ledger *l);
+
+/* Frames @payload into the writer's buffer. -EMSGSIZE beyond SEGMENT_PAYLOAD_MAX; flushes by itself when full. */
+int ledger_append(struct ledger *l, uint64_t source, uint32_t part, const void *payload, size_t len);
+
+/* write(2): readers see it. -ENOSPC keeps the buffer, nothing is lost: try again. */
+int ledger_flush(struct ledger *l);
+/* fdatasync(2) too. */
+int ledger_sync(struct ledger *l);
+
+/* What retention removed since the last call, to be told as a Gap: false when nothing. */
+bool ledger_removed(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_bytes);
+
+struct ledger_stats {
+	uint64_t bytes, segments, oldest_sequence, next_sequence, current_index;
+};
+void ledger_stats(const struct ledger *l, struct ledger_stats *ret);
+
+/* A read-only descriptor of the first segment whose index is >= @index; -ENOENT past the current one. */
+int ledger_segment_fd(const struct ledger *l, uint64_t index, uint64_t *ret_index, uint64_t *ret_first_sequence,
+		      bool *ret_sealed);
