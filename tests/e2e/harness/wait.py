@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for a condition, never for a time: the deadline only says when to give up."""
+
+import time
+
+DEADLINE = 60.0
+
+
+def until(what, probe, deadline=DEADLINE, every=0.05, explain=None):
+	"""Polls probe() until it returns something true, which is returned.
+
+	explain() adds to the message when the deadline passes.
+	"""
+	end = time.monotonic() + deadline
+	while True:
+		found = probe()
+		if found:
+			return found
+		if time.monotonic() > end:
+			more = f"\n{explain()}" if explain else ""
+			raise AssertionError(f"not within {deadline:.0f} s: {what}{more}")
+		time.sleep(every)
