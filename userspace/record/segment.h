@@ -39,13 +39,24 @@ struct segment_reader;
 int segment_reader_new(int fd, struct segment_reader **ret);
 void segment_reader_free(struct segment_reader *r);
 uint64_t segment_reader_index(const struct segment_reader *r);
+/* Of the next frame: where it is, and the sequence number it must have. */
 uint64_t segment_reader_offset(const struct segment_reader *r);
+uint64_t segment_reader_sequence(const struct segment_reader *r);
+/* 16 bytes, borrowed. */
+const uint8_t *segment_reader_boot_id(const struct segment_reader *r);
 
 /*
  * 1: *@ret is the next frame. 0: no more for now (call again later if it grows). -ENODATA: the segment was
  * sealed and is at its end. -EBADMSG: a damaged frame, at segment_reader_offset().
  */
 int segment_reader_next(struct segment_reader *r, struct segment_frame *ret);
+
+/*
+ * After -EBADMSG (or 0, in a segment that does not grow): looks for the next intact frame behind the damage and
+ * stands there. *@ret_bytes were passed over; segment_reader_sequence() tells how many records were in them.
+ * -ENOENT: there is none, nothing changed.
+ */
+int segment_reader_skip(struct segment_reader *r, uint64_t *ret_bytes);
 
 /* ---- writing: one writer a directory ---- */
 
@@ -60,10 +71,12 @@ struct ledger_config {
 
 /* What opening found and did: to be told as Gap records. */
 struct ledger_recovery {
-	uint64_t torn_bytes;		/* cut off the last segment's end */
-	uint64_t last_sequence;		/* 0: an empty ledger */
+	uint64_t torn_bytes;		/* cut off the last segment's end, or kept aside */
+	uint64_t last_sequence;		/* the highest number ever given; 0: an empty ledger */
 	bool damaged;			/* a frame in the middle of the last segment was bad: all behind it is kept
 					 * aside as .torn, and a new segment begins */
+	uint64_t lost_first;		/* damaged: the records that are gone from the ledger. Their numbers are */
+	uint64_t lost_last;		/* not given again: readers may have seen them */
 };
 
 /*
@@ -86,7 +99,10 @@ int ledger_flush(struct ledger *l);
 /* fdatasync(2) too. */
 int ledger_sync(struct ledger *l);
 
-/* What retention removed since the last call, to be told as a Gap: false when nothing. */
+/*
+ * What retention removed since the last call, to be told as a Gap: false when nothing. The Gap is to be appended
+ * before the next ledger_sync(): until that, a crash makes the next ledger_open() tell the same once more.
+ */
 bool ledger_removed(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_bytes);
 
 struct ledger_stats {

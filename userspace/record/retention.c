@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "record/ledger.h"
+
+/*
+ * The file "removed": u64 first, last, bytes, u32 zero, u32 CRC-32 of the 28 bytes before; host-endian as it never
+ * leaves the machine. Without it a crash between an unlink and the Gap record would be a hole that nobody tells of.
+ * It is made at opening: writing to it later needs no room on a full disk.
+ */
+struct note {
+	uint64_t first, last, bytes;
+	uint32_t zero, crc;
+};
+
+_Static_assert(sizeof(struct note) == 32, "note");
+
+static uint32_t note_crc(const struct note *n)
+{
+	return crc32(0, (const uint8_t *)n, offsetof(struct note, crc));
+}
+
+static struct removed join(struct removed a, struct removed b)
+{
+	if (!a.first || !b.first)
+		return a.first ? a : b;
+	return (struct removed){
+		.first = a.first < b.first ? a.first : b.first,
+		.last = a.last > b.last ? a.last : b.last,
+		.bytes = a.bytes + b.bytes,
+	};
+}
+
+static int write_note(const struct ledger *l, struct removed removed)
+{
+	struct note n = { .first = removed.first, .last = removed.last, .bytes = removed.bytes };
+	size_t written;
+	int err;
+
+	n.crc = note_crc(&n);
+	err = write_fully(l->removed_fd, &n, sizeof(n), 0, &written);
+	return err ?: (fdatasync(l->removed_fd) ? -errno : 0);
+}
+
+int retention_open(struct ledger *l)
+{
+	struct note n;
+	ssize_t len;
+
+	l->removed_fd = openat(l->dir, "removed", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (l->removed_fd < 0)
+		return -errno;
+	len = pread(l->removed_fd, &n, sizeof(n), 0);
+	if (len < 0)
+		return -errno;
+	if (len != sizeof(n) || n.crc != note_crc(&n))
+		return write_note(l, (struct removed){});
+	l->untold = (struct removed){ .first = n.first, .last = n.last, .bytes = n.bytes };
+	return 0;
+}
+
+static uint64_t bytes_when_full(const struct ledger *l)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i + 1 < l->count; i++)
+		sum += l->slots[i].bytes;
+	return sum + l->segment_bytes;
+}
+
+int retention_apply(struct ledger *l)
+{
+	while (l->count > 1 && bytes_when_full(l) > l->total_bytes) {
+		struct removed one = {
+			.first = l->slots[0].first_sequence,
+			.last = l->slots[1].first_sequence - 1,
+			.bytes = l->slots[0].bytes,
+		};
+		char name[SEGMENT_NAME_SIZE];
+		int err;
+
+		/* An empty segment, sealed by a reboot, takes no record with it. */
+		if (one.last >= one.first)
+			l->untold = join(l->untold, one);
+		err = write_note(l, join(l->told, l->untold));
+		if (err)
+			return err;
+		segment_name_format(l->slots[0].index, "seg", name);
+		if (unlinkat(l->dir, name, 0) && errno != ENOENT)
+			return -errno;
+		l->count--;
+		memmove(l->slots, l->slots + 1, l->count * sizeof(*l->slots));
+	}
+	return 0;
+}
+
+bool ledger_removed(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_bytes)
+{
+	if (!l->untold.first)
+		return false;
+	*ret_first = l->untold.first;
+	*ret_last = l->untold.last;
+	*ret_bytes = l->untold.bytes;
+	l->told = join(l->told, l->untold);
+	l->untold = (struct removed){};
+	return true;
+}
+
+int retention_synced(struct ledger *l)
+{
+	struct removed told = l->told;
+	int err;
+
+	if (!told.first)
+		return 0;
+	err = write_note(l, l->untold);
+	if (!err)
+		l->told = (struct removed){};
+	return err;
+}
