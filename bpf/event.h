@@ -75,7 +75,7 @@ struct object_id {
 	__u32 ctime_ns;		/* flag bit 31 masked */
 	__u32 device;		/* s_dev: (major << 20) | minor */
 	__u32 generation;
-	__u32 spare;
+	__u32 magic;		/* low half of s_magic: what a change leaves behind differs by filesystem */
 };
 
 struct event_fork {

@@ -32,9 +32,18 @@ enum hash_state {
 #define PACKAGE_NOTE_MAX 512
 #define VERITY_DIGEST_MAX 64
 
-/* Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP. */
+/*
+ * Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP.
+ *
+ * @unproven comes with CHANGED alone: no change was seen, but one could have gone unseen. Either the change
+ * time lies within a clock tick of the exec (trap 9), or the filesystem has no trace of stores through a
+ * mapping (tmpfs, memfd: tried). The digest is then there all the same, for one who knows more: the file
+ * was not writable as long as the process runs what it executed at opened_ns (ETXTBSY), so if it still does
+ * *after* the result came, the state is OBSERVED. Otherwise the digest must not be used.
+ */
 struct file_digest {
 	enum hash_state state;
+	bool unproven;
 	struct sha256 sha256;		/* OBSERVED, HELD, KERNEL */
 	uint8_t verity[VERITY_DIGEST_MAX];
 	uint8_t verity_len;		/* VERITY */
@@ -65,8 +74,12 @@ void filehash_free(struct filehash *h);
 /* Readable when filehash_collect() has something. Borrowed. */
 int filehash_fd(const struct filehash *h);
 
-/* A cached digest of that very object, by the kernel's identity of it. */
-bool filehash_cached(struct filehash *h, const struct object_id *id, struct file_digest *ret);
+/*
+ * A cached digest of that very object, by the kernel's identity of it. @opened_ns: as in struct filehash_job;
+ * the answer can be CHANGED and unproven.
+ */
+bool filehash_cached(struct filehash *h, const struct object_id *id, uint64_t opened_ns,
+		     struct file_digest *ret);
 
 struct filehash_job {
 	/*
@@ -76,7 +89,12 @@ struct filehash_job {
 	 */
 	struct object_id id;
 	bool has_id;
-	int fd;			/* taken over, also on failure */
+	/*
+	 * When the kernel opened it, at the latest: the time of the exec event (CLOCK_BOOTTIME). The digest
+	 * counts only if the file's change time is older. 0: the present file is meant, whatever went before.
+	 */
+	uint64_t opened_ns;
+	int fd;			/* taken over, also on failure; O_PATH will do: a worker opens it */
 	uint64_t session;	/* whose queue */
 	uint64_t token;		/* given back */
 };
