@@ -14,7 +14,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[1] / "programs"
 SKIP = 77
 FLAGS = ["-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers",
 	 "-D_GNU_SOURCE"]
-LIBRARIES = ["-Wl,--as-needed", "-luring", "-lpthread"]
+LIBRARIES = ["-Wl,--as-needed", "-lbpf", "-luring", "-lpthread"]
 
 
 def compile_program(source, target, *flags):

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* give_socket PATH: opens a TCP socket and passes it to who listens at the Unix socket PATH. */
+#include "program.h"
+
+#include <sys/un.h>
+
+static void send_descriptor(int over, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec byte = { .iov_base = "x", .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &fd, sizeof(int));
+	if (sendmsg(over, &message, 0) != 1)
+		err(1, "SCM_RIGHTS");
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_un there = { .sun_family = AF_UNIX };
+	int over = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte;
+
+	usage_unless(argc == 2, "give_socket PATH");
+	snprintf(there.sun_path, sizeof(there.sun_path), "%s", argv[1]);
+	if (over < 0 || fd < 0 || connect(over, (struct sockaddr *)&there, sizeof(there)))
+		err(1, "%s", argv[1]);
+	send_descriptor(over, fd);
+	printf("passed by %d\n", getpid());
+	fflush(stdout);
+	while (read(over, &byte, 1) > 0)	/* alive until the receiver is done */
+		;
+	return 0;
+}

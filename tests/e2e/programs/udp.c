@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * udp HOW ADDRESS PORT...: datagrams from one socket.
+ *
+ * sendto: one to each port, unconnected. sendmmsg: the same in one call. connect: connects to each port in turn,
+ * with one datagram each. repeat: connects to the first port, fifty datagrams. named: the same, with the address
+ * given with each. silent: connects, sends nothing. refused: connects, sends until the error comes back.
+ * mapped: repeat by an IPv6 socket. spray: one datagram to each of as many ports from the first on as the second
+ * number says.
+ */
+#include "program.h"
+
+#include <poll.h>
+
+#define MANY 50
+
+static const char *host;
+static int fd;
+
+static int is(const char *how, const char *word)
+{
+	return !strcmp(how, word);
+}
+
+static void send_to(const char *port)
+{
+	union address to;
+	socklen_t size = address_read(host, port, &to);
+
+	if (sendto(fd, "hello", 5, 0, &to.any, size) != 5)
+		err(1, "sendto %s", port);
+}
+
+static void connect_to(const char *port)
+{
+	union address to;
+	socklen_t size = address_read(host, port, &to);
+
+	if (connect(fd, &to.any, size))
+		err(1, "connect %s", port);
+}
+
+static void send_plain(int count)
+{
+	for (int i = 0; i < count; i++)
+		if (send(fd, "hello", 5, 0) != 5)
+			err(1, "send");
+}
+
+static void send_all_at_once(char **ports, int count)
+{
+	struct iovec hello = { .iov_base = "hello", .iov_len = 5 };
+	struct mmsghdr messages[16] = { 0 };
+	union address to[16];
+
+	usage_unless(count <= 16, "sendmmsg: at most 16 ports");
+	for (int i = 0; i < count; i++) {
+		messages[i].msg_hdr.msg_namelen = address_read(host, ports[i], &to[i]);
+		messages[i].msg_hdr.msg_name = &to[i];
+		messages[i].msg_hdr.msg_iov = &hello;
+		messages[i].msg_hdr.msg_iovlen = 1;
+	}
+	if (sendmmsg(fd, messages, count, 0) != count)
+		err(1, "sendmmsg");
+}
+
+static void spray(const char *first, const char *count)
+{
+	for (int i = 0; i < atoi(count); i++) {
+		char port[16];
+
+		snprintf(port, sizeof(port), "%d", atoi(first) + i);
+		send_to(port);
+	}
+}
+
+static void wait_for_refusal(void)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	send_plain(1);
+	if (poll(&ready, 1, -1) != 1 || recv(fd, &byte, 1, 0) >= 0 || errno != ECONNREFUSED)
+		err(1, "no refusal");
+}
+
+int main(int argc, char **argv)
+{
+	const char *how = argv[1];
+	char mapped[INET6_ADDRSTRLEN];
+	union address family;
+
+	usage_unless(argc >= 4, "udp HOW ADDRESS PORT...");
+	host = argv[2];
+	if (is(how, "mapped")) {
+		snprintf(mapped, sizeof(mapped), "::ffff:%s", argv[2]);
+		host = mapped;
+	}
+	address_read(host, "0", &family);
+	fd = socket_new(&family, SOCK_DGRAM, 0);
+
+	if (is(how, "sendto")) {
+		for (int i = 3; i < argc; i++)
+			send_to(argv[i]);
+	} else if (is(how, "sendmmsg")) {
+		send_all_at_once(argv + 3, argc - 3);
+	} else if (is(how, "connect")) {
+		for (int i = 3; i < argc; i++) {
+			connect_to(argv[i]);
+			send_plain(1);
+		}
+	} else if (is(how, "repeat") || is(how, "mapped")) {
+		connect_to(argv[3]);
+		send_plain(MANY);
+	} else if (is(how, "named")) {
+		connect_to(argv[3]);
+		for (int i = 0; i < MANY; i++)
+			send_to(argv[3]);
+	} else if (is(how, "silent")) {
+		connect_to(argv[3]);
+	} else if (is(how, "refused")) {
+		connect_to(argv[3]);
+		wait_for_refusal();
+	} else if (is(how, "spray") && argc == 5) {
+		spray(argv[3], argv[4]);
+	} else {
+		errx(64, "%s: unknown", how);
+	}
+	close(fd);
+	printf("sent\n");
+	return 0;
+}
