@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/hashing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fsverity.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#ifndef STATX_MNT_ID_UNIQUE		/* Linux 6.8 */
+#define STATX_MNT_ID_UNIQUE 0x00004000U
+#endif
+
+#define STATX_WANTED (STATX_BASIC_STATS | STATX_MNT_ID_UNIQUE)
+
+struct hashing {
+	const struct hashing_config *config;
+	int fd;
+	bool wanted;
+	bool has_id;
+	bool has_key;
+	struct object_id want;
+	struct object_id id;
+	struct hashing_key key;
+	struct statx stx;	/* before reading */
+	int64_t began_ns;	/* CLOCK_REALTIME_COARSE, before stx */
+	uint64_t at;
+	struct sha256_context *sha;
+	struct hashed result;
+};
+
+int hashing_new(const struct hashing_config *config, int fd, const struct object_id *want,
+		struct hashing **ret)
+{
+	struct hashing *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		close(fd);
+		return -ENOMEM;
+	}
+	h->config = config;
+	h->fd = fd;
+	if (want) {
+		h->wanted = true;
+		h->want = *want;
+	}
+	*ret = h;
+	return 0;
+}
+
+void hashing_free(struct hashing *h)
+{
+	if (!h)
+		return;
+	closep(&h->fd);
+	sha256_free(h->sha);
+	free(h);
+}
+
+static int conclude(struct hashing *h, enum hash_state state)
+{
+	h->result.digest.state = state;
+	return 0;
+}
+
+static int look_again(const struct hashing *h, struct statx *ret)
+{
+	return statx(h->fd, "", AT_EMPTY_PATH, STATX_WANTED, ret) < 0 ? -errno : 0;
+}
+
+/*
+ * Before anything is asked of the file itself: a FUSE server need not answer, and may ask back whom it
+ * pleases. The kernel's identity, by BPF, comes without its help.
+ */
+static int identify(struct hashing *h)
+{
+	struct statfs fs;
+
+	if (h->config->identify) {
+		if (h->config->identify(h->config->identify_context, h->fd, &h->id) < 0)
+			return conclude(h, HASH_STATE_UNREADABLE);
+		h->has_id = true;
+		if (h->wanted && !object_id_equal(&h->id, &h->want))
+			return conclude(h, HASH_STATE_CHANGED);
+	} else if (h->wanted) {
+		return conclude(h, HASH_STATE_UNREADABLE);
+	}
+
+	if (h->has_id && h->id.magic) {
+		h->result.trust = object_trust_of(h->id.magic);
+	} else {
+		if (fstatfs(h->fd, &fs) < 0)
+			return conclude(h, HASH_STATE_UNREADABLE);
+		h->result.trust = object_trust_of(fs.f_type);
+	}
+	if (h->result.trust == OBJECT_FOREIGN)
+		return conclude(h, HASH_STATE_UNREADABLE);
+	return 1;
+}
+
+/* An O_PATH descriptor reads nothing. The link leads to the very object, whatever has its name now. */
+static int make_readable(struct hashing *h)
+{
+	static const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	char path[32];
+	int fd;
+
+	fd = fcntl(h->fd, F_GETFL);
+	if (fd < 0)
+		return -errno;
+	if (!(fd & O_PATH))
+		return 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", h->fd);
+	/* Access times are not ours to change, where that is allowed (the owner, CAP_FOWNER). */
+	fd = open(path, flags | O_NOATIME);
+	if (fd < 0 && errno == EPERM)
+		fd = open(path, flags);
+	if (fd < 0)
+		return -errno;
+	close(h->fd);
+	h->fd = fd;
+	return 0;
+}
+
+static void key_of(struct hashing *h, uint64_t mount)
+{
+	const struct statx *s = &h->stx;
+
+	h->key = (struct hashing_key){
+		.device = (uint64_t)s->stx_dev_major << 32 | s->stx_dev_minor,
+		.inode = s->stx_ino,
+		.size = s->stx_size,
+		.mount = mount,
+		.ctime_s = s->stx_ctime.tv_sec,
+		.mtime_s = s->stx_mtime.tv_sec,
+		.ctime_ns = s->stx_ctime.tv_nsec,
+		.mtime_ns = s->stx_mtime.tv_nsec,
+	};
+	h->has_key = true;
+}
+
+/* Only entries of filesystems that make_key() takes get in, so that the trust need not be known here. */
+const struct hashing_key *hashing_peek(struct hashing *h)
+{
+	if (h->wanted)
+		return NULL;
+	if (statx(h->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_WANTED, &h->stx) < 0)
+		return NULL;
+	key_of(h, 0);
+	h->has_key = false;
+	return &h->key;
+}
+
+static void make_key(struct hashing *h)
+{
+	if (h->result.trust == OBJECT_LOCAL || h->result.trust == OBJECT_STACKED)
+		key_of(h, 0);
+	else if (h->result.trust == OBJECT_IMAGE && (h->stx.stx_mask & STATX_MNT_ID_UNIQUE))
+		key_of(h, h->stx.stx_mnt_id);
+}
+
+/*
+ * The kernel's own digest, valid for every later read: it checks each page against it. The file need not
+ * be read here.
+ */
+static bool measure_verity(struct hashing *h)
+{
+	struct {
+		struct fsverity_digest head;
+		uint8_t bytes[VERITY_DIGEST_MAX];
+	} d = {.head.digest_size = VERITY_DIGEST_MAX};
+	struct file_digest *digest = &h->result.digest;
+
+	if (h->result.trust != OBJECT_LOCAL || ioctl(h->fd, FS_IOC_MEASURE_VERITY, &d) < 0)
+		return false;
+	if (d.head.digest_size > VERITY_DIGEST_MAX)
+		return false;
+	digest->verity_algorithm = d.head.digest_algorithm;
+	digest->verity_len = d.head.digest_size;
+	memcpy(digest->verity, d.bytes, d.head.digest_size);
+	return true;
+}
+
+int hashing_look(struct hashing *h)
+{
+	int r = identify(h);
+
+	if (r <= 0)
+		return r;
+	/* Before it is opened: opening a FIFO or a device does something. */
+	if (look_again(h, &h->stx) < 0 || !S_ISREG(h->stx.stx_mode) || make_readable(h) < 0)
+		return conclude(h, HASH_STATE_UNREADABLE);
+	if (h->result.trust == OBJECT_STACKED)
+		h->result.trust = object_trust_overlay(h->fd);
+	h->result.changed_ns = object_changed_ns(&h->stx);
+	make_key(h);
+
+	h->began_ns = object_clock_ns();
+	if (measure_verity(h))
+		return conclude(h, HASH_STATE_VERITY);
+	if (h->config->size_max && h->stx.stx_size > h->config->size_max)
+		return conclude(h, HASH_STATE_TOO_LARGE);
+	return 1;
+}
+
+static bool same(const struct statx *a, const struct statx *b)
+{
+	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major &&
+	       a->stx_dev_minor == b->stx_dev_minor && a->stx_size == b->stx_size &&
+	       a->stx_ctime.tv_sec == b->stx_ctime.tv_sec &&
+	       a->stx_ctime.tv_nsec == b->stx_ctime.tv_nsec &&
+	       a->stx_mtime.tv_sec == b->stx_mtime.tv_sec &&
+	       a->stx_mtime.tv_nsec == b->stx_mtime.tv_nsec;
+}
+
+/*
+ * A page that is dirty already takes further stores through a mapping silently. Writing it out protects it
+ * again, so that from here on every store moves the change time. sync_file_range(2) does it without waiting
+ * for the disk's cache, but an overlay's own inode has no pages (tried).
+ */
+static int barrier(struct hashing *h)
+{
+	switch (h->result.trust) {
+	case OBJECT_LOCAL:
+		return sync_file_range(h->fd, 0, 0,
+				       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					       SYNC_FILE_RANGE_WAIT_AFTER);
+	case OBJECT_STACKED:
+		return fdatasync(h->fd);
+	default:
+		return 0;
+	}
+}
+
+static int begin(struct hashing *h)
+{
+	struct statx stx;
+
+	h->began_ns = object_clock_ns();
+	if (barrier(h) < 0 || sha256_new(&h->sha) < 0)
+		return conclude(h, HASH_STATE_UNREADABLE);
+	if (look_again(h, &stx) < 0 || !same(&stx, &h->stx))
+		return conclude(h, HASH_STATE_CHANGED);
+	(void)posix_fadvise(h->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	return 1;
+}
+
+static int finish(struct hashing *h)
+{
+	struct object_id id;
+	struct statx stx;
+
+	if (h->at != h->stx.stx_size)
+		return conclude(h, HASH_STATE_CHANGED);
+	if (look_again(h, &stx) < 0 || !same(&stx, &h->stx))
+		return conclude(h, HASH_STATE_CHANGED);
+	if (h->has_id) {
+		if (h->config->identify(h->config->identify_context, h->fd, &id) < 0)
+			return conclude(h, HASH_STATE_UNREADABLE);
+		if (!object_id_equal(&id, &h->id))
+			return conclude(h, HASH_STATE_CHANGED);
+	}
+	if (sha256_final(h->sha, &h->result.digest.sha256) < 0)
+		return conclude(h, HASH_STATE_UNREADABLE);
+	return conclude(h, HASH_STATE_OBSERVED);
+}
+
+int hashing_slice(struct hashing *h, void *buffer, size_t buffer_size, uint64_t slice)
+{
+	uint64_t end = h->at + slice;
+	ssize_t n;
+
+	if (!h->sha) {
+		int r = begin(h);
+
+		if (r <= 0)
+			return r;
+	}
+	while (h->at < end) {
+		n = pread(h->fd, buffer, buffer_size, h->at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return conclude(h, HASH_STATE_UNREADABLE);
+		if (n == 0)
+			return finish(h);
+		h->at += n;
+		if (h->at > h->stx.stx_size)	/* else a file that grows is read for ever */
+			return conclude(h, HASH_STATE_CHANGED);
+		if (sha256_update(h->sha, buffer, n) < 0)
+			return conclude(h, HASH_STATE_UNREADABLE);
+	}
+	return 1;
+}
+
+const struct hashing_key *hashing_user_key(const struct hashing *h)
+{
+	return h->has_key ? &h->key : NULL;
+}
+
+const struct object_id *hashing_id(const struct hashing *h)
+{
+	return h->has_id ? &h->id : NULL;
+}
+
+bool hashing_lasting(const struct hashing *h, bool by_id)
+{
+	const struct hashed *r = &h->result;
+
+	if (r->digest.state != HASH_STATE_OBSERVED && r->digest.state != HASH_STATE_VERITY)
+		return false;
+	if (r->trust == OBJECT_IMAGE)
+		return !by_id;
+	if (by_id && r->trust != OBJECT_LOCAL)
+		return false;
+	/*
+	 * Every change after began_ns has a change time of at least began_ns: if the one it has is older,
+	 * no change can bring it again.
+	 */
+	return h->has_key && r->changed_ns < h->began_ns - object_cache_margin_ns();
+}
+
+const struct hashed *hashing_result(const struct hashing *h)
+{
+	return &h->result;
+}
+
+uint64_t hashing_bytes(const struct hashing *h)
+{
+	return h->at;
+}
+
+static void unproven(struct file_digest *d)
+{
+	d->state = HASH_STATE_CHANGED;
+	d->unproven = true;
+}
+
+static void changed(struct file_digest *d)
+{
+	d->state = HASH_STATE_CHANGED;
+	memset(&d->sha256, 0, sizeof(d->sha256));
+}
+
+void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, const struct object_epoch *epoch,
+		  struct file_digest *ret)
+{
+	int64_t opened, tick = object_tick_ns();
+
+	*ret = h->digest;
+	if (ret->state != HASH_STATE_OBSERVED || h->trust == OBJECT_IMAGE)
+		return;
+	if (executed && h->trust == OBJECT_TRACELESS)
+		return unproven(ret);
+	if (!opened_ns)
+		return;
+	if (opened_ns <= epoch->stepped_ns)	/* times of before can't be compared with times of now */
+		return unproven(ret);
+
+	opened = (int64_t)opened_ns + epoch->low;
+	if (h->changed_ns > opened + tick)
+		return changed(ret);
+	if (h->changed_ns >= opened - tick)
+		return unproven(ret);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hashing: the digest of one file, in slices, so that one large file does not keep a worker from the
+ * others. What filehash's workers do with a job; each object is used by one thread at a time.
+ */
+#pragma once
+
+#include "collect/filehash.h"
+#include "collect/object.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The digest of an object in a state, whatever was asked about it: OBSERVED, VERITY, or why there is none.
+ * hashed_judge() turns it into the answer to one question.
+ */
+struct hashed {
+	struct file_digest digest;
+	int64_t changed_ns;		/* CLOCK_REALTIME: the latest moment at which it can have changed */
+	enum object_trust trust;
+};
+
+/*
+ * What a file looks like from user space. @mount: the unique id of its mount where device and inode do not
+ * name the bytes for good (images), else 0.
+ */
+struct hashing_key {
+	uint64_t device, inode, size, mount;
+	int64_t ctime_s, mtime_s;
+	uint32_t ctime_ns, mtime_ns;
+};
+
+struct hashing_config {
+	uint64_t size_max;		/* 0: no bound */
+	filehash_identify identify;
+	void *identify_context;
+};
+
+struct hashing;
+
+/*
+ * @fd is taken over, also on failure, and may be O_PATH. @want: the object that it has to be (or NULL).
+ * @config is borrowed until hashing_free(). -ENOMEM.
+ */
+int hashing_new(const struct hashing_config *config, int fd, const struct object_id *want,
+		struct hashing **ret);
+void hashing_free(struct hashing *h);
+
+/*
+ * By the attributes that the kernel has in memory, without asking the filesystem: the key under which the
+ * digest of an unmodified file may be known. NULL when that says nothing (an object was wanted).
+ */
+const struct hashing_key *hashing_peek(struct hashing *h);
+
+/*
+ * Looks at the file without reading it. 1: go on (a cache may know hashing_user_key(), then hashing_id());
+ * 0: there is a result already.
+ */
+int hashing_look(struct hashing *h);
+
+/*
+ * NULL when nothing can be said by that key. An entry is to be stored only when hashing_lasting() says, at
+ * the end, that the key will not come to stand for other bytes.
+ */
+const struct hashing_key *hashing_user_key(const struct hashing *h);
+const struct object_id *hashing_id(const struct hashing *h);
+bool hashing_lasting(const struct hashing *h, bool by_id);
+
+/* Reads up to @slice bytes through @buffer: 1: there is more; 0: there is a result. */
+int hashing_slice(struct hashing *h, void *buffer, size_t buffer_size, uint64_t slice);
+
+/* Borrowed; complete once look or slice returned 0. */
+const struct hashed *hashing_result(const struct hashing *h);
+/* Bytes read so far. */
+uint64_t hashing_bytes(const struct hashing *h);
+
+/*
+ * The answer for one who asks about an object opened at @opened_ns (0: the present one is meant).
+ * @executed: it was the executable of an exec, whose bytes the kernel kept from being written while it ran.
+ */
+void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, const struct object_epoch *epoch,
+		  struct file_digest *ret);

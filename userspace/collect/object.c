@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/object.h"
+
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define NS_PER_S 1000000000LL
+#define NS_PER_MS 1000000LL
+#define NS_PER_US 1000LL
+
+bool object_id_equal(const struct object_id *a, const struct object_id *b)
+{
+	return a->inode == b->inode && a->device == b->device && a->generation == b->generation &&
+	       a->size == b->size && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns &&
+	       a->version == b->version;
+}
+
+/* Numbers that linux/magic.h lacks are from the filesystems' own headers in the kernel tree. */
+static const struct {
+	uint32_t magic;
+	enum object_trust trust;
+} filesystems[] = {
+	{EXT4_SUPER_MAGIC, OBJECT_LOCAL},
+	{XFS_SUPER_MAGIC, OBJECT_LOCAL},
+	{BTRFS_SUPER_MAGIC, OBJECT_LOCAL},
+	{F2FS_SUPER_MAGIC, OBJECT_LOCAL},
+	{0xca451a4e /* bcachefs */, OBJECT_LOCAL},
+	{SQUASHFS_MAGIC, OBJECT_IMAGE},
+	{EROFS_SUPER_MAGIC_V1, OBJECT_IMAGE},
+	{ISOFS_SUPER_MAGIC, OBJECT_IMAGE},
+	{CRAMFS_MAGIC, OBJECT_IMAGE},
+	{OVERLAYFS_SUPER_MAGIC, OBJECT_STACKED},
+	{FUSE_SUPER_MAGIC, OBJECT_FOREIGN},
+	{NFS_SUPER_MAGIC, OBJECT_FOREIGN},
+	{CIFS_SUPER_MAGIC, OBJECT_FOREIGN},
+	{SMB2_SUPER_MAGIC, OBJECT_FOREIGN},
+	{SMB_SUPER_MAGIC, OBJECT_FOREIGN},
+	{CEPH_SUPER_MAGIC, OBJECT_FOREIGN},
+	{V9FS_MAGIC, OBJECT_FOREIGN},
+	{AFS_SUPER_MAGIC, OBJECT_FOREIGN},
+	{AFS_FS_MAGIC, OBJECT_FOREIGN},
+	{CODA_SUPER_MAGIC, OBJECT_FOREIGN},
+	{OCFS2_SUPER_MAGIC, OBJECT_FOREIGN},
+	{0x01161970 /* gfs2 */, OBJECT_FOREIGN},
+	{0x0bd00bd0 /* lustre */, OBJECT_FOREIGN},
+	{0x20030528 /* orangefs */, OBJECT_FOREIGN},
+	{0x786f4256 /* vboxsf */, OBJECT_FOREIGN},
+	{0x47504653 /* gpfs */, OBJECT_FOREIGN},
+};
+
+enum object_trust object_trust_of(uint32_t magic)
+{
+	for (size_t i = 0; i < sizeof(filesystems) / sizeof(*filesystems); i++)
+		if (filesystems[i].magic == magic)
+			return filesystems[i].trust;
+	return OBJECT_TRACELESS;
+}
+
+enum object_trust object_trust_overlay(int fd)
+{
+	struct fiemap map = {.fm_length = 1};	/* counts extents, returns none */
+
+	return ioctl(fd, FS_IOC_FIEMAP, &map) ? OBJECT_TRACELESS : OBJECT_STACKED;
+}
+
+int64_t object_changed_ns(const struct statx *stx)
+{
+	int64_t ns = stx->stx_ctime.tv_sec * NS_PER_S + stx->stx_ctime.tv_nsec;
+
+	/* A filesystem (ext4 with small inodes) may store whole seconds only. */
+	return stx->stx_ctime.tv_nsec ? ns : ns + NS_PER_S;
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t object_clock_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME_COARSE);
+}
+
+int64_t object_tick_ns(void)
+{
+	struct timespec ts;
+
+	if (clock_getres(CLOCK_REALTIME_COARSE, &ts) < 0)
+		return 20 * NS_PER_MS;
+	return 2 * (ts.tv_sec * NS_PER_S + ts.tv_nsec);
+}
+
+int64_t object_cache_margin_ns(void)
+{
+	int64_t tick = object_tick_ns();
+
+	return tick > 20 * NS_PER_MS ? tick : 20 * NS_PER_MS;
+}
+
+static void sample(struct object_epoch *e, uint64_t *ret_now)
+{
+	int64_t before = clock_ns(CLOCK_BOOTTIME);
+	int64_t real = clock_ns(CLOCK_REALTIME);
+	int64_t after = clock_ns(CLOCK_BOOTTIME);
+
+	e->low = real - after;
+	e->high = real - before;
+	*ret_now = after;
+}
+
+void object_epoch_init(struct object_epoch *e)
+{
+	uint64_t now;
+
+	sample(e, &now);
+	e->stepped_ns = 0;
+}
+
+bool object_epoch_update(struct object_epoch *e)
+{
+	struct object_epoch now;
+	uint64_t at;
+
+	sample(&now, &at);
+	/* A microsecond of slack: the two clocks round their nanoseconds differently. */
+	if (now.low > e->high + NS_PER_US || now.high < e->low - NS_PER_US) {
+		*e = now;
+		e->stepped_ns = at;
+		return true;
+	}
+	/* Both hold: the truth is where they overlap. */
+	if (now.low > e->low)
+		e->low = now.low;
+	if (now.high < e->high)
+		e->high = now.high;
+	return false;
+}
