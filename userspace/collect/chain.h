@@ -15,7 +15,12 @@
 
 struct chain;
 
-enum chain_kind { CHAIN_SCRIPT, CHAIN_INTERPRETER, CHAIN_LOADER };
+/*
+ * The step that became the process's executable is always there, as the kernel's own descriptor of it (good
+ * even when the process is gone: trap 2): CHAIN_EXECUTABLE when it was named to execve, CHAIN_INTERPRETER
+ * when scripts led to it.
+ */
+enum chain_kind { CHAIN_SCRIPT, CHAIN_INTERPRETER, CHAIN_LOADER, CHAIN_EXECUTABLE };
 
 struct chain_step {
 	enum chain_kind kind;
