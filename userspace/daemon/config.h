@@ -19,6 +19,7 @@
 
 #define CONFIG_AGENTS_MAX 1024
 #define CONFIG_SELECTORS_MAX 64		/* of one agent */
+#define CONFIG_SELECTORS_ALL_MAX 4096
 #define CONFIG_NAME_MAX 128		/* bytes of an agent's name: it is a segment of a SPIFFE ID's path */
 
 enum config_hash_mode {
@@ -72,8 +73,8 @@ struct config_role {
 
 /*
  * What is cut out of argv before it is written. A flag ("--token") hides the argument after it, and what
- * follows '=' in its own; a pattern (POSIX extended regular expression, known to compile) hides what
- * matches, or its first subexpression where it has one.
+ * follows '=' in its own; a pattern (POSIX extended regular expression, case ignored, known to compile) hides each
+ * match in an argument, or only what its first subexpression matches where it has one.
  */
 struct config_redact {
 	char **flags;
@@ -100,6 +101,7 @@ struct config {
 	struct config_limits limits;
 	struct config_agent *agents;
 	size_t agents_count;
+	size_t selectors_count;		/* of all agents */
 	bool any_agent;			/* no agent is configured: root may name any */
 	struct sha256 digest;		/* of the files' bytes, one after another as they were read */
 };

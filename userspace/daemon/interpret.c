@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/interpret.h"
+
+#include "base/units.h"
+#include "daemon/account.h"
+#include "daemon/schema.h"
+
+#include <errno.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define KIB (1ULL << 10)
+#define MIB (1ULL << 20)
+#define GIB (1ULL << 30)
+#define SECOND 1000000000ULL
+#define MS 1000000ULL
+
+#define PATTERN_MAX 256
+#define LAUNCH_GROUP "affiant-launch"
+#define READ_GROUP "affiant-read"
+
+/* The argument after such a flag, or behind its '=', is a secret in the programs that know the flag. */
+static const char *const default_flags[] = {
+	"--password",	  "--passwd",	    "--pass",	     "--passphrase",  "--token",
+	"--access-token", "--auth-token",   "--api-token",   "--bearer",      "--oauth2-bearer",
+	"--api-key",	  "--apikey",	    "--access-key",  "--secret-key",  "--private-key",
+	"--secret",	  "--client-secret", "--credentials", "--proxy-user",
+};
+
+#define VALUE "([^][:space:]&;#\"']+)"
+
+/*
+ * They run over what an agent chose, in the daemon's one thread: none may scan on without bound from each of many
+ * places, so what follows a literal is bounded unless it is sure to match.
+ */
+static const char *const default_patterns[] = {
+	/* HTTP headers, as for curl -H */
+	"^[a-z-]*authorization *: *(.+)",
+	"^[a-z-]*cookie *: *(.+)",
+	"^[a-z0-9-]*token *: *(.+)",
+	"^[a-z0-9-]*key *: *(.+)",
+	"bearer +([a-z0-9._~+/=-]+)",
+	/* assignments: env(1), shell text, query strings */
+	"^[a-z0-9_]*pass[a-z]{0,8}=(.+)",
+	"^[a-z0-9_]*[_-]key=(.+)",
+	"^[a-z0-9_]*token=(.+)",
+	"^[a-z0-9_]*secret=(.+)",
+	"pass[a-z]{0,8}=" VALUE,
+	"[_-]key=" VALUE,
+	"apikey=" VALUE,
+	"token=" VALUE,
+	"secret=" VALUE,
+	/* URLs with user information */
+	"://([^][:space:]/?#@]+)@",
+	/* what names itself: OpenAI and the like, GitHub, GitLab, Slack, Hugging Face, Google, JWT, PEM */
+	"sk-[a-z0-9_-]{16,}",
+	"gh[opsur]_[a-z0-9]{20,}",
+	"github_pat_[a-z0-9_]{20,}",
+	"glpat-[a-z0-9_-]{16,}",
+	"xox[a-z]-[a-z0-9-]{10,}",
+	"hf_[a-z0-9]{30,}",
+	"AIza[a-z0-9_-]{35}",
+	"eyJ[a-z0-9_-]{17,}[a-z0-9._-]*",
+	"-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
+};
+
+static int list_add(char ***list, size_t *count, const char *text)
+{
+	char **more = reallocarray(*list, *count + 1, sizeof(**list));
+
+	if (!more)
+		return -ENOMEM;
+	*list = more;
+	more[*count] = strdup(text);
+	if (!more[*count])
+		return -ENOMEM;
+	(*count)++;
+	return 0;
+}
+
+static int set_text(char **to, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int redact_defaults(struct config_redact *r)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(default_flags) / sizeof(*default_flags); i++)
+		err = list_add(&r->flags, &r->flags_count, default_flags[i]);
+	for (size_t i = 0; !err && i < sizeof(default_patterns) / sizeof(*default_patterns); i++)
+		err = list_add(&r->patterns, &r->patterns_count, default_patterns[i]);
+	return err;
+}
+
+int interpret_defaults(struct config *c)
+{
+	c->ring_bytes = 8 * MIB;
+	c->max_tags = 65536;
+	c->segment_bytes = 64 * MIB;
+	c->state_bytes = GIB;
+	c->hash = (struct config_hash){
+		.mode = CONFIG_HASH_OBSERVE,
+		.workers = 2,
+		.cache_entries = 8192,
+		.wait_ns = 2 * SECOND,
+	};
+	c->limits = (struct config_limits){.sessions = 4096, .processes = 131072};
+	return set_text(&c->trust_domain, "affiant.invalid") ?:
+	       set_text(&c->state_dir, "/var/lib/affiant") ?:
+	       set_text(&c->runtime_dir, "/run/affiant") ?:
+	       set_text(&c->pin_dir, "/sys/fs/bpf/affiant") ?:
+	       redact_defaults(&c->redact);
+}
+
+/* ---- one value each: NULL keeps the default ---- */
+
+struct context {
+	const struct document *document;
+	char **ret_why;
+};
+
+/* Trust domain: SPIFFE-ID, section 2.1. */
+static int get_trust_domain(const struct context *x, const char *text, char **to)
+{
+	if (!text)
+		return 0;
+	if (strlen(text) > 255 || !*text || text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-_")])
+		return document_mistake(x->document, x->ret_why, "trust_domain",
+					"'%s' is not lower-case letters, digits, '.', '-' and '_', at most 255", text);
+	return set_text(to, text);
+}
+
+static bool path_plain(const char *path)
+{
+	size_t len;
+
+	if (*path != '/' || !path[1])
+		return false;
+	while (*path) {
+		path++;
+		len = strcspn(path, "/");
+		if (!len || (len == 1 && path[0] == '.') || (len == 2 && path[0] == '.' && path[1] == '.'))
+			return false;
+		path += len;
+	}
+	return true;
+}
+
+static int get_path(const struct context *x, const char *key, const char *text, size_t max, char **to)
+{
+	if (!text)
+		return 0;
+	if (!path_plain(text))
+		return document_mistake(x->document, x->ret_why, key,
+					"'%s' is not an absolute path without '.', '..' and empty parts", text);
+	if (strlen(text) > max)
+		return document_mistake(x->document, x->ret_why, key, "is longer than %zu bytes", max);
+	return set_text(to, text);
+}
+
+static int get_size(const struct context *x, const char *key, const char *text, uint64_t min, uint64_t max,
+		    uint64_t *to)
+{
+	char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
+	uint64_t n;
+
+	if (!text)
+		return 0;
+	if (size_parse(text, &n) == -EINVAL)
+		return document_mistake(x->document, x->ret_why, key, "'%s' is not a size, as in 64KiB, 8MiB, 1GiB",
+					text);
+	size_format(min, low);
+	size_format(max, high);
+	if (size_parse(text, &n) || n < min || n > max)
+		return document_mistake(x->document, x->ret_why, key, "'%s' is not between %s and %s", text, low, high);
+	*to = n;
+	return 0;
+}
+
+static int get_count(const struct context *x, const char *key, const char *text, uint64_t min, uint64_t max,
+		     uint64_t *to)
+{
+	uint64_t n;
+	int err;
+
+	if (!text)
+		return 0;
+	err = number_parse(text, &n);
+	if (err == -EINVAL)
+		return document_mistake(x->document, x->ret_why, key, "'%s' is not a number", text);
+	if (err || n < min || n > max)
+		return document_mistake(x->document, x->ret_why, key, "'%s' is not between %llu and %llu", text,
+					(unsigned long long)min, (unsigned long long)max);
+	*to = n;
+	return 0;
+}
+
+static int get_wait(const struct context *x, const char *text, uint64_t *to)
+{
+	uint64_t ns;
+	int err;
+
+	if (!text)
+		return 0;
+	err = duration_parse(text, &ns);
+	if (err == -EINVAL)
+		return document_mistake(x->document, x->ret_why, "hash.wait", "'%s' is not a duration, as in 500ms, 2s",
+					text);
+	if (err || ns < 10 * MS || ns > 10 * SECOND)
+		return document_mistake(x->document, x->ret_why, "hash.wait", "'%s' is not between 10ms and 10s", text);
+	*to = ns;
+	return 0;
+}
+
+int interpret_mode(const struct document *d, char **ret_why, const char *key, const char *text,
+		   enum config_hash_mode *to)
+{
+	if (!text)
+		return 0;
+	if (!strcmp(text, "off"))
+		*to = CONFIG_HASH_OFF;
+	else if (!strcmp(text, "observe"))
+		*to = CONFIG_HASH_OBSERVE;
+	else if (!strcmp(text, "hold"))
+		return document_mistake(d, ret_why, key,
+					"'hold' is not available in this version: use 'observe', which hashes what runs "
+					"without delaying it");
+	else
+		return document_mistake(d, ret_why, key, "'%s' is not one of off, observe", text);
+	return 0;
+}
+
+/* ---- the sections ---- */
+
+static int get_hash(const struct context *x, const struct raw_hash *raw, struct config_hash *h)
+{
+	uint64_t workers = h->workers, entries = h->cache_entries;
+	const char *max = raw->max_size && !strcmp(raw->max_size, "none") ? NULL : raw->max_size;
+	int err;
+
+	err = interpret_mode(x->document, x->ret_why, "hash.mode", raw->mode, &h->mode) ?:
+	      get_count(x, "hash.workers", raw->workers, 1, 64, &workers) ?:
+	      get_size(x, "hash.max_size", max, 1, 1ULL << 50, &h->max_size) ?:
+	      get_count(x, "hash.cache_entries", raw->cache_entries, 16, 1 << 20, &entries) ?:
+	      get_wait(x, raw->wait, &h->wait_ns);
+	h->workers = workers;
+	h->cache_entries = entries;
+	return err;
+}
+
+/*
+ * glibc expands counted repetitions, nested ones as often as their product says, and takes back references, which
+ * need exponential time: an oversight could cost the daemon all its memory or hang it.
+ */
+static bool pattern_costly(const char *text)
+{
+	unsigned long cost = 1, count;
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && text[1]) {
+			if (text[1] >= '1' && text[1] <= '9')
+				return true;
+			text++;
+		} else if (*text == '{') {
+			for (const char *at = text + 1; *at && *at != '}'; at += *at == ',') {
+				count = strtoul(at, (char **)&at, 10);
+				if (count > 1 && __builtin_mul_overflow(cost, count, &cost))
+					return true;
+				if (*at != ',' && *at != '}')
+					break;
+			}
+			if (cost > 4096)
+				return true;
+		}
+	}
+	return false;
+}
+
+static int get_pattern(const struct context *x, const char *key, const char *text)
+{
+	char why[256];
+	regex_t regex;
+	int err;
+
+	if (strlen(text) > PATTERN_MAX || pattern_costly(text))
+		return document_mistake(x->document, x->ret_why, key,
+					"'%.64s' is too costly: at most %d bytes, counts that multiply to 4096, no back "
+					"references", text, PATTERN_MAX);
+	err = regcomp(&regex, text, REG_EXTENDED | REG_ICASE);
+	if (err) {
+		regerror(err, &regex, why, sizeof(why));
+		return document_mistake(x->document, x->ret_why, key, "'%s' is not a regular expression: %s", text, why);
+	}
+	/* One that matches nothing at all would mark every place of every argument. */
+	err = regexec(&regex, "", 0, NULL, 0);
+	regfree(&regex);
+	if (!err)
+		return document_mistake(x->document, x->ret_why, key, "'%s' matches the empty string", text);
+	return 0;
+}
+
+static int get_redact(const struct context *x, const struct raw_redact *raw, struct config_redact *r)
+{
+	char key[64];
+	int err = 0;
+
+	if (raw->defaults && !strcmp(raw->defaults, "off")) {
+		for (size_t i = 0; i < r->flags_count; i++)
+			free(r->flags[i]);
+		for (size_t i = 0; i < r->patterns_count; i++)
+			free(r->patterns[i]);
+		r->flags_count = r->patterns_count = 0;
+	} else if (raw->defaults && strcmp(raw->defaults, "on")) {
+		return document_mistake(x->document, x->ret_why, "redact.defaults", "'%s' is not one of on, off",
+					raw->defaults);
+	}
+
+	for (unsigned int i = 0; !err && i < raw->flags.count; i++) {
+		const char *flag = raw->flags.items[i];
+
+		snprintf(key, sizeof(key), "redact.flags[%u]", i);
+		if (flag[0] != '-' || !flag[1] || strchr(flag, '='))
+			return document_mistake(x->document, x->ret_why, key,
+						"'%s' is not a flag: it begins with '-' and has no '='", flag);
+		err = list_add(&r->flags, &r->flags_count, flag);
+	}
+	for (unsigned int i = 0; !err && i < raw->patterns.count; i++) {
+		snprintf(key, sizeof(key), "redact.patterns[%u]", i);
+		err = get_pattern(x, key, raw->patterns.items[i]) ?:
+		      list_add(&r->patterns, &r->patterns_count, raw->patterns.items[i]);
+	}
+	return err;
+}
+
+static int get_role(const struct context *x, const char *name, const struct raw_role *raw, const char *group,
+		    struct config_role *role)
+{
+	char key[64];
+
+	role->users = calloc(raw ? raw->users.count + 1 : 1, sizeof(*role->users));
+	role->groups = calloc(raw ? raw->groups.count + 1 : 1, sizeof(*role->groups));
+	if (!role->users || !role->groups)
+		return -ENOMEM;
+	if (!raw) {
+		/* Made by the package, without members. Where it isn't, nobody but root has the role. */
+		if (account_group(group, &role->groups[0]) == 0)
+			role->groups_count = 1;
+		return 0;
+	}
+	for (unsigned int i = 0; i < raw->users.count; i++) {
+		snprintf(key, sizeof(key), "%s.users[%u]", name, i);
+		if (account_user(raw->users.items[i], &role->users[i]))
+			return document_mistake(x->document, x->ret_why, key, "there is no user '%s' on this host",
+						raw->users.items[i]);
+		role->users_count++;
+	}
+	for (unsigned int i = 0; i < raw->groups.count; i++) {
+		snprintf(key, sizeof(key), "%s.groups[%u]", name, i);
+		if (account_group(raw->groups.items[i], &role->groups[i]))
+			return document_mistake(x->document, x->ret_why, key, "there is no group '%s' on this host",
+						raw->groups.items[i]);
+		role->groups_count++;
+	}
+	return 0;
+}
+
+static int get_bounds(const struct context *x, const struct raw_config *raw, struct config *c)
+{
+	uint64_t ring = c->ring_bytes, tags = c->max_tags, sessions = c->limits.sessions;
+	uint64_t processes = c->limits.processes;
+	int err;
+
+	err = get_size(x, "ring_bytes", raw->ring_bytes, 16 * KIB, GIB, &ring) ?:
+	      get_count(x, "max_tags", raw->max_tags, 64, 1 << 22, &tags) ?:
+	      get_size(x, "segment_bytes", raw->segment_bytes, 64 * KIB, 4 * GIB, &c->segment_bytes) ?:
+	      get_size(x, "state_bytes", raw->state_bytes, 128 * KIB, 1ULL << 48, &c->state_bytes) ?:
+	      get_count(x, "limits.sessions", raw->limits.sessions, 1, 1 << 16, &sessions) ?:
+	      get_count(x, "limits.processes", raw->limits.processes, 64, 1 << 24, &processes);
+	if (err)
+		return err;
+	if (ring & (ring - 1))
+		return document_mistake(x->document, x->ret_why, "ring_bytes", "'%s' is not a power of two",
+					raw->ring_bytes);
+	if (c->state_bytes < 2 * c->segment_bytes)
+		return document_mistake(x->document, x->ret_why, raw->state_bytes ? "state_bytes" : "segment_bytes",
+					"state_bytes must hold two segments at least (2 x segment_bytes)");
+	c->ring_bytes = ring;
+	c->max_tags = tags;
+	c->limits = (struct config_limits){.sessions = sessions, .processes = processes};
+	return 0;
+}
+
+int interpret_config(const struct document *d, struct config *c, char **ret_why)
+{
+	static const struct raw_config nothing;
+	const struct raw_config *raw = (document_root(d) ?: (const void *)&nothing);
+	const struct context x = {d, ret_why};
+	const size_t path_max = 1024, socket_max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	return get_trust_domain(&x, raw->trust_domain, &c->trust_domain) ?:
+	       get_path(&x, "state_dir", raw->state_dir, path_max, &c->state_dir) ?:
+	       get_path(&x, "runtime_dir", raw->runtime_dir, path_max, &c->runtime_dir) ?:
+	       get_path(&x, "pin_dir", raw->pin_dir, path_max, &c->pin_dir) ?:
+	       get_path(&x, "socket", raw->socket, socket_max, &c->socket) ?:
+	       get_bounds(&x, raw, c) ?:
+	       get_hash(&x, &raw->hash, &c->hash) ?:
+	       get_redact(&x, &raw->redact, &c->redact) ?:
+	       get_role(&x, "launchers", raw->launchers, LAUNCH_GROUP, &c->launchers) ?:
+	       get_role(&x, "readers", raw->readers, READ_GROUP, &c->readers);
+}
