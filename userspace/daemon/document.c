@@ -30,7 +30,7 @@ struct document {
 
 /* What libcyaml said: its message, then a backtrace from the inside out. */
 struct complaint {
-	char text[256];
+	char text[512];
 	char path[PATH_SIZE];
 	bool tracing;
 };
