@@ -55,7 +55,7 @@ static inline struct ledger *open_with(const struct ledger_config *config, struc
 	struct ledger *l = NULL;
 
 	memset(recovery, 0xa5, sizeof(*recovery));
-	assert_int_equal(ledger_open(config, 0, NULL, NULL, recovery, &l), 0);
+	assert_int_equal(ledger_open(config, UINT64_MAX, NULL, NULL, recovery, &l), 0);
 	return l;
 }
 

@@ -225,7 +225,7 @@ static void append_until_killed(int before_limit, size_t limit, volatile uint64_
 	config.segment_bytes = 600;
 	config.total_bytes = 3000;
 	setrlimit(RLIMIT_CORE, &none);
-	if (ledger_open(&config, 0, NULL, NULL, &recovery, &l))
+	if (ledger_open(&config, UINT64_MAX, NULL, NULL, &recovery, &l))
 		_exit(1);
 	for (int i = 0; i < 60; i++) {
 		if (i == before_limit)

@@ -48,6 +48,9 @@ const char *const *source_missing(const struct source *s);
 /* Bytes of the ELF object that was loaded, borrowed. */
 const void *source_object(const struct source *s, size_t *ret_size);
 
+/* Where cgroup2 is mounted, as found or configured. Borrowed. */
+const char *source_cgroup_root(const struct source *s);
+
 /* Readable (EPOLLIN) after an event woke a sleeping consumer. Borrowed. */
 int source_fd(const struct source *s);
 
@@ -93,7 +96,7 @@ int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime);
 
 uint32_t source_tags_max(const struct source *s);
 
-/* Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it. */
+/* Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it, @selector NULL removes it. */
 int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector);
 int source_select_exe(struct source *s, const struct selector_exe_key *key, const struct selector *selector);
 int source_select_uid(struct source *s, uint32_t uid, const struct selector *selector);

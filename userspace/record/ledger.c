@@ -233,7 +233,7 @@ static int open_directory(const char *path)
 	return TAKE_FD(fd);
 }
 
-int ledger_open(const struct ledger_config *config, uint64_t window,
+int ledger_open(const struct ledger_config *config, uint64_t from,
 		void (*seen)(void *data, const struct segment_frame *frame), void *data,
 		struct ledger_recovery *ret_recovery, struct ledger **ret)
 {
@@ -256,7 +256,7 @@ int ledger_open(const struct ledger_config *config, uint64_t window,
 	      retention_open(l) ?:
 	      retention_apply(l);
 	if (!err && seen)
-		err = ledger_replay(l, window, seen, data);
+		err = ledger_replay(l, from, seen, data);
 	if (err)
 		return err;
 	*ret_recovery = recovery;

@@ -301,10 +301,9 @@ static int replay_segment(const struct ledger *l, const struct segment_slot *slo
 	}
 }
 
-int ledger_replay(struct ledger *l, uint64_t window,
+int ledger_replay(struct ledger *l, uint64_t from,
 		  void (*seen)(void *data, const struct segment_frame *frame), void *data)
 {
-	uint64_t from = l->next_sequence > window ? l->next_sequence - window : 0;
 	size_t i = l->count - 1;
 
 	while (i > 0 && l->slots[i].first_sequence > from)

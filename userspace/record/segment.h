@@ -80,10 +80,10 @@ struct ledger_recovery {
 };
 
 /*
- * Opens the ledger and positions at its end. @seen is called for the frames of this boot in the last
- * @window records, oldest first, so that the caller can rebuild what it must not write twice.
+ * Opens the ledger and positions at its end. @seen is called for the frames of this boot from sequence @from
+ * on, oldest first, so that the caller can rebuild what it must not write twice. UINT64_MAX: none.
  */
-int ledger_open(const struct ledger_config *config, uint64_t window,
+int ledger_open(const struct ledger_config *config, uint64_t from,
 		void (*seen)(void *data, const struct segment_frame *frame), void *data,
 		struct ledger_recovery *ret_recovery, struct ledger **ret);
 void ledger_close(struct ledger *l);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attribute: events become records. Each event changes the table and yields records whose source is that event,
+ * so that reading a journal twice yields the same records under the same ids. What a record must wait for (a
+ * digest, a connection's outcome) holds it, within a bound, and nothing else.
+ *
+ * attribute.c follows processes and sessions, flow.c connections, tell.c makes records.
+ */
+#pragma once
+
+#include "collect/enrich.h"
+#include "collect/seen.h"
+#include "collect/table.h"
+
+#include "affiant/v1/state.pb-c.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A source can yield several records: the part tells them apart. Stored in segments: never change a number. */
+enum part {
+	PART_MAIN = 0,		/* exec, exit, close, untracked, lost; a connection still pending */
+	PART_OUTCOME = 1,	/* a connection's outcome; at a datagram flow, its refusal */
+	PART_SESSION_STARTED = 2,
+	PART_SESSION_ENDED = 3,
+};
+
+/* CLOCK_REALTIME - CLOCK_BOOTTIME, and how far it is to be trusted. */
+struct wall_clock {
+	int64_t offset_ns;
+	Affiant__V1__ClockState state;
+};
+
+struct attribute_selector {
+	const char *agent;	/* borrowed */
+	const char *words;
+	bool own_user;
+};
+
+struct attribute_config {
+	uint8_t boot_id[16];
+	uint8_t host[16];
+	const char *trust_domain;
+	struct wall_clock *clock;
+	uint64_t outcome_wait_ns;
+	uint64_t digest_wait_ns;
+	size_t connections_max;
+	struct enrich *enrich;	/* NULL: no digests, for a journal of an earlier boot */
+
+	/* A record without its sequence number, which is the ledger's to give. */
+	void (*emit)(void *data, uint64_t source, uint32_t part, const uint8_t *record, size_t len);
+	/* Whether that record was handed on before a restart. */
+	bool (*told)(void *data, uint64_t source, uint32_t part);
+	/* What selector @id says; false: it is not configured any more. */
+	bool (*selector)(void *data, uint32_t id, struct attribute_selector *ret);
+	/* A session took its first process: @tgid. */
+	void (*began)(void *data, struct session *s, uint32_t tgid);
+	/* An exec in a session, before its image is enriched. */
+	void (*entered)(void *data, const struct event_exec *e);
+	/* A child that could not be tagged: the map was full. */
+	void (*untagged)(void *data, const struct event_fork *e);
+	void *data;
+};
+
+struct attribute_counts {
+	uint64_t events[EVENT_TYPES];
+	uint64_t records;
+	uint64_t doubles;	/* events that were seen before */
+	uint64_t orphans;	/* outcomes and closes whose attempt was lost, or had to be dropped */
+};
+
+struct attribute {
+	struct attribute_config config;
+	struct table table;
+	struct seen seen;
+	struct attribute_counts counts;
+	uint64_t now_ns;	/* CLOCK_BOOTTIME at the last tick, or of the event at hand */
+	uint64_t dropped_connections;
+	/* Gaps in the sequence numbers, until a Lost record tells them. */
+	Affiant__V1__LostRange *gaps;
+	size_t gaps_count;
+	uint64_t losses[LOSS_KINDS + 8];	/* told so far: enum loss, enum loss_user (loss.h) */
+};
+
+int attribute_new(const struct attribute_config *config, struct attribute **ret);
+void attribute_free(struct attribute *a);
+
+/* One event or note, checked by event_decode(). 0, or -ENOMEM: nothing was changed. */
+int attribute_event(struct attribute *a, const struct event_header *h);
+
+/* Lets go what waited long enough. Returns when to call again (CLOCK_BOOTTIME), UINT64_MAX: never. */
+uint64_t attribute_tick(struct attribute *a, uint64_t now_ns);
+
+/* Lets everything go that waits: the end, or a journal of an earlier boot, whose sessions end by it. */
+void attribute_finish(struct attribute *a, bool reboot);
+
+/* All digests of @i are there. */
+void attribute_image_ready(struct attribute *a, struct image *i);
+
+/* The process that acts in @h; one of a lost exec or fork is made up, with nothing known. NULL: no memory. */
+struct actor *attribute_actor(struct attribute *a, const struct event_header *h);
+
+/* ---- flow.c ---- */
+
+int flow_connect(struct attribute *a, const struct event_header *h);
+int flow_outcome(struct attribute *a, const struct event_outcome *e);
+int flow_close(struct attribute *a, const struct event_close *e);
+int flow_untracked(struct attribute *a, const struct event_untracked *e);
+/* No outcome came in time: a pending record, once. */
+void flow_overdue(struct attribute *a, struct connection *c);
+
+/* The outcome that a table-driven test holds against the kernel page's table. */
+Affiant__V1__Outcome outcome_of(const struct event_outcome *e, int32_t *ret_errno);
+
+/* ---- tell.c ---- */
+
+#define TELL_NO_SOURCE UINT64_MAX	/* the daemon's own word, told once: a fresh id */
+
+/*
+ * Fills in what every record has, packs it and hands it on, or holds it while @actor's image is a draft.
+ * @actor NULL: the daemon's own word, of @session or of none.
+ */
+int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, Affiant__V1__Record *r,
+	 struct actor *actor, struct session *session);
+
+void tell_session_started(struct attribute *a, struct session *s, struct actor *first, uint64_t boottime_ns);
+/* @last: the process whose exit ended it, or NULL. */
+void tell_session_ended(struct attribute *a, struct session *s, uint64_t source, uint64_t boottime_ns,
+			struct actor *last, Affiant__V1__SessionEndReason reason);
+/* Hands on, in order, what waited for @i. */
+void tell_held(struct attribute *a, struct image *i);
+
+/* A record that was held when the state was saved. */
+void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor, const uint8_t *record,
+		size_t len);
+
+/* ---- state.c ---- */
+
+/* All of the table, as a State message; freed with affiant__v1__state__free_unpacked(). */
+Affiant__V1__State *state_save(struct attribute *a);
+/* Into an empty table. -EBADMSG: it contradicts itself. */
+int state_load(struct attribute *a, const Affiant__V1__State *state);	/* takes the sessions' heads */

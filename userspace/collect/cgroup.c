@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/cgroup.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <uthash.h>
+
+/* A cgroup's file handle is its id (FILEID_KERNFS, include/linux/exportfs.h). */
+#define FILEID_KERNFS 0xfe
+#define CACHE_MAX 1024
+
+struct name {
+	UT_hash_handle hh;
+	uint64_t id;
+	char path[];
+};
+
+struct cgroup_names {
+	int root;
+	size_t root_len;
+	struct name *names;
+};
+
+static int fd_path(int fd, char ret[static PATH_MAX])
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, ret, PATH_MAX - 1);
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	return 0;
+}
+
+int cgroup_names_new(const char *root, struct cgroup_names **ret)
+{
+	struct cgroup_names *c = calloc(1, sizeof(*c));
+	char path[PATH_MAX];
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	c->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err = c->root < 0 ? -errno : fd_path(c->root, path);
+	if (err) {
+		cgroup_names_free(c);
+		return err;
+	}
+	c->root_len = strcmp(path, "/") ? strlen(path) : 0;
+	*ret = c;
+	return 0;
+}
+
+void cgroup_names_free(struct cgroup_names *c)
+{
+	struct name *n, *next;
+
+	if (!c)
+		return;
+	HASH_ITER (hh, c->names, n, next) {
+		HASH_DEL(c->names, n);
+		free(n);
+	}
+	closep(&c->root);
+	free(c);
+}
+
+const char *cgroup_path(struct cgroup_names *c, uint64_t id)
+{
+	struct {
+		struct file_handle h;
+		uint64_t id;
+	} handle = { .h = { .handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS } };
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	struct name *n;
+	const char *below;
+
+	HASH_FIND(hh, c->names, &id, sizeof(id), n);
+	if (n) {
+		/* Move to the young end: the oldest goes when the cache is full. */
+		HASH_DEL(c->names, n);
+		HASH_ADD(hh, c->names, id, sizeof(n->id), n);
+		return n->path;
+	}
+
+	memcpy(handle.h.f_handle, &id, sizeof(id));
+	fd = open_by_handle_at(c->root, &handle.h, O_PATH | O_CLOEXEC);
+	if (fd < 0 || fd_path(fd, path))
+		return NULL;
+	below = strlen(path) > c->root_len ? path + c->root_len : "/";
+
+	if (HASH_COUNT(c->names) >= CACHE_MAX) {
+		struct name *oldest = c->names;
+
+		HASH_DEL(c->names, oldest);
+		free(oldest);
+	}
+	n = malloc(sizeof(*n) + strlen(below) + 1);
+	if (!n)
+		return NULL;
+	n->id = id;
+	strcpy(n->path, below);
+	HASH_ADD(hh, c->names, id, sizeof(n->id), n);
+	return n->path;
+}
+
+void cgroup_container(const char *path, char ret[static CONTAINER_ID_SIZE])
+{
+	size_t len = strlen(path);
+
+	ret[0] = '\0';
+	for (size_t end = len; end >= 64; end--) {
+		if (strspn(path + end - 64, "0123456789abcdef") < 64)
+			continue;
+		memcpy(ret, path + end - 64, 64);
+		ret[64] = '\0';
+		return;
+	}
+}

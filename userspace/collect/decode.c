@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/decode.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	size_t size;
+} types[EVENT_TYPES] = {
+	[EVENT_FORK] = { "fork", sizeof(struct event_fork) },
+	[EVENT_EXEC] = { "exec", sizeof(struct event_exec) },
+	[EVENT_EXIT] = { "exit", sizeof(struct event_exit) },
+	[EVENT_ADOPT] = { "adopt", sizeof(struct event_exec) },
+	[EVENT_CONNECT] = { "connect", sizeof(struct event_connect) },
+	[EVENT_OUTCOME] = { "outcome", sizeof(struct event_outcome) },
+	[EVENT_CLOSE] = { "close", sizeof(struct event_close) },
+	[EVENT_UNIX] = { "unix", sizeof(struct event_unix) },
+	[EVENT_UNTRACKED] = { "untracked_socket", sizeof(struct event_untracked) },
+	[EVENT_TAG_LOST] = { "tag_lost", sizeof(struct event_fork) },
+};
+
+const char *event_type_name(unsigned int type)
+{
+	return type < EVENT_TYPES ? types[type].name : NULL;
+}
+
+static bool exec_fits(const struct event_exec *e)
+{
+	size_t data = (size_t)e->exe_len + e->cwd_len + e->filename_len + e->interp_len + e->argv_len;
+
+	return sizeof(*e) + data <= e->header.size;
+}
+
+int event_decode(const void *data, size_t left, const struct event_header **ret)
+{
+	const struct event_header *h = data;
+
+	if (!left)
+		return -ENODATA;
+	if (left < sizeof(*h) || h->size > left || h->size < sizeof(*h) || h->size % 8)
+		return -EBADMSG;
+	if (event_is_note(h)) {
+		if (h->type < NOTE_SESSION || h->type > NOTE_GONE)
+			return -EBADMSG;
+	} else {
+		if (h->type >= EVENT_TYPES || !types[h->type].name || h->size < types[h->type].size)
+			return -EBADMSG;
+		if ((h->type == EVENT_EXEC || h->type == EVENT_ADOPT) &&
+		    !exec_fits((const struct event_exec *)h))
+			return -EBADMSG;
+		if (h->type == EVENT_UNIX &&
+		    ((const struct event_unix *)h)->path_len > EVENT_UNIX_PATH_MAX)
+			return -EBADMSG;
+	}
+
+	*ret = h;
+	return 0;
+}
+
+void exec_strings(const struct event_exec *e, struct exec_strings *ret)
+{
+	const char *at = e->data;
+
+	*ret = (struct exec_strings){
+		.exe_len = e->exe_len,
+		.cwd_len = e->cwd_len,
+		.filename_len = e->filename_len,
+		.interp_len = e->interp_len,
+		.argv_len = e->argv_len,
+	};
+	ret->exe = at;
+	ret->cwd = at += e->exe_len;
+	ret->filename = at += e->cwd_len;
+	ret->interp = at += e->filename_len;
+	ret->argv = at + e->interp_len;
+}
+
+size_t path_from_components(const char *components, size_t len, char *ret)
+{
+	size_t at = EVENT_PATH_MAX;
+	char built[EVENT_PATH_MAX];
+
+	while (len) {
+		size_t n = strnlen(components, len);
+
+		/* The root of the tree has an empty or "/" name: it adds nothing. */
+		if (n && !(n == 1 && components[0] == '/')) {
+			if (n + 1 > at)
+				break;
+			at -= n;
+			memcpy(built + at, components, n);
+			built[--at] = '/';
+		} else if (at == EVENT_PATH_MAX && len <= n + 1) {
+			built[--at] = '/';
+		}
+		if (n == len)
+			break;
+		components += n + 1;
+		len -= n + 1;
+	}
+
+	memcpy(ret, built + at, EVENT_PATH_MAX - at);
+	ret[EVENT_PATH_MAX - at] = '\0';
+	return EVENT_PATH_MAX - at;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * decode: bytes of the ring or the journal become events. The kernel wrote them, but a journal may be
+ * damaged: sizes and inner lengths are checked here, once, and trusted behind.
+ */
+#pragma once
+
+#include "event.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Notes share the events' framing and take type numbers of their own. Their payload is a protobuf message of
+ * state.proto, right behind the header.
+ */
+#define NOTE_CPU 0xffffu
+enum note_type {
+	NOTE_SESSION = 0x8001,	/* StateSession: opened through the API */
+	NOTE_END = 0x8002,	/* NoteEnd: ended through the API, or its process was gone before it was tagged */
+	NOTE_LOST = 0x8003,	/* Lost */
+	NOTE_GONE = 0x8004,	/* NoteGone: the exit of this process was missed */
+};
+
+#define NOTE_SIZE_MAX 65528
+
+static inline bool event_is_note(const struct event_header *h)
+{
+	return h->cpu == NOTE_CPU;
+}
+
+/* Names an event within a boot: the source of every record made from it. */
+static inline uint64_t event_source(const struct event_header *h)
+{
+	return (uint64_t)h->cpu << 48 | h->sequence;
+}
+
+/*
+ * The event at the beginning of @data: 0, -ENODATA at the end, -EBADMSG when it isn't one. @data is 8-aligned.
+ */
+int event_decode(const void *data, size_t left, const struct event_header **ret);
+
+/* The variable parts of an exec; borrowed from the event. */
+struct exec_strings {
+	const char *exe, *cwd, *filename, *interp, *argv;
+	size_t exe_len, cwd_len, filename_len, interp_len, argv_len;
+};
+void exec_strings(const struct event_exec *e, struct exec_strings *ret);
+
+/*
+ * Components from leaf to root, each ended by NUL, become "/a/b/c". @ret has room for EVENT_PATH_MAX + 1
+ * bytes. Returns the length; 0 for no components, which is an unknown path, not "/".
+ */
+size_t path_from_components(const char *components, size_t len, char *ret);
+
+/* "connect", as Lost records and counters name it; NULL for a number that is none. */
+const char *event_type_name(unsigned int type);

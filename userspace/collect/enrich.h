@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * enrich: finds the bytes behind an image (the executable, and what else its exec ran), has them hashed, and
+ * enters the digests when they come.
+ */
+#pragma once
+
+#include "collect/chain.h"
+#include "collect/filehash.h"
+#include "collect/image.h"
+
+struct enrich;
+
+struct enrich_config {
+	struct filehash *hash;
+	struct chain *chain;			/* NULL: fanotify was refused */
+	struct image_context image;
+	void (*ready)(void *data, struct image *i);	/* all its digests are there */
+	/* Whether that process still runs what it executed: its tag says the same exec_seq. */
+	bool (*still)(void *data, const struct event_actor *actor);
+	void *data;
+};
+
+int enrich_new(const struct enrich_config *config, struct enrich **ret);
+void enrich_free(struct enrich *e);
+
+const struct image_context *enrich_image_context(const struct enrich *e);
+
+/* Asks for the digests of @i, the draft made from @event. What is cached is there at once. */
+void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i, uint64_t session);
+
+/* Takes over what the workers finished. */
+void enrich_collect(struct enrich *e);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/image.h"
+
+#include "base/cleanup.h"
+#include "collect/cgroup.h"
+#include "collect/decode.h"
+#include "collect/redact.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SET(message, field, value)                                                                 \
+	do {                                                                                       \
+		(message)->has_##field = true;                                                     \
+		(message)->field = (value);                                                        \
+	} while (0)
+
+/* protobuf-c frees what it finds: a copy for each. */
+static ProtobufCBinaryData bytes_of(const void *data, size_t len)
+{
+	ProtobufCBinaryData b = { .data = malloc(len ?: 1) };
+
+	if (b.data) {
+		memcpy(b.data, data, len);
+		b.len = len;
+	}
+	return b;
+}
+
+static Affiant__V1__Digest *digest_new(void)
+{
+	Affiant__V1__Digest *d = malloc(sizeof(*d));
+
+	if (d)
+		affiant__v1__digest__init(d);
+	return d;
+}
+
+static Affiant__V1__Namespaces *namespaces_of(const struct event_exec *e)
+{
+	Affiant__V1__Namespaces *n = malloc(sizeof(*n));
+
+	if (!n)
+		return NULL;
+	affiant__v1__namespaces__init(n);
+	SET(n, mnt, e->ns[NS_MNT]);
+	SET(n, pid, e->ns[NS_PID]);
+	SET(n, net, e->ns[NS_NET]);
+	SET(n, user, e->ns[NS_USER]);
+	SET(n, cgroup, e->ns[NS_CGROUP]);
+	SET(n, ipc, e->ns[NS_IPC]);
+	SET(n, uts, e->ns[NS_UTS]);
+	SET(n, time, e->ns[NS_TIME]);
+	return n;
+}
+
+static void set_argv(Affiant__V1__Process *p, const struct event_exec *e, const struct exec_strings *x,
+		     const struct image_context *c)
+{
+	uint32_t redacted = 0;
+	size_t used = 0, n = 0;
+	bool state = false;
+
+	if (e->header.type != EVENT_EXEC)
+		return;
+	for (size_t at = 0; at < x->argv_len; at++)
+		n += !x->argv[at];
+	n += x->argv_len && x->argv[x->argv_len - 1];
+	p->argv = calloc(n ?: 1, sizeof(*p->argv));
+	if (!p->argv)
+		return;
+
+	SET(p, argc, e->argc);
+	SET(p, argv_cut, !!(e->flags & EXEC_ARGV_CUT));
+	for (size_t at = 0; at < x->argv_len;) {
+		size_t len = strnlen(x->argv + at, x->argv_len - at);
+		_cleanup_free_ char *plain = strndup(x->argv + at, len);
+		_cleanup_free_ char *cut = NULL;
+
+		at += len + 1;
+		if (!plain)
+			return;
+		cut = c->redact ? redact_argument(c->redact, plain, &state) : NULL;
+		redacted += !!cut;
+		len = strlen(cut ?: plain);
+		if (used + len + 1 > c->argv_max) {
+			p->argv_cut = true;
+			break;
+		}
+		used += len + 1;
+		p->argv[p->n_argv++] = bytes_of(cut ?: plain, len);
+	}
+	if (redacted)
+		SET(p, redacted, redacted);
+}
+
+static void set_cgroup(Affiant__V1__Process *p, uint64_t id, struct cgroup_names *names)
+{
+	char container[CONTAINER_ID_SIZE];
+	const char *path = names ? cgroup_path(names, id) : NULL;
+
+	SET(p, cgroup_id, id);
+	if (!path)
+		return;
+	SET(p, cgroup, bytes_of(path, strlen(path)));
+	cgroup_container(path, container);
+	if (*container)
+		p->container_id = strdup(container);
+}
+
+static Affiant__V1__Executable *executable_of(const struct event_exec *e, const char *path, size_t len)
+{
+	Affiant__V1__Executable *x = malloc(sizeof(*x));
+
+	if (!x)
+		return NULL;
+	affiant__v1__executable__init(x);
+	if (len)
+		SET(x, path, bytes_of(path, len));
+	SET(x, device, e->exe.device);
+	SET(x, inode, e->exe.inode);
+	SET(x, size, e->exe.size);
+	if (e->flags & EXEC_MEMFD)
+		SET(x, memfd, true);
+	if (e->flags & EXEC_DELETED)
+		SET(x, deleted, true);
+	x->digest = digest_new();
+	return x;
+}
+
+struct image *image_from_exec(struct table *t, const struct event_exec *e, const struct image_context *c)
+{
+	struct image *i = image_new(t);
+	char path[EVENT_PATH_MAX + 1];
+	Affiant__V1__Process *p;
+	struct exec_strings x;
+	size_t len;
+
+	if (!i)
+		return NULL;
+	p = malloc(sizeof(*p));
+	if (!p) {
+		image_unref(i);
+		return NULL;
+	}
+	affiant__v1__process__init(p);
+	i->draft = p;
+	exec_strings(e, &x);
+
+	SET(p, uid, e->uid);
+	SET(p, gid, e->gid);
+	SET(p, euid, e->euid);
+	SET(p, egid, e->egid);
+	SET(p, cap_effective, e->cap_effective);
+	SET(p, cap_permitted, e->cap_permitted);
+	SET(p, comm, bytes_of(e->comm, strnlen(e->comm, sizeof(e->comm))));
+	if (e->flags & EXEC_SETUID)
+		SET(p, setuid, true);
+	if (e->header.type == EVENT_ADOPT)
+		SET(p, late, true);
+	p->namespaces = namespaces_of(e);
+	set_cgroup(p, e->cgroup, c->cgroups);
+	len = path_from_components(x.cwd, x.cwd_len, path);
+	if (len)
+		SET(p, cwd, bytes_of(path, len));
+	set_argv(p, e, &x, c);
+
+	len = path_from_components(x.exe, x.exe_len, path);
+	i->exe = strndup(path, len);
+	p->executable = executable_of(e, path, len);
+	if (!i->exe || !p->executable || !p->executable->digest) {
+		image_unref(i);
+		return NULL;
+	}
+	i->digests[IMAGE_EXE] = (struct image_digest){ p->executable->digest, p->executable };
+	i->awaited = 1;
+	return i;
+}
+
+struct image *image_unknown(struct table *t)
+{
+	struct image *i = image_new(t);
+
+	if (!i)
+		return NULL;
+	i->exe = strdup("");
+	i->packed = malloc(1);
+	if (!i->exe || !i->packed) {
+		image_unref(i);
+		return NULL;
+	}
+	return i;
+}
+
+int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path, size_t len, bool by_argv)
+{
+	Affiant__V1__Process *p = i->draft;
+	Affiant__V1__Step *s, **chain;
+	int slot = p->n_chain + 1;
+
+	if (slot >= IMAGE_DIGESTS_MAX)
+		return -ENOSPC;
+	chain = realloc(p->chain, slot * sizeof(*chain));
+	if (!chain)
+		return -ENOMEM;
+	p->chain = chain;
+	s = malloc(sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	affiant__v1__step__init(s);
+	SET(s, kind, kind);
+	if (len)
+		SET(s, path, bytes_of(path, len));
+	if (by_argv)
+		SET(s, named_by_argv, true);
+	s->digest = digest_new();
+	p->chain[p->n_chain++] = s;
+	if (!s->digest)
+		return -ENOMEM;
+	i->digests[slot] = (struct image_digest){ .digest = s->digest };
+	i->awaited++;
+	return slot;
+}
+
+static const char *verity_name(uint16_t algorithm)
+{
+	return algorithm == 1 ? "sha256" : algorithm == 2 ? "sha512" : "unknown";
+}
+
+void image_set_digest(struct image *i, unsigned int slot, const struct file_digest *d)
+{
+	struct image_digest *to = &i->digests[slot];
+
+	if (!i->draft || !to->digest || to->digest->has_state)
+		return;
+
+	SET(to->digest, state, (Affiant__V1__HashState)d->state);
+	switch (d->state) {
+	case HASH_STATE_OBSERVED:
+	case HASH_STATE_HELD:
+	case HASH_STATE_KERNEL:
+		SET(to->digest, sha256, bytes_of(d->sha256.bytes, SHA256_SIZE));
+		break;
+	case HASH_STATE_VERITY:
+		SET(to->digest, verity, bytes_of(d->verity, d->verity_len));
+		to->digest->verity_algorithm = strdup(verity_name(d->verity_algorithm));
+		break;
+	default:
+		break;
+	}
+	if (to->exe && d->build_id_len)
+		SET(to->exe, build_id, bytes_of(d->build_id, d->build_id_len));
+	if (to->exe && *d->package)
+		to->exe->package = strdup(d->package);
+	i->awaited--;
+	if (slot == IMAGE_EXE && i->twin)
+		image_set_digest(i, i->twin, d);
+}
+
+int image_finish(struct image *i)
+{
+	static const struct file_digest late = { .state = HASH_STATE_TOO_LATE };
+
+	for (unsigned int slot = 0; i->awaited && slot < IMAGE_DIGESTS_MAX; slot++)
+		image_set_digest(i, slot, &late);
+
+	i->packed_len = affiant__v1__process__get_packed_size(i->draft);
+	i->packed = malloc(i->packed_len ?: 1);
+	if (!i->packed)
+		return -ENOMEM;
+	affiant__v1__process__pack(i->draft, i->packed);
+	affiant__v1__process__free_unpacked(i->draft, NULL);
+	i->draft = NULL;
+	return 0;
+}

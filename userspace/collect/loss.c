@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/loss.h"
+
+#include "collect/decode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GAPS_MAX 64	/* ranges in one Lost record: the counts are exact without them */
+
+static const struct {
+	const char *stage, *kind;
+} names[LOSS_ALL] = {
+	[EVENT_FORK] = { "ring", "fork" },
+	[EVENT_EXEC] = { "ring", "exec" },
+	[EVENT_EXIT] = { "ring", "exit" },
+	[EVENT_ADOPT] = { "ring", "adopt" },
+	[EVENT_CONNECT] = { "ring", "connect" },
+	[EVENT_OUTCOME] = { "ring", "outcome" },
+	[EVENT_CLOSE] = { "ring", "close" },
+	[EVENT_UNIX] = { "ring", "connect_unix" },
+	[EVENT_UNTRACKED] = { "ring", "untracked_socket" },
+	[EVENT_TAG_LOST] = { "ring", "tag_lost" },
+	[LOSS_STORAGE] = { "storage", "outcome" },
+	[LOSS_TAG] = { "tag", "process" },
+	[LOSS_HOOK] = { "hook", "run" },
+	[LOSS_CHAIN] = { "chain", "open" },
+	[LOSS_TABLE] = { "table", "connection" },
+};
+
+static Affiant__V1__LostCount *count_new(unsigned int kind, uint64_t count)
+{
+	Affiant__V1__LostCount *c = malloc(sizeof(*c));
+
+	if (!c)
+		return NULL;
+	affiant__v1__lost_count__init(c);
+	c->stage = strdup(names[kind].stage);
+	c->kind = strdup(names[kind].kind);
+	c->has_count = true;
+	c->count = count;
+	return c;
+}
+
+static void take_gaps(struct attribute *a, Affiant__V1__Lost *m)
+{
+	m->ranges = calloc(a->gaps_count + 1, sizeof(*m->ranges));
+	for (size_t i = 0; m->ranges && i < a->gaps_count; i++) {
+		m->ranges[i] = malloc(sizeof(a->gaps[i]));
+		if (!m->ranges[i])
+			break;
+		*m->ranges[i] = a->gaps[i];
+		m->n_ranges++;
+	}
+	a->gaps_count = 0;
+}
+
+Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL])
+{
+	Affiant__V1__Lost *m;
+	bool any = false;
+
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
+		any |= totals[kind] > a->losses[kind];
+	if (!any)
+		return NULL;
+
+	m = malloc(sizeof(*m));
+	if (!m)
+		return NULL;
+	affiant__v1__lost__init(m);
+	m->counts = calloc(LOSS_ALL, sizeof(*m->counts));
+	m->totals = calloc(LOSS_ALL, sizeof(*m->totals));
+	for (unsigned int kind = 0; m->counts && m->totals && kind < LOSS_ALL; kind++) {
+		if (!totals[kind])
+			continue;
+		m->totals[m->n_totals] = count_new(kind, totals[kind]);
+		m->n_totals += !!m->totals[m->n_totals];
+		if (totals[kind] <= a->losses[kind])
+			continue;
+		m->counts[m->n_counts] = count_new(kind, totals[kind] - a->losses[kind]);
+		m->n_counts += !!m->counts[m->n_counts];
+	}
+	/* The newest numbers may still be on their way: only what is final is a gap. */
+	seen_settle(&a->seen, 64);
+	take_gaps(a, m);
+	return m;
+}
+
+void loss_set_totals(uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount *const *counts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
+			if (names[kind].stage && counts[i]->stage && counts[i]->kind &&
+			    !strcmp(names[kind].stage, counts[i]->stage) &&
+			    !strcmp(names[kind].kind, counts[i]->kind))
+				totals[kind] = counts[i]->count;
+}
+
+size_t loss_totals(const uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount ret[static LOSS_ALL])
+{
+	size_t n = 0;
+
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++) {
+		if (!totals[kind] || !names[kind].stage)
+			continue;
+		affiant__v1__lost_count__init(&ret[n]);
+		ret[n].stage = (char *)names[kind].stage;
+		ret[n].kind = (char *)names[kind].kind;
+		ret[n].has_count = true;
+		ret[n++].count = totals[kind];
+	}
+	return n;
+}
+
+void loss_told(struct attribute *a, const struct event_header *h)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Lost *m;
+
+	m = affiant__v1__lost__unpack(NULL, h->size - sizeof(*h) - h->tid, (const uint8_t *)(h + 1));
+	if (!m)
+		return;
+	loss_set_totals(a->losses, m->totals, m->n_totals);
+	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
+	r.lost = m;
+	(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, NULL, NULL);
+	affiant__v1__lost__free_unpacked(m, NULL);
+}
+
+void loss_gap(void *attribute, uint32_t cpu, uint64_t first, uint64_t last)
+{
+	struct attribute *a = attribute;
+	Affiant__V1__LostRange *r;
+
+	if (a->gaps_count == GAPS_MAX)
+		return;
+	if (!a->gaps)
+		a->gaps = calloc(GAPS_MAX, sizeof(*a->gaps));
+	if (!a->gaps)
+		return;
+	r = &a->gaps[a->gaps_count++];
+	affiant__v1__lost_range__init(r);
+	r->has_cpu = r->has_first = r->has_last = true;
+	r->cpu = cpu;
+	r->first = first;
+	r->last = last;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loss: what the kernel or the daemon had to drop becomes Lost records, each count told exactly once. */
+#pragma once
+
+#include "collect/attribute.h"
+
+/* Counters after LOSS_KINDS that user space adds. Names: loss_name(). */
+enum loss_user {
+	LOSS_HOOK = LOSS_KINDS,	/* programs that the kernel skipped: recursion_misses */
+	LOSS_CHAIN,		/* fanotify events dropped */
+	LOSS_TABLE,		/* connections dropped from the daemon's table before their end */
+	LOSS_ALL,
+};
+
+/* What is more than was told so far, or NULL when nothing is. Freed with affiant__v1__lost__free_unpacked(). */
+Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL]);
+
+/* A NOTE_LOST: tells it, and keeps its totals. */
+void loss_told(struct attribute *a, const struct event_header *h);
+
+/* For struct seen. */
+void loss_gap(void *attribute, uint32_t cpu, uint64_t first, uint64_t last);
+
+/* Totals by name, as a snapshot keeps them. */
+size_t loss_totals(const uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount ret[static LOSS_ALL]);
+void loss_set_totals(uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount *const *counts, size_t n);

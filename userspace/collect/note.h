@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* note: what the daemon adds to the journal between the kernel's events (decode.h, state.proto). */
+#pragma once
+
+#include "event.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdint.h>
+
+/*
+ * Frames @message as an event of type @type (enum note_type): *@ret is the caller's to free, ret->size its
+ * length. -EMSGSIZE: larger than a note can be.
+ */
+int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns, const ProtobufCMessage *message,
+	     struct event_header **ret);

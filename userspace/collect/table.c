@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/table.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* The key is (start, tgid): what comes first in struct process_key. */
+#define KEY_SIZE offsetof(struct process_key, exec_seq)
+
+struct session *session_new(struct table *t, uint64_t key)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->key = key;
+	s->refs = 1;
+	HASH_ADD(hh, t->sessions, key, sizeof(s->key), s);
+	return s;
+}
+
+struct session *session_ref(struct session *s)
+{
+	s->refs++;
+	return s;
+}
+
+void session_unref(struct session *s)
+{
+	if (!s || --s->refs)
+		return;
+	if (s->head)
+		affiant__v1__record__free_unpacked(s->head, NULL);
+	free(s->packed);
+	free(s);
+}
+
+struct session *session_find(struct table *t, uint64_t key)
+{
+	struct session *s;
+
+	HASH_FIND(hh, t->sessions, &key, sizeof(key), s);
+	return s;
+}
+
+struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SIZE])
+{
+	struct session *s, *next;
+
+	HASH_ITER (hh, t->sessions, s, next)
+		if (!memcmp(s->id.bytes, id, UUID_SIZE))
+			return s;
+	return NULL;
+}
+
+void session_end(struct table *t, struct session *s, uint64_t wall_ns)
+{
+	struct session **slot = &t->ended[t->ended_next++ % (sizeof(t->ended) / sizeof(t->ended[0]))];
+
+	HASH_DEL(t->sessions, s);
+	s->ended_wall_ns = wall_ns;
+	session_unref(*slot);
+	*slot = s;
+}
+
+int session_pack(struct session *s)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+
+	r.agent = s->head->agent;
+	r.session = s->head->session;
+	r.task = s->head->task;
+	r.principal = s->head->principal;
+	free(s->packed);
+	s->packed = malloc(affiant__v1__record__get_packed_size(&r) + 1);
+	if (!s->packed)
+		return -ENOMEM;
+	s->packed_len = affiant__v1__record__pack(&r, s->packed);
+	return 0;
+}
+
+struct image *image_new(struct table *t)
+{
+	struct image *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	i->refs = 1;
+	i->number = ++t->images;
+	return i;
+}
+
+struct image *image_ref(struct image *i)
+{
+	i->refs++;
+	return i;
+}
+
+void image_unref(struct image *i)
+{
+	if (!i || --i->refs)
+		return;
+	if (i->draft)
+		affiant__v1__process__free_unpacked(i->draft, NULL);
+	free(i->packed);
+	free(i->exe);
+	free(i);
+}
+
+struct lineage *lineage_ref(struct lineage *l)
+{
+	l->refs++;
+	return l;
+}
+
+void lineage_unref(struct lineage *l)
+{
+	if (!l || --l->refs)
+		return;
+	for (unsigned int i = 0; i < l->count; i++)
+		free(l->up[i].exe);
+	free(l);
+}
+
+struct lineage *lineage_new(const struct actor *parent)
+{
+	const struct lineage *up = parent->lineage;
+	struct lineage *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->refs = 1;
+	l->up[0].key = parent->key;
+	l->up[0].exe = strdup(parent->image->exe ?: "");
+	l->count = 1;
+	for (unsigned int i = 0; up && i < up->count && l->count < LINEAGE_MAX; i++, l->count++) {
+		l->up[l->count].key = up->up[i].key;
+		l->up[l->count].exe = strdup(up->up[i].exe ?: "");
+	}
+	l->cut = up && (up->cut || up->count == LINEAGE_MAX);
+	return l;
+}
+
+struct actor *actor_new(struct table *t, struct session *s, struct image *i)
+{
+	struct actor *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->refs = 1;
+	a->number = ++t->actors;
+	a->session = session_ref(s);
+	a->image = image_ref(i);
+	return a;
+}
+
+struct actor *actor_ref(struct actor *a)
+{
+	a->refs++;
+	return a;
+}
+
+void actor_unref(struct actor *a)
+{
+	if (!a || --a->refs)
+		return;
+	session_unref(a->session);
+	image_unref(a->image);
+	lineage_unref(a->lineage);
+	free(a);
+}
+
+struct process *process_find(struct table *t, uint32_t tgid, uint64_t start)
+{
+	struct process_key key = { .tgid = tgid, .start = start };
+	struct process *p;
+
+	HASH_FIND(hh, t->processes, &key, KEY_SIZE, p);
+	return p;
+}
+
+struct process *process_new(struct table *t, struct actor *a)
+{
+	struct process *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		actor_unref(a);
+		return NULL;
+	}
+	p->key = a->key;
+	p->key.exec_seq = 0;
+	p->actor = a;
+	a->session->live++;
+	a->session->processes++;
+	HASH_ADD(hh, t->processes, key, KEY_SIZE, p);
+	return p;
+}
+
+void process_set_actor(struct process *p, struct actor *a)
+{
+	lineage_unref(p->offspring);
+	p->offspring = NULL;
+	actor_unref(p->actor);
+	p->actor = a;
+}
+
+void process_remove(struct table *t, struct process *p)
+{
+	HASH_DEL(t->processes, p);
+	p->actor->session->live--;
+	lineage_unref(p->offspring);
+	actor_unref(p->actor);
+	free(p);
+}
+
+struct connection *connection_find(struct table *t, uint64_t number)
+{
+	struct connection *c;
+
+	HASH_FIND(hh, t->connections, &number, sizeof(number), c);
+	return c;
+}
+
+static bool is_datagram(const struct connection *c)
+{
+	return c->attempt.header.type == EVENT_CONNECT &&
+	       (c->attempt.inet.protocol == IPPROTO_UDP || c->attempt.inet.protocol == IPPROTO_UDPLITE);
+}
+
+struct connection *connection_new(struct table *t, const struct event_header *attempt, struct actor *a)
+{
+	struct connection *c = calloc(1, sizeof(*c)), *first = NULL;
+
+	if (!c)
+		return NULL;
+	memcpy(&c->attempt, attempt,
+	       attempt->type == EVENT_UNIX ? sizeof(c->attempt.un) : sizeof(c->attempt.inet));
+	c->number = attempt->type == EVENT_UNIX ? c->attempt.un.connection : c->attempt.inet.connection;
+	c->cookie = attempt->type == EVENT_UNIX ? c->attempt.un.cookie : c->attempt.inet.cookie;
+	c->actor = actor_ref(a);
+	HASH_ADD(hh, t->connections, number, sizeof(c->number), c);
+
+	if (is_datagram(c)) {
+		HASH_FIND(by_cookie, t->sockets, &c->cookie, sizeof(c->cookie), first);
+		if (first) {
+			c->flow = first->flow;
+			first->flow = c;
+		} else {
+			HASH_ADD(by_cookie, t->sockets, cookie, sizeof(c->cookie), c);
+		}
+	}
+	return c;
+}
+
+void connection_settle(struct table *t, struct connection *c)
+{
+	if (c->waiting)
+		DL_DELETE(t->awaiting, c);
+	c->waiting = false;
+}
+
+static void connection_free(struct table *t, struct connection *c)
+{
+	connection_settle(t, c);
+	HASH_DEL(t->connections, c);
+	actor_unref(c->actor);
+	free(c);
+}
+
+void connection_remove_socket(struct table *t, uint64_t cookie)
+{
+	struct connection *c, *next;
+
+	HASH_FIND(by_cookie, t->sockets, &cookie, sizeof(cookie), c);
+	if (!c)
+		return;
+	HASH_DELETE(by_cookie, t->sockets, c);
+	for (; c; c = next) {
+		next = c->flow;
+		connection_free(t, c);
+	}
+}
+
+void connection_remove(struct table *t, struct connection *c)
+{
+	if (is_datagram(c))
+		connection_remove_socket(t, c->cookie);
+	else
+		connection_free(t, c);
+}
+
+void table_clear(struct table *t)
+{
+	struct connection *c, *next_c;
+	struct process *p, *next_p;
+	struct session *s, *next_s;
+	struct image *i, *next_i;
+	struct held *h, *next_h;
+
+	HASH_CLEAR(by_cookie, t->sockets);
+	HASH_ITER (hh, t->connections, c, next_c)
+		connection_free(t, c);
+	HASH_ITER (hh, t->processes, p, next_p)
+		process_remove(t, p);
+	DL_FOREACH_SAFE (t->drafts, i, next_i) {
+		DL_DELETE(t->drafts, i);
+		DL_FOREACH_SAFE (i->held, h, next_h) {
+			DL_DELETE(i->held, h);
+			actor_unref(h->actor);
+			free(h);
+		}
+		image_unref(i);
+	}
+	HASH_ITER (hh, t->sessions, s, next_s) {
+		HASH_DEL(t->sessions, s);
+		session_unref(s);
+	}
+	for (size_t n = 0; n < sizeof(t->ended) / sizeof(t->ended[0]); n++)
+		session_unref(t->ended[n]);
+	memset(t, 0, sizeof(*t));
+}

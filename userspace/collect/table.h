@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table: sessions, processes and connections as the events have told them so far. Everything here is changed
+ * by events and notes alone, in their order, so that reading the journal again gives the same table.
+ *
+ * Sessions, images and actors are shared and counted; _ref() returns its argument, _unref() takes NULL.
+ */
+#pragma once
+
+#include "base/uuid.h"
+#include "event.h"
+
+#include "affiant/v1/record.pb-c.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+/* (tgid, start) names a process within a boot; with exec_seq, what it was between two execs. */
+struct process_key {
+	uint64_t start;			/* CLOCK_BOOTTIME, ns */
+	uint32_t tgid;
+	uint32_t exec_seq;		/* no part of a table's key */
+};
+
+struct session {
+	UT_hash_handle hh;		/* table.sessions, while it lives */
+	uint64_t key;
+	unsigned int refs;
+	struct uuid id;
+	Affiant__V1__Record *head;	/* agent, session, task, principal; body: session_started */
+	uint8_t *packed;		/* the first four, serialised */
+	size_t packed_len;
+	uint64_t source;		/* of its SessionStarted */
+	uint64_t started_ns;		/* CLOCK_BOOTTIME */
+	uint64_t ended_wall_ns;		/* 0: it lives */
+	uint64_t live;			/* processes now */
+	uint64_t processes;		/* ever */
+	uint64_t connections;
+	uint64_t execs;
+	bool told;			/* SessionStarted was handed on */
+	bool ending;			/* ended by request: no evidence, but still recorded */
+	bool has_first;
+	struct process_key first;
+	int32_t status;			/* of the first process */
+	uint64_t saved;			/* as image.saved */
+};
+
+/* A file whose digest is awaited, or known. */
+struct image_digest {
+	Affiant__V1__Digest *digest;	/* in the draft */
+	Affiant__V1__Executable *exe;	/* gets build id and package too; NULL for a step */
+};
+
+#define IMAGE_DIGESTS_MAX 20
+
+/* What one exec made of a process: shared by the children it forks. */
+struct image {
+	unsigned int refs;
+	uint64_t number;
+	char *exe;			/* path, "" when unknown */
+	uint8_t *packed;		/* fields of Process, all but id, parent and ancestry; NULL: a draft */
+	size_t packed_len;
+	/* While it is a draft: */
+	Affiant__V1__Process *draft;
+	struct image_digest digests[IMAGE_DIGESTS_MAX];
+	unsigned int awaited;
+	unsigned int twin;		/* slot of the step that is the executable too; 0: none */
+	uint64_t deadline_ns;
+	struct held *held;		/* records that wait for it, in order */
+	struct image *prev, *next;	/* table.drafts */
+	uint64_t saved;			/* state.c: its number, in the round in which it was written */
+};
+
+#define LINEAGE_MAX 16
+
+/* Forebears, nearest first: shared by siblings. */
+struct lineage {
+	unsigned int refs;
+	unsigned int count;
+	bool cut;
+	struct {
+		struct process_key key;
+		char *exe;
+	} up[LINEAGE_MAX];
+};
+
+/* A process between two execs, as records show it. Never changes. */
+struct actor {
+	unsigned int refs;
+	uint64_t number;
+	struct session *session;
+	struct image *image;
+	struct process_key key;
+	struct process_key parent;	/* tgid 0: unknown */
+	struct lineage *lineage;	/* NULL: the session's first process */
+	uint64_t saved;
+};
+
+struct process {
+	UT_hash_handle hh;		/* table.processes, by (tgid, start) */
+	struct process_key key;
+	struct actor *actor;
+	struct lineage *offspring;	/* its children's lineage; NULL until it forks, and after an exec */
+	uint8_t missed;			/* rounds of reconciliation in which it was not there */
+};
+
+enum told { TOLD_NOTHING, TOLD_PENDING, TOLD_OUTCOME };
+
+struct connection {
+	UT_hash_handle hh;		/* table.connections, by number */
+	UT_hash_handle by_cookie;	/* table.sockets: the first flow of a UDP socket */
+	uint64_t number;
+	uint64_t cookie;
+	struct connection *flow;	/* further flows of the same UDP socket */
+	struct actor *actor;
+	uint64_t deadline_ns;
+	struct connection *prev, *next;	/* table.awaiting, while no outcome is told */
+	enum told told;
+	bool waiting;
+	union {
+		struct event_header header;
+		struct event_connect inet;
+		struct event_unix un;
+	} attempt;
+};
+
+struct held {
+	struct held *prev, *next;
+	struct actor *actor;
+	uint64_t source;
+	uint32_t part;
+	size_t len;
+	uint8_t record[];		/* without process and sequence */
+};
+
+struct table {
+	struct session *sessions;
+	struct session *ended[64];	/* lately, a ring; slots may be NULL */
+	unsigned int ended_next;
+	struct process *processes;
+	struct connection *connections;
+	struct connection *sockets;
+	struct connection *awaiting;	/* by deadline */
+	struct image *drafts;		/* by deadline */
+	uint64_t images;		/* numbers given */
+	uint64_t actors;
+};
+
+void table_clear(struct table *t);
+
+struct session *session_new(struct table *t, uint64_t key);
+struct session *session_ref(struct session *s);
+void session_unref(struct session *s);
+struct session *session_find(struct table *t, uint64_t key);
+struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SIZE]);
+/* Out of the living, into the lately ended. */
+void session_end(struct table *t, struct session *s, uint64_t wall_ns);
+/* Serialises the head's four fields into @s->packed: 0 or -ENOMEM. */
+int session_pack(struct session *s);
+
+struct image *image_new(struct table *t);
+struct image *image_ref(struct image *i);
+void image_unref(struct image *i);
+
+struct lineage *lineage_ref(struct lineage *l);
+void lineage_unref(struct lineage *l);
+/* The lineage of children of @parent. */
+struct lineage *lineage_new(const struct actor *parent);
+
+struct actor *actor_new(struct table *t, struct session *s, struct image *i);
+struct actor *actor_ref(struct actor *a);
+void actor_unref(struct actor *a);
+
+struct process *process_find(struct table *t, uint32_t tgid, uint64_t start);
+/* NULL: no memory. The actor's reference is taken over, also then. */
+struct process *process_new(struct table *t, struct actor *a);
+void process_set_actor(struct process *p, struct actor *a);
+void process_remove(struct table *t, struct process *p);
+
+struct connection *connection_find(struct table *t, uint64_t number);
+/* @attempt: an event_connect or event_unix. */
+struct connection *connection_new(struct table *t, const struct event_header *attempt, struct actor *a);
+/* No outcome is awaited any more. */
+void connection_settle(struct table *t, struct connection *c);
+void connection_remove(struct table *t, struct connection *c);
+/* All flows of a UDP socket. */
+void connection_remove_socket(struct table *t, uint64_t cookie);

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/attribute.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* Record.process, length-delimited (protocol buffers encoding: field << 3 | 2). */
+#define PROCESS_TAG (12u << 3 | 2)
+
+#define SET(message, field, value)                                                                 \
+	do {                                                                                       \
+		(message)->has_##field = true;                                                     \
+		(message)->field = (value);                                                        \
+	} while (0)
+
+static size_t put_varint(uint8_t *to, uint64_t v)
+{
+	size_t n = 0;
+
+	while (v >= 0x80) {
+		to[n++] = v | 0x80;
+		v >>= 7;
+	}
+	to[n++] = v;
+	return n;
+}
+
+static Affiant__V1__ProcessId id_of(const struct process_key *key)
+{
+	Affiant__V1__ProcessId id = AFFIANT__V1__PROCESS_ID__INIT;
+
+	SET(&id, tgid, key->tgid);
+	SET(&id, start_boottime_ns, key->start);
+	SET(&id, exec_seq, key->exec_seq);
+	return id;
+}
+
+/* The part of Process that is the actor's own: who, and whose child. */
+static uint8_t *pack_identity(const struct actor *actor, size_t *ret_len)
+{
+	Affiant__V1__ProcessId id = id_of(&actor->key), parent = id_of(&actor->parent);
+	Affiant__V1__Process p = AFFIANT__V1__PROCESS__INIT;
+	Affiant__V1__ProcessId up_ids[LINEAGE_MAX];
+	Affiant__V1__Ancestor ups[LINEAGE_MAX], *list[LINEAGE_MAX];
+	const struct lineage *l = actor->lineage;
+	uint8_t *out;
+
+	p.id = &id;
+	if (actor->parent.tgid)
+		p.parent = &parent;
+	for (unsigned int i = 0; l && i < l->count; i++) {
+		up_ids[i] = id_of(&l->up[i].key);
+		affiant__v1__ancestor__init(&ups[i]);
+		ups[i].id = &up_ids[i];
+		if (l->up[i].exe && *l->up[i].exe) {
+			ProtobufCBinaryData exe = { strlen(l->up[i].exe), (uint8_t *)l->up[i].exe };
+
+			SET(&ups[i], exe, exe);
+		}
+		list[i] = &ups[i];
+		p.n_ancestry++;
+	}
+	p.ancestry = list;
+	if (l && l->cut)
+		SET(&p, ancestry_cut, true);
+
+	out = malloc(affiant__v1__process__get_packed_size(&p) ?: 1);
+	if (out)
+		*ret_len = affiant__v1__process__pack(&p, out);
+	return out;
+}
+
+/* @record, then Process: the image's bytes were serialised once, and are only copied here. */
+static void hand_on(struct attribute *a, uint64_t source, uint32_t part, const struct actor *actor,
+		    const uint8_t *record, size_t len)
+{
+	_cleanup_free_ uint8_t *identity = NULL, *out = NULL;
+	size_t identity_len = 0, at = len;
+
+	a->counts.records++;
+	if (!actor) {
+		a->config.emit(a->config.data, source, part, record, len);
+		return;
+	}
+	identity = pack_identity(actor, &identity_len);
+	out = malloc(len + 2 * 10 + identity_len + actor->image->packed_len);
+	if (!identity || !out) {
+		/* Better a record without its process than none. */
+		a->config.emit(a->config.data, source, part, record, len);
+		return;
+	}
+	memcpy(out, record, len);
+	at += put_varint(out + at, PROCESS_TAG);
+	at += put_varint(out + at, identity_len + actor->image->packed_len);
+	memcpy(out + at, identity, identity_len);
+	at += identity_len;
+	memcpy(out + at, actor->image->packed, actor->image->packed_len);
+	at += actor->image->packed_len;
+	a->config.emit(a->config.data, source, part, out, at);
+}
+
+static int hold(struct image *i, struct actor *actor, uint64_t source, uint32_t part, const uint8_t *record,
+		size_t len)
+{
+	struct held *h = malloc(sizeof(*h) + len);
+
+	if (!h)
+		return -ENOMEM;
+	h->actor = actor_ref(actor);
+	h->source = source;
+	h->part = part;
+	h->len = len;
+	memcpy(h->record, record, len);
+	DL_APPEND(i->held, h);
+	return 0;
+}
+
+void tell_held(struct attribute *a, struct image *i)
+{
+	struct held *h, *next;
+
+	DL_FOREACH_SAFE (i->held, h, next) {
+		DL_DELETE(i->held, h);
+		hand_on(a, h->source, h->part, h->actor, h->record, h->len);
+		actor_unref(h->actor);
+		free(h);
+	}
+}
+
+void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor, const uint8_t *record,
+		size_t len)
+{
+	if (!a->config.told || !a->config.told(a->config.data, source, part))
+		hand_on(a, source, part, actor, record, len);
+}
+
+int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, Affiant__V1__Record *r,
+	 struct actor *actor, struct session *session)
+{
+	uint64_t wall = boottime_ns + a->config.clock->offset_ns;
+	_cleanup_free_ uint8_t *out = NULL;
+	struct {
+		uint8_t boot_id[16];
+		uint64_t source;
+		uint64_t part;
+	} seed = { .source = source, .part = part };
+	struct uuid id;
+	size_t len;
+
+	if (source != TELL_NO_SOURCE && a->config.told && a->config.told(a->config.data, source, part))
+		return 0;
+	if (actor)
+		session = actor->session;
+
+	memcpy(seed.boot_id, a->config.boot_id, sizeof(seed.boot_id));
+	if (source == TELL_NO_SOURCE ? uuid7_new(wall, &id) : uuid7_derive(wall, &seed, sizeof(seed), &id))
+		return -ENOMEM;
+	SET(r, id, ((ProtobufCBinaryData){ sizeof(id.bytes), id.bytes }));
+	SET(r, boot_id, ((ProtobufCBinaryData){ 16, a->config.boot_id }));
+	SET(r, host, ((ProtobufCBinaryData){ 16, a->config.host }));
+	SET(r, boottime_ns, boottime_ns);
+	SET(r, wall_ns, wall);
+	SET(r, clock_state, a->config.clock->state);
+	/* One record says that the clock stepped; it may be trusted, or not, from then on. */
+	if (a->config.clock->state == AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED)
+		a->config.clock->state = AFFIANT__V1__CLOCK_STATE__CLOCK_UNKNOWN;
+
+	out = malloc(affiant__v1__record__get_packed_size(r) + (session ? session->packed_len : 0));
+	if (!out)
+		return -ENOMEM;
+	len = affiant__v1__record__pack(r, out);
+	if (session) {
+		memcpy(out + len, session->packed, session->packed_len);
+		len += session->packed_len;
+	}
+
+	if (actor && actor->image->draft)
+		return hold(actor->image, actor, source, part, out, len);
+	hand_on(a, source, part, actor, out, len);
+	return 0;
+}
+
+void tell_session_started(struct attribute *a, struct session *s, struct actor *first, uint64_t boottime_ns)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+
+	r.body_case = AFFIANT__V1__RECORD__BODY_SESSION_STARTED;
+	r.session_started = s->head->session_started;
+	if (!tell(a, s->source, PART_SESSION_STARTED, boottime_ns, &r, first, s))
+		s->told = true;
+}
+
+void tell_session_ended(struct attribute *a, struct session *s, uint64_t source, uint64_t boottime_ns,
+			struct actor *last, Affiant__V1__SessionEndReason reason)
+{
+	Affiant__V1__SessionEnded body = AFFIANT__V1__SESSION_ENDED__INIT;
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+
+	SET(&body, reason, reason);
+	SET(&body, processes, s->processes);
+	SET(&body, connections, s->connections);
+	SET(&body, execs, s->execs);
+	if (s->has_first && reason == AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT)
+		SET(&body, status, s->status);
+	r.body_case = AFFIANT__V1__RECORD__BODY_SESSION_ENDED;
+	r.session_ended = &body;
+	(void)tell(a, source, PART_SESSION_ENDED, boottime_ns, &r, last, s);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread: everything here runs
+ * in the event loop.
+ *
+ * core.c opens, drains and closes; recover.c reads back what a crash left; sessions.c answers the local socket;
+ * selectors.c keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
+ */
+#pragma once
+
+#include "collect/attribute.h"
+#include "collect/cgroup.h"
+#include "collect/chain.h"
+#include "collect/journal.h"
+#include "collect/redact.h"
+#include "collect/source.h"
+#include "daemon/config.h"
+#include "daemon/server.h"
+#include "record/segment.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct selectors;
+struct told_set;
+
+/* A record that the disk had no room for: written before anything else is read. */
+struct backlog {
+	struct backlog *next;
+	uint64_t source;
+	uint32_t part;
+	size_t len;
+	uint8_t record[];
+};
+
+struct core {
+	const struct config *config;	/* borrowed */
+	sd_event *event;
+	uint8_t boot_id[16], host[16];
+	struct wall_clock clock;
+	uint64_t started_wall_ns;
+	int state_dir;			/* descriptors: the paths may be out of reach later */
+	struct source *source;
+	struct journal *journal;
+	struct ledger *ledger;
+	struct redact *redact;
+	struct cgroup_names *cgroups;
+	char *cgroup_root;
+	struct filehash *hash;
+	struct chain *chain;		/* NULL: fanotify was refused */
+	struct enrich *enrich;
+	struct attribute *attribute;
+	struct selectors *selectors;
+	struct server *server;
+
+	struct told_set *told;		/* in the ledger since the saved state; NULL when that matters no more */
+	uint64_t told_until_ns;
+	uint64_t note_sequence;
+	uint64_t rotate_bytes;		/* journal size at which the state is saved */
+
+	uint8_t *events;		/* what source_read() gave */
+	size_t events_len;		/* not yet in the journal */
+	struct backlog *backlog, **backlog_end;
+	bool full;			/* the disk: nothing is read until it takes what there is */
+
+	sd_event_source *timer;
+	unsigned int idle;		/* drains in a row that found nothing */
+	uint64_t synced_ns, reconciled_ns, losses_ns, clock_ns;
+	bool unsynced;
+};
+
+/* Everything but the server. On failure *@ret_why is a line for a person, to be freed, or NULL. */
+int core_open(const struct config *config, sd_event *event, struct core **ret, char **ret_why);
+/* Writes what waits, saves the state, and closes. Tracing goes on in the kernel. */
+void core_close(struct core *c);
+
+/* Begins to drain; the server, if any, is set before. */
+int core_start(struct core *c);
+
+/* Reads the ring until it is empty, or for as long as one turn of the loop may take. */
+int core_drain(struct core *c);
+
+/* Writes a note to the journal and applies it: 0 or -errno. */
+int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message);
+
+/* The daemon's own record, without process or session. */
+void core_tell(struct core *c, Affiant__V1__Record *r);
+
+/* Writes out what attribution handed on. */
+void core_flush(struct core *c);
+
+uint64_t core_boottime_ns(void);
+
+/* ---- recover.c ---- */
+
+/* The state that was saved for that boot; an empty one when there is none, with *@ret_found false. */
+int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret, bool *ret_found);
+/* Saves the state and drops the journal before it. */
+int state_write(struct core *c);
+
+/* Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the journal. */
+int recover(struct core *c, const struct attribute_config *config, char **ret_why);
+
+bool told_find(const struct told_set *t, uint64_t source, uint32_t part);
+void told_free(struct told_set *t);
+
+/* ---- sessions.c ---- */
+
+extern const struct server_ops core_server_ops;	/* their context is the core */
+
+/* A SessionInfo of protobuf, in malloc'd memory. NULL: no memory. */
+Affiant__V1__SessionInfo *session_info(const struct core *c, const struct session *s);
+
+/* ---- status.c ---- */
+
+void core_get_status(void *core, struct server_call *call);
+
+/* ---- selectors.c ---- */
+
+int selectors_new(struct core *c, struct selectors **ret);
+void selectors_free(struct selectors *s);
+/* Looks again at what executables and cgroups there are. */
+void selectors_refresh(struct selectors *s);
+/* For struct attribute_config. */
+bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret);
+/* For struct server_ops. */
+void core_match(void *core, struct server_call *call, pid_t pid);
+
+/* ---- reconcile.c ---- */
+
+/* Processes and tags that do not agree: exits and forks whose events were lost (trap 21). */
+void reconcile(struct core *c);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/core.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "collect/decode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <uthash.h>
+#include <zlib.h>
+
+#define STATE_FILE "state"
+#define STATE_MAGIC "AFFSTAT1"
+#define STATE_MAX (1u << 30)
+
+#define SET(message, field, value)                                                                 \
+	do {                                                                                       \
+		(message)->has_##field = true;                                                     \
+		(message)->field = (value);                                                        \
+	} while (0)
+
+/* ---- what the ledger holds already ---- */
+
+struct told_record {
+	UT_hash_handle hh;
+	struct {
+		uint64_t source;
+		uint64_t part;
+	} key;
+};
+
+struct told_set {
+	struct told_record *records;
+};
+
+static void note_told(void *set, const struct segment_frame *frame)
+{
+	struct told_set *t = set;
+	struct told_record *r, *known;
+
+	if (frame->source == SEGMENT_NO_SOURCE)
+		return;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return;
+	r->key.source = frame->source;
+	r->key.part = frame->part;
+	HASH_FIND(hh, t->records, &r->key, sizeof(r->key), known);
+	if (known)
+		free(r);
+	else
+		HASH_ADD(hh, t->records, key, sizeof(r->key), r);
+}
+
+bool told_find(const struct told_set *t, uint64_t source, uint32_t part)
+{
+	struct told_record *found;
+	struct {
+		uint64_t source;
+		uint64_t part;
+	} key = { source, part };
+
+	HASH_FIND(hh, t->records, &key, sizeof(key), found);
+	return found != NULL;
+}
+
+void told_free(struct told_set *t)
+{
+	struct told_record *r, *next;
+
+	if (!t)
+		return;
+	HASH_ITER (hh, t->records, r, next) {
+		HASH_DEL(t->records, r);
+		free(r);
+	}
+	free(t);
+}
+
+/* ---- the saved state ---- */
+
+struct state_header {
+	char magic[8];
+	uint32_t crc;
+	uint32_t len;
+};
+
+static Affiant__V1__State *state_unpack(int fd)
+{
+	_cleanup_free_ uint8_t *packed = NULL;
+	struct state_header h;
+	Affiant__V1__State *m;
+
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || memcmp(h.magic, STATE_MAGIC, 8) ||
+	    h.len > STATE_MAX)
+		return NULL;
+	packed = malloc(h.len ?: 1);
+	if (!packed || pread(fd, packed, h.len, sizeof(h)) != (ssize_t)h.len || crc32(0, packed, h.len) != h.crc)
+		return NULL;
+	m = affiant__v1__state__unpack(NULL, h.len, packed);
+	if (m && m->boot_id.len != 16) {
+		affiant__v1__state__free_unpacked(m, NULL);
+		return NULL;
+	}
+	return m;
+}
+
+int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret, bool *ret_found)
+{
+	_cleanup_close_ int fd = openat(c->state_dir, STATE_FILE, O_RDONLY | O_CLOEXEC);
+	Affiant__V1__State *m = NULL;
+
+	if (fd < 0 && errno != ENOENT)
+		return -errno;
+	if (fd >= 0) {
+		m = state_unpack(fd);
+		if (!m)
+			log_error("%s/" STATE_FILE ": damaged; only the journal that is left is read again",
+				  c->config->state_dir);
+	}
+	*ret_found = m && !memcmp(m->boot_id.data, boot_id, 16);
+	if (m && !*ret_found) {
+		affiant__v1__state__free_unpacked(m, NULL);
+		m = NULL;
+	}
+	if (!m) {
+		m = malloc(sizeof(*m));
+		if (!m)
+			return -ENOMEM;
+		affiant__v1__state__init(m);
+	}
+	*ret = m;
+	return 0;
+}
+
+static int write_file(struct core *c, const Affiant__V1__State *m)
+{
+	size_t len = affiant__v1__state__get_packed_size(m);
+	_cleanup_free_ uint8_t *packed = malloc(len ?: 1);
+	struct state_header h = { .magic = STATE_MAGIC, .len = len };
+	_cleanup_fclose_ FILE *f = NULL;
+	int fd;
+
+	if (!packed)
+		return -ENOMEM;
+	if (len > STATE_MAX)
+		return -EFBIG;
+	affiant__v1__state__pack(m, packed);
+	h.crc = crc32(0, packed, len);
+	fd = openat(c->state_dir, STATE_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	f = fdopen(fd, "w");
+	if (!f) {
+		close(fd);
+		return -ENOMEM;
+	}
+	errno = EIO;
+	if (fwrite(&h, sizeof(h), 1, f) != 1 || (len && fwrite(packed, len, 1, f) != 1) || fflush(f) ||
+	    fdatasync(fd) < 0 || renameat(c->state_dir, STATE_FILE ".new", c->state_dir, STATE_FILE) < 0)
+		return -errno;
+	if (len * 2 > c->rotate_bytes)
+		c->rotate_bytes = len * 2;
+	return 0;
+}
+
+/*
+ * The order matters: the records made so far are on disk before the state that contains them, and that before the
+ * journal which they came from goes.
+ */
+int state_write(struct core *c)
+{
+	Affiant__V1__State *m;
+	uint64_t index;
+	int err;
+
+	if (c->backlog || c->events_len)
+		return -EAGAIN;
+	err = ledger_sync(c->ledger);
+	if (err)
+		return err;
+	err = journal_rotate(c->journal, &index);
+	if (err)
+		return err;
+	m = state_save(c->attribute);
+	if (!m)
+		return -ENOMEM;
+	SET(m, journal_index, index);
+	SET(m, ledger_sequence, ledger_next_sequence(c->ledger));
+	SET(m, note_sequence, c->note_sequence);
+	err = write_file(c, m);
+	affiant__v1__state__free_unpacked(m, NULL);
+	if (!err)
+		journal_drop(c->journal, index);
+	return err;
+}
+
+/* ---- reading back ---- */
+
+static int replay(void *core, const void *events, size_t len)
+{
+	const struct event_header *h;
+	struct core *c = core;
+
+	for (size_t at = 0; at < len; at += h->size) {
+		int err = event_decode((const uint8_t *)events + at, len - at, &h);
+
+		if (err)	/* its checksum held: written so by a program that knew other events */
+			return 0;
+		if (event_is_note(h) && h->sequence >= c->note_sequence)
+			c->note_sequence = h->sequence + 1;
+		err = attribute_event(c->attribute, h);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void tell_recovery(struct core *c, const struct ledger_recovery *r)
+{
+	Affiant__V1__Record record = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	if (!r->torn_bytes && !r->damaged)
+		return;
+	log_warning("the ledger's end was damaged: %" PRIu64 " bytes were cut, and are told as a gap",
+		    r->torn_bytes);
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_TORN);
+	SET(&gap, bytes, r->torn_bytes);
+	if (r->damaged) {
+		SET(&gap, first_sequence, r->lost_first);
+		SET(&gap, last_sequence, r->lost_last);
+	}
+	record.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+	record.gap = &gap;
+	core_tell(c, &record);
+}
+
+/* Ledger and attribution as @boot_id left them, and all of its journal read. */
+static int read_boot(struct core *c, const struct attribute_config *config, char **ret_why)
+{
+	char path[4096];
+	struct ledger_config ledger = {
+		.directory = path,
+		.segment_bytes = c->config->segment_bytes,
+		.total_bytes = c->config->state_bytes,
+	};
+	struct ledger_recovery recovery;
+	Affiant__V1__State *state;
+	uint64_t torn = 0;
+	bool found;
+	int err;
+
+	snprintf(path, sizeof(path), "%s/ledger", c->config->state_dir);
+	memcpy(ledger.boot_id, config->boot_id, 16);
+	err = state_read(c, config->boot_id, &state, &found);
+	if (err)
+		return err;
+	c->told = calloc(1, sizeof(*c->told));
+	c->note_sequence = state->note_sequence;
+	err = c->told ? ledger_open(&ledger, state->ledger_sequence, note_told, c->told, &recovery, &c->ledger) :
+			-ENOMEM;
+	if (err && asprintf(ret_why, "%s: %s", path, strerror(-err)) < 0)
+		*ret_why = NULL;
+	err = err ?: attribute_new(config, &c->attribute);
+	if (!err)
+		attribute_tick(c->attribute, core_boottime_ns());
+	if (!err && found) {
+		err = state_load(c->attribute, state);
+		if (err == -EBADMSG && asprintf(ret_why, "%s/" STATE_FILE ": contradicts itself; move it away",
+						c->config->state_dir) < 0)
+			*ret_why = NULL;
+	}
+	if (!err)
+		tell_recovery(c, &recovery);
+	/* Half a batch is no loss: it had not been taken from the kernel. */
+	err = err ?: journal_replay(c->journal, config->boot_id, state->journal_index, replay, c, &torn);
+	affiant__v1__state__free_unpacked(state, NULL);
+	return err;
+}
+
+/* Its sessions ended with it; what had not reached the ledger is told now. */
+static int end_boot(struct core *c, const struct attribute_config *config, char **ret_why)
+{
+	struct attribute_config old = *config;
+	int err;
+
+	old.enrich = NULL;
+	old.entered = NULL;
+	old.untagged = NULL;
+	if (!journal_other_boot(c->journal, c->boot_id, old.boot_id))
+		return 0;
+	err = read_boot(c, &old, ret_why);
+	if (err)
+		return err;
+	attribute_finish(c->attribute, true);
+	core_flush(c);
+	if (c->full)
+		return -ENOSPC;
+	err = ledger_sync(c->ledger);
+	attribute_free(TAKE_PTR(c->attribute));
+	ledger_close(TAKE_PTR(c->ledger));
+	told_free(TAKE_PTR(c->told));
+	return err;
+}
+
+int recover(struct core *c, const struct attribute_config *config, char **ret_why)
+{
+	char path[4096];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/journal", c->config->state_dir);
+	err = journal_open(path, c->boot_id, &c->journal);
+	if (err && asprintf(ret_why, "%s: %s", path, strerror(-err)) < 0)
+		*ret_why = NULL;
+	return err ?: end_boot(c, config, ret_why) ?: read_boot(c, config, ret_why);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/core.h"
+
+#include "base/cleanup.h"
+#include "collect/decode.h"
+#include "collect/loss.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SET(message, field, value)                                                                 \
+	do {                                                                                       \
+		(message)->has_##field = true;                                                     \
+		(message)->field = (value);                                                        \
+	} while (0)
+
+static uint64_t resident_bytes(void)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long total, resident;
+
+	if (!f || fscanf(f, "%lu %lu", &total, &resident) != 2)
+		return 0;
+	return (uint64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+static int count_tag(pid_t tgid, const struct tag *tag, void *count)
+{
+	(void)tgid, (void)tag;
+	++*(uint64_t *)count;
+	return 0;
+}
+
+static size_t list_size(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list[n])
+		n++;
+	return n;
+}
+
+static void set_storage(struct core *c, Affiant__V1__Status *m)
+{
+	struct ledger_stats stats;
+	uint64_t tags = 0;
+
+	ledger_stats(c->ledger, &stats);
+	SET(m, segment_bytes, stats.bytes);
+	SET(m, last_sequence, stats.next_sequence - 1);
+	SET(m, oldest_sequence, stats.oldest_sequence);
+	SET(m, journal_bytes, journal_bytes(c->journal));
+	SET(m, ring_bytes, source_ring_size(c->source));
+	SET(m, ring_used, source_ring_used(c->source));
+	if (!source_each_tag(c->source, count_tag, &tags))
+		SET(m, tags, tags);
+	SET(m, tags_max, source_tags_max(c->source));
+}
+
+static void set_cache(struct core *c, Affiant__V1__HashCache *m)
+{
+	struct filehash_stats stats;
+
+	filehash_stats(c->hash, &stats);
+	SET(m, entries, stats.entries);
+	SET(m, max, stats.max);
+	SET(m, hits, stats.hits);
+	SET(m, misses, stats.misses);
+	SET(m, queued, stats.queued);
+	SET(m, bytes_hashed, stats.bytes);
+}
+
+void core_get_status(void *core, struct server_call *call)
+{
+	struct core *c = core;
+	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
+	Affiant__V1__Status m = AFFIANT__V1__STATUS__INIT;
+	Affiant__V1__HashCache cache = AFFIANT__V1__HASH_CACHE__INIT;
+	Affiant__V1__Counter events[EVENT_TYPES], *event_list[EVENT_TYPES], records, *record_list[] = { &records };
+	Affiant__V1__LostCount lost[LOSS_ALL], *lost_list[LOSS_ALL];
+
+	core_drain(c);
+	m.version = (char *)AFFIANT_VERSION;
+	SET(&m, started_wall_ns, c->started_wall_ns);
+	SET(&m, sessions, HASH_COUNT(c->attribute->table.sessions));
+	SET(&m, processes, HASH_COUNT(c->attribute->table.processes));
+	SET(&m, connections, HASH_COUNT(c->attribute->table.connections));
+	for (unsigned int type = 1; type < EVENT_TYPES; type++) {
+		affiant__v1__counter__init(&events[type]);
+		events[type].name = (char *)event_type_name(type);
+		SET(&events[type], count, c->attribute->counts.events[type]);
+		event_list[m.n_events++] = &events[type];
+	}
+	m.events = event_list;
+	affiant__v1__counter__init(&records);
+	records.name = (char *)"records";
+	SET(&records, count, c->attribute->counts.records);
+	m.records = record_list;
+	m.n_records = 1;
+	m.n_lost = loss_totals(c->attribute->losses, lost);
+	for (size_t i = 0; i < m.n_lost; i++)
+		lost_list[i] = &lost[i];
+	m.lost = lost_list;
+	set_storage(c, &m);
+	set_cache(c, &cache);
+	m.cache = &cache;
+	SET(&m, resident_bytes, resident_bytes());
+	m.features = (char **)source_features(c->source);
+	m.n_features = list_size(source_features(c->source));
+	m.missing = (char **)source_missing(c->source);
+	m.n_missing = list_size(source_missing(c->source));
+
+	r.answer_case = AFFIANT__V1__RESPONSE__ANSWER_STATUS;
+	r.status = &m;
+	server_answer(call, &r);
+}
