@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The demo proper: affiantd, a network, servers, an agent; then what the records say. tools/demo calls it."""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import engines
+import report
+import scene
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BIN = TOP / "build" / "release" / "userspace"
+DEADLINE = 60
+TASK = "T-1234"
+USER = "alice@example.com"
+
+
+class Failure(Exception):
+	"""For a person: what went wrong and where to look."""
+
+
+class Daemon:
+	"""affiantd in the foreground, with directories of its own."""
+
+	def __init__(self, place):
+		self.place = place
+		self.state = place / "state"
+		self.socket = place / "run" / "affiant.sock"
+		self.pins = pathlib.Path("/sys/fs/bpf") / f"affiant-demo-{os.getpid()}"
+		self.log = place / "affiantd.log"
+		self.process = None
+
+	def command(self):
+		return [str(BIN / "affiantd"), "--state-dir", str(self.state), "--runtime-dir", str(self.socket.parent),
+			"--pin-dir", str(self.pins), "--socket", str(self.socket)]
+
+	def start(self):
+		with open(self.log, "wb") as log:
+			# In a session of its own: ^C ends the agent first, and us; we end the daemon.
+			self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+							start_new_session=True)
+		end = time.monotonic() + DEADLINE
+		while self.affiant("status").returncode:
+			if self.process.poll() is not None or time.monotonic() > end:
+				raise Failure(f"affiantd did not start:\n{self.log.read_text(errors='replace')}")
+			time.sleep(0.05)
+
+	def affiant(self, *arguments):
+		return subprocess.run([str(BIN / "affiant"), arguments[0], "--socket", str(self.socket), *arguments[1:]],
+				      stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+	def events(self):
+		done = self.affiant("events", "-o", "json")
+		if done.returncode:
+			raise Failure(f"affiant events: {done.stderr}")
+		return [json.loads(line) for line in done.stdout.splitlines()]
+
+	def wait_for_end(self):
+		"""The events, once the session has ended and each of its connections has an outcome."""
+		end = time.monotonic() + DEADLINE
+		while True:
+			events = self.events()
+			if report.complete(events):
+				return events
+			if time.monotonic() > end:
+				print("   (not all outcomes are known yet)")
+				return events
+			time.sleep(0.1)
+
+	def stop(self):
+		if self.process and self.process.poll() is None:
+			self.process.terminate()
+			self.process.wait()
+		if self.pins.exists():
+			subprocess.run([str(BIN / "affiant"), "uninstall-bpf", "--pin-dir", str(self.pins)], check=False)
+
+
+def step(text):
+	print(text, flush=True)
+
+
+def user_of_agent():
+	"""Who called sudo, else nobody: an agent needs no root."""
+	name = os.environ.get("SUDO_USER", "nobody")
+	if name == "root":
+		name = "nobody"
+	return pwd.getpwnam(name)
+
+
+def check_reach(user, command):
+	"""The agent's user must be able to execute it: a checkout below /root is not for everybody."""
+	for path in (part for part in command if part.startswith("/")):
+		done = subprocess.run(["test", "-r", path], user=user.pw_uid, group=user.pw_gid, extra_groups=[], check=False)
+		if done.returncode:
+			raise Failure(f"{user.pw_name} cannot read {path}: call tools/demo by sudo from an account that can")
+
+
+def run_agent(daemon, engine, place, user):
+	home = place / "home"
+	measure = engine.prepare(place)
+	inner = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--",
+		 *engine.command()]
+	check_reach(user, engine.command())
+	command = [str(BIN / "affiant"), "run", "--socket", str(daemon.socket), "--agent", engine.name, "--task", TASK,
+		   "--purpose", engine.purpose, "--expires", "15m", "--scope", "notes:read", "--scope", "web:read",
+		   "--on-behalf-of", USER, "--measure", str(measure), "--", *inner]
+	step(f"   affiant run --agent {engine.name} --task {TASK} --on-behalf-of {USER} … -- {' '.join(engine.command()[:2])} …")
+	ca = str(place / "ca.pem")
+	environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8", "SSL_CERT_FILE": ca,
+		       "CURL_CA_BUNDLE": ca, "GIT_SSL_CAINFO": ca, "NODE_EXTRA_CA_CERTS": ca}
+	done = subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, check=False,
+			      env=environment | engine.environment(home))
+	if done.returncode:
+		raise Failure(f"the agent ended with {done.returncode}")
+
+
+def demo(engine, place, keep):
+	user = user_of_agent()
+	(place / "home").mkdir()
+	os.chown(place / "home", user.pw_uid, user.pw_gid)
+	daemon = Daemon(place)
+	with contextlib.ExitStack() as stack:
+		stack.callback(daemon.stop)
+		step(f"2. affiantd, in the foreground, with everything below {place}")
+		daemon.start()
+		step("3. a network of its own: loopback only, with a scripted model, a tool server and a website")
+		scene.leave_network()
+		with scene.servers(place, engine.script, user.pw_uid, user.pw_gid):
+			step(f"4. the agent, as {user.pw_name}")
+			run_agent(daemon, engine, place, user)
+		step("5. what affiant saw\n")
+		report.show(daemon.wait_for_end(), scene.WHO)
+	step("")
+	if keep:
+		step(f"The records lie in {daemon.state}. To look further:\n"
+		     f"  sudo {' '.join(daemon.command())} &\n"
+		     f"  sudo {BIN}/affiant events --socket {daemon.socket} [-o json]")
+	else:
+		step("The records lay in the temporary directory and are gone; tools/demo --keep keeps them.")
+
+
+def main():
+	parser = argparse.ArgumentParser(prog="tools/demo", add_help=False)
+	parser.add_argument("--agent", choices=engines.ENGINES, default="research")
+	parser.add_argument("--keep", action="store_true")
+	arguments = parser.parse_args()
+	signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+	place = pathlib.Path(tempfile.mkdtemp(prefix="affiant-demo-"))
+	place.chmod(0o755)
+	try:
+		engine = engines.ENGINES[arguments.agent]()
+		engine.install()
+		demo(engine, place, arguments.keep)
+	except (Failure, engines.Missing) as error:
+		sys.exit(f"demo: {error}")
+	except KeyboardInterrupt:
+		sys.exit(130)
+	finally:
+		if not arguments.keep:
+			shutil.rmtree(place)
+
+
+if __name__ == "__main__":
+	main()
