@@ -272,6 +272,17 @@ static void test_cache_by_identity(void **state)
 	filehash_free(h);
 }
 
+static void test_elf(void **state)
+{
+	struct filehash *h = start((struct filehash_config){});
+	struct file_digest d = ask_path(h, "/proc/self/exe", O_PATH);
+
+	(void)state;
+	assert_int_equal(d.state, HASH_STATE_OBSERVED);
+	assert_true(d.has_loader);
+	filehash_free(h);
+}
+
 static void test_another_object(void **state)
 {
 	struct filehash *h = start((struct filehash_config){});
@@ -310,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_cache_by_identity),
 		cmocka_unit_test(test_another_object),
+		cmocka_unit_test(test_elf),
 	};
 
 	assert_non_null(mkdtemp(dir));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "collect/elfnote.h"
 
 #ifndef STATX_MNT_ID_UNIQUE		/* Linux 6.8 */
 #define STATX_MNT_ID_UNIQUE 0x00004000U
@@ -66,6 +67,9 @@ void hashing_free(struct hashing *h)
 
 static int conclude(struct hashing *h, enum hash_state state)
 {
+	/* What was read of a file that changed belongs to no digest. */
+	if (state != HASH_STATE_OBSERVED && state != HASH_STATE_VERITY)
+		h->result.digest = (struct file_digest){};
 	h->result.digest.state = state;
 	return 0;
 }
@@ -173,9 +177,9 @@ static void make_key(struct hashing *h)
  */
 static bool measure_verity(struct hashing *h)
 {
-	struct {
+	union {
 		struct fsverity_digest head;
-		uint8_t bytes[VERITY_DIGEST_MAX];
+		uint8_t bytes[sizeof(struct fsverity_digest) + VERITY_DIGEST_MAX];
 	} d = {.head.digest_size = VERITY_DIGEST_MAX};
 	struct file_digest *digest = &h->result.digest;
 
@@ -185,8 +189,21 @@ static bool measure_verity(struct hashing *h)
 		return false;
 	digest->verity_algorithm = d.head.digest_algorithm;
 	digest->verity_len = d.head.digest_size;
-	memcpy(digest->verity, d.bytes, d.head.digest_size);
+	memcpy(digest->verity, d.head.digest, d.head.digest_size);
 	return true;
+}
+
+static void note_elf(struct hashing *h)
+{
+	struct file_digest *d = &h->result.digest;
+	struct elfnote note;
+
+	if (elfnote_read(h->fd, &note) < 0)
+		return;
+	d->build_id_len = note.build_id_len;
+	memcpy(d->build_id, note.build_id, sizeof(d->build_id));
+	memcpy(d->package, note.package, sizeof(d->package));
+	d->has_loader = note.loader[0];
 }
 
 int hashing_look(struct hashing *h)
@@ -204,8 +221,10 @@ int hashing_look(struct hashing *h)
 	make_key(h);
 
 	h->began_ns = object_clock_ns();
-	if (measure_verity(h))
+	if (measure_verity(h)) {
+		note_elf(h);
 		return conclude(h, HASH_STATE_VERITY);
+	}
 	if (h->config->size_max && h->stx.stx_size > h->config->size_max)
 		return conclude(h, HASH_STATE_TOO_LARGE);
 	return 1;
@@ -260,6 +279,7 @@ static int finish(struct hashing *h)
 
 	if (h->at != h->stx.stx_size)
 		return conclude(h, HASH_STATE_CHANGED);
+	note_elf(h);	/* before the last look at the identity, which has to cover it */
 	if (look_again(h, &stx) < 0 || !same(&stx, &h->stx))
 		return conclude(h, HASH_STATE_CHANGED);
 	if (h->has_id) {
@@ -346,8 +366,7 @@ static void unproven(struct file_digest *d)
 
 static void changed(struct file_digest *d)
 {
-	d->state = HASH_STATE_CHANGED;
-	memset(&d->sha256, 0, sizeof(d->sha256));
+	*d = (struct file_digest){.state = HASH_STATE_CHANGED};
 }
 
 void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, const struct object_epoch *epoch,
