@@ -6,6 +6,7 @@
 #include "collect/decode.h"
 #include "collect/loss.h"
 #include "collect/note.h"
+#include "daemon/opensockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,6 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/timex.h>
-#include <sys/utsname.h>
 #include <systemd/sd-id128.h>
 #include <time.h>
 
@@ -404,6 +404,28 @@ static void ready(void *core, struct image *i)
 	attribute_image_ready(((struct core *)core)->attribute, i);
 }
 
+struct looking {
+	struct core *core;
+	struct session *session;
+};
+
+static int look_at_member(pid_t tgid, const struct tag *tag, void *looking)
+{
+	struct looking *l = looking;
+
+	return tag->session == l->session->key ? opensockets_add(tgid, l->session->head->session_started) : 0;
+}
+
+/* What a session that begins late had open before. */
+static void began(void *core, struct session *s, uint32_t tgid)
+{
+	struct looking l = { .core = core, .session = s };
+
+	(void)tgid;
+	if (s->head->session_started->late)
+		(void)source_each_tag(l.core->source, look_at_member, &l);
+}
+
 static void entered(void *core, const struct event_exec *e)
 {
 	struct core *c = core;
@@ -507,6 +529,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.emit = emit,
 		.told = told,
 		.selector = selectors_find,
+		.began = began,
 		.entered = entered,
 		.data = c,
 	};

@@ -291,6 +291,7 @@ static int end_boot(struct core *c, const struct attribute_config *config, char 
 	int err;
 
 	old.enrich = NULL;
+	old.began = NULL;
 	old.entered = NULL;
 	old.untagged = NULL;
 	if (!journal_other_boot(c->journal, c->boot_id, old.boot_id))
