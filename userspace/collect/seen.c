@@ -58,6 +58,8 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence)
 		s->cpus[cpu] = calloc(1, sizeof(*c));
 		if (!s->cpus[cpu])
 			return -ENOMEM;
+		/* The kernel counts from 1. Who comes later knows nothing of what went before. */
+		s->cpus[cpu]->base = sequence < SEEN_WINDOW ? 1 : sequence - SEEN_FIRST;
 	}
 	c = s->cpus[cpu];
 

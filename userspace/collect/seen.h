@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define SEEN_WINDOW 4096	/* a number this far behind the newest is final: there, or missing */
+#define SEEN_FIRST 64		/* as far as the order inverts: numbers below the first one seen may still come */
 #define SEEN_CPUS 1024
 
 struct seen_cpu {
