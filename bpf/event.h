@@ -260,7 +260,8 @@ struct control {
 	__u32 consumer_asleep;	/* set by the daemon; the next event clears it and wakes */
 	__u32 selectors;	/* a bit for each kind with an entry: SELECT_* */
 	__u64 task_limit;	/* bytes of ring beyond which task-context events are refused */
-	__u64 spare[6];
+	__u64 setups;		/* daemons that set the programs up to the end */
+	__u64 spare[5];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };
@@ -268,6 +269,28 @@ enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1
 /* 'sequences': per CPU. */
 struct sequence {
 	__u64 next;
+};
+
+/* 'adopt': one element, what the task iterator is to do, and what it did. */
+enum adopt_mode {
+	ADOPT_ONE,		/* the process 'tgid' gets 'tag' */
+	ADOPT_MATCHING,		/* processes that match a selector, but for those below another match */
+	ADOPT_DESCENDANTS,	/* untagged children of tagged processes */
+};
+
+struct adopt {
+	__u32 mode;		/* enum adopt_mode */
+	__u32 tgid;
+	struct tag tag;
+	__u32 added;
+	__s32 error;		/* the last one; ADOPT_ONE: -ESRCH until the process was met */
+};
+
+/* Context of the program that identifies a file of the caller: in and out. */
+struct identify {
+	__u32 fd;
+	__u32 spare;
+	struct object_id id;
 };
 
 _Static_assert(sizeof(struct event_header) == 64, "event_header");

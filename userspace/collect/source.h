@@ -107,7 +107,7 @@ int source_select_none(struct source *s);
 int source_select_running(struct source *s);
 
 /*
- * The kernel's own view of the object behind @fd of this process (pid-scoped iter/task_file): comparable
- * with event_exec.exe, where stat(2) is not (overlayfs, btrfs). Thread-safe. About 70 us.
+ * The kernel's own view of the object behind @fd of this process: comparable with event_exec.exe, where stat(2)
+ * is not (overlayfs, btrfs). Thread-safe; one system call.
  */
 int source_object_id(struct source *s, int fd, struct object_id *ret);

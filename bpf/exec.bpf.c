@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* exec: a tagged process runs another image, or an untagged one matches a selector. */
+#include "exec.h"
+#include "select.h"
+
+/*
+ * Appends the components of a path to s->data, each with its NUL, from the leaf to the process's root, or to the
+ * top of the mount tree when it does not lie below that root.
+ */
+__noinline int path_append(struct scratch *s)
+{
+	struct dentry *dentry, *parent, *top;
+	struct mount *mount, *above;
+	struct vfsmount *mnt;
+	__u32 begin, at, len;
+	struct qstr name;
+
+	if (!s)
+		return 0;
+	begin = s->used;
+	mnt = s->path.mnt;
+	dentry = s->path.dentry;
+	top = BPF_CORE_READ(mnt, mnt_root);
+	for (int i = 0; i < PATH_STEPS_MAX; i++) {
+		if (dentry == s->root.dentry && mnt == s->root.mnt)
+			return 0;
+		if (dentry == top) {
+			mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+			above = BPF_CORE_READ(mount, mnt_parent);
+			if (above == mount)
+				return 0;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mnt = &above->mnt;
+			top = BPF_CORE_READ(mnt, mnt_root);
+			continue;
+		}
+		bpf_core_read(&name, sizeof(name), &dentry->d_name);
+		at = s->used;
+		len = name.len & (NAME_SIZE - 1);
+		if (at > EVENT_DATA_MAX - NAME_SIZE || at + len + 1 - begin > EVENT_PATH_MAX)
+			break;
+		bpf_probe_read_kernel(s->data + at, len, name.name);
+		s->data[at + len] = 0;
+		s->used = at + len + 1;
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (parent == dentry)	/* of no tree: a memfd */
+			return 0;
+		dentry = parent;
+	}
+	s->exec.flags |= EXEC_PATH_CUT;
+	return 0;
+}
+
+/* The argv that the kernel laid out just now; the process has not run an instruction of its own yet. */
+static __always_inline void exec_argv(struct scratch *s, struct task_struct *task)
+{
+	unsigned long start = task->mm->arg_start, total = task->mm->arg_end - start;
+	__u32 at = s->used, len = total > EVENT_ARGV_MAX ? EVENT_ARGV_MAX : total;
+
+	s->exec.argv_total = total;
+	if (at > EVENT_DATA_MAX - EVENT_ARGV_MAX ||
+	    bpf_probe_read_user(s->data + at, len, (void *)start)) {
+		s->exec.flags |= EXEC_ARGV_CUT;
+		return;
+	}
+	if (total > EVENT_ARGV_MAX)
+		s->exec.flags |= EXEC_ARGV_CUT;
+	s->exec.argv_len = len;
+	s->used = at + len;
+}
+
+/* An untagged process execs and a selector is configured. */
+static __always_inline struct tag *exec_select(struct task_struct *task, __u32 tgid)
+{
+	struct control *c = control_get();
+	struct selector *s = c ? select_match(task, c->selectors) : NULL;
+	struct tag tag = {};
+
+	if (!s)
+		return NULL;
+	select_tag(s, task, &tag);
+	if (tag_insert(tgid, &tag)) {
+		loss_count(LOSS_TAG);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&tags, &tgid);
+}
+
+static __always_inline int process_execed(struct task_struct *task, struct linux_binprm *bprm)
+{
+	__u32 tgid = task->tgid, zero = 0, flags = 0;
+	struct tag *tag = bpf_map_lookup_elem(&tags, &tgid);
+	struct scratch *s;
+	__u64 sequence;
+
+	if (tag && tag->start_boottime != task->group_leader->start_boottime)
+		tag = NULL;
+	if (!tag) {
+		tag = exec_select(task, tgid);
+		flags = EXEC_SELECTED;
+	}
+	if (!tag)
+		return 0;
+	tag->exec_seq = task->self_exec_id;
+
+	sequence = sequence_next();
+	s = bpf_map_lookup_elem(&scratch_exec, &zero);
+	if (!s || !ring_has_room(EMIT_TASK)) {
+		loss_count(EVENT_EXEC);
+		return 0;
+	}
+	actor_set(&s->exec.header.actor, tgid, tag);
+	exec_describe(s, task);
+	s->exec.flags |= flags;
+	if (BPF_CORE_READ_BITFIELD(bprm, secureexec))
+		s->exec.flags |= EXEC_SETUID;
+	s->exec.selector = tag->selector;
+	s->exec.argc = bprm->argc;
+	s->exec.filename_len = exec_string(s, bprm->filename);
+	s->exec.interp_len = exec_string(s, bprm->interp);
+	exec_argv(s, task);
+	exec_emit(s, EVENT_EXEC, sequence);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	return process_execed(task, bprm);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "maps.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct map_tags tags SEC(".maps");
+struct map_events events SEC(".maps");
+struct map_control control SEC(".maps");
+struct map_losses losses SEC(".maps");
+struct map_sequences sequences SEC(".maps");
+struct map_sockets sockets SEC(".maps");
+struct map_flows flows SEC(".maps");
+struct map_selectors_cgroup selectors_cgroup SEC(".maps");
+struct map_selectors_exe selectors_exe SEC(".maps");
+struct map_selectors_uid selectors_uid SEC(".maps");
+struct map_dispatch dispatch_fork SEC(".maps");
+struct map_dispatch dispatch_exec SEC(".maps");
+struct map_dispatch dispatch_exit SEC(".maps");
+struct map_dispatch dispatch_state SEC(".maps");
+struct map_dispatch dispatch_report SEC(".maps");
+struct map_scratch scratch_exec SEC(".maps");
+struct map_scratch scratch_adopt SEC(".maps");
+struct map_adopt adopt SEC(".maps");
+
+const volatile bool granted_retval = false;

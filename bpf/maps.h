@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * maps: shared by the programs, defined in maps.bpf.c. All but the scratch ones are pinned and outlive an
+ * upgrade: a value may use its spare bytes, but never change its shape. Sizes marked with a * are set by
+ * the loader.
+ */
+#pragma once
+
+#include "event.h"
+#include "kernel.h"
+
+/* What is known of a socket; zero where nothing is. Programs of one socket run under its lock, but releases
+ * and reports don't: 'phase' is claimed by compare-and-exchange. */
+struct socket_state {
+	struct event_actor opener;	/* session 0: opened by nobody of ours, or unknown */
+	struct event_actor actor;	/* of the last attempt */
+	struct event_address asked;	/* set by the pre-order hook, used up by the hook after it */
+	__u64 connection;		/* of the last attempt; UDP: of the connected flow */
+	__u64 first;			/* UDP: of the first flow */
+	__u64 attempt_ns;
+	__u64 first_ns;			/* of 'first' */
+	__u64 cookie;
+	__u32 phase;			/* enum phase */
+	__s32 stale_error;		/* sk_err and sk_err_soft when the attempt began */
+	__s32 stale_error_soft;
+	__u16 protocol;
+	__u16 spare16;
+	__u64 spare[4];
+};
+
+enum phase {
+	PHASE_NONE,		/* no attempt, or it was told to its end */
+	PHASE_ATTEMPTED,	/* the connect hook saw it */
+	PHASE_SYN,		/* TCP took it up */
+	PHASE_ESTABLISHED,	/* UDP: connected, no error told yet */
+};
+
+/* UDP sockets that sent or connected: the destinations that had their record. */
+struct socket_flows {
+	struct event_address connected;
+	__u32 count;		/* of 'to' */
+	__u32 spare32;
+	__u64 excess;		/* datagrams to destinations beyond */
+	struct event_address to[EVENT_UDP_FLOWS];
+	__u64 spare[2];
+};
+
+/* Assembled here, because an exec event is larger than a program's stack and varies in length. */
+struct scratch {
+	struct event_exec exec;
+	char data[EVENT_DATA_MAX];
+	char slack[EVENT_ARGV_MAX];	/* the verifier's bound of the last write */
+	__u32 used;			/* of data */
+	struct path path, root;		/* what path_append() walks */
+	struct task_struct *task;	/* what ancestor_selected() starts from */
+};
+
+struct map_tags {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);	/* * */
+	__type(key, __u32);
+	__type(value, struct tag);
+};
+
+struct map_events {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);	/* * */
+};
+
+struct map_control {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+};
+
+struct map_losses {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 32);	/* LOSS_KINDS, and room for more */
+	__type(key, __u32);
+	__type(value, __u64);
+};
+
+struct map_sequences {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sequence);
+};
+
+struct map_sockets {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_state);
+};
+
+struct map_flows {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_flows);
+};
+
+struct map_selectors_cgroup {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct selector);
+};
+
+struct map_selectors_exe {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct selector_exe_key);
+	__type(value, struct selector);
+};
+
+struct map_selectors_uid {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct selector);
+};
+
+/* One slot each, by the tracepoint whose stub jumps through it. */
+struct map_dispatch {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+struct map_scratch {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+};
+
+struct map_adopt {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct adopt);
+};
+
+extern struct map_tags tags SEC(".maps");
+extern struct map_events events SEC(".maps");
+extern struct map_control control SEC(".maps");
+extern struct map_losses losses SEC(".maps");
+extern struct map_sequences sequences SEC(".maps");
+extern struct map_sockets sockets SEC(".maps");
+extern struct map_flows flows SEC(".maps");
+extern struct map_selectors_cgroup selectors_cgroup SEC(".maps");
+extern struct map_selectors_exe selectors_exe SEC(".maps");
+extern struct map_selectors_uid selectors_uid SEC(".maps");
+extern struct map_dispatch dispatch_fork SEC(".maps");
+extern struct map_dispatch dispatch_exec SEC(".maps");
+extern struct map_dispatch dispatch_exit SEC(".maps");
+extern struct map_dispatch dispatch_state SEC(".maps");
+extern struct map_dispatch dispatch_report SEC(".maps");
+
+/* Not pinned: each version's own. An iterator runs in user context and must not share an exec's scratch. */
+extern struct map_scratch scratch_exec SEC(".maps");
+extern struct map_scratch scratch_adopt SEC(".maps");
+extern struct map_adopt adopt SEC(".maps");
+
+/* Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on). */
+extern const volatile bool granted_retval;

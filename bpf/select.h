@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* select: which processes become an agent's without being told so. */
+#pragma once
+
+#include "maps.h"
+
+#define CGROUP_DEPTH_MAX 16
+
+/* The process's cgroup or one above it. */
+static __always_inline struct selector *select_cgroup(struct cgroup *cgroup)
+{
+	for (int i = 0; i < CGROUP_DEPTH_MAX && cgroup; i++) {
+		__u64 id = BPF_CORE_READ(cgroup, kn, id);
+		struct selector *s = bpf_map_lookup_elem(&selectors_cgroup, &id);
+
+		if (s)
+			return s;
+		cgroup = (void *)BPF_CORE_READ(cgroup, self.parent);	/* 'self' is the first member */
+	}
+	return NULL;
+}
+
+static __always_inline struct selector *select_exe(struct file *file)
+{
+	struct selector_exe_key key = {
+		.inode = BPF_CORE_READ(file, f_inode, i_ino),
+		.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev),
+	};
+
+	return bpf_map_lookup_elem(&selectors_exe, &key);
+}
+
+/* By cgroup, else by executable, else by (real) user. */
+static __always_inline struct selector *select_match(struct task_struct *task, __u32 kinds)
+{
+	struct selector *s = NULL;
+	__u32 uid;
+
+	if (kinds & SELECT_CGROUP)
+		s = select_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+	if (!s && (kinds & SELECT_EXE))
+		s = select_exe(BPF_CORE_READ(task, mm, exe_file));
+	if (!s && (kinds & SELECT_UID)) {
+		uid = BPF_CORE_READ(task, cred, uid.val);
+		s = bpf_map_lookup_elem(&selectors_uid, &uid);
+	}
+	return s;
+}
+
+/* A session for every match has a key of 63 random bits; the daemon's own keys have the upper bit clear or not,
+ * two of them meeting is as unlikely either way. */
+static __always_inline __u64 select_session(const struct selector *s)
+{
+	__u64 key = s->session;
+
+	if (!key)
+		key = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) | 1;
+	return key;
+}
+
+static __always_inline void select_tag(const struct selector *s, struct task_struct *task,
+				       struct tag *ret)
+{
+	ret->start_boottime = BPF_CORE_READ(task, group_leader, start_boottime);
+	ret->session = select_session(s);
+	ret->exec_seq = BPF_CORE_READ(task, self_exec_id);
+	ret->flags = TAG_SELECTED;
+	ret->selector = s->id;
+}

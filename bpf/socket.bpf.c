@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * socket: its beginning, its end, and errors that are no change of state.
+ */
+#include "socket.h"
+
+/* The protocols whose attempts the connect and sendmsg hooks see. */
+static __always_inline bool is_tracked(__u32 type, __u32 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_MPTCP:
+		return type == SOCK_STREAM;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+		return type == SOCK_DGRAM;
+	}
+	return false;
+}
+
+static __always_inline void untracked_emit(struct bpf_sock *ctx, __u32 tgid, const struct tag *tag)
+{
+	struct event_untracked *e;
+
+	e = event_reserve(EVENT_UNTRACKED, sizeof(*e), sequence_next(), EMIT_TASK);
+	if (!e)
+		return;
+	actor_set(&e->header.actor, tgid, tag);
+	e->cookie = bpf_get_socket_cookie(ctx);
+	current_euid(&e->uid, &e->gid);
+	e->family = ctx->family;
+	e->sock_type = ctx->type;
+	e->protocol = ctx->protocol;
+	event_submit(e);
+}
+
+/*
+ * The storage is made here and not at the connect, where a program can have it refused: it counts against the
+ * socket's option memory, which SO_ATTACH_FILTER fills.
+ */
+SEC("cgroup/sock_create")
+int on_create(struct bpf_sock *ctx)
+{
+	struct socket_state *s;
+	struct tag *tag;
+	__u32 tgid;
+
+	tag = tag_of_current(&tgid);
+	if (!tag)
+		return 1;
+	if (!is_tracked(ctx->type, ctx->protocol)) {
+		untracked_emit(ctx, tgid, tag);
+		return 1;
+	}
+	s = bpf_sk_storage_get(&sockets, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (s)
+		actor_set(&s->opener, tgid, tag);
+	return 1;
+}
+
+/* An attempt that the kernel never took up: no route, broadcast, or it was refused after our hook. */
+static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_state *s)
+{
+	bool closed = ctx->state == TCP_CLOSE;
+	struct event_outcome *outcome;
+	struct event_close *close;
+
+	if (phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE) || (closed && phase_claim(s, PHASE_SYN, PHASE_NONE))) {
+		outcome = outcome_reserve(s, EMIT_TASK);
+		if (outcome) {
+			outcome->flags = OUTCOME_RELEASE;
+			event_submit(outcome);
+		}
+	} else if (closed && phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE)) {
+		close = close_reserve(s, s->connection, s->attempt_ns, EMIT_TASK);
+		if (close) {
+			close->flags = OUTCOME_RELEASE;
+			event_submit(close);
+		}
+	}
+}
+
+static __always_inline void released_flows(struct bpf_sock *ctx, struct socket_state *s)
+{
+	struct socket_flows *f = bpf_sk_storage_get(&flows, ctx, NULL, 0);
+	struct event_close *e;
+
+	if (!s->first)
+		return;
+	e = close_reserve(s, s->first, s->first_ns, EMIT_TASK);
+	if (!e)
+		return;
+	e->excess = f ? f->excess : 0;
+	e->flags = OUTCOME_RELEASE;
+	event_submit(e);
+}
+
+SEC("cgroup/sock_release")
+int on_release(struct bpf_sock *ctx)
+{
+	struct socket_state *s = bpf_sk_storage_get(&sockets, ctx, NULL, 0);
+
+	if (!s)
+		return 1;
+	if (ctx->protocol == IPPROTO_TCP)
+		released_tcp(ctx, s);
+	else
+		released_flows(ctx, s);
+	return 1;
+}
+
+/* An ICMP error came for a connected datagram socket: told once for each flow. */
+static __always_inline int error_reported(struct sock *sk, struct socket_state *s)
+{
+	struct event_outcome *e;
+
+	if (sk->sk_protocol == IPPROTO_TCP || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
+	    !phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE))
+		return 0;
+	e = outcome_reserve(s, EMIT_SOFTIRQ);
+	if (!e)
+		return 0;
+	e->latency_ns = e->header.boottime_ns - s->attempt_ns;
+	e->error = sk->sk_err;
+	e->error_soft = sk->sk_err_soft;
+	e->flags = OUTCOME_REPORT;
+	event_submit(e);
+	return 0;
+}
+
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(on_report, struct sock *sk)
+{
+	struct socket_state *s = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+
+	return s ? error_reported(sk, s) : 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* socket: what is kept with a socket, so that later events find who caused them. */
+#pragma once
+
+#include "emit.h"
+#include "task.h"
+
+#define V4MAPPED_WORD bpf_htonl(0x0000ffff)
+
+static __always_inline void address_v4(struct event_address *a, __be32 ip, __u16 port)
+{
+	__builtin_memset(a, 0, sizeof(*a));
+	a->family = AF_INET;
+	a->port = port;
+	__builtin_memcpy(a->bytes, &ip, sizeof(ip));
+}
+
+/* An IPv4-mapped address is IPv4 (trap 13); returns whether it was one. */
+static __always_inline bool address_v6(struct event_address *a, const __be32 ip[4], __u16 port)
+{
+	if (!ip[0] && !ip[1] && ip[2] == V4MAPPED_WORD) {
+		address_v4(a, ip[3], port);
+		return true;
+	}
+	__builtin_memset(a, 0, sizeof(*a));
+	a->family = AF_INET6;
+	a->port = port;
+	__builtin_memcpy(a->bytes, ip, sizeof(a->bytes));
+	return false;
+}
+
+/* fe80::/10, whose meaning depends on the interface */
+static __always_inline bool address_is_link_local(const struct event_address *a)
+{
+	return a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+static __always_inline bool address_equal(const struct event_address *a, const struct event_address *b)
+{
+	typedef __u32 __attribute__((may_alias)) word;
+	const word *x = (const void *)a, *y = (const void *)b;
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4] && x[5] == y[5];
+}
+
+/* One of several that see the same end tells of it. */
+static __always_inline bool phase_claim(struct socket_state *s, __u32 from, __u32 to)
+{
+	return __sync_val_compare_and_swap(&s->phase, from, to) == from;
+}
+
+/* The outcome of @s's attempt, but for what only the caller knows. */
+static __always_inline struct event_outcome *outcome_reserve(struct socket_state *s,
+							     enum emit_context context)
+{
+	struct event_outcome *e;
+
+	e = event_reserve(EVENT_OUTCOME, sizeof(*e), sequence_next(), context);
+	if (!e)
+		return NULL;
+	e->header.actor = s->actor;
+	e->connection = s->connection;
+	e->cookie = s->cookie;
+	return e;
+}
+
+/* The end of connection @id, begun at @since. */
+static __always_inline struct event_close *close_reserve(struct socket_state *s, __u64 id, __u64 since,
+							 enum emit_context context)
+{
+	struct event_close *e;
+
+	e = event_reserve(EVENT_CLOSE, sizeof(*e), sequence_next(), context);
+	if (!e)
+		return NULL;
+	e->header.actor = s->actor;
+	e->connection = id;
+	e->cookie = s->cookie;
+	e->protocol = s->protocol;
+	e->duration_ns = e->header.boottime_ns - since;
+	return e;
+}

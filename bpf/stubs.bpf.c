@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * stubs: what is attached to the tracepoints, for good. A link of a tracing program can't be given another
+ * program (BPF_LINK_UPDATE: EINVAL), so an upgrade replaces the program behind the slot of each stub instead: one
+ * map update, no event missing or doubled. Stubs must stay as they are for as long as pins live; everything
+ * that may change is in the programs that they jump to.
+ *
+ * Each does the one look-up after which it is done with tasks and sockets that are not ours.
+ */
+#include "maps.h"
+
+static __always_inline bool tagged(struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+
+	return bpf_map_lookup_elem(&tags, &tgid);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(stub_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (tagged(parent))
+		bpf_tail_call(ctx, &dispatch_fork, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(stub_exec, struct task_struct *task)
+{
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+
+	if ((c && c->selectors) || tagged(task))
+		bpf_tail_call(ctx, &dispatch_exec, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(stub_exit, struct task_struct *task)
+{
+	if (tagged(task))
+		bpf_tail_call(ctx, &dispatch_exit, 0);
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(stub_state, struct sock *sk)
+{
+	if (bpf_sk_storage_get(&sockets, sk, 0, 0))
+		bpf_tail_call(ctx, &dispatch_state, 0);
+	return 0;
+}
+
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(stub_report, struct sock *sk)
+{
+	if (bpf_sk_storage_get(&sockets, sk, 0, 0))
+		bpf_tail_call(ctx, &dispatch_report, 0);
+	return 0;
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collect/source.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "affiant.skel.h"
+#include "base/cleanup.h"
+#include "collect/probe.h"
+#include "collect/source_impl.h"
+#include "collect/why.h"
+
+DEFINE_CLEANUP(struct source *, source_close)
+DEFINE_CLEANUP(struct pins *, pins_close)
+
+/* Each version's own: nothing in them outlives a run. */
+static bool is_pinned(const struct bpf_map *map)
+{
+	static const char *const own[] = { "scratch_exec", "scratch_adopt", "adopt" };
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (!strcmp(bpf_map__name(map), own[i]))
+			return false;
+	return !bpf_map__is_internal(map);
+}
+
+static int size_maps(struct source *s, const struct source_config *config, char *why, size_t why_size)
+{
+	struct bpf_map *map;
+	int err;
+
+	err = bpf_map__set_max_entries(s->skeleton->maps.events, config->ring_bytes) ?:
+	      bpf_map__set_max_entries(s->skeleton->maps.tags, config->max_tags);
+	if (err)
+		return why_say(why, why_size, err, "can't size the maps: %s", strerror(-err));
+	bpf_object__for_each_map(map, s->skeleton->obj) {
+		err = is_pinned(map) ? pins_reuse_map(s->pins, map, why, why_size) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int pin_maps(struct source *s, char *why, size_t why_size)
+{
+	struct bpf_map *map;
+	int err;
+
+	bpf_object__for_each_map(map, s->skeleton->obj) {
+		if (!is_pinned(map))
+			continue;
+		err = pins_put(s->pins, "map", bpf_map__name(map), bpf_map__fd(map));
+		if (err && err != -EEXIST)
+			return why_say(why, why_size, err, "can't pin map_%s: %s", bpf_map__name(map), strerror(-err));
+	}
+	return 0;
+}
+
+static int load(struct source *s, const struct source_config *config, char *why, size_t why_size)
+{
+	int err;
+
+	why_listen();
+	s->skeleton = affiant__open();
+	if (!s->skeleton)
+		return why_heard(why, why_size, -errno, "can't open the BPF object");
+	err = size_maps(s, config, why, why_size) ?: attach_prepare(s, why, why_size);
+	if (err)
+		return err;
+	err = affiant__load(s->skeleton);
+	if (err)
+		return why_heard(why, why_size, err == -EPERM ? err : -ENOTSUP, "the kernel refused the BPF programs");
+	return pin_maps(s, why, why_size);
+}
+
+/* The ring's last eighth is for events that come in softirq. */
+static int open_maps(struct source *s, char *why, size_t why_size)
+{
+	void *map;
+	int err;
+
+	err = ring_open(bpf_map__fd(s->skeleton->maps.events), &s->ring);
+	if (err)
+		return why_say(why, why_size, err, "can't map the ring buffer: %s", strerror(-err));
+	map = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED,
+		   bpf_map__fd(s->skeleton->maps.control), 0);
+	if (map == MAP_FAILED)
+		return why_errno(why, why_size, "can't map the control block");
+	s->control = map;
+	s->control->task_limit = ring_size(s->ring) - ring_size(s->ring) / 8;
+	s->control->consumer_asleep = 0;
+	s->continued = s->control->setups > 0;
+	s->max_tags = bpf_map__max_entries(s->skeleton->maps.tags);
+	return 0;
+}
+
+static int open_adopt(struct source *s, char *why, size_t why_size)
+{
+	s->adopt = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_adopt), 0, BPF_TRACE_ITER, NULL);
+	return s->adopt < 0 ? why_errno(why, why_size, "can't attach the task iterator") : 0;
+}
+
+static int set_up(struct source *s, const struct source_config *config, char *why, size_t why_size)
+{
+	int err;
+
+	err = probe_baseline(why, why_size);
+	if (err)
+		return err;
+	s->cgroup = probe_cgroup_root(config->cgroup_root, why, why_size);
+	if (s->cgroup < 0)
+		return s->cgroup;
+	err = pins_open(config->pin_dir, true, &s->pins, why, why_size) ?:
+	      load(s, config, why, why_size) ?:
+	      open_maps(s, why, why_size) ?:
+	      open_adopt(s, why, why_size) ?:
+	      attach_programs(s, why, why_size);
+	if (!err)
+		s->control->setups++;
+	return err;
+}
+
+int source_open(const struct source_config *config, struct source **ret, char *why, size_t why_size)
+{
+	_cleanup_(source_closep) struct source *s = NULL;
+	int err;
+
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return why_say(why, why_size, -ENOMEM, "out of memory");
+	pthread_mutex_init(&s->adopt_lock, NULL);
+	s->cgroup = s->adopt = -1;
+	for (size_t i = 0; i < STUBS; i++)
+		s->stubs[i] = -1;
+	err = set_up(s, config, why, why_size);
+	if (err)
+		return err;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+void source_close(struct source *s)
+{
+	if (!s)
+		return;
+	if (s->control)
+		munmap(s->control, sysconf(_SC_PAGESIZE));
+	ring_close(s->ring);
+	for (size_t i = 0; i < STUBS; i++)
+		closep(&s->stubs[i]);
+	closep(&s->adopt);
+	closep(&s->cgroup);
+	affiant__destroy(s->skeleton);
+	pins_close(s->pins);
+	pthread_mutex_destroy(&s->adopt_lock);
+	free(s);
+}
+
+int source_uninstall(const char *pin_dir, char *why, size_t why_size)
+{
+	_cleanup_(pins_closep) struct pins *pins = NULL;
+	int err;
+
+	err = pins_open(pin_dir, false, &pins, why, why_size);
+	if (err)
+		return err;
+	err = pins_sweep(pins, NULL) ?: pins_remove_directory(pins);
+	return err ? why_say(why, why_size, err, "can't remove %s: %s", pin_dir, strerror(-err)) : 0;
+}
+
+bool source_continued(const struct source *s)
+{
+	return s->continued;
+}
+
+const char *const *source_features(const struct source *s)
+{
+	return s->features;
+}
+
+const char *const *source_missing(const struct source *s)
+{
+	return s->missing;
+}
+
+const void *source_object(const struct source *s, size_t *ret_size)
+{
+	(void)s;
+	return affiant__elf_bytes(ret_size);
+}
+
+int source_fd(const struct source *s)
+{
+	return bpf_map__fd(s->skeleton->maps.events);
+}
+
+int source_read(struct source *s, void *buffer, size_t size, size_t *ret_len)
+{
+	if (size < EVENT_SIZE_MAX)
+		return -EINVAL;
+	*ret_len = ring_read(s->ring, buffer, size);
+	return 0;
+}
+
+void source_release(struct source *s)
+{
+	ring_release(s->ring);
+}
+
+void source_sleep(struct source *s, bool asleep)
+{
+	__atomic_store_n(&s->control->consumer_asleep, asleep, __ATOMIC_SEQ_CST);
+}
+
+size_t source_ring_size(const struct source *s)
+{
+	return ring_size(s->ring);
+}
+
+size_t source_ring_used(const struct source *s)
+{
+	return ring_used(s->ring);
+}
+
+int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed)
+{
+	_cleanup_free_ uint64_t *values = NULL;
+	uint64_t sums[LOSS_KINDS] = {}, missed = 0;
+	int cpus = libbpf_num_possible_cpus();
+
+	if (cpus < 0)
+		return cpus;
+	values = calloc(cpus, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (uint32_t kind = 0; kind < LOSS_KINDS; kind++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(s->skeleton->maps.losses), &kind, values))
+			return -errno;
+		for (int i = 0; i < cpus; i++)
+			sums[kind] += values[i];
+	}
+	for (size_t i = 0; i < STUBS; i++) {
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(s->stubs[i], &info, &len))
+			return -errno;
+		missed += info.recursion_misses;
+	}
+	memcpy(ret, sums, sizeof(sums));
+	*ret_missed = missed;
+	return 0;
+}

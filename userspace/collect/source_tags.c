@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collect/source_impl.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "affiant.skel.h"
+#include "base/cleanup.h"
+
+static int tags_fd(const struct source *s)
+{
+	return bpf_map__fd(s->skeleton->maps.tags);
+}
+
+/* The process has not been waited for, so its pid is still its own; zombies count as gone. */
+static bool pidfd_alive(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+/* In the initial pid namespace, where we are (probe_baseline()). */
+static int pidfd_tgid(int pidfd, pid_t *ret)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[256];
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT ? -EBADF : -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Pid: %d", &pid) != 1)
+			continue;
+		if (pid <= 0)
+			return -ESRCH;
+		*ret = pid;
+		return 0;
+	}
+	return -EBADF;
+}
+
+/* Runs the task iterator over all processes. */
+static int adopt_pass(struct source *s, struct adopt *request)
+{
+	int map = bpf_map__fd(s->skeleton->maps.adopt);
+	_cleanup_close_ int iter = -1;
+	uint32_t zero = 0;
+	ssize_t n;
+	char c;
+
+	request->added = 0;
+	if (bpf_map_update_elem(map, &zero, request, BPF_ANY))
+		return -errno;
+	iter = bpf_iter_create(s->adopt);
+	if (iter < 0)
+		return -errno;
+	do
+		n = read(iter, &c, sizeof(c));
+	while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+	if (n < 0)
+		return -errno;
+	return bpf_map_lookup_elem(map, &zero, request) ? -errno : 0;
+}
+
+/* A child may be met before its parent, or be made while we look. */
+static int adopt_descendants(struct source *s)
+{
+	struct adopt request = { .mode = ADOPT_DESCENDANTS };
+	int err;
+
+	do {
+		request.error = 0;
+		err = adopt_pass(s, &request);
+	} while (!err && request.added);
+	return err ?: request.error == -ENOSPC ? -ENOSPC : 0;
+}
+
+static int adopt_locked(struct source *s, struct adopt *request)
+{
+	int err;
+
+	err = adopt_pass(s, request);
+	if (err || (request->mode == ADOPT_ONE && request->error))
+		return err ?: request->error;
+	return adopt_descendants(s);
+}
+
+static int adopt(struct source *s, struct adopt *request)
+{
+	int err;
+
+	pthread_mutex_lock(&s->adopt_lock);
+	err = adopt_locked(s, request);
+	pthread_mutex_unlock(&s->adopt_lock);
+	return err;
+}
+
+int source_tag(struct source *s, int pidfd, const struct tag *tag)
+{
+	struct adopt request = { .mode = ADOPT_ONE, .tag = *tag, .error = -ESRCH };
+	pid_t tgid = 0;
+	int err;
+
+	err = pidfd_tgid(pidfd, &tgid);
+	if (err)
+		return err;
+	if (!pidfd_alive(pidfd))
+		return -ESRCH;
+	request.tgid = tgid;
+	err = adopt(s, &request);
+	/* Whoever the pid belonged to if it died meanwhile, its exit hook took the tag with it. */
+	return !err && !pidfd_alive(pidfd) ? -ESRCH : err;
+}
+
+int source_select_running(struct source *s)
+{
+	struct adopt request = { .mode = ADOPT_MATCHING };
+
+	return adopt(s, &request);
+}
+
+int source_tag_of(struct source *s, pid_t tgid, struct tag *ret)
+{
+	uint32_t key = tgid;
+	struct tag tag;
+
+	if (bpf_map_lookup_elem(tags_fd(s), &key, &tag))
+		return -errno;
+	*ret = tag;
+	return 0;
+}
+
+/* In batches: walking by key starts over whenever the key just seen is deleted. */
+#define BATCH 1024
+
+struct tag_batch {
+	uint32_t keys[BATCH];
+	struct tag tags[BATCH];
+};
+
+static int each_of_batch(const struct tag_batch *b, uint32_t count, int (*each)(pid_t, const struct tag *, void *),
+			 void *data)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = each(b->keys[i], &b->tags[i], data);
+	return err;
+}
+
+int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data)
+{
+	_cleanup_free_ struct tag_batch *b = malloc(sizeof(*b));
+	uint32_t at, *previous = NULL, count;
+	int err, end = 0;
+
+	if (!b)
+		return -ENOMEM;
+	while (!end) {
+		count = BATCH;
+		end = bpf_map_lookup_batch(tags_fd(s), previous, &at, b->keys, b->tags, &count, NULL);
+		if (end && end != -ENOENT)
+			return end;
+		err = each_of_batch(b, count, each, data);
+		if (err)
+			return err;
+		previous = &at;
+	}
+	return 0;
+}
+
+int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime)
+{
+	uint32_t key = tgid;
+	struct tag tag;
+
+	if (bpf_map_lookup_elem(tags_fd(s), &key, &tag))
+		return -errno;
+	if (tag.start_boottime != start_boottime)
+		return -ENOENT;
+	return bpf_map_delete_elem(tags_fd(s), &key) ? -errno : 0;
+}
+
+uint32_t source_tags_max(const struct source *s)
+{
+	return s->max_tags;
+}
+
+static int select_add(struct source *s, struct bpf_map *map, const void *key, const struct selector *selector,
+		      enum selector_kind kind)
+{
+	if (bpf_map_update_elem(bpf_map__fd(map), key, selector, BPF_ANY))
+		return -errno;
+	__atomic_fetch_or(&s->control->selectors, kind, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector)
+{
+	return select_add(s, s->skeleton->maps.selectors_cgroup, &cgroup_id, selector, SELECT_CGROUP);
+}
+
+int source_select_exe(struct source *s, const struct selector_exe_key *key, const struct selector *selector)
+{
+	return select_add(s, s->skeleton->maps.selectors_exe, key, selector, SELECT_EXE);
+}
+
+int source_select_uid(struct source *s, uint32_t uid, const struct selector *selector)
+{
+	return select_add(s, s->skeleton->maps.selectors_uid, &uid, selector, SELECT_UID);
+}
+
+static int clear_map(int fd, void *key)
+{
+	while (!bpf_map_get_next_key(fd, NULL, key))
+		if (bpf_map_delete_elem(fd, key) && errno != ENOENT)
+			return -errno;
+	return errno == ENOENT ? 0 : -errno;
+}
+
+int source_select_none(struct source *s)
+{
+	struct selector_exe_key exe;
+	uint64_t cgroup;
+	uint32_t uid;
+
+	__atomic_store_n(&s->control->selectors, 0, __ATOMIC_SEQ_CST);
+	return clear_map(bpf_map__fd(s->skeleton->maps.selectors_cgroup), &cgroup) ?:
+	       clear_map(bpf_map__fd(s->skeleton->maps.selectors_exe), &exe) ?:
+	       clear_map(bpf_map__fd(s->skeleton->maps.selectors_uid), &uid);
+}
+
+int source_object_id(struct source *s, int fd, struct object_id *ret)
+{
+	struct identify context = { .fd = fd };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &context, .ctx_size_in = sizeof(context));
+	int program = bpf_program__fd(s->skeleton->progs.on_identify);
+
+	if (fd < 0)
+		return -EBADF;
+	do {
+		if (bpf_prog_test_run_opts(program, &opts))
+			return -errno;
+	} while ((int)opts.retval == -EAGAIN);
+	if ((int)opts.retval < 0)
+		return opts.retval;
+	*ret = context.id;
+	return 0;
+}
