@@ -101,7 +101,7 @@ class Lab:
 	"""The agent's namespace and a peer's, joined.
 
 	host4, host6: the peer, which answers. hole: packets to it vanish. unreachable, prohibited: an ICMP error
-	comes back. absent: nobody answers ARP for it.
+	comes back. absent: nobody answers ARP for it. nowhere: no route leads to it.
 	"""
 
 	host4, host6 = "10.99.0.2", "fd99::2"
@@ -109,6 +109,7 @@ class Lab:
 	unreachable = "10.99.2.1"
 	prohibited = "10.99.3.1"
 	absent = "10.99.0.200"
+	nowhere = "192.0.2.1"
 
 	def __init__(self):
 		self.agent = net.Namespace()

@@ -204,7 +204,12 @@ class Run:
 	def pid(self):
 		return self.process.pid
 
+	def line(self):
+		"""The next line that the command says."""
+		return self.process.stdout.readline().rstrip("\n")
+
 	def wait(self, timeout=wait.DEADLINE):
+		"""Ends its input, if that is a pipe, and waits for its end."""
 		try:
 			self.stdout, self.stderr = self.process.communicate(timeout=timeout)
 		except subprocess.TimeoutExpired:
@@ -227,6 +232,19 @@ class Run:
 			return all(records.outcome(r.connect) != "pending" for r in found.final())
 
 		return self.daemon.wait_records(f"the session of {self.task} has ended", complete, "--task", self.task)
+
+	def wait_records(self, what, test):
+		"""As Daemon.wait_records(), of this session only."""
+		return self.daemon.wait_records(what, test, "--task", self.task)
+
+	def wait_exec(self, argv0):
+		"""The record of the exec with this argv[0], while the session goes on."""
+		name = str(argv0).encode()
+
+		def matching(found):
+			return found.execs.where(lambda r: list(r.process.argv[:1]) == [name])
+
+		return matching(self.wait_records(f"the exec of {argv0}", matching)).only()
 
 	def records_so_far(self):
 		return self.daemon.records("--task", self.task)

@@ -37,12 +37,13 @@ class Programs:
 			self.built[name] = str(compile_program(SOURCE / f"{name}.c", self.directory / name))
 		return self.built[name]
 
-	def static(self, name):
-		"""The same, without an ELF loader or libraries."""
-		if (name, "static") not in self.built:
-			target = self.directory / f"{name}.static"
-			self.built[name, "static"] = str(compile_program(SOURCE / f"{name}.c", target, "-static"))
-		return self.built[name, "static"]
+	def static(self, name, *flags):
+		"""The same, without an ELF loader or libraries; flags are the compiler's."""
+		key = (name, "static", *flags)
+		if key not in self.built:
+			target = self.directory / f"{name}.{len(self.built)}"
+			self.built[key] = str(compile_program(SOURCE / f"{name}.c", target, "-static", *flags))
+		return self.built[key]
 
 	def copy(self, name, target, salt=b""):
 		"""A copy with bytes appended, which an ELF file bears: a digest of its own."""

@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hookless raw|ping|packet: opens a socket whose packets no connect or sendmsg hook sees. */
+/* hookless raw|ping: opens a socket whose packets no connect or sendmsg hook sees. */
 #include "program.h"
-
-#include <linux/if_ether.h>
 
 int main(int argc, char **argv)
 {
 	int fd = -1;
 
-	usage_unless(argc == 2, "hookless raw|ping|packet");
+	usage_unless(argc == 2, "hookless raw|ping");
 	if (!strcmp(argv[1], "raw"))
 		fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
 	else if (!strcmp(argv[1], "ping"))
 		fd = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
-	else if (!strcmp(argv[1], "packet"))
-		fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
 	else
 		errx(64, "%s: unknown", argv[1]);
 	if (fd < 0)
