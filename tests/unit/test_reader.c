@@ -86,12 +86,43 @@ static void windows_stay_inside(void **state)
 	assert_int_equal(reader_end(&r), 0);
 }
 
+static void varints(void **state)
+{
+	static const struct {
+		uint8_t bytes[11];
+		size_t len;
+		uint64_t value;
+		int err;
+	} cases[] = {
+		{ { 0 }, 1, 0, 0 },
+		{ { 0x7f }, 1, 127, 0 },
+		{ { 0xac, 0x02 }, 2, 300, 0 },
+		{ { 0x80, 0 }, 2, 0, 0 },
+		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1 }, 10, UINT64_MAX, 0 },
+		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2 }, 10, 0, -EBADMSG },
+		{ { 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0 }, 11, 0, -EBADMSG },
+		{ { 0x80 }, 1, 0, -EBADMSG },
+		{ {}, 0, 0, -EBADMSG },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct reader r = reader_of(cases[i].bytes, cases[i].len);
+		uint64_t value = 0xa5;
+
+		assert_int_equal(reader_varint(&r, &value), cases[i].err);
+		assert_true(value == (cases[i].err ? 0xa5 : cases[i].value));
+		assert_int_equal(r.left, cases[i].err ? cases[i].len : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_both_orders),
 		cmocka_unit_test(refuses_every_short_length),
 		cmocka_unit_test(windows_stay_inside),
+		cmocka_unit_test(varints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,29 @@ DEFINE_GETTER(16, le)
 DEFINE_GETTER(32, le)
 DEFINE_GETTER(64, le)
 
+int reader_varint(struct reader *r, uint64_t *ret)
+{
+	struct reader at = *r;
+	uint64_t value = 0;
+	uint8_t byte;
+	int err;
+
+	for (int shift = 0; shift < 64; shift += 7) {
+		err = reader_u8(&at, &byte);
+		if (err)
+			return err;
+		if (shift == 63 && byte > 1)
+			return -EBADMSG;
+		value |= (uint64_t)(byte & 0x7f) << shift;
+		if (!(byte & 0x80)) {
+			*r = at;
+			*ret = value;
+			return 0;
+		}
+	}
+	return -EBADMSG;
+}
+
 int reader_bytes(struct reader *r, size_t len, struct reader *ret)
 {
 	if (r->left < len)

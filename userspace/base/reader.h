@@ -22,6 +22,9 @@ int reader_u16le(struct reader *r, uint16_t *ret);
 int reader_u32le(struct reader *r, uint32_t *ret);
 int reader_u64le(struct reader *r, uint64_t *ret);
 
+/* A base-128 varint (protobuf). Also -EBADMSG for one that does not fit 64 bits. */
+int reader_varint(struct reader *r, uint64_t *ret);
+
 /* A window of @len bytes, borrowed from the reader's own buffer. */
 int reader_bytes(struct reader *r, size_t len, struct reader *ret);
 
