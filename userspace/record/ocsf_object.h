@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ocsf_object: the objects that OCSF events are made of. For ocsf.c alone. */
+#pragma once
+
+#include <affiant/v1/record.pb-c.h>
+#include <jansson.h>
+
+#include "record/json.h"
+
+/* "boot id:tgid:start:exec_seq": never a bare pid. */
+json_t *ocsf_process_uid(const Affiant__V1__Record *r, const Affiant__V1__ProcessId *id);
+
+/* The whole process; what it lacks a home for goes to @unmapped under "process". */
+json_t *ocsf_process(struct json_builder *b, const Affiant__V1__Record *r, json_t *unmapped);
+
+/* Just who it was: pid, uid, created_time and account. */
+json_t *ocsf_process_brief(struct json_builder *b, const Affiant__V1__Record *r);
+
+/* network_endpoint; NULL for an absent or empty one. */
+json_t *ocsf_endpoint(struct json_builder *b, const Affiant__V1__Endpoint *e);
+
+json_t *ocsf_connection(struct json_builder *b, const Affiant__V1__Record *r, Affiant__V1__Protocol protocol,
+			const Affiant__V1__ConnectionId *id, const Affiant__V1__Endpoint *remote);
+
+json_t *ocsf_device(struct json_builder *b, const Affiant__V1__Record *r);
