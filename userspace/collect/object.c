@@ -61,6 +61,15 @@ enum object_trust object_trust_of(uint32_t magic)
 	return OBJECT_TRACELESS;
 }
 
+bool object_stat_exact(uint32_t magic)
+{
+	enum object_trust trust = object_trust_of(magic);
+
+	/* btrfs: the device is the subvolume's. */
+	return (trust == OBJECT_LOCAL && magic != BTRFS_SUPER_MAGIC) || trust == OBJECT_IMAGE ||
+	       magic == TMPFS_MAGIC;
+}
+
 enum object_trust object_trust_overlay(int fd)
 {
 	struct fiemap map = {.fm_length = 1};	/* counts extents, returns none */

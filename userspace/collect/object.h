@@ -39,6 +39,9 @@ enum object_trust {
 /* By s_magic. OBJECT_STACKED is to be confirmed by object_trust_overlay(). */
 enum object_trust object_trust_of(uint32_t magic);
 
+/* stat(2) tells the device and inode that the kernel's own identity has. */
+bool object_stat_exact(uint32_t magic);
+
 /*
  * An overlay whose real inode answers FIEMAP is on a disk filesystem; neither tmpfs nor FUSE do. @fd is open
  * for reading.

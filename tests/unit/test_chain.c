@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* With real execs, as root: what fanotify tells is what is joined here. */
+#include "collect/chain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "collect/marks.h"
+
+static char dir[] = "/tmp/affiant-chain-XXXXXX";
+static pid_t wanted_child;
+static bool wanted_never;
+
+static bool wanted(void *context, pid_t tgid)
+{
+	(void)context;
+	return !wanted_never && tgid == wanted_child;
+}
+
+static int identify(void *context, int fd, struct object_id *ret)
+{
+	struct statfs fs;
+	struct stat st;
+
+	(void)context;
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return -errno;
+	*ret = (struct object_id){
+		.inode = st.st_ino,
+		.device = major(st.st_dev) << 20 | minor(st.st_dev),
+		.magic = fs.f_type,
+	};
+	return 0;
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[8][PATH_MAX];
+	static unsigned int turn;
+	char *p = path[turn++ % 8];
+
+	snprintf(p, PATH_MAX, "%s/%s", dir, name);
+	return p;
+}
+
+static void make_script(const char *name, const char *text)
+{
+	int fd = open(path_of(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+/* What the kernel would tell of an exec; argv ends with NULL. */
+static const struct event_exec *event_of(pid_t pid, const char *exe, const char *filename,
+					 const char *interp, const char *const argv[])
+{
+	static struct {
+		struct event_exec e;
+		char data[EVENT_DATA_MAX];
+	} u;
+	char *at = u.e.data;
+	int fd = open(exe, O_PATH | O_CLOEXEC);
+	char cwd[256], *part[16];
+	int parts = 0;
+
+	memset(&u, 0, sizeof(u));
+	u.e.header.type = EVENT_EXEC;
+	u.e.header.actor.tgid = pid;
+	assert_true(fd >= 0);
+	assert_int_equal(identify(NULL, fd, &u.e.exe), 0);
+	close(fd);
+	snprintf(cwd, sizeof(cwd), "%s", dir);
+	for (char *save, *word = strtok_r(cwd, "/", &save); word; word = strtok_r(NULL, "/", &save))
+		part[parts++] = word;
+	while (parts-- > 0)
+		at = stpcpy(at, part[parts]) + 1;
+	at = stpcpy(at, "/") + 1;
+	u.e.cwd_len = at - u.e.data;
+	u.e.filename_len = strlen(filename);
+	at = mempcpy(at, filename, u.e.filename_len);
+	u.e.interp_len = strlen(interp);
+	at = mempcpy(at, interp, u.e.interp_len);
+	for (; *argv; argv++) {
+		u.e.argv_len += strlen(*argv) + 1;
+		at = stpcpy(at, *argv) + 1;
+	}
+	return &u.e;
+}
+
+#define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static struct chain *start(size_t queue_max)
+{
+	struct chain_config config = {.wanted = wanted, .identify = identify, .queue_max = queue_max};
+	struct chain *c = NULL;
+	int r;
+
+	wanted_never = false;
+	r = chain_new(&config, &c);
+	if (r == -EPERM || r == -ENOTSUP) {
+		print_message("fanotify is refused here (%s)\n", strerror(-r));
+		skip();
+	}
+	assert_int_equal(r, 0);
+	r = chain_watch(c, getpid());
+	if (r == -EPERM) {
+		print_message("marking filesystems is refused here\n");
+		chain_free(c);
+		skip();
+	}
+	assert_int_equal(r, 0);
+	return c;
+}
+
+/* Runs @act in a child that is wanted from the start; it ends up sleeping, or dead. */
+static pid_t run(void (*act)(void))
+{
+	int gate[2], done[2];
+	char c;
+
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(done, O_CLOEXEC), 0);
+	wanted_child = fork();
+	if (wanted_child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(gate[1]);
+		if (read(gate[0], &c, 1) < 0 || chdir(dir) < 0)
+			_exit(125);
+		act();
+		_exit(126);
+	}
+	close(gate[0]);
+	close(gate[1]);
+	close(done[1]);
+	/* Closed by the exec that succeeds. */
+	assert_int_equal(read(done[0], &c, 1), 0);
+	close(done[0]);
+	return wanted_child;
+}
+
+static void finish(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void check(const struct chain_step *s, enum chain_kind kind, const char *file)
+{
+	struct stat a, b;
+
+	assert_int_equal(s->kind, kind);
+	assert_int_equal(fstat(s->fd, &a), 0);
+	assert_int_equal(stat(file, &b), 0);
+	assert_true(a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+	assert_non_null(s->path);
+}
+
+static int take(struct chain *c, const struct event_exec *e, struct chain_step ret[CHAIN_STEPS_MAX])
+{
+	memset(ret, 0xa5, CHAIN_STEPS_MAX * sizeof(*ret));
+	assert_int_equal(chain_read(c), 0);
+	return chain_take(c, e, ret);
+}
+
+static void release(struct chain_step *s, int n)
+{
+	for (int i = 0; i < n; i++) {
+		close(s[i].fd);
+		free(s[i].path);
+	}
+}
+
+/* The loader of a dynamically linked program, by asking the program. */
+static bool is_loader(const struct chain_step *s)
+{
+	return s->kind == CHAIN_LOADER && strstr(s->path, "ld-");
+}
+
+static void exec_sleep(void)
+{
+	execl("/bin/sleep", "sleep", "60", NULL);
+}
+
+static void test_plain(void **state)
+{
+	struct chain *c = start(64);
+	pid_t pid = run(exec_sleep);
+	const struct event_exec *e =
+		event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep", "60"));
+	struct chain_step s[CHAIN_STEPS_MAX];
+	int n;
+
+	(void)state;
+	n = take(c, e, s);
+	assert_int_equal(n, 2);
+	check(&s[0], CHAIN_EXECUTABLE, "/bin/sleep");
+	assert_true(is_loader(&s[1]));
+	release(s, n);
+	assert_int_equal(take(c, e, s), 0);
+	assert_int_equal(chain_lost(c), 0);
+	finish(pid);
+	chain_free(c);
+}
+
+static void exec_script(void)
+{
+	execl("s.sh", "s.sh", NULL);
+}
+
+static void test_script(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	make_script("s.sh", "#!/bin/sh -e\nread x </dev/zero\n");
+	pid = run(exec_script);
+	n = take(c, event_of(pid, "/bin/sh", "s.sh", "/bin/sh", ARGV("/bin/sh", "-e", "s.sh")), s);
+	assert_int_equal(n, 3);
+	check(&s[0], CHAIN_SCRIPT, path_of("s.sh"));
+	check(&s[1], CHAIN_INTERPRETER, "/bin/sh");
+	assert_true(is_loader(&s[2]));
+	release(s, n);
+	finish(pid);
+	chain_free(c);
+}
+
+static void exec_nested(void)
+{
+	execl(path_of("outer"), "outer", "arg", NULL);
+}
+
+static void test_nested(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	char text[PATH_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	make_script("inner", "#!/bin/sh\nread x </dev/zero\n");
+	snprintf(text, sizeof(text), "#!%s with spaces\n", path_of("inner"));
+	make_script("outer", text);
+	pid = run(exec_nested);
+	n = take(c, event_of(pid, "/bin/sh", path_of("outer"), "/bin/sh",
+			     ARGV("/bin/sh", path_of("inner"), "with spaces", path_of("outer"), "arg")), s);
+	assert_int_equal(n, 4);
+	check(&s[0], CHAIN_SCRIPT, path_of("outer"));
+	check(&s[1], CHAIN_SCRIPT, path_of("inner"));
+	check(&s[2], CHAIN_INTERPRETER, "/bin/sh");
+	assert_true(is_loader(&s[3]));
+	release(s, n);
+	finish(pid);
+	chain_free(c);
+}
+
+static void exec_gone(void)
+{
+	execl("gone.sh", "gone.sh", NULL);
+}
+
+/* It has ended, and has no tag any more, before its events are read. */
+static void test_gone_before_it_was_asked_for(void **state)
+{
+	struct chain *c = start(64);
+	struct pollfd p = {.fd = chain_fd(c), .events = POLLIN};
+	struct chain_step s[CHAIN_STEPS_MAX];
+	const struct event_exec *e;
+	pid_t pid;
+	int n;
+
+	(void)state;
+	make_script("gone.sh", "#!/bin/true\n");
+	for (int round = 0; round < 2; round++) {
+		pid = run(exec_gone);
+		waitpid(pid, NULL, 0);
+		wanted_never = true;
+		assert_int_equal(poll(&p, 1, 5000), 1);
+		assert_int_equal(chain_read(c), 0);
+		if (round == 1) {
+			/* Nobody asks: after a tenth of a second it is let go. */
+			usleep(150000);
+			assert_int_equal(chain_read(c), 0);
+		}
+		e = event_of(pid, "/bin/true", "gone.sh", "/bin/true", ARGV("/bin/true", "gone.sh"));
+		n = take(c, e, s);
+		assert_int_equal(n, round == 0 ? 3 : 0);
+		if (n) {
+			check(&s[0], CHAIN_SCRIPT, path_of("gone.sh"));
+			check(&s[1], CHAIN_INTERPRETER, "/bin/true");
+		}
+		release(s, n);
+		wanted_never = false;
+	}
+	chain_free(c);
+}
+
+/* PATH is searched: what is missing, a directory, not executable, or no program at all (ENOEXEC). */
+static void exec_search(void)
+{
+	char path[3 * PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/none:%s/denied:%s/found", dir, dir, dir);
+	setenv("PATH", path, 1);
+	execl("noexec", "noexec", NULL);
+	execl("benign.sh", "benign.sh", NULL);
+	execlp("prog", "prog", NULL);
+}
+
+static void test_failed_attempts(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	make_script("noexec", "echo not a program\n");
+	make_script("benign.sh", "#!/no/such/interpreter\n");
+	assert_int_equal(mkdir(path_of("denied"), 0755), 0);
+	assert_int_equal(mkdir(path_of("found"), 0755), 0);
+	make_script("denied/prog", "#!/bin/sh\n");
+	assert_int_equal(chmod(path_of("denied/prog"), 0644), 0);
+	make_script("found/prog", "#!/bin/sh\nread x </dev/zero\n");
+	pid = run(exec_search);
+	n = take(c, event_of(pid, "/bin/sh", path_of("found/prog"), "/bin/sh",
+			     ARGV("/bin/sh", path_of("found/prog"))), s);
+	assert_int_equal(n, 3);
+	check(&s[0], CHAIN_SCRIPT, path_of("found/prog"));
+	check(&s[1], CHAIN_INTERPRETER, "/bin/sh");
+	assert_true(is_loader(&s[2]));
+	release(s, n);
+	finish(pid);
+	chain_free(c);
+}
+
+/* execvp(3) hands a file without #! to /bin/sh: for the kernel, that is an exec of /bin/sh alone. */
+static void exec_enoexec(void)
+{
+	execvp(path_of("noexec"), (char *const[]){(char *)"noexec", NULL});
+}
+
+static void test_enoexec(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	make_script("noexec", "read x </dev/zero\n");
+	pid = run(exec_enoexec);
+	n = take(c, event_of(pid, "/bin/sh", "/bin/sh", "/bin/sh", ARGV("/bin/sh", path_of("noexec"))), s);
+	assert_int_equal(n, 2);
+	check(&s[0], CHAIN_EXECUTABLE, "/bin/sh");
+	assert_true(is_loader(&s[1]));
+	release(s, n);
+	finish(pid);
+	chain_free(c);
+}
+
+/*
+ * The event of the second, successful exec of evil.sh is merged with that of the first, which fails; a benign
+ * script, which fails too, is then the one right before the interpreter.
+ */
+static void exec_evil(void)
+{
+	static char big[200000];
+	char *const argv[] = {(char *)"x", big, NULL};
+	char *const envp[] = {NULL};
+
+	memset(big, 'x', sizeof(big) - 1);	/* E2BIG (MAX_ARG_STRLEN), after the file was opened */
+	execve("evil.sh", argv, envp);
+	execve("good.sh", argv, envp);
+	execl("evil.sh", "x", NULL);
+}
+
+static void test_merged_events(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	make_script("evil.sh", "#!/bin/sh\nread x </dev/zero # evil\n");
+	make_script("good.sh", "#!/bin/sh\nread x </dev/zero # good\n");
+	pid = run(exec_evil);
+	n = take(c, event_of(pid, "/bin/sh", "evil.sh", "/bin/sh", ARGV("/bin/sh", "evil.sh")), s);
+	/* Nothing rather than the good one. */
+	assert_int_equal(n, 0);
+	finish(pid);
+	chain_free(c);
+}
+
+static void exec_twice(void)
+{
+	execl("/usr/bin/env", "env", "sleep", "60", NULL);
+}
+
+/* Both execs are queued before the first is asked for. */
+static void test_later_execs_wait(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid = run(exec_twice);
+	int n;
+
+	(void)state;
+	for (int i = 0; i < 500; i++) {
+		char comm[32] = "", path[64];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		f = fopen(path, "re");
+		assert_non_null(f);
+		assert_non_null(fgets(comm, sizeof(comm), f));
+		fclose(f);
+		if (strcmp(comm, "sleep\n") == 0)
+			break;
+		usleep(10000);
+	}
+	n = take(c, event_of(pid, "/usr/bin/env", "/usr/bin/env", "/usr/bin/env", ARGV("env", "sleep", "60")), s);
+	assert_int_equal(n, 2);
+	check(&s[0], CHAIN_EXECUTABLE, "/usr/bin/env");
+	release(s, n);
+	n = take(c, event_of(pid, "/usr/bin/sleep", "/usr/bin/sleep", "/usr/bin/sleep", ARGV("sleep", "60")), s);
+	/* The loader's second event was merged with the first. */
+	assert_int_equal(n, 1);
+	check(&s[0], CHAIN_EXECUTABLE, "/usr/bin/sleep");
+	release(s, n);
+	finish(pid);
+	chain_free(c);
+}
+
+static void test_others_and_bounds(void **state)
+{
+	struct chain *c = start(2);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	/* Not wanted, and alive. */
+	wanted_never = true;
+	pid = run(exec_sleep);
+	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s), 0);
+	finish(pid);
+
+	/* Three steps, room for two: the oldest goes and is counted, and the script is not made up. */
+	wanted_never = false;
+	make_script("s.sh", "#!/bin/sh\nread x </dev/zero\n");
+	pid = run(exec_script);
+	n = take(c, event_of(pid, "/bin/sh", "s.sh", "/bin/sh", ARGV("/bin/sh", "s.sh")), s);
+	assert_int_equal(n, 0);
+	assert_int_equal(chain_lost(c), 1);
+	chain_forget(c, pid);
+	finish(pid);
+
+	/* Without marks there are no events. */
+	assert_int_equal(chain_unwatch_all(c), 0);
+	pid = run(exec_sleep);
+	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s), 0);
+	finish(pid);
+	chain_free(c);
+}
+
+static void exec_in_own_mount(void)
+{
+	execl("mnt/sleep", "sleep", "60", NULL);
+}
+
+/* A filesystem that only the process sees, mounted after its namespace was looked at. */
+static void own_mount(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "mnt", "tmpfs", 0, NULL) < 0 || system("cp /bin/sleep mnt/sleep") != 0)
+		_exit(1);
+	raise(SIGSTOP);
+	exec_in_own_mount();
+}
+
+static void test_own_mount_namespace(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	struct event_exec e = {};
+	char root[PATH_MAX];
+	int status, n = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(mkdir(path_of("mnt"), 0755), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (chdir(dir) < 0)
+			_exit(1);
+		own_mount();
+		_exit(1);
+	}
+	wanted_child = pid;
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(chain_watch(c, pid), 0);
+	kill(pid, SIGCONT);
+	for (int i = 0; i < 500 && n == 0; i++) {
+		usleep(10000);
+		snprintf(root, sizeof(root), "/proc/%d/root%s/sleep", pid, path_of("mnt"));
+		e = *event_of(pid, root, "mnt/sleep", "mnt/sleep", ARGV("sleep"));
+		n = take(c, event_of(pid, root, "mnt/sleep", "mnt/sleep", ARGV("sleep")), s);
+	}
+	assert_int_equal(n, 2);
+	check(&s[0], CHAIN_EXECUTABLE, root);
+	assert_true(is_loader(&s[1]));
+	assert_int_equal(e.exe.magic, TMPFS_MAGIC);
+	release(s, n);
+	finish(pid);
+	chain_free(c);
+}
+
+static void test_mountinfo(void **state)
+{
+	static const struct {
+		const char *line;
+		bool ok;
+		unsigned int major, minor;
+		const char *point, *type;
+	} lines[] = {
+		{"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n", true, 98, 0, "/mnt 2",
+		 "ext3"},
+		{"27 1 254:12 / / rw,relatime - ext4 /dev/vda rw", true, 254, 12, "/", "ext4"},
+		{"1 1 0:5 / /a\\134b rw shared:1 master:2 unbindable - tmpfs - rw", true, 0, 5, "/a\\b", "tmpfs"},
+		{"1 1 x / /a rw - tmpfs - rw", false, 0, 0, "", ""},
+		{"1 1 0:5 / /a rw - ", false, 0, 0, "", ""},
+		{"1 1 0:5 / /a rw", false, 0, 0, "", ""},
+		{"", false, 0, 0, "", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		_cleanup_free_ char *line = strdup(lines[i].line);
+		struct mount_line m;
+
+		memset(&m, 0xa5, sizeof(m));
+		assert_int_equal(mount_line_parse(line, &m), lines[i].ok);
+		if (!lines[i].ok)
+			continue;
+		assert_int_equal(m.major, lines[i].major);
+		assert_int_equal(m.minor, lines[i].minor);
+		assert_string_equal(m.point, lines[i].point);
+		assert_string_equal(m.type, lines[i].type);
+	}
+	assert_true(mount_type_local("ext4"));
+	assert_false(mount_type_local("fuse.sshfs"));
+	assert_false(mount_type_local("nfs4"));
+	assert_false(mount_type_local("proc"));
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	return nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_script),
+		cmocka_unit_test(test_nested),
+		cmocka_unit_test(test_gone_before_it_was_asked_for),
+		cmocka_unit_test(test_failed_attempts),
+		cmocka_unit_test(test_enoexec),
+		cmocka_unit_test(test_merged_events),
+		cmocka_unit_test(test_later_execs_wait),
+		cmocka_unit_test(test_others_and_bounds),
+		cmocka_unit_test(test_own_mount_namespace),
+		cmocka_unit_test(test_mountinfo),
+	};
+
+	assert_non_null(mkdtemp(dir));
+	return cmocka_run_group_tests_name("chain", tests, NULL, remove_dir);
+}

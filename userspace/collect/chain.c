@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/chain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/fanotify.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/cleanup.h"
+#include "collect/decode.h"
+#include "collect/elfnote.h"
+#include "collect/marks.h"
+#include "collect/object.h"
+#include "collect/procroot.h"
+#include "collect/shebang.h"
+
+/*
+ * A step that no exec took within this time was of one that failed. A process that was gone before anybody
+ * could say whether it is wanted waits less: an open file keeps its filesystem from being unmounted.
+ */
+#define KEEP_NS 5000000000ull
+#define LIMBO_NS 100000000ull
+
+struct process {
+	pid_t tgid;
+	bool limbo;
+	struct step *steps;
+	uint64_t dropped_batch;	/* the batch of the last step that was taken or dropped */
+	UT_hash_handle hh;
+};
+
+struct step {
+	struct process *process;
+	int fd;
+	uint64_t batch;
+	uint64_t read_ns;
+	struct step *prev, *next;		/* of the process */
+	struct step *older, *newer;		/* of all */
+};
+
+struct chain {
+	struct chain_config config;
+	int fanotify;
+	int timer;		/* runs while there are steps */
+	int epoll;
+	struct marks *marks;
+	struct process *processes;
+	struct step *all;
+	size_t count;
+	uint64_t batch;
+	uint64_t loss_batch;	/* the last batch in which events were lost */
+	uint64_t lost;
+};
+
+static int watch_fd(struct chain *c, int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+
+	if (fd < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &e) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Each step holds a descriptor: others need some, too. */
+static size_t bound(size_t queue_max)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 < queue_max)
+		return limit.rlim_cur / 4;
+	return queue_max;
+}
+
+int chain_new(const struct chain_config *config, struct chain **ret)
+{
+	struct chain *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->config = *config;
+	c->config.queue_max = bound(config->queue_max);
+	c->batch = 1;
+	c->timer = c->epoll = -1;
+	/* Access times are not ours to change. */
+	c->fanotify = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK,
+				    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME | O_LARGEFILE);
+	if (c->fanotify < 0) {
+		r = errno == ENOSYS ? -ENOTSUP : -errno;
+		chain_free(c);
+		return r;
+	}
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	c->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	r = watch_fd(c, c->fanotify) ?: watch_fd(c, c->timer) ?: marks_new(c->fanotify, &c->marks);
+	if (r < 0) {
+		chain_free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+static void step_free(struct chain *c, struct step *s)
+{
+	s->process->dropped_batch = s->batch;
+	DL_DELETE(s->process->steps, s);
+	DL_DELETE2(c->all, s, older, newer);
+	c->count--;
+	closep(&s->fd);
+	free(s);
+}
+
+static void process_free(struct chain *c, struct process *p)
+{
+	while (p->steps)
+		step_free(c, p->steps);
+	HASH_DEL(c->processes, p);
+	free(p);
+}
+
+static void forget_all(struct chain *c)
+{
+	struct process *p, *next;
+
+	HASH_ITER(hh, c->processes, p, next)
+		process_free(c, p);
+}
+
+void chain_free(struct chain *c)
+{
+	if (!c)
+		return;
+	forget_all(c);
+	marks_free(c->marks);
+	closep(&c->fanotify);
+	closep(&c->timer);
+	closep(&c->epoll);
+	free(c);
+}
+
+int chain_fd(const struct chain *c)
+{
+	return c->epoll;
+}
+
+int chain_watch(struct chain *c, pid_t tgid)
+{
+	return marks_add(c->marks, tgid);
+}
+
+int chain_unwatch_all(struct chain *c)
+{
+	int r = marks_remove_all(c->marks);
+
+	forget_all(c);
+	return r;
+}
+
+void chain_forget(struct chain *c, pid_t tgid)
+{
+	struct process *p;
+
+	HASH_FIND_INT(c->processes, &tgid, p);
+	if (p)
+		process_free(c, p);
+}
+
+uint64_t chain_lost(const struct chain *c)
+{
+	return c->lost;
+}
+
+/* ---- what fanotify tells ---- */
+
+static void count_loss(struct chain *c)
+{
+	c->lost++;
+	c->loss_batch = c->batch;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void add_step(struct chain *c, struct process *p, int fd)
+{
+	struct itimerspec soon = {.it_value.tv_nsec = LIMBO_NS};
+	struct step *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		close(fd);
+		count_loss(c);
+		return;
+	}
+	s->process = p;
+	s->fd = fd;
+	s->batch = c->batch;
+	s->read_ns = now_ns();
+	if (!c->all)
+		(void)timerfd_settime(c->timer, 0, &soon, NULL);
+	DL_APPEND(p->steps, s);
+	DL_APPEND2(c->all, s, older, newer);
+	c->count++;
+	if (c->count > c->config.queue_max) {
+		step_free(c, c->all);
+		count_loss(c);
+	}
+}
+
+/* Dead, reaped or not. */
+static bool is_gone(pid_t tgid)
+{
+	_cleanup_close_ int fd = syscall(SYS_pidfd_open, tgid, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return fd < 0 || poll(&p, 1, 0) != 0;
+}
+
+/*
+ * One that ended before its event was read has no tag any more, although it may have had one: its exec is
+ * still on its way through the ring.
+ */
+static struct process *process_for(struct chain *c, pid_t tgid)
+{
+	bool limbo = !c->config.wanted(c->config.context, tgid);
+	struct process *p;
+
+	if (limbo && !is_gone(tgid))
+		return NULL;
+	HASH_FIND_INT(c->processes, &tgid, p);
+	if (p)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p) {
+		count_loss(c);
+		return NULL;
+	}
+	p->tgid = tgid;
+	p->limbo = limbo;
+	HASH_ADD_INT(c->processes, tgid, p);
+	return p;
+}
+
+static void take_event(struct chain *c, const struct fanotify_event_metadata *e)
+{
+	struct process *p;
+
+	if (e->mask & FAN_Q_OVERFLOW) {
+		count_loss(c);
+		return;
+	}
+	if (e->fd < 0)
+		return;
+	p = e->pid > 0 ? process_for(c, e->pid) : NULL;
+	if (p)
+		add_step(c, p, e->fd);
+	else
+		close(e->fd);
+}
+
+/* What became old, and processes of which nothing is left. */
+static void expire(struct chain *c)
+{
+	struct itimerspec again = {.it_value.tv_nsec = LIMBO_NS};
+	uint64_t times, now = now_ns();
+	struct process *p, *next_process;
+	struct step *s, *next;
+
+	if (read(c->timer, &times, sizeof(times)) < 0)
+		return;
+	DL_FOREACH_SAFE2(c->all, s, next, newer)
+		if (now - s->read_ns > (s->process->limbo ? LIMBO_NS : KEEP_NS))
+			step_free(c, s);
+	HASH_ITER(hh, c->processes, p, next_process)
+		if (!p->steps)
+			process_free(c, p);
+	if (c->all)
+		(void)timerfd_settime(c->timer, 0, &again, NULL);
+}
+
+int chain_read(struct chain *c)
+{
+	char buffer[4096] __attribute__((aligned(__alignof__(struct fanotify_event_metadata))));
+	const struct fanotify_event_metadata *e;
+	ssize_t len;
+
+	expire(c);
+	c->batch++;
+	for (;;) {
+		len = read(c->fanotify, buffer, sizeof(buffer));
+		if (len < 0 && errno == EAGAIN)
+			return 0;
+		if (len < 0 && errno == EINTR)
+			continue;
+		/* The file could not be opened (no descriptor left, or it is gone): the event is, too. */
+		if (len < 0) {
+			count_loss(c);
+			if (errno == EBADF || errno == EINVAL || errno == EFAULT)
+				return -errno;
+			continue;
+		}
+		for (e = (void *)buffer; FAN_EVENT_OK(e, len); e = FAN_EVENT_NEXT(e, len))
+			take_event(c, e);
+	}
+}
+
+/* ---- which steps are of an exec ---- */
+
+/* The same inode, in whatever state: filehash tells whether its bytes are those that ran. */
+static bool is_object(const struct chain *c, int fd, const struct object_id *id)
+{
+	struct object_id own;
+	struct stat st;
+
+	if (object_stat_exact(id->magic))
+		return fstat(fd, &st) == 0 && st.st_ino == id->inode &&
+		       (major(st.st_dev) << 20 | minor(st.st_dev)) == id->device;
+	return c->config.identify(c->config.context, fd, &own) == 0 && own.inode == id->inode &&
+	       own.device == id->device && own.generation == id->generation;
+}
+
+static char *path_of(int fd)
+{
+	char link[32], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path));
+	return n > 0 ? strndup(path, n) : NULL;
+}
+
+/*
+ * Whether an event may be missing that belongs between @s and its executable. fanotify merges an event with
+ * an equal one of that process which is still unread: both are then read in one batch, and so is whatever
+ * was queued between them. A lost event leaves the same hole.
+ */
+static bool may_be_merged(const struct chain *c, const struct step *s)
+{
+	const struct process *p = s->process;
+
+	if (c->loss_batch >= s->batch || p->dropped_batch == s->batch)
+		return true;
+	return s != p->steps && s->prev->batch == s->batch;
+}
+
+/* @name, as the process sees it, leads to the file of @fd. */
+static bool is_named(const struct chain *c, int fd, const struct event_exec *exec, const char *name)
+{
+	_cleanup_close_ int root = -1, found = -1;
+	_cleanup_free_ char *path = path_of(fd);
+	char cwd[EVENT_PATH_MAX + 1];
+	struct object_id id;
+	struct exec_strings x;
+
+	if (path && strcmp(path, name) == 0)
+		return true;
+	exec_strings(exec, &x);
+	path_from_components(x.cwd, x.cwd_len, cwd);
+	root = procroot_open(exec->header.actor.tgid);
+	if (root < 0)
+		return false;
+	/* This thread must not wait for a filesystem; what was just executed is in memory. */
+	found = procroot_resolve(root, cwd, name, true);
+	return found >= 0 && c->config.identify(c->config.context, found, &id) == 0 && is_object(c, fd, &id);
+}
+
+static bool read_shebang(int fd, struct shebang *ret)
+{
+	char head[SHEBANG_MAX];
+	ssize_t n = pread(fd, head, sizeof(head), 0);
+
+	return n > 0 && shebang_parse(head, n, ret);
+}
+
+static bool rewritten(const struct event_exec *exec)
+{
+	struct exec_strings x;
+
+	exec_strings(exec, &x);
+	return x.filename_len != x.interp_len || memcmp(x.filename, x.interp, x.interp_len) != 0;
+}
+
+/*
+ * The first step of the exec whose executable is @exe; NULL when what precedes it does not explain the exec.
+ * A process that tried to execute other files before, in vain, left steps behind: what counts is what the
+ * scripts say themselves, checked against the names that the kernel passed on.
+ */
+static struct step *first_step(const struct chain *c, const struct event_exec *exec, struct step *exe)
+{
+	struct step *first = exe->process->steps, *s = exe;
+	char filename[EVENT_PATH_MAX + 1];
+	struct exec_strings x;
+	struct shebang script;
+	unsigned int at = 0;
+	int r = 1;
+
+	if (!rewritten(exec))
+		return exe;
+	if (exe == first)
+		return NULL;
+	/* binfmt_misc has its own ways; a process's very first steps leave no doubt all the same. */
+	if (exe->prev == first && !read_shebang(first->fd, &script))
+		return may_be_merged(c, first) ? NULL : first;
+	while (r == 1 && s != first) {
+		s = s->prev;
+		r = read_shebang(s->fd, &script) ? shebang_follow(exec, &script, &at) : -ENOENT;
+	}
+	if (r != 0)
+		return NULL;
+	exec_strings(exec, &x);
+	if (x.filename_len >= sizeof(filename))
+		return NULL;
+	memcpy(filename, x.filename, x.filename_len);
+	filename[x.filename_len] = '\0';
+	return may_be_merged(c, s) && !is_named(c, s->fd, exec, filename) ? NULL : s;
+}
+
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* It was opened for execution more than once: once in vain, or again by a later exec. */
+static bool is_repeated(const struct chain *c, const struct event_exec *exec, const struct step *exe)
+{
+	struct step *s;
+
+	DL_FOREACH(exe->process->steps, s)
+		if (s != exe && is_object(c, s->fd, &exec->exe))
+			return true;
+	return false;
+}
+
+/* The loader is opened right after the executable that asks for it, but not when the exec failed early. */
+static struct step *loader_step(const struct chain *c, const struct event_exec *exec, struct step *first,
+				struct step *exe)
+{
+	struct step *next = exe->next;
+	struct elfnote note;
+
+	if (!next || elfnote_read(exe->fd, &note) < 0 || !note.loader[0])
+		return NULL;
+	if (!may_be_merged(c, first) && !is_repeated(c, exec, exe)) {
+		_cleanup_free_ char *path = path_of(next->fd);
+
+		if (path && strcmp(base_of(path), base_of(note.loader)) == 0)
+			return next;
+	}
+	return is_named(c, next->fd, exec, note.loader) ? next : NULL;
+}
+
+static void hand_out(struct chain *c, struct step *s, enum chain_kind kind, struct chain_step *ret)
+{
+	ret->kind = kind;
+	ret->path = path_of(s->fd);
+	ret->fd = TAKE_FD(s->fd);
+	step_free(c, s);
+}
+
+static int take(struct chain *c, struct step *first, struct step *exe, struct step *loader,
+		struct chain_step ret[static CHAIN_STEPS_MAX])
+{
+	struct process *p = exe->process;
+	enum chain_kind kind = CHAIN_SCRIPT;
+	struct step *s, *next;
+	int n = 0;
+
+	while (p->steps != first)
+		step_free(c, p->steps);
+	for (s = first; s && n < CHAIN_STEPS_MAX; s = next) {
+		next = s == exe ? loader : s == loader ? NULL : s->next;
+		if (s == exe)
+			kind = n ? CHAIN_INTERPRETER : CHAIN_EXECUTABLE;
+		else if (s == loader)
+			kind = CHAIN_LOADER;
+		hand_out(c, s, kind, &ret[n++]);
+	}
+	return n;
+}
+
+int chain_take(struct chain *c, const struct event_exec *exec, struct chain_step ret[static CHAIN_STEPS_MAX])
+{
+	pid_t tgid = exec->header.actor.tgid;
+	struct step *exe, *first;
+	struct process *p;
+
+	HASH_FIND_INT(c->processes, &tgid, p);
+	if (!p)
+		return 0;
+	p->limbo = false;
+	/* The first one that fits: later ones may be of execs whose turn comes later. */
+	DL_FOREACH(p->steps, exe) {
+		first = is_object(c, exe->fd, &exec->exe) ? first_step(c, exec, exe) : NULL;
+		if (first)
+			return take(c, first, exe, loader_step(c, exec, first, exe), ret);
+	}
+	return 0;
+}
