@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/attribute.h"
 
+#include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
 
@@ -9,12 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret)
 {
@@ -302,9 +297,9 @@ static void tell_exec(struct attribute *a, const struct event_exec *e, struct ac
 
 	exec_strings(e, &x);
 	if (x.filename_len)
-		SET(&body, filename, ((ProtobufCBinaryData){ x.filename_len, (uint8_t *)x.filename }));
+		SET(&body, filename, pb_bytes(x.filename, x.filename_len));
 	if (x.interp_len)
-		SET(&body, interpreter, ((ProtobufCBinaryData){ x.interp_len, (uint8_t *)x.interp }));
+		SET(&body, interpreter, pb_bytes(x.interp, x.interp_len));
 	r.body_case = AFFIANT__V1__RECORD__BODY_EXEC;
 	r.exec = &body;
 	(void)tell(a, event_source(&e->header), PART_MAIN, e->header.boottime_ns, &r, actor, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/attribute.h"
 
+#include "base/pb.h"
 #include "collect/decode.h"
 
 #include <errno.h>
@@ -13,12 +14,6 @@
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 static Affiant__V1__Protocol protocol_of(uint16_t family, uint16_t type, uint16_t protocol)
 {
@@ -53,7 +48,7 @@ static Affiant__V1__Endpoint *endpoint_of(const struct event_address *from, Affi
 		return NULL;
 	affiant__v1__endpoint__init(to);
 	SET(to, address,
-	    ((ProtobufCBinaryData){ from->family == AF_INET ? 4 : 16, (uint8_t *)from->bytes }));
+	    pb_bytes(from->bytes, from->family == AF_INET ? 4 : 16));
 	SET(to, port, from->port);
 	if (from->scope_id)
 		SET(to, scope_id, from->scope_id);
@@ -137,7 +132,7 @@ static void set_opener(struct attribute *a, struct connect_parts *p, const struc
 	p->opener.process = &p->opener_id;
 	s = session_find(&a->table, opener->session);
 	if (s)
-		SET(&p->opener, session, ((ProtobufCBinaryData){ UUID_SIZE, s->id.bytes }));
+		SET(&p->opener, session, pb_bytes(s->id.bytes, UUID_SIZE));
 }
 
 static void set_unix(struct attribute *a, struct connect_parts *p, const struct connection *c)
@@ -146,7 +141,7 @@ static void set_unix(struct attribute *a, struct connect_parts *p, const struct 
 
 	SET(&p->body, protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX);
 	affiant__v1__endpoint__init(&p->reached);
-	SET(&p->reached, path, ((ProtobufCBinaryData){ e->path_len, (uint8_t *)e->path }));
+	SET(&p->reached, path, pb_bytes(e->path, e->path_len));
 	p->body.reached = &p->reached;
 	SET(&p->body, uid, e->uid);
 	SET(&p->body, gid, e->gid);

@@ -2,6 +2,7 @@
 #include "collect/image.h"
 
 #include "base/cleanup.h"
+#include "base/pb.h"
 #include "collect/cgroup.h"
 #include "collect/decode.h"
 #include "collect/redact.h"
@@ -9,24 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
-
-/* protobuf-c frees what it finds: a copy for each. */
-static ProtobufCBinaryData bytes_of(const void *data, size_t len)
-{
-	ProtobufCBinaryData b = { .data = malloc(len ?: 1) };
-
-	if (b.data) {
-		memcpy(b.data, data, len);
-		b.len = len;
-	}
-	return b;
-}
 
 static Affiant__V1__Digest *digest_new(void)
 {
@@ -89,7 +72,7 @@ static void set_argv(Affiant__V1__Process *p, const struct event_exec *e, const 
 			break;
 		}
 		used += len + 1;
-		p->argv[p->n_argv++] = bytes_of(cut ?: plain, len);
+		p->argv[p->n_argv++] = pb_copy(cut ?: plain, len);
 	}
 	if (redacted)
 		SET(p, redacted, redacted);
@@ -103,7 +86,7 @@ static void set_cgroup(Affiant__V1__Process *p, uint64_t id, struct cgroup_names
 	SET(p, cgroup_id, id);
 	if (!path)
 		return;
-	SET(p, cgroup, bytes_of(path, strlen(path)));
+	SET(p, cgroup, pb_copy(path, strlen(path)));
 	cgroup_container(path, container);
 	if (*container)
 		p->container_id = strdup(container);
@@ -117,7 +100,7 @@ static Affiant__V1__Executable *executable_of(const struct event_exec *e, const 
 		return NULL;
 	affiant__v1__executable__init(x);
 	if (len)
-		SET(x, path, bytes_of(path, len));
+		SET(x, path, pb_copy(path, len));
 	SET(x, device, e->exe.device);
 	SET(x, inode, e->exe.inode);
 	SET(x, size, e->exe.size);
@@ -154,7 +137,7 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e, const
 	SET(p, egid, e->egid);
 	SET(p, cap_effective, e->cap_effective);
 	SET(p, cap_permitted, e->cap_permitted);
-	SET(p, comm, bytes_of(e->comm, strnlen(e->comm, sizeof(e->comm))));
+	SET(p, comm, pb_copy(e->comm, strnlen(e->comm, sizeof(e->comm))));
 	if (e->flags & EXEC_SETUID)
 		SET(p, setuid, true);
 	if (e->header.type == EVENT_ADOPT)
@@ -163,7 +146,7 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e, const
 	set_cgroup(p, e->cgroup, c->cgroups);
 	len = path_from_components(x.cwd, x.cwd_len, path);
 	if (len)
-		SET(p, cwd, bytes_of(path, len));
+		SET(p, cwd, pb_copy(path, len));
 	set_argv(p, e, &x, c);
 
 	len = path_from_components(x.exe, x.exe_len, path);
@@ -211,7 +194,7 @@ int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path
 	affiant__v1__step__init(s);
 	SET(s, kind, kind);
 	if (len)
-		SET(s, path, bytes_of(path, len));
+		SET(s, path, pb_copy(path, len));
 	if (by_argv)
 		SET(s, named_by_argv, true);
 	s->digest = digest_new();
@@ -240,17 +223,17 @@ void image_set_digest(struct image *i, unsigned int slot, const struct file_dige
 	case HASH_STATE_OBSERVED:
 	case HASH_STATE_HELD:
 	case HASH_STATE_KERNEL:
-		SET(to->digest, sha256, bytes_of(d->sha256.bytes, SHA256_SIZE));
+		SET(to->digest, sha256, pb_copy(d->sha256.bytes, SHA256_SIZE));
 		break;
 	case HASH_STATE_VERITY:
-		SET(to->digest, verity, bytes_of(d->verity, d->verity_len));
+		SET(to->digest, verity, pb_copy(d->verity, d->verity_len));
 		to->digest->verity_algorithm = strdup(verity_name(d->verity_algorithm));
 		break;
 	default:
 		break;
 	}
 	if (to->exe && d->build_id_len)
-		SET(to->exe, build_id, bytes_of(d->build_id, d->build_id_len));
+		SET(to->exe, build_id, pb_copy(d->build_id, d->build_id_len));
 	if (to->exe && *d->package)
 		to->exe->package = strdup(d->package);
 	i->awaited--;

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/attribute.h"
 
+#include "base/pb.h"
 #include "collect/loss.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 /* Lists of messages grow by doubling; NULL members never occur. */
 #define NEW(list, count, init)                                                                     \
@@ -39,17 +34,6 @@ static int grow(void ***list, size_t count)
 		return -ENOMEM;
 	*list = more;
 	return 0;
-}
-
-static ProtobufCBinaryData copy_of(const void *data, size_t len)
-{
-	ProtobufCBinaryData b = { .data = malloc(len ?: 1) };
-
-	if (b.data) {
-		memcpy(b.data, data, len);
-		b.len = len;
-	}
-	return b;
 }
 
 static Affiant__V1__ProcessId *id_new(const struct process_key *key)
@@ -119,8 +103,8 @@ static uint64_t save_image(struct saver *s, struct image *i)
 	}
 	i->saved = s->round + s->m->n_images - 1;
 	SET(m, number, s->m->n_images - 1);
-	SET(m, exe, copy_of(i->exe, strlen(i->exe)));
-	SET(m, packed, i->draft ? packed_draft(i) : copy_of(i->packed, i->packed_len));
+	SET(m, exe, pb_copy(i->exe, strlen(i->exe)));
+	SET(m, packed, i->draft ? packed_draft(i) : pb_copy(i->packed, i->packed_len));
 	return m->number;
 }
 
@@ -171,7 +155,7 @@ static void save_lineage(struct saver *s, Affiant__V1__StateActor *m, const stru
 		}
 		up->id = id_new(&l->up[i].key);
 		if (l->up[i].exe)
-			SET(up, exe, copy_of(l->up[i].exe, strlen(l->up[i].exe)));
+			SET(up, exe, pb_copy(l->up[i].exe, strlen(l->up[i].exe)));
 	}
 	if (l && l->cut)
 		SET(m, ancestry_cut, true);
@@ -213,7 +197,7 @@ static void save_connection(struct saver *s, struct connection *c)
 	}
 	SET(m, actor, actor);
 	SET(m, told, c->told);
-	SET(m, attempt, copy_of(&c->attempt, c->attempt.header.size));
+	SET(m, attempt, pb_copy(&c->attempt, c->attempt.header.size));
 }
 
 static void save_held(struct saver *s, const struct held *h)
@@ -228,7 +212,7 @@ static void save_held(struct saver *s, const struct held *h)
 	SET(m, source, h->source);
 	SET(m, part, h->part);
 	SET(m, actor, actor);
-	SET(m, record, copy_of(h->record, h->len));
+	SET(m, record, pb_copy(h->record, h->len));
 }
 
 static void save_counters(struct saver *s, struct attribute *a)
@@ -261,7 +245,7 @@ static void save_counters(struct saver *s, struct attribute *a)
 		SET(m, cpu, cpu);
 		SET(m, low, from->base);
 		SET(m, top, from->top);
-		SET(m, seen, copy_of(from->bits, sizeof(from->bits)));
+		SET(m, seen, pb_copy(from->bits, sizeof(from->bits)));
 	}
 }
 
@@ -277,7 +261,7 @@ Affiant__V1__State *state_save(struct attribute *a)
 	if (!s.m)
 		return NULL;
 	affiant__v1__state__init(s.m);
-	SET(s.m, boot_id, copy_of(a->config.boot_id, 16));
+	SET(s.m, boot_id, pb_copy(a->config.boot_id, 16));
 	HASH_ITER (hh, a->table.sessions, e, next_e)
 		save_session(&s, e);
 	HASH_ITER (hh, a->table.processes, p, next_p) {

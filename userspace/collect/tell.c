@@ -2,6 +2,7 @@
 #include "collect/attribute.h"
 
 #include "base/cleanup.h"
+#include "base/pb.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,12 +11,6 @@
 
 /* Record.process, length-delimited (protocol buffers encoding: field << 3 | 2). */
 #define PROCESS_TAG (12u << 3 | 2)
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 static size_t put_varint(uint8_t *to, uint64_t v)
 {
@@ -159,9 +154,9 @@ int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime
 	memcpy(seed.boot_id, a->config.boot_id, sizeof(seed.boot_id));
 	if (source == TELL_NO_SOURCE ? uuid7_new(wall, &id) : uuid7_derive(wall, &seed, sizeof(seed), &id))
 		return -ENOMEM;
-	SET(r, id, ((ProtobufCBinaryData){ sizeof(id.bytes), id.bytes }));
-	SET(r, boot_id, ((ProtobufCBinaryData){ 16, a->config.boot_id }));
-	SET(r, host, ((ProtobufCBinaryData){ 16, a->config.host }));
+	SET(r, id, pb_bytes(id.bytes, sizeof(id.bytes)));
+	SET(r, boot_id, pb_bytes(a->config.boot_id, 16));
+	SET(r, host, pb_bytes(a->config.host, 16));
 	SET(r, boottime_ns, boottime_ns);
 	SET(r, wall_ns, wall);
 	SET(r, clock_state, a->config.clock->state);

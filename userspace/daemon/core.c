@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
 #include "collect/note.h"
@@ -27,12 +28,6 @@
 #define SECOND_NS 1000000000ull
 #define JOURNAL_MIN (8ull << 20)
 #define TELL_AGAIN_NS (10 * SECOND_NS)
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 /* Of this program, for sd_id128_get_machine_app_specific(). */
 #define APP_ID SD_ID128_MAKE(5a, 1e, 9f, 77, 0c, 41, 4b, 0d, 8d, 2a, 61, 4e, c5, d0, 3b, 92)

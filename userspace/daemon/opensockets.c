@@ -2,6 +2,7 @@
 #include "daemon/opensockets.h"
 
 #include "base/cleanup.h"
+#include "base/pb.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,12 +12,6 @@
 #include <string.h>
 
 #define INODES_MAX 65536
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 static int by_number(const void *a, const void *b)
 {

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "collect/decode.h"
 
 #include <errno.h>
@@ -17,12 +18,6 @@
 #define STATE_FILE "state"
 #define STATE_MAGIC "AFFSTAT1"
 #define STATE_MAX (1u << 30)
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 /* ---- what the ledger holds already ---- */
 

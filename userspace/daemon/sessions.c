@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "collect/decode.h"
 
 #include <errno.h>
@@ -14,12 +15,6 @@
 
 #define TEXT_MAX 1024		/* bytes of a task's id, purpose, scope, or of a principal */
 #define SCOPES_MAX 64
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 /* ---- opening ---- */
 
@@ -111,7 +106,7 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 
 	agent.name = request->agent;
 	agent.spiffe_id = o->spiffe_id;
-	SET(&session, id, ((ProtobufCBinaryData){ UUID_SIZE, o->id.bytes }));
+	SET(&session, id, pb_bytes(o->id.bytes, UUID_SIZE));
 	SET(&session, isolation, isolation_of(o->core, o->open, caller->uid));
 	head.agent = &agent;
 	head.session = &session;
@@ -150,7 +145,7 @@ static void answer_opened(struct opening *o)
 	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__SessionOpened opened = AFFIANT__V1__SESSION_OPENED__INIT;
 
-	SET(&opened, session, ((ProtobufCBinaryData){ UUID_SIZE, o->id.bytes }));
+	SET(&opened, session, pb_bytes(o->id.bytes, UUID_SIZE));
 	opened.spiffe_id = o->spiffe_id;
 	r.answer_case = AFFIANT__V1__RESPONSE__ANSWER_SESSION_OPENED;
 	r.session_opened = &opened;

@@ -2,17 +2,12 @@
 #include "daemon/core.h"
 
 #include "base/cleanup.h"
+#include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 static uint64_t resident_bytes(void)
 {
