@@ -565,6 +565,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		core_close(c);
 		return err;
 	}
+	c->recovered = true;
 	c->told_until_ns = core_boottime_ns() + TELL_AGAIN_NS;
 	*ret = c;
 	return 0;
@@ -574,7 +575,7 @@ void core_close(struct core *c)
 {
 	if (!c)
 		return;
-	if (c->attribute && c->ledger && c->journal) {
+	if (c->recovered) {
 		core_drain(c);
 		core_flush(c);
 		if (state_write(c) < 0)

@@ -44,6 +44,7 @@ struct core {
 	struct source *source;
 	struct journal *journal;
 	struct ledger *ledger;
+	bool recovered;			/* 'attribute' is of this boot and complete: it may be saved */
 	struct redact *redact;
 	struct cgroup_names *cgroups;
 	char *cgroup_root;
