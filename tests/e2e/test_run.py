@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`affiant run`, and who may do what over the local socket."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from harness import daemon as daemons
+from harness import wait
+from harness.records import kind
+
+NOBODY = (65534, 65534)
+
+
+# ---- the command's own life passes through ----
+
+@pytest.mark.parametrize("status", [0, 1, 7, 255])
+def test_exit_code(daemon, status):
+	assert daemon.run("/bin/sh", "-c", f"exit {status}", check=False).returncode == status
+
+
+def test_killed_by_a_signal(daemon):
+	assert daemon.run("/bin/sh", "-c", "kill -TERM $$", check=False).returncode == -signal.SIGTERM
+
+
+def test_signals_reach_the_command(daemon, programs):
+	run = daemon.launch("/bin/sh", "-c", "trap 'exit 42' TERM; echo ready; while :; do sleep 1; done")
+	assert run.line() == "ready"
+	os.kill(run.pid, signal.SIGTERM)
+	assert run.wait().returncode == 42
+
+
+def test_input_output_and_environment(daemon):
+	run = daemon.launch("/bin/sh", "-c", 'cat; echo "$MARK" >&2', env={"MARK": "here"}, stdin=subprocess.PIPE)
+	run.process.stdin.write("through")
+	run.wait()
+	assert (run.stdout, run.stderr) == ("through", "here\n")
+
+
+def test_not_found(daemon, place):
+	run = daemon.run(place / "missing", check=False)
+	assert run.returncode == 127
+	assert "missing" in run.stderr
+
+
+def test_not_executable(daemon, place):
+	(place / "text").write_text("no program")
+	run = daemon.run(place / "text", check=False)
+	assert run.returncode == 126
+	assert "text" in run.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--agent", "x"], ["--agent", "x", "--"], ["--no-such-option", "--", "/bin/true"],
+				       ["--", "/bin/true"], ["--agent", "x", "--expires", "soon", "--", "/bin/true"]])
+def test_usage(daemon, arguments):
+	done = daemon.affiant("run", *arguments)
+	assert done.returncode == 64
+	assert done.stderr
+
+
+# ---- nothing runs untracked ----
+
+def test_no_daemon(new_daemon, place):
+	daemon = new_daemon(start=False)
+	daemon.runtime.mkdir()
+	run = daemon.run("/bin/sh", "-c", f"touch {place}/ran", check=False)
+	assert run.returncode == 125
+	assert str(daemon.socket) in run.stderr
+	assert not (place / "ran").exists()
+
+
+def test_daemon_dies_meanwhile(new_daemon, place):
+	daemon = new_daemon()
+	daemon.suspend()
+	run = daemon.launch("/bin/sh", "-c", f"touch {place}/ran")
+	wait.until("affiant run waits for the daemon", lambda: os.path.exists(f"/proc/{run.pid}/syscall") and
+		   "socket:" in " ".join(_descriptors(run.pid)))
+	daemon.kill()
+	assert run.wait().returncode == 125
+	assert run.stderr
+	assert not (place / "ran").exists()
+
+
+def _descriptors(pid):
+	found = []
+	for name in os.listdir(f"/proc/{pid}/fd"):
+		try:
+			found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+		except FileNotFoundError:
+			pass
+	return found
+
+
+# ---- who may ----
+
+def as_nobody(daemon, *arguments):
+	return subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", str(daemons.AFFIANT),
+			       *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+			      timeout=wait.DEADLINE, check=False, env=daemons.environment())
+
+
+def test_nobody_may_not_launch(daemon, place):
+	done = as_nobody(daemon, "run", "--socket", daemon.socket, "--agent", "x", "--", "/bin/touch", place / "ran")
+	assert done.returncode == 125
+	assert done.stderr
+	assert not (place / "ran").exists()
+
+
+@pytest.mark.parametrize("command", [["events"], ["sessions"], ["status"]], ids=lambda c: c[0])
+def test_nobody_may_not_read(daemon, command):
+	done = as_nobody(daemon, command[0], "--socket", daemon.socket, *command[1:])
+	assert done.returncode not in (0, 64)
+	assert not done.stdout
+	assert done.stderr
+
+
+def test_an_agent_is_no_launcher(daemon):
+	"""Not even root's agent opens a session for somebody else, or names a principal."""
+	inner = [str(daemons.AFFIANT), "run", "--socket", str(daemon.socket), "--agent", "other", "--on-behalf-of", "bob@example.com",
+		 "--", "/bin/true"]
+	run = daemon.run(*inner, check=False)
+	assert run.returncode == 125
+	assert run.stderr
+	assert {r.agent.name for r in run.records()} == {"tester"}
+	assert not daemon.records("--agent", "other")
+
+
+def test_an_agent_ends_no_session(daemon):
+	other = daemon.launch("/bin/cat", stdin=subprocess.PIPE)
+	session = other.wait_exec("/bin/cat").session.id
+	run = daemon.run(str(daemons.AFFIANT), "session", "end", "--socket", str(daemon.socket), _uuid(session), check=False)
+	assert run.returncode not in (0, 64)
+	assert not other.records_so_far().of("session_ended")
+	other.wait()
+	assert other.records().one("session_ended").session_ended.reason == 1	# its last exit
+
+
+def _uuid(data):
+	text = data.hex()
+	return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+# ---- sessions ----
+
+def test_sessions(daemon):
+	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE, agent="lister", options=["--on-behalf-of", "alice@example.com"])
+	session = _uuid(run.wait_exec("/bin/cat").session.id)
+	listed = daemon.affiant("sessions")
+	assert listed.returncode == 0, listed.stderr
+	line = next(line for line in listed.stdout.splitlines() if session in line)
+	assert "lister" in line and run.task in line and "alice@example.com" in line
+	run.wait()
+	run.records()
+	assert session not in daemon.affiant("sessions").stdout
+
+
+def test_session_end(daemon):
+	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE)
+	session = _uuid(run.wait_exec("/bin/cat").session.id)
+	done = daemon.affiant("session", "end", session)
+	assert done.returncode == 0, done.stderr
+	found = run.wait_records("the session has ended", lambda records: records.of("session_ended"))
+	assert found.one("session_ended").session_ended.reason == 2	# requested
+	run.wait()
+	# Its processes stay recorded until they exit.
+	run.wait_records("the exit", lambda records: records.of("exit"))
+
+
+def test_match(daemon):
+	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE, agent="matched")
+	run.wait_exec("/bin/cat")
+	told = daemon.affiant("match", run.pid)
+	assert told.returncode == 0, told.stderr
+	assert "matched" in told.stdout
+	run.wait()
+
+
+def test_status(daemon):
+	status = daemon.affiant("status")
+	assert status.returncode == 0, status.stderr
+	for word in ("sessions", "processes", "lost", "cache"):
+		assert word in status.stdout.lower()
+
+
+def test_first_record_comes_before_the_command(daemon):
+	"""There is no moment untracked: the command's own exec is the session's, and first."""
+	records = daemon.run("/bin/true").records()
+	assert kind(records[0]) == "session_started"
+	first = records.execs[0]
+	assert bytes(first.process.argv[0]) == b"/bin/true"

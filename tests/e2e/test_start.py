@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How affiantd starts, what it keeps, and what it says when it cannot start."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from harness import daemon as daemons
+from harness import wait
+
+CAPABILITIES_MAX = 16	# of some forty: what it keeps has its reason in the daemon's own table
+
+
+def start_failing(daemon, *before):
+	"""The daemon's exit status and what it said, when it ends by itself."""
+	daemon.runtime.mkdir(exist_ok=True)
+	done = subprocess.run([*before, *daemon.command()], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+			      timeout=wait.DEADLINE, check=False, env=daemons.environment())
+	assert done.returncode != 0
+	assert not daemon.pins.exists(), "it left pins"
+	return done.stderr
+
+
+def hidden(*commands):
+	"""Runs what follows in a mount namespace of its own, after these commands."""
+	return ["unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c",
+		" && ".join(commands) + ' && exec "$@"', "sh"]
+
+
+def test_not_root(new_daemon):
+	daemon = new_daemon(start=False)
+	said = start_failing(daemon, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
+	assert "root" in said or "privilege" in said or "CAP_" in said
+
+
+def test_no_btf(new_daemon):
+	assert "BTF" in start_failing(new_daemon(start=False), *hidden("mount -t tmpfs tmpfs /sys/kernel/btf"))
+
+
+def test_no_cgroup2(new_daemon):
+	mounts = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if " - cgroup2 " in line]
+	said = start_failing(new_daemon(start=False), *hidden(*(f"umount -l {mount}" for mount in mounts)))
+	assert "cgroup" in said
+
+
+def test_no_bpffs(new_daemon):
+	assert "bpf" in start_failing(new_daemon(start=False), *hidden("umount -l /sys/fs/bpf"))
+
+
+def test_second_daemon(new_daemon):
+	first = new_daemon()
+	second = new_daemon(start=False)
+	pins, second.pins = second.pins, first.pins
+	second.runtime.mkdir()
+	done = subprocess.run(second.command(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+			      timeout=wait.DEADLINE, check=False, env=daemons.environment())
+	second.pins = pins
+	assert done.returncode != 0
+	assert "another" in done.stderr or "already" in done.stderr
+	assert first.running()
+	first.run("/bin/true").records()
+
+
+@pytest.mark.parametrize("text, words", [
+	("no_such_key: 1\n", ["affiant.yaml:1", "no_such_key"]),
+	("trust_domain: example.org\nring_bytes: soon\n", ["affiant.yaml:2", "ring_bytes", "soon"]),
+	("agents:\n  - name: a/b\n", ["affiant.yaml:2", "a/b"]),
+	("hash:\n  mode: hold\n", ["affiant.yaml:2", "hold"]),
+	("hash: [\n", ["affiant.yaml:"]),
+], ids=["key", "number", "name", "hold", "syntax"])
+def test_bad_configuration(new_daemon, text, words):
+	daemon = new_daemon(config=text, start=False)
+	checked = subprocess.run([str(daemons.AFFIANTD), "--check-config", "--config", str(daemon.config)], capture_output=True,
+				 text=True, stdin=subprocess.DEVNULL, check=False, env=daemons.environment())
+	assert checked.returncode != 0
+	for said in (checked.stderr + checked.stdout, start_failing(daemon)):
+		assert all(word in said for word in words), said
+
+
+def test_sample_configuration():
+	sample = daemons.TOP / "packaging" / "affiant.yaml"
+	checked = subprocess.run([str(daemons.AFFIANTD), "--check-config", "--config", str(sample)], capture_output=True,
+				 text=True, stdin=subprocess.DEVNULL, check=False, env=daemons.environment())
+	assert checked.returncode == 0, checked.stderr
+
+
+# ---- what a running daemon holds ----
+
+def status_of(daemon):
+	lines = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text().splitlines()
+	return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def test_it_keeps_few_privileges(daemon):
+	status = status_of(daemon)
+	assert status["Seccomp"] == "2", "no filter of system calls"
+	assert status["NoNewPrivs"] == "1"
+	kept = int(status["CapEff"], 16)
+	assert kept.bit_count() <= CAPABILITIES_MAX
+	assert int(status["CapPrm"], 16) == kept
+	assert int(status["CapInh"], 16) == 0
+	network = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW", 10: "CAP_NET_BIND_SERVICE"}
+	for bit in (10, 13):
+		assert not kept >> bit & 1, network[bit]
+
+
+def test_it_has_no_network_socket(daemon):
+	daemon.run("/bin/true").records()
+	inodes = set()
+	for name in os.listdir(f"/proc/{daemon.process.pid}/fd"):
+		target = os.readlink(f"/proc/{daemon.process.pid}/fd/{name}")
+		if target.startswith("socket:["):
+			inodes.add(target[8:-1])
+	assert inodes, "not even its own local socket"
+	for table in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packet"):
+		lines = pathlib.Path(f"/proc/{daemon.process.pid}/net/{table}").read_text().splitlines()[1:]
+		assert not inodes & {field for line in lines for field in line.split()}, table
+
+
+def test_its_files_are_its_own(daemon):
+	daemon.run("/bin/true").records()
+	for path in daemon.state.rglob("*"):
+		assert path.stat().st_mode & 0o077 == 0, path
+	assert daemon.state.stat().st_mode & 0o077 == 0
+
+
+def test_restart_goes_on(new_daemon):
+	"""Pins, tags and records outlive a daemon that stops."""
+	daemon = new_daemon()
+	run = daemon.launch("/bin/sh", "-c", "read a; /bin/true; read b", stdin=subprocess.PIPE)
+	session = run.wait_exec("/bin/sh").session.id
+	daemon.stop()
+	run.process.stdin.write("\n")
+	run.process.stdin.flush()
+	daemon.start()
+	run.wait()
+	records = run.records()
+	assert {r.session.id for r in records} == {session}
+	assert len(records.execs) == 2
+	started = daemon.records().of("daemon_started")
+	assert [r.daemon_started.tracing_was_on for r in started] == [False, True]
+	assert len(daemon.records().of("daemon_stopping")) == 1
+
+
+def test_uninstall_is_refused_while_it_runs(daemon):
+	done = daemon.affiant("uninstall-bpf", "--pin-dir", daemon.pins, socket=False)
+	assert done.returncode != 0
+	assert done.stderr
+	daemon.run("/bin/true").records()
