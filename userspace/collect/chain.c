@@ -367,14 +367,14 @@ static bool is_named(const struct chain *c, int fd, const struct event_exec *exe
 {
 	_cleanup_close_ int root = -1, found = -1;
 	_cleanup_free_ char *path = path_of(fd);
-	char cwd[EVENT_PATH_MAX + 1];
+	char cwd[PATH_TEXT_SIZE];
 	struct object_id id;
 	struct exec_strings x;
 
 	if (path && strcmp(path, name) == 0)
 		return true;
 	exec_strings(exec, &x);
-	path_from_components(x.cwd, x.cwd_len, cwd);
+	path_from_components(x.cwd, x.cwd_len, exec->flags & EXEC_PATH_CUT, cwd);
 	root = procroot_open(exec->header.actor.tgid);
 	if (root < 0)
 		return false;

@@ -41,7 +41,7 @@ int event_decode(const void *data, size_t left, const struct event_header **ret)
 	if (left < sizeof(*h) || h->size > left || h->size < sizeof(*h) || h->size % 8)
 		return -EBADMSG;
 	if (event_is_note(h)) {
-		if (h->type < NOTE_SESSION || h->type > NOTE_GONE)
+		if (h->type < NOTE_SESSION || h->type > NOTE_LAST)
 			return -EBADMSG;
 	} else {
 		if (h->type >= EVENT_TYPES || !types[h->type].name || h->size < types[h->type].size)
@@ -76,31 +76,40 @@ void exec_strings(const struct event_exec *e, struct exec_strings *ret)
 	ret->argv = at + e->interp_len;
 }
 
-size_t path_from_components(const char *components, size_t len, char *ret)
-{
-	size_t at = EVENT_PATH_MAX;
-	char built[EVENT_PATH_MAX];
+/* The kernel's walk ends after 64 steps, of which crossing a mount is one, or when a name finds no room. */
+#define WALK_SHORT 32
+#define NAME_SIZE 256
 
-	while (len) {
+size_t path_from_components(const char *components, size_t len, bool cut, char ret[static PATH_TEXT_SIZE])
+{
+	bool whole = !cut || (len && len <= EVENT_PATH_MAX - NAME_SIZE);
+	char built[EVENT_PATH_MAX];
+	size_t at = EVENT_PATH_MAX, count = 0, used;
+
+	for (; len; count++) {
 		size_t n = strnlen(components, len);
 
-		/* The root of the tree has an empty or "/" name: it adds nothing. */
-		if (n && !(n == 1 && components[0] == '/')) {
-			if (n + 1 > at)
-				break;
-			at -= n;
-			memcpy(built + at, components, n);
-			built[--at] = '/';
-		} else if (at == EVENT_PATH_MAX && len <= n + 1) {
-			built[--at] = '/';
+		if (n + 1 > at) {
+			whole = false;
+			break;
 		}
+		at -= n;
+		memcpy(built + at, components, n);
+		built[--at] = '/';
 		if (n == len)
 			break;
 		components += n + 1;
 		len -= n + 1;
 	}
+	if (cut && count >= WALK_SHORT)
+		whole = false;
+	if (whole && at == EVENT_PATH_MAX)
+		built[--at] = '/';
 
-	memcpy(ret, built + at, EVENT_PATH_MAX - at);
-	ret[EVENT_PATH_MAX - at] = '\0';
-	return EVENT_PATH_MAX - at;
+	used = EVENT_PATH_MAX - at;
+	len = whole || !used ? 0 : 3;
+	memcpy(ret, "...", len);
+	memcpy(ret + len, built + at, used);
+	ret[len + used] = '\0';
+	return len + used;
 }

@@ -21,6 +21,7 @@ enum note_type {
 	NOTE_END = 0x8002,	/* NoteEnd: ended through the API, or its process was gone before it was tagged */
 	NOTE_LOST = 0x8003,	/* Lost */
 	NOTE_GONE = 0x8004,	/* NoteGone: the exit of this process was missed */
+	NOTE_LAST = NOTE_GONE,
 };
 
 #define NOTE_SIZE_MAX 65528
@@ -49,10 +50,12 @@ struct exec_strings {
 void exec_strings(const struct event_exec *e, struct exec_strings *ret);
 
 /*
- * Components from leaf to root, each ended by NUL, become "/a/b/c". @ret has room for EVENT_PATH_MAX + 1
- * bytes. Returns the length; 0 for no components, which is an unknown path, not "/".
+ * Components from leaf to root, each ended by NUL, become "/a/b/c"; no components are "/". @cut: the event says
+ * that a path of it did not fit (EXEC_PATH_CUT). If it can have been this one, it begins with "..." instead of the
+ * root, and is empty when nothing of it is known. Returns the length.
  */
-size_t path_from_components(const char *components, size_t len, char *ret);
+#define PATH_TEXT_SIZE (EVENT_PATH_MAX + 4)
+size_t path_from_components(const char *components, size_t len, bool cut, char ret[static PATH_TEXT_SIZE]);
 
 /* "connect", as Lost records and counters name it; NULL for a number that is none. */
 const char *event_type_name(unsigned int type);

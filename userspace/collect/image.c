@@ -115,7 +115,8 @@ static Affiant__V1__Executable *executable_of(const struct event_exec *e, const 
 struct image *image_from_exec(struct table *t, const struct event_exec *e, const struct image_context *c)
 {
 	struct image *i = image_new(t);
-	char path[EVENT_PATH_MAX + 1];
+	bool path_cut = e->flags & EXEC_PATH_CUT;
+	char path[PATH_TEXT_SIZE];
 	Affiant__V1__Process *p;
 	struct exec_strings x;
 	size_t len;
@@ -144,12 +145,13 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e, const
 		SET(p, late, true);
 	p->namespaces = namespaces_of(e);
 	set_cgroup(p, e->cgroup, c->cgroups);
-	len = path_from_components(x.cwd, x.cwd_len, path);
+	len = path_from_components(x.cwd, x.cwd_len, path_cut, path);
 	if (len)
 		SET(p, cwd, pb_copy(path, len));
 	set_argv(p, e, &x, c);
 
-	len = path_from_components(x.exe, x.exe_len, path);
+	/* Nothing executable is a root directory: no components are an unknown path. */
+	len = x.exe_len ? path_from_components(x.exe, x.exe_len, path_cut, path) : 0;
 	i->exe = strndup(path, len);
 	p->executable = executable_of(e, path, len);
 	if (!i->exe || !p->executable || !p->executable->digest) {
