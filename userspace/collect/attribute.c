@@ -449,7 +449,7 @@ int attribute_event(struct attribute *a, const struct event_header *h)
 {
 	if (event_is_note(h))
 		return on_note(a, h);
-	if (seen_mark(&a->seen, h->cpu, h->sequence) == 0) {
+	if (seen_mark(&a->seen, h->cpu, h->sequence, h->boottime_ns) == 0) {
 		a->counts.doubles++;
 		return 0;
 	}

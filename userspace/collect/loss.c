@@ -42,7 +42,7 @@ static Affiant__V1__LostCount *count_new(unsigned int kind, uint64_t count)
 	return c;
 }
 
-static void take_gaps(struct attribute *a, Affiant__V1__Lost *m)
+static void copy_gaps(struct attribute *a, Affiant__V1__Lost *m)
 {
 	m->ranges = calloc(a->gaps_count + 1, sizeof(*m->ranges));
 	for (size_t i = 0; m->ranges && i < a->gaps_count; i++) {
@@ -52,16 +52,18 @@ static void take_gaps(struct attribute *a, Affiant__V1__Lost *m)
 		*m->ranges[i] = a->gaps[i];
 		m->n_ranges++;
 	}
-	a->gaps_count = 0;
 }
 
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL])
 {
 	Affiant__V1__Lost *m;
-	bool any = false;
+	bool any;
 
+	/* A gap that no counter explains is told too. */
+	seen_ripen(&a->seen);
+	any = a->gaps_count > 0;
 	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
-		any |= totals[kind] > a->losses[kind];
+		any |= names[kind].stage && totals[kind] > a->losses[kind];
 	if (!any)
 		return NULL;
 
@@ -72,7 +74,7 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static 
 	m->counts = calloc(LOSS_ALL, sizeof(*m->counts));
 	m->totals = calloc(LOSS_ALL, sizeof(*m->totals));
 	for (unsigned int kind = 0; m->counts && m->totals && kind < LOSS_ALL; kind++) {
-		if (!totals[kind])
+		if (!totals[kind] || !names[kind].stage)
 			continue;
 		m->totals[m->n_totals] = count_new(kind, totals[kind]);
 		m->n_totals += !!m->totals[m->n_totals];
@@ -81,9 +83,7 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static 
 		m->counts[m->n_counts] = count_new(kind, totals[kind] - a->losses[kind]);
 		m->n_counts += !!m->counts[m->n_counts];
 	}
-	/* The newest numbers may still be on their way: only what is final is a gap. */
-	seen_settle(&a->seen, 64);
-	take_gaps(a, m);
+	copy_gaps(a, m);
 	return m;
 }
 
@@ -113,6 +113,20 @@ size_t loss_totals(const uint64_t totals[static LOSS_ALL], Affiant__V1__LostCoun
 	return n;
 }
 
+/* Gaps are found at slightly other moments when a journal is read again: what was told is not told once more. */
+static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
+{
+	seen_forgive(&a->seen, told->cpu, told->first, told->last);
+	for (size_t i = 0; i < a->gaps_count; i++) {
+		if (a->gaps[i].cpu != told->cpu || a->gaps[i].first != told->first ||
+		    a->gaps[i].last != told->last)
+			continue;
+		a->gaps_count--;
+		memmove(&a->gaps[i], &a->gaps[i + 1], (a->gaps_count - i) * sizeof(a->gaps[i]));
+		return;
+	}
+}
+
 void loss_told(struct attribute *a, const struct event_header *h)
 {
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
@@ -122,6 +136,9 @@ void loss_told(struct attribute *a, const struct event_header *h)
 	if (!m)
 		return;
 	loss_set_totals(a->losses, m->totals, m->n_totals);
+	seen_ripen(&a->seen);
+	for (size_t i = 0; i < m->n_ranges; i++)
+		forget_gap(a, m->ranges[i]);
 	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
 	r.lost = m;
 	(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, NULL, NULL);

@@ -3,6 +3,18 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define FIRST_WINDOW 4096	/* the first number from a CPU is below: those before it may still come, or are lost */
+#define FIRST_INVERSION 64	/* otherwise an earlier daemon read them, but for these */
+
+struct seen_cpu {
+	uint64_t base;		/* all below is final */
+	uint64_t top;		/* one past the newest */
+	uint64_t ripe;		/* the top at ripe_ns: all below is final SEEN_FINAL_NS later */
+	uint64_t ripe_ns;
+	uint64_t bits[SEEN_WINDOW / 64];
+};
 
 static bool get(const struct seen_cpu *c, uint64_t n)
 {
@@ -48,20 +60,44 @@ static void settle(struct seen *s, uint32_t cpu, uint64_t base)
 		s->missing(s->data, cpu, first, c->base - 1);
 }
 
-int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence)
+/* Whoever took a number has long found its place in the ring when an event of so much later has. */
+static void ripen(struct seen *s, uint32_t cpu)
+{
+	struct seen_cpu *c = s->cpus[cpu];
+
+	if (s->now_ns < c->ripe_ns || s->now_ns - c->ripe_ns < SEEN_FINAL_NS)
+		return;
+	settle(s, cpu, c->ripe);
+	c->ripe = c->top;
+	c->ripe_ns = s->now_ns;
+}
+
+static struct seen_cpu *cpu_new(uint64_t base, uint64_t now_ns)
+{
+	struct seen_cpu *c = calloc(1, sizeof(*c));
+
+	if (c) {
+		c->base = c->top = c->ripe = base;
+		c->ripe_ns = now_ns;
+	}
+	return c;
+}
+
+int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 {
 	struct seen_cpu *c;
 
-	if (cpu >= SEEN_CPUS)
+	/* The upper bits of a source are the CPU's. */
+	if (cpu >= SEEN_CPUS || sequence >> 48)
 		return -ERANGE;
-	if (!s->cpus[cpu]) {
-		s->cpus[cpu] = calloc(1, sizeof(*c));
-		if (!s->cpus[cpu])
-			return -ENOMEM;
-		/* The kernel counts from 1. Who comes later knows nothing of what went before. */
-		s->cpus[cpu]->base = sequence < SEEN_WINDOW ? 1 : sequence - SEEN_FIRST;
-	}
+	if (time_ns > s->now_ns)
+		s->now_ns = time_ns;
+	/* The kernel counts from 1. Who comes later knows nothing of what went before. */
+	if (!s->cpus[cpu])
+		s->cpus[cpu] = cpu_new(sequence < FIRST_WINDOW ? 1 : sequence - FIRST_INVERSION, s->now_ns);
 	c = s->cpus[cpu];
+	if (!c)
+		return -ENOMEM;
 
 	if (sequence < c->base)
 		return 0;
@@ -72,17 +108,58 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence)
 	put(c, sequence, true);
 	if (sequence >= c->top)
 		c->top = sequence + 1;
+	ripen(s, cpu);
 	return 1;
 }
 
-void seen_settle(struct seen *s, uint64_t keep)
+void seen_ripen(struct seen *s)
 {
-	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++) {
-		struct seen_cpu *c = s->cpus[cpu];
+	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
+		if (s->cpus[cpu])
+			ripen(s, cpu);
+}
 
-		if (c && c->top > c->base + keep)
-			settle(s, cpu, c->top - keep);
-	}
+void seen_forgive(struct seen *s, uint32_t cpu, uint64_t first, uint64_t last)
+{
+	struct seen_cpu *c = cpu < SEEN_CPUS ? s->cpus[cpu] : NULL;
+
+	if (!c)
+		return;
+	for (uint64_t n = first > c->base ? first : c->base; n <= last && n < c->top; n++)
+		put(c, n, true);
+}
+
+bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret)
+{
+	const struct seen_cpu *c = s->cpus[cpu];
+
+	if (!c)
+		return false;
+	ret->low = c->base;
+	ret->top = c->top > c->base ? c->top : c->base;
+	memset(ret->bits, 0, sizeof(ret->bits));
+	for (uint64_t n = ret->low; n < ret->top; n++)
+		if (get(c, n))
+			ret->bits[(n - ret->low) / 8] |= 1u << (n - ret->low) % 8;
+	return true;
+}
+
+int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const uint8_t *bits, size_t len)
+{
+	struct seen_cpu *c;
+
+	if (cpu >= SEEN_CPUS || s->cpus[cpu] || top < low || top - low > SEEN_WINDOW || top > (uint64_t)1 << 48 ||
+	    len != seen_span_bytes(low, top))
+		return -EBADMSG;
+	c = cpu_new(low, 0);
+	if (!c)
+		return -ENOMEM;
+	c->top = top;
+	for (uint64_t n = low; n < top; n++)
+		if (bits[(n - low) / 8] >> (n - low) % 8 & 1)
+			put(c, n, true);
+	s->cpus[cpu] = c;
+	return 0;
 }
 
 void seen_clear(struct seen *s)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * seen: which events have been read, as a window over each CPU's sequence numbers. A window and not a maximum,
- * because the order within the ring inverts: a number is taken before the place in the ring. Drops doubles,
- * tells final gaps.
+ * because the order within the ring inverts: a number is taken before the place in the ring, and whoever took it
+ * can be interrupted or preempted in between. Drops doubles, tells gaps once they are final.
+ *
+ * What is final follows from the events alone, so that reading a journal again comes to the same.
  */
 #pragma once
 
@@ -10,26 +12,45 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SEEN_WINDOW 4096	/* a number this far behind the newest is final: there, or missing */
-#define SEEN_FIRST 64		/* as far as the order inverts: numbers below the first one seen may still come */
-#define SEEN_CPUS 1024
+#define SEEN_WINDOW 65536		/* a number this far behind the newest is final: there, or missing */
+#define SEEN_FINAL_NS 1000000000ull	/* and one below a number that is older than this */
+#define SEEN_CPUS 8192
 
-struct seen_cpu {
-	uint64_t base;		/* all below is settled */
-	uint64_t top;		/* one past the newest */
-	uint64_t bits[SEEN_WINDOW / 64];
-};
+struct seen_cpu;
 
 struct seen {
 	struct seen_cpu *cpus[SEEN_CPUS];	/* made at first sight; freed by seen_clear() */
+	uint64_t now_ns;			/* of the newest event */
+	/* Numbers that will not come any more. Called in order for one CPU, once for each number. */
 	void (*missing)(void *data, uint32_t cpu, uint64_t first, uint64_t last);
 	void *data;
 };
 
-/* 1: new. 0: seen before, or too old to tell, which only a doubled event can be. -ENOMEM, -ERANGE: no such CPU. */
-int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence);
+/*
+ * 1: new. 0: seen before, or final, which only a doubled event can be. -ENOMEM; -ERANGE: no such CPU.
+ * @time_ns: of the event.
+ */
+int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns);
 
-/* Settles all but the newest @keep numbers of each CPU: gaps among them are told now. */
-void seen_settle(struct seen *s, uint64_t keep);
+/* Tells the gaps that became final on CPUs from which nothing came since. */
+void seen_ripen(struct seen *s);
+
+/* These are known to be missing: they are not told again. */
+void seen_forgive(struct seen *s, uint32_t cpu, uint64_t first, uint64_t last);
+
+/* What a restart needs of a CPU: all below @low is final, @bits has a bit for each number in [low, top). */
+struct seen_span {
+	uint64_t low, top;
+	uint8_t bits[SEEN_WINDOW / 8];
+};
+static inline size_t seen_span_bytes(uint64_t low, uint64_t top)
+{
+	return (top - low + 7) / 8;
+}
+
+/* false: nothing came from that CPU. */
+bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret);
+/* -EBADMSG: it is there already, or contradicts itself. */
+int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const uint8_t *bits, size_t len);
 
 void seen_clear(struct seen *s);

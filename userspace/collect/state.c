@@ -231,11 +231,25 @@ static void save_counters(struct saver *s, struct attribute *a)
 		m->kind = strdup(totals[i].kind);
 		SET(m, count, totals[i].count);
 	}
+	for (size_t i = 0; i < a->gaps_count; i++) {
+		Affiant__V1__LostRange *m = NEW(s->m->gaps, s->m->n_gaps, affiant__v1__lost_range__init);
+
+		if (!m) {
+			s->err = -ENOMEM;
+			return;
+		}
+		*m = a->gaps[i];
+	}
+}
+
+static void save_seen(struct saver *s, const struct seen *seen)
+{
+	struct seen_span span;
+
 	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++) {
-		const struct seen_cpu *from = a->seen.cpus[cpu];
 		Affiant__V1__StateCpu *m;
 
-		if (!from)
+		if (!seen_save(seen, cpu, &span))
 			continue;
 		m = NEW(s->m->cpus, s->m->n_cpus, affiant__v1__state_cpu__init);
 		if (!m) {
@@ -243,9 +257,9 @@ static void save_counters(struct saver *s, struct attribute *a)
 			return;
 		}
 		SET(m, cpu, cpu);
-		SET(m, low, from->base);
-		SET(m, top, from->top);
-		SET(m, seen, pb_copy(from->bits, sizeof(from->bits)));
+		SET(m, low, span.low);
+		SET(m, top, span.top);
+		SET(m, seen, pb_copy(span.bits, seen_span_bytes(span.low, span.top)));
 	}
 }
 
@@ -280,6 +294,7 @@ Affiant__V1__State *state_save(struct attribute *a)
 		DL_FOREACH (i->held, h)
 			save_held(&s, h);
 	save_counters(&s, a);
+	save_seen(&s, &a->seen);
 
 	rounds += s.m->n_actors + s.m->n_images + s.m->n_sessions + 1;
 	if (s.err) {
@@ -451,18 +466,14 @@ static int load_processes(struct loader *l)
 static int load_counters(struct loader *l)
 {
 	loss_set_totals(l->a->losses, l->m->losses, l->m->n_losses);
+	for (size_t n = 0; n < l->m->n_gaps; n++)
+		loss_gap(l->a, l->m->gaps[n]->cpu, l->m->gaps[n]->first, l->m->gaps[n]->last);
 	for (size_t n = 0; n < l->m->n_cpus; n++) {
 		const Affiant__V1__StateCpu *m = l->m->cpus[n];
-		struct seen_cpu *c;
+		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len);
 
-		if (m->cpu >= SEEN_CPUS || l->a->seen.cpus[m->cpu] || m->seen.len != sizeof(c->bits))
-			return -EBADMSG;
-		c = l->a->seen.cpus[m->cpu] = calloc(1, sizeof(*c));
-		if (!c)
-			return -ENOMEM;
-		c->base = m->low;
-		c->top = m->top;
-		memcpy(c->bits, m->seen.data, sizeof(c->bits));
+		if (err)
+			return err;
 	}
 	return 0;
 }
