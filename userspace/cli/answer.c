@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/answer.h"
+
+#include "base/buffer.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/uuid.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+Affiant__V1__Response *answer_get(const char *socket, Affiant__V1__Request *request,
+				  Affiant__V1__Response__AnswerCase expected)
+{
+	Affiant__V1__Response *r = NULL;
+	struct client *c;
+	int err;
+
+	err = client_open(socket, &c);
+	if (err) {
+		log_error("%s: %s; is affiantd running?", client_path(socket), strerror(-err));
+		return NULL;
+	}
+	err = client_call(c, request, NULL, 0, &r, NULL, NULL);
+	if (err) {
+		log_error("%s", client_error(c));
+	} else if (r->answer_case != expected) {
+		log_error("the daemon (version %s) gave another answer than was asked for", client_version(c));
+		affiant__v1__response__free_unpacked(r, NULL);
+		r = NULL;
+	}
+	client_close(c);
+	return r;
+}
+
+void answer_time(uint64_t wall_ns, char ret[static ANSWER_TIME_SIZE])
+{
+	time_t seconds = wall_ns / 1000000000;
+	struct tm tm;
+
+	if (!wall_ns || !gmtime_r(&seconds, &tm)) {
+		strcpy(ret, "-");
+		return;
+	}
+	strftime(ret, ANSWER_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+int answer_json(json_t *value)
+{
+	int failed = !value || json_dumpf(value, stdout, JSON_COMPACT) || puts("") == EOF || fflush(stdout);
+
+	if (failed)
+		log_error("the answer can't be written");
+	json_decref(value);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void set_text(json_t *to, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(to, key, json_string(text));
+}
+
+json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
+{
+	json_t *o = json_object();
+	char text[64];
+
+	if (s->session && s->session->id.len == UUID_SIZE) {
+		uuid_format((const struct uuid *)s->session->id.data, text);
+		set_text(o, "session", text);
+	}
+	if (s->session && s->session->has_isolation)
+		set_text(o, "isolation",
+			 protobuf_c_enum_descriptor_get_value(&affiant__v1__isolation__descriptor,
+							      s->session->isolation)->name);
+	if (s->agent) {
+		set_text(o, "agent", s->agent->name);
+		set_text(o, "spiffe_id", s->agent->spiffe_id);
+	}
+	if (s->task) {
+		set_text(o, "task", s->task->id);
+		set_text(o, "purpose", s->task->purpose);
+	}
+	if (s->principal) {
+		set_text(o, "principal", s->principal->subject);
+		set_text(o, "assurance",
+			 protobuf_c_enum_descriptor_get_value(&affiant__v1__assurance__descriptor,
+							      s->principal->assurance)->name);
+	}
+	set_text(o, "selector", s->selector);
+	answer_time(s->started_wall_ns, text);
+	set_text(o, "started", text);
+	if (s->ended_wall_ns) {
+		answer_time(s->ended_wall_ns, text);
+		set_text(o, "ended", text);
+	}
+	json_object_set_new(o, "processes", json_integer(s->processes));
+	json_object_set_new(o, "processes_total", json_integer(s->processes_total));
+	json_object_set_new(o, "connections", json_integer(s->connections));
+	json_object_set_new(o, "execs", json_integer(s->execs));
+	json_object_set_new(o, "late", json_boolean(s->late));
+	json_object_set_new(o, "ending", json_boolean(s->ending));
+	return o;
+}
+
+char *answer_text(const char *text)
+{
+	struct buffer b = { 0 };
+	char *out;
+
+	if (!text || !*text)
+		return strdup("-");
+	text_printable(&b, text, strlen(text), true);
+	out = buffer_error(&b) ? NULL : strndup((const char *)b.data, b.len);
+	buffer_done(&b);
+	return out;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "base/uuid.h"
+#include "cli/answer.h"
+#include "cli/cmd.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+	"Usage: affiant match PID [OPTION]...\n"
+	"Says which configured selector would take that process, and why.\n"
+	"\n"
+	"  -o, --output WHAT  text (default), or json\n"
+	"  --socket PATH      affiantd's socket, if not the usual one\n"
+	"  -h, --help\n"
+	"\n"
+	"Exit code: 0 when it is of a session or a selector takes it, 1 when not or when the daemon can't be asked,\n"
+	"64 for a wrong option.\n";
+
+static json_t *match_json(const Affiant__V1__Matched *m)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "tagged", json_boolean(m->tagged));
+	if (m->session)
+		json_object_set_new(o, "session", answer_session_json(m->session));
+	if (m->selector)
+		json_object_set_new(o, "selector", json_string(m->selector));
+	if (m->agent)
+		json_object_set_new(o, "agent", json_string(m->agent));
+	if (m->why)
+		json_object_set_new(o, "why", json_string(m->why));
+	return o;
+}
+
+static void print_text(const Affiant__V1__Matched *m)
+{
+	_cleanup_free_ char *why = answer_text(m->why), *agent = NULL;
+	char id[UUID_TEXT_SIZE];
+
+	if (m->tagged && m->session && m->session->session && m->session->session->id.len == UUID_SIZE) {
+		uuid_format((const struct uuid *)m->session->session->id.data, id);
+		agent = answer_text(m->session->agent ? m->session->agent->name : NULL);
+		printf("it is of session %s of agent %s\n", id, agent ?: "?");
+	}
+	if (m->selector)
+		printf("selector '%s' of agent %s takes it: %s\n", m->selector, m->agent ?: "?", m->why ?: "");
+	else
+		printf("no selector takes it: %s\n", m->why ?: "");
+}
+
+int cmd_match(int argc, char **argv)
+{
+	static const struct option table[] = {
+		{ "output", required_argument, NULL, 'o' },
+		{ "socket", required_argument, NULL, 'S' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
+	Affiant__V1__Match body = AFFIANT__V1__MATCH__INIT;
+	const char *socket = NULL;
+	Affiant__V1__Response *r;
+	bool json = false;
+	uint64_t pid;
+	int option, code;
+
+	while ((option = getopt_long(argc, argv, "o:h", table, NULL)) >= 0) {
+		switch (option) {
+		case 'o':
+			json = !strcmp(optarg, "json");
+			if (json || !strcmp(optarg, "text"))
+				break;
+			log_error("--output: '%s' is not one of text, json", optarg);
+			return EXIT_USAGE;
+		case 'S':
+			socket = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		default:
+			fputs("affiant match --help tells the options\n", stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (argc - optind != 1 || number_parse(argv[optind], &pid) || !pid || pid > INT32_MAX) {
+		log_error("match takes one process id; affiant match --help tells more");
+		return EXIT_USAGE;
+	}
+	body.has_pid = true;
+	body.pid = pid;
+	request.call_case = AFFIANT__V1__REQUEST__CALL_MATCH;
+	request.match = &body;
+	r = answer_get(socket, &request, AFFIANT__V1__RESPONSE__ANSWER_MATCHED);
+	if (!r)
+		return EXIT_FAILURE;
+	code = r->matched->tagged || r->matched->selector ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (json && answer_json(match_json(r->matched)))
+		code = EXIT_FAILURE;
+	else if (!json)
+		print_text(r->matched);
+	affiant__v1__response__free_unpacked(r, NULL);
+	return code;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+#include "base/units.h"
+#include "cli/answer.h"
+#include "cli/cmd.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char usage[] =
+	"Usage: affiant status [OPTION]...\n"
+	"Shows what the daemon sees and keeps: sessions, rates, losses, cache, memory.\n"
+	"\n"
+	"  -o, --output WHAT  text (default), or json\n"
+	"  --socket PATH      affiantd's socket, if not the usual one\n"
+	"  -h, --help\n"
+	"\n"
+	"Exit code: 0, 1 when the daemon can't be asked, 64 for a wrong option.\n";
+
+static json_t *counters(Affiant__V1__Counter *const *list, size_t n)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < n; i++)
+		json_object_set_new(o, list[i]->name ?: "", json_integer(list[i]->count));
+	return o;
+}
+
+static json_t *words(char *const *list, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(a, json_string(list[i]));
+	return a;
+}
+
+static json_t *losses(const Affiant__V1__Status *s)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < s->n_lost; i++)
+		json_array_append_new(a, json_pack("{s:s, s:s, s:I}", "stage", s->lost[i]->stage ?: "", "kind",
+						   s->lost[i]->kind ?: "", "count", (json_int_t)s->lost[i]->count));
+	return a;
+}
+
+static json_t *status_json(const Affiant__V1__Status *s)
+{
+	char started[ANSWER_TIME_SIZE];
+	json_t *o = json_object();
+	const struct {
+		const char *key;
+		uint64_t value;
+	} numbers[] = {
+		{ "sessions", s->sessions },
+		{ "processes", s->processes },
+		{ "connections", s->connections },
+		{ "tags", s->tags },
+		{ "tags_max", s->tags_max },
+		{ "ring_bytes", s->ring_bytes },
+		{ "ring_used", s->ring_used },
+		{ "journal_bytes", s->journal_bytes },
+		{ "segment_bytes", s->segment_bytes },
+		{ "oldest_sequence", s->oldest_sequence },
+		{ "last_sequence", s->last_sequence },
+		{ "resident_bytes", s->resident_bytes },
+	};
+
+	answer_time(s->started_wall_ns, started);
+	json_object_set_new(o, "version", json_string(s->version ?: ""));
+	json_object_set_new(o, "started", json_string(started));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		json_object_set_new(o, numbers[i].key, json_integer(numbers[i].value));
+	json_object_set_new(o, "events", counters(s->events, s->n_events));
+	json_object_set_new(o, "records", counters(s->records, s->n_records));
+	json_object_set_new(o, "lost", losses(s));
+	if (s->cache)
+		json_object_set_new(o, "cache",
+				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "entries",
+					      (json_int_t)s->cache->entries, "max", (json_int_t)s->cache->max, "hits",
+					      (json_int_t)s->cache->hits, "misses", (json_int_t)s->cache->misses,
+					      "queued", (json_int_t)s->cache->queued, "bytes_hashed",
+					      (json_int_t)s->cache->bytes_hashed));
+	json_object_set_new(o, "features", words(s->features, s->n_features));
+	json_object_set_new(o, "missing", words(s->missing, s->n_missing));
+	return o;
+}
+
+static double seconds_since(uint64_t wall_ns)
+{
+	struct timespec now;
+	double s;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	s = now.tv_sec + now.tv_nsec / 1e9 - wall_ns / 1e9;
+	return s > 0.001 ? s : 0.001;
+}
+
+static void print_words(const char *label, char *const *list, size_t n)
+{
+	printf("%-12s", label);
+	for (size_t i = 0; i < n; i++)
+		printf(" %s", list[i]);
+	puts(n ? "" : " none");
+}
+
+static void print_text(const Affiant__V1__Status *s)
+{
+	double seconds = seconds_since(s->started_wall_ns);
+	char started[ANSWER_TIME_SIZE], a[UNITS_TEXT_SIZE], b[UNITS_TEXT_SIZE];
+
+	answer_time(s->started_wall_ns, started);
+	printf("%-12s affiantd %s since %s\n", "daemon", s->version ?: "?", started);
+	printf("%-12s %" PRIu64 " live, %" PRIu64 " processes, %" PRIu64 " connections open or pending\n", "sessions",
+	       s->sessions, s->processes, s->connections);
+	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
+	printf("%-12s", "events");
+	for (size_t i = 0; i < s->n_events; i++)
+		if (s->events[i]->count)
+			printf(" %s %" PRIu64 " (%.1f/s)", s->events[i]->name ?: "?", s->events[i]->count,
+			       s->events[i]->count / seconds);
+	puts("");
+	printf("%-12s", "lost");
+	for (size_t i = 0; i < s->n_lost; i++)
+		printf(" %s/%s %" PRIu64, s->lost[i]->stage ?: "?", s->lost[i]->kind ?: "?", s->lost[i]->count);
+	puts(s->n_lost ? "" : " nothing");
+	size_format(s->ring_used, a);
+	size_format(s->ring_bytes, b);
+	printf("%-12s %s of %s used\n", "ring", a, b);
+	size_format(s->segment_bytes, a);
+	size_format(s->journal_bytes, b);
+	printf("%-12s records %" PRIu64 " to %" PRIu64 ", %s; journal %s\n", "ledger", s->oldest_sequence,
+	       s->last_sequence, a, b);
+	if (s->cache) {
+		size_format(s->cache->bytes_hashed, a);
+		printf("%-12s %" PRIu64 " of %" PRIu64 " entries, %" PRIu64 " hits, %" PRIu64 " misses, %" PRIu64
+		       " queued, %s hashed\n",
+		       "digests", s->cache->entries, s->cache->max, s->cache->hits, s->cache->misses, s->cache->queued, a);
+	}
+	size_format(s->resident_bytes, a);
+	printf("%-12s %s\n", "memory", a);
+	print_words("features", s->features, s->n_features);
+	print_words("missing", s->missing, s->n_missing);
+}
+
+int cmd_status(int argc, char **argv)
+{
+	static const struct option table[] = {
+		{ "output", required_argument, NULL, 'o' },
+		{ "socket", required_argument, NULL, 'S' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
+	Affiant__V1__GetStatus body = AFFIANT__V1__GET_STATUS__INIT;
+	const char *socket = NULL;
+	Affiant__V1__Response *r;
+	bool json = false;
+	int option, code = EXIT_SUCCESS;
+
+	while ((option = getopt_long(argc, argv, "o:h", table, NULL)) >= 0) {
+		switch (option) {
+		case 'o':
+			json = !strcmp(optarg, "json");
+			if (json || !strcmp(optarg, "text"))
+				break;
+			log_error("--output: '%s' is not one of text, json", optarg);
+			return EXIT_USAGE;
+		case 'S':
+			socket = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		default:
+			fputs("affiant status --help tells the options\n", stderr);
+			return EXIT_USAGE;
+		}
+	}
+	request.call_case = AFFIANT__V1__REQUEST__CALL_GET_STATUS;
+	request.get_status = &body;
+	r = answer_get(socket, &request, AFFIANT__V1__RESPONSE__ANSWER_STATUS);
+	if (!r)
+		return EXIT_FAILURE;
+	if (json)
+		code = answer_json(status_json(r->status));
+	else
+		print_text(r->status);
+	affiant__v1__response__free_unpacked(r, NULL);
+	return code;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libaffiant: what an agent, an orchestrator or a tool says to affiantd on the same host.
+ *
+ * Plain C types throughout, so that it can be called from other languages (ctypes, cgo, FFI). Functions return 0 or a
+ * negative errno; affiant_error() then tells why, for a person. A context is used by one thread at a time.
+ *
+ * Strings are UTF-8 and NUL-terminated. What a function returns in a struct lies in the struct itself.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define AFFIANT_API __attribute__((visibility("default")))
+
+#define AFFIANT_UUID_TEXT 37
+#define AFFIANT_NAME_TEXT 512
+
+struct affiant;
+
+/*
+ * Connects. @socket NULL: $AFFIANT_SOCKET, else /run/affiant/affiant.sock. -ENOENT, -ECONNREFUSED: no daemon runs;
+ * -EACCES: not of a group that may connect.
+ */
+AFFIANT_API int affiant_connect(const char *socket, struct affiant **ret);
+AFFIANT_API void affiant_disconnect(struct affiant *a);	/* NULL is fine */
+
+/* Why the last call failed, "" if it did not. Borrowed until the next call. */
+AFFIANT_API const char *affiant_error(const struct affiant *a);
+
+enum affiant_isolation {
+	AFFIANT_ISOLATION_UNKNOWN = 0,	/* nothing is claimed */
+	AFFIANT_ISOLATION_NONE = 1,
+	AFFIANT_ISOLATION_LANDLOCK = 2,	/* the process is in a Landlock domain of its own already */
+};
+
+struct affiant_open {
+	const char *agent;		/* required: a configured agent's name */
+	const char *task;		/* NULL: none, as for all that follow */
+	const char *purpose;
+	const char *principal;		/* for whom: recorded as asserted by the caller */
+	uint64_t expires_ns;		/* the task's end, UTC since the epoch; 0: never */
+	const char *const *scopes;	/* NULL-terminated */
+	const char *const *measures;	/* NULL-terminated paths, opened by this process with its own rights */
+	enum affiant_isolation isolation;
+	int pidfd;			/* -1: this process itself */
+};
+
+struct affiant_session {
+	char id[AFFIANT_UUID_TEXT];	/* UUIDv7 */
+	char spiffe_id[AFFIANT_NAME_TEXT];
+};
+
+/*
+ * Opens a session: from now on, that process and all its descendants are this agent's, and stay so. A process can't
+ * leave its session, and can't open one while in one (-EACCES).
+ */
+AFFIANT_API int affiant_open_session(struct affiant *a, const struct affiant_open *open,
+				     struct affiant_session *ret);
+
+/*
+ * Ends a session: its task is over. Its processes stay recorded until they exit; with @kill they get SIGKILL.
+ * @ret_processes (may be NULL): how many are alive. -ESRCH: no such session lives.
+ */
+AFFIANT_API int affiant_end_session(struct affiant *a, const char *id, bool kill, uint32_t *ret_processes);
+
+struct affiant_session_info {
+	char id[AFFIANT_UUID_TEXT];
+	char agent[AFFIANT_NAME_TEXT];
+	char spiffe_id[AFFIANT_NAME_TEXT];
+	char task[AFFIANT_NAME_TEXT];		/* "" for none; cut when longer, as the principal */
+	char principal[AFFIANT_NAME_TEXT];
+	uint64_t started_ns, ended_ns;		/* UTC since the epoch; ended_ns 0: it lives */
+	uint64_t processes;			/* alive */
+	uint64_t connections, execs;
+};
+
+/* Calls @each for every living session, with @ended also for those that ended lately; a non-zero return ends it. */
+AFFIANT_API int affiant_list_sessions(struct affiant *a, bool ended,
+				      int (*each)(void *data, const struct affiant_session_info *info), void *data);
+
+#ifdef __cplusplus
+}
+#endif
