@@ -195,6 +195,11 @@ const void *source_object(const struct source *s, size_t *ret_size)
 	return affiant__elf_bytes(ret_size);
 }
 
+int source_cgroup_fd(const struct source *s)
+{
+	return s->cgroup;
+}
+
 int source_fd(const struct source *s)
 {
 	return bpf_map__fd(s->skeleton->maps.events);

@@ -48,8 +48,8 @@ const char *const *source_missing(const struct source *s);
 /* Bytes of the ELF object that was loaded, borrowed. */
 const void *source_object(const struct source *s, size_t *ret_size);
 
-/* Where cgroup2 is mounted, as found or configured. Borrowed. */
-const char *source_cgroup_root(const struct source *s);
+/* The root directory of cgroup2, as found or configured. Borrowed. */
+int source_cgroup_fd(const struct source *s);
 
 /* Readable (EPOLLIN) after an event woke a sleeping consumer. Borrowed. */
 int source_fd(const struct source *s);

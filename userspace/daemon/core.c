@@ -11,7 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -492,6 +492,16 @@ static int open_hashing(struct core *c, char **ret_why)
 	return err ? why(ret_why, err, "out of memory") : 0;
 }
 
+static char *path_of_fd(int fd)
+{
+	char link[32], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	return n < 0 ? NULL : strndup(path, n);
+}
+
 static int open_source(struct core *c, char **ret_why)
 {
 	struct source_config config = {
@@ -505,7 +515,7 @@ static int open_source(struct core *c, char **ret_why)
 	err = source_open(&config, &c->source, text, sizeof(text));
 	if (err)
 		return why(ret_why, err, "%s", *text ? text : strerror(-err));
-	c->cgroup_root = strdup(source_cgroup_root(c->source));
+	c->cgroup_root = path_of_fd(source_cgroup_fd(c->source));
 	/* Paths of cgroups are for people: without them there are still the ids. */
 	if (c->cgroup_root && cgroup_names_new(c->cgroup_root, &c->cgroups) < 0)
 		log_warning("%s: cannot be opened, cgroups are recorded by id alone", c->cgroup_root);
