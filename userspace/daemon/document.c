@@ -76,6 +76,7 @@ static unsigned int line_of(const struct document *d, const char *path)
 	return 1;
 }
 
+__attribute__((format(printf, 5, 0)))
 static int mistake_v(const char *name, unsigned int line, char **ret_why, const char *path, const char *format,
 		     va_list ap)
 {
@@ -326,6 +327,7 @@ static void path_prepend(struct complaint *c, const char *part)
  * "Load: <what>", "Load: Backtrace:", then a line for each level:
  * "  in mapping field 'mode' (line: 6, column: 11)", "  in sequence entry '2' (...)" (counted from 1).
  */
+__attribute__((format(printf, 3, 0)))
 static void complaint_log(cyaml_log_t level, void *context, const char *format, va_list ap)
 {
 	struct complaint *c = context;
