@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/request.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <cmocka.h>
+
+static uint8_t challenge[32];
+static char long_text[5000];
+
+static struct {
+	Affiant__V1__Request request;
+	Affiant__V1__OpenSession open;
+	Affiant__V1__Task task;
+	Affiant__V1__EndSession end;
+	Affiant__V1__Match match;
+	ProtobufCBinaryData measures[65];
+	char *scopes[65];
+} r;
+
+/* A request that is good; each test breaks one thing. */
+static void reset(Affiant__V1__Request__CallCase call)
+{
+	affiant__v1__request__init(&r.request);
+	affiant__v1__open_session__init(&r.open);
+	affiant__v1__task__init(&r.task);
+	affiant__v1__end_session__init(&r.end);
+	affiant__v1__match__init(&r.match);
+	r.request.has_challenge = true;
+	r.request.challenge = (ProtobufCBinaryData){32, challenge};
+	r.request.call_case = call;
+	r.open.agent = (char *)"agent";
+	r.open.task = &r.task;
+	r.task.id = (char *)"t-1";
+	r.open.principal = (char *)"j\xc3\xbcrgen@example.org";
+	for (size_t i = 0; i < 65; i++) {
+		r.measures[i] = (ProtobufCBinaryData){2, (uint8_t *)"/x"};
+		r.scopes[i] = (char *)"s";
+	}
+	r.open.measure = r.measures;
+	r.task.scope = r.scopes;
+	r.end.has_session = true;
+	r.end.session = (ProtobufCBinaryData){16, challenge};
+	r.match.has_pid = true;
+	r.match.pid = 1;
+	r.request.open_session = &r.open;
+	if (call == AFFIANT__V1__REQUEST__CALL_END_SESSION)
+		r.request.end_session = &r.end;
+	if (call == AFFIANT__V1__REQUEST__CALL_MATCH)
+		r.request.match = &r.match;
+}
+
+static void reset_open(void)
+{
+	reset(AFFIANT__V1__REQUEST__CALL_OPEN_SESSION);
+}
+
+/* @want NULL: it is taken. */
+static void expect(size_t fds_count, const char *want)
+{
+	Affiant__V1__Request *got = (void *)0x5a5a;
+	_cleanup_free_ uint8_t *data = malloc(affiant__v1__request__get_packed_size(&r.request) + 1);
+	size_t len = affiant__v1__request__pack(&r.request, data);
+	const char *why = NULL;
+	int err = request_decode(data, len, fds_count, &got, &why);
+
+	if (!want) {
+		assert_int_equal(err, 0);
+		assert_int_equal(got->call_case, r.request.call_case);
+		affiant__v1__request__free_unpacked(got, NULL);
+		return;
+	}
+	assert_int_equal(err, -EBADMSG);
+	assert_ptr_equal(got, (void *)0x5a5a);
+	assert_string_equal(why, want);
+}
+
+static void test_challenge(void **state)
+{
+	(void)state;
+	reset_open();
+	r.request.has_challenge = false;
+	expect(0, "a challenge of 32 bytes is needed");
+	reset_open();
+	r.request.challenge.len = 31;
+	expect(0, "a challenge of 32 bytes is needed");
+}
+
+static void test_open(void **state)
+{
+	static const char task[] = "task id: more than 256 bytes, control characters, or not UTF-8";
+	static const char agent[] = "agent: a name of letters, digits, '.', '-' and '_' is needed";
+	static const char scope[] = "scope: more than 256 bytes, control characters, or not UTF-8";
+	static const char principal[] = "principal: more than 256 bytes, control characters, or not UTF-8";
+	static const char path[] = "measure: a path is empty, longer than 4096 bytes, or holds a NUL";
+	static const char fds[] = "not as many descriptors as the request speaks of";
+
+	(void)state;
+	memset(long_text, 'x', sizeof(long_text) - 1);
+	reset_open();
+	expect(0, NULL);
+	r.open.task = NULL;
+	expect(0, NULL);
+	reset_open();
+	r.open.agent = NULL;
+	expect(0, agent);
+	r.open.agent = (char *)"a/../b";
+	expect(0, agent);
+
+	reset_open();
+	r.task.id = long_text;
+	expect(0, task);
+	r.task.id = (char *)"a\nb";
+	expect(0, task);
+	r.task.id = (char *)"\xff";
+	expect(0, task);
+	r.task.id = (char *)"a\x7f";
+	expect(0, task);
+	reset_open();
+	r.task.purpose = long_text;
+	expect(0, "purpose: more than 4096 bytes, control characters, or not UTF-8");
+	reset_open();
+	r.open.principal = (char *)"a\x1b[31m";
+	expect(0, principal);
+	reset_open();
+	r.task.n_scope = 64;
+	expect(0, NULL);
+	r.task.n_scope = 65;
+	expect(0, "scope: more than 64");
+	r.task.n_scope = 2;
+	r.scopes[1] = (char *)"\xc2\x85";
+	expect(0, scope);
+	reset_open();
+	r.open.has_isolation = true;
+	r.open.isolation = AFFIANT__V1__ISOLATION__ISOLATION_LANDLOCK;
+	expect(0, NULL);
+	r.open.isolation = AFFIANT__V1__ISOLATION__ISOLATION_UID;
+	expect(0, "isolation: a launcher can say none or landlock");
+
+	reset_open();
+	r.open.n_measure = 64;
+	expect(64, NULL);
+	expect(63, fds);
+	expect(65, fds);
+	r.open.has_target_is_pidfd = r.open.target_is_pidfd = true;
+	expect(65, NULL);
+	expect(64, fds);
+	r.open.n_measure = 65;
+	expect(65, "measure: more than 64 paths");
+	reset_open();
+	r.open.n_measure = 1;
+	r.measures[0].len = 0;
+	expect(1, path);
+	r.measures[0] = (ProtobufCBinaryData){3, (uint8_t *)"a\0b"};
+	expect(1, path);
+	r.measures[0] = (ProtobufCBinaryData){4097, (uint8_t *)long_text};
+	expect(1, path);
+	r.measures[0].len = 4096;
+	expect(1, NULL);
+}
+
+static void test_others(void **state)
+{
+	(void)state;
+	reset(AFFIANT__V1__REQUEST__CALL_END_SESSION);
+	expect(0, NULL);
+	expect(1, "descriptors come with OpenSession only");
+	r.end.session.len = 15;
+	expect(0, "session: 16 bytes are needed");
+	r.end.has_session = false;
+	expect(0, "session: 16 bytes are needed");
+	reset(AFFIANT__V1__REQUEST__CALL_MATCH);
+	expect(0, NULL);
+	r.match.pid = 0;
+	expect(0, "pid: a positive number is needed");
+	r.match.pid = 0x80000000;
+	expect(0, "pid: a positive number is needed");
+	r.match.has_pid = false;
+	expect(0, "pid: a positive number is needed");
+	reset(AFFIANT__V1__REQUEST__CALL__NOT_SET);
+	expect(0, "no call that this version knows");
+}
+
+/* Every cut of a good request is refused or taken, never more; the whole is taken. */
+static void test_truncated(void **state)
+{
+	uint8_t data[512];
+	size_t len;
+
+	(void)state;
+	reset_open();
+	r.open.n_measure = 2;
+	len = affiant__v1__request__pack(&r.request, data);
+	for (size_t i = 0; i < len; i++) {
+		Affiant__V1__Request *got = NULL;
+		const char *why = NULL;
+		_cleanup_free_ uint8_t *part = malloc(i + 1);	/* so that a read beyond it is seen */
+
+		memcpy(part, data, i);
+		assert_int_equal(request_decode(part, i, 2, &got, &why), -EBADMSG);
+		assert_null(got);
+		assert_non_null(why);
+	}
+	expect(2, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_challenge),
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_truncated),
+	};
+
+	return cmocka_run_group_tests_name("request", tests, NULL, NULL);
+}

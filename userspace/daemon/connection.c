@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/connection.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+/* Beyond it an answer goes by memfd: a socket buffer may be set smaller than the largest message. */
+#define INLINE_MAX 32768
+
+static void packet_clear(struct packet *p)
+{
+	for (size_t i = 0; i < p->fds_count; i++)
+		close(p->fds[i]);
+	free(p->data);
+	*p = (struct packet){};
+}
+
+static void call_clear(struct server_call *call)
+{
+	if (call->request)
+		affiant__v1__request__free_unpacked(call->request, NULL);
+	call->request = NULL;
+	peer_message_close(&call->message);
+	call->active = call->opens_self = false;
+}
+
+static void hang_up(struct connection *c)
+{
+	c->io = sd_event_source_disable_unref(c->io);
+	c->timer = sd_event_source_disable_unref(c->timer);
+	packet_clear(&c->packet);
+	closep(&c->fd);
+	c->fd = -1;
+}
+
+void connection_free(struct connection *c)
+{
+	hang_up(c);
+	call_clear(&c->call);
+	peer_unpin(&c->peer);
+	DL_DELETE(c->server->connections, c);
+	free(c);
+}
+
+void connection_close(struct connection *c)
+{
+	if (c->call.active)
+		hang_up(c);
+	else
+		connection_free(c);
+}
+
+/* What is waited for, and whether for ever. */
+static int update(struct connection *c)
+{
+	bool sends = c->waits || c->appended;
+	bool reads = !c->call.active && !c->waits;
+	int err;
+
+	/* A client that says nothing, or doesn't take its answer, goes. One that has spoken may keep its connection. */
+	err = sd_event_source_set_enabled(c->timer, c->waits || !c->believed ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	if (err >= 0)
+		err = sd_event_source_set_io_events(c->io, (reads ? EPOLLIN : 0) | (sends ? EPOLLOUT : 0));
+	return err < 0 ? err : 0;
+}
+
+static int restart_timer(struct connection *c)
+{
+	int err = sd_event_source_set_time_relative(c->timer, c->server->config.timeout_us);
+
+	return err < 0 ? err : 0;
+}
+
+static int packet_send(int fd, const struct packet *p)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(SERVER_SEGMENTS_MAX * sizeof(int))];
+	} control = {};
+	struct iovec iov = {.iov_base = p->data, .iov_len = p->len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (p->fds_count) {
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(p->fds_count * sizeof(int));
+		control.header = (struct cmsghdr){
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(p->fds_count * sizeof(int)),
+		};
+		memcpy(CMSG_DATA(&control.header), p->fds, p->fds_count * sizeof(int));
+	}
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Appended has no queue: one that waits is replaced by the next, which says all that it said. */
+static int send_appended(struct connection *c)
+{
+	Affiant__V1__Appended appended = AFFIANT__V1__APPENDED__INIT;
+	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
+	uint8_t data[64];
+	struct packet p = {.data = data};
+	int err;
+
+	appended.has_index = appended.has_sequence = true;
+	appended.index = c->appended_index;
+	appended.sequence = c->appended_sequence;
+	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_APPENDED;
+	response.appended = &appended;
+	p.len = affiant__v1__response__pack(&response, data);
+	err = packet_send(c->fd, &p);
+	c->appended = err == -EAGAIN;
+	return err == -EAGAIN ? 0 : err;
+}
+
+/* Sends what waits, as far as there is room. */
+static int flush(struct connection *c)
+{
+	int err;
+
+	if (c->packet.data) {
+		err = packet_send(c->fd, &c->packet);
+		if (err == -EAGAIN && !c->waits) {
+			c->waits = true;
+			err = restart_timer(c);
+		} else if (err != -EAGAIN) {
+			c->waits = false;
+			packet_clear(&c->packet);
+		} else {
+			err = 0;
+		}
+		if (err)
+			return err;
+		if (!c->waits && c->closing)
+			return -ESHUTDOWN;
+	}
+	if (c->appended && !c->waits) {
+		err = send_appended(c);
+		if (err)
+			return err;
+	}
+	return update(c);
+}
+
+void connection_appended(struct connection *c, uint64_t index, uint64_t sequence)
+{
+	if (!c->follows || c->fd < 0)
+		return;
+	c->appended_index = index;
+	c->appended_sequence = sequence;
+	/* While one waits for room, the loop says when there is some. */
+	if (c->appended || c->waits) {
+		c->appended = true;
+		return;
+	}
+	c->appended = true;
+	if (flush(c))
+		connection_close(c);
+}
+
+/* A sealed memfd: the reader may map it, nobody can change it. */
+static int memfd_of(const void *data, size_t len, int *ret)
+{
+	_cleanup_close_ int fd = memfd_create("affiant-answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const char *at = data;
+
+	if (fd < 0)
+		return -errno;
+	while (len) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0)
+			return -errno;
+		at += n;
+		len -= n;
+	}
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return -errno;
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+static int pack(const Affiant__V1__Response *response, struct packet *p)
+{
+	p->len = affiant__v1__response__get_packed_size(response);
+	p->data = malloc(p->len + 1);
+	if (!p->data)
+		return -ENOMEM;
+	affiant__v1__response__pack(response, p->data);
+	return 0;
+}
+
+/* The response with a fresh challenge; a large one in a memfd, its own descriptors then have no place. */
+static int pack_answer(struct connection *c, Affiant__V1__Response *response, struct packet *p)
+{
+	Affiant__V1__Response outer = AFFIANT__V1__RESPONSE__INIT;
+	Affiant__V1__InMemfd in_memfd = AFFIANT__V1__IN_MEMFD__INIT;
+	_cleanup_free_ uint8_t *large = NULL;
+	int err;
+
+	if (getrandom(c->challenge, sizeof(c->challenge), 0) != sizeof(c->challenge))
+		return -EIO;
+	response->has_challenge = outer.has_challenge = true;
+	response->challenge = outer.challenge = (ProtobufCBinaryData){sizeof(c->challenge), c->challenge};
+
+	err = pack(response, p);
+	if (err || p->len <= INLINE_MAX)
+		return err;
+	if (p->fds_count)
+		return -EMSGSIZE;
+	err = memfd_of(p->data, p->len, &p->fds[0]);
+	if (err)
+		return err;
+	p->fds_count = 1;
+	in_memfd.has_size = true;
+	in_memfd.size = p->len;
+	outer.answer_case = AFFIANT__V1__RESPONSE__ANSWER_IN_MEMFD;
+	outer.in_memfd = &in_memfd;
+	large = TAKE_PTR(p->data);
+	return pack(&outer, p);
+}
+
+static int read_tag(const struct connection *c, bool *ret_tagged, struct tag *ret)
+{
+	int err = c->server->ops->tag_of(c->server->context, c->peer.pid, ret);
+
+	*ret_tagged = !err;
+	return err == -ENOENT ? 0 : err;
+}
+
+static bool tag_unchanged(const struct connection *c)
+{
+	struct tag now = {};
+	bool tagged;
+
+	return !read_tag(c, &tagged, &now) && tagged == c->tagged &&
+	       (!tagged || (now.session == c->tag.session && now.exec_seq == c->tag.exec_seq &&
+			    now.start_boottime == c->tag.start_boottime));
+}
+
+/* Section 5, step 5, as far as it is known here; the pidfd last, since it vouches for what was read by number. */
+static bool still_the_caller(struct connection *c)
+{
+	bool same = c->call.opens_self ? !read_tag(c, &c->tagged, &c->tag) : tag_unchanged(c);
+
+	return same && peer_alive(&c->peer);
+}
+
+void connection_answer(struct connection *c, Affiant__V1__Response *response, const int *fds, size_t fds_count)
+{
+	struct packet p = {.fds_count = fds_count};
+	int err;
+
+	if (fds_count)
+		memcpy(p.fds, fds, fds_count * sizeof(*fds));
+	if (c->fd < 0) {
+		packet_clear(&p);
+		connection_free(c);
+		return;
+	}
+	/* A last word before the connection ends tells nothing that is not told to anybody. */
+	err = c->closing || still_the_caller(c) ? pack_answer(c, response, &p) : -ESTALE;
+	call_clear(&c->call);
+	if (err) {
+		packet_clear(&p);
+		connection_close(c);
+		return;
+	}
+	c->packet = p;
+	if (flush(c))
+		connection_close(c);
+}
+
+/* Real, effective, saved and filesystem ids all those at connect(2): no setuid program speaks for its caller. */
+static bool same_ids(const struct peer *p, const struct peer_status *s)
+{
+	for (int i = 0; i < 4; i++)
+		if (s->uid[i] != p->uid || s->gid[i] != p->gid)
+			return false;
+	return s->tgid == p->pid;
+}
+
+static bool has_role(const struct peer_status *s, const uid_t *users, size_t users_count, const gid_t *groups,
+		     size_t groups_count)
+{
+	for (size_t i = 0; i < users_count; i++)
+		if (users[i] == s->uid[0])
+			return true;
+	for (size_t i = 0; i < groups_count; i++) {
+		if (groups[i] == s->gid[0])
+			return true;
+		for (size_t k = 0; k < s->groups_count; k++)
+			if (groups[i] == s->groups[k])
+				return true;
+	}
+	return false;
+}
+
+static unsigned int roles_of(const struct connection *c, const struct peer_status *s)
+{
+	const struct server_config *config = &c->server->config;
+	unsigned int roles = 0;
+
+	/* An agent is never a launcher nor a reader of records, whoever it runs as. */
+	if (c->tagged)
+		return 0;
+	if (s->uid[0] == 0)
+		return SERVER_ROLE_ROOT | SERVER_ROLE_LAUNCHER | SERVER_ROLE_READER;
+	if (has_role(s, config->launcher_users, config->launcher_users_count, config->launcher_groups,
+		     config->launcher_groups_count))
+		roles |= SERVER_ROLE_LAUNCHER;
+	if (has_role(s, config->reader_users, config->reader_users_count, config->reader_groups,
+		     config->reader_groups_count))
+		roles |= SERVER_ROLE_READER;
+	return roles;
+}
+
+/* Section 5, step 2: NULL when the message was sent by the pinned process. Before a byte of it is looked at. */
+static const char *doubt_sender(const struct connection *c, const struct peer_message *m)
+{
+	if (!m->has_credentials || m->pid <= 0)
+		return "the message carries no credentials of a process that is seen from here";
+	if (m->pid != c->peer.pid || m->uid != c->peer.uid || m->gid != c->peer.gid ||
+	    (m->pidfd_pid && m->pidfd_pid != c->peer.pid))
+		return "the message is not from the process that connected: each process connects for itself";
+	return NULL;
+}
+
+/* Steps 2 and 3: NULL when it was made for this moment, by what the process was when it connected and still is. */
+static const char *doubt_request(struct connection *c, unsigned int *ret_roles)
+{
+	const ProtobufCBinaryData *challenge = &c->call.request->challenge;
+	struct peer_status status = {};
+	bool same;
+
+	if (memcmp(challenge->data, c->challenge, sizeof(c->challenge)))
+		return "the challenge is not the one that was sent last";
+	if (peer_status(c->peer.pid, &status))
+		return "the process that connected is gone";
+	same = same_ids(&c->peer, &status);
+	*ret_roles = roles_of(c, &status);
+	peer_status_clear(&status);
+	if (!same)
+		return "the process changed its user or group, or is set-user-ID: run it as the user that asks";
+	if (!tag_unchanged(c))
+		return "the process executed something or changed its session since it connected";
+	if (!peer_alive(&c->peer))
+		return "the process that connected is gone";
+	return NULL;
+}
+
+static void refuse_for_good(struct connection *c, const char *code, const char *why)
+{
+	c->closing = true;
+	server_refuse(&c->call, code, "%s", why);
+}
+
+static void accept_request(struct connection *c, struct peer_message *m)
+{
+	struct server_call *call = &c->call;
+	unsigned int roles = 0;
+	const char *why;
+
+	*call = (struct server_call){.connection = c, .active = true, .message = *m};
+	why = doubt_sender(c, m);
+	if (why) {
+		refuse_for_good(c, "denied", why);
+		return;
+	}
+	if (m->fds_cut) {
+		refuse_for_good(c, "busy", "not as many descriptors as the daemon can hold now: try later");
+		return;
+	}
+	if (m->cut) {
+		refuse_for_good(c, "bad_request", "longer than 65536 bytes");
+		return;
+	}
+	if (request_decode(c->server->buffer, m->len, m->fds_count, &call->request, &why)) {
+		server_refuse(call, "bad_request", "%s", why);
+		return;
+	}
+	why = doubt_request(c, &roles);
+	if (why) {
+		refuse_for_good(c, "denied", why);
+		return;
+	}
+	c->believed = true;
+	call->caller = (struct server_caller){
+		.pid = c->peer.pid,
+		.pidfd = c->peer.pidfd,
+		.uid = c->peer.uid,
+		.gid = c->peer.gid,
+		.roles = roles,
+	};
+	if (update(c)) {	/* nothing more is read until it is answered */
+		call_clear(call);
+		connection_close(c);
+		return;
+	}
+	dispatch(c, roles);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct connection *c = data;
+	struct peer_message m;
+	int err = 0;
+
+	(void)source;
+	if (events & EPOLLOUT)
+		err = flush(c);
+	if (!err && (events & EPOLLIN) && !c->call.active && !c->waits) {
+		err = peer_receive(fd, c->server->buffer, SERVER_MESSAGE_MAX, &m);
+		if (!err) {
+			accept_request(c, &m);	/* the connection may be gone now */
+			return 0;
+		}
+		if (err == -EAGAIN)
+			err = 0;
+	} else if (!err && (events & (EPOLLHUP | EPOLLERR))) {
+		err = -ECONNRESET;
+	}
+	if (err)
+		connection_close(c);
+	return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct connection *c = data;
+
+	(void)source;
+	(void)usec;
+	connection_close(c);
+	return 0;
+}
+
+static int greet(struct connection *c, bool admitted)
+{
+	Affiant__V1__Hello hello = AFFIANT__V1__HELLO__INIT;
+	uint8_t data[256];
+	struct packet p = {.data = data};
+
+	hello.version = (char *)AFFIANT_VERSION;
+	if (admitted) {
+		if (getrandom(c->challenge, sizeof(c->challenge), 0) != sizeof(c->challenge))
+			return -EIO;
+		hello.has_challenge = true;
+		hello.challenge = (ProtobufCBinaryData){sizeof(c->challenge), c->challenge};
+		hello.has_max_message = true;
+		hello.max_message = SERVER_MESSAGE_MAX;
+	}
+	p.len = affiant__v1__hello__pack(&hello, data);
+	return packet_send(c->fd, &p);
+}
+
+static int start(struct connection *c, bool (*admit)(struct server *s, const struct peer *peer))
+{
+	struct server *s = c->server;
+	int err;
+
+	err = peer_pin(c->fd, &c->peer);
+	if (err)
+		return err;
+	if (!admit(s, &c->peer)) {
+		greet(c, false);
+		return -EBUSY;
+	}
+	err = read_tag(c, &c->tagged, &c->tag);
+	if (err)
+		return err;
+	if (!peer_alive(&c->peer))
+		return -ESRCH;
+	err = sd_event_add_io(s->event, &c->io, c->fd, EPOLLIN, on_io, c);
+	if (err >= 0)
+		err = sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, s->config.timeout_us, 0, on_timer,
+						 c);
+	if (err < 0)
+		return err;
+	return greet(c, true);
+}
+
+int connection_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer))
+{
+	struct connection *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c) {
+		close(fd);
+		return -ENOMEM;
+	}
+	c->server = s;
+	c->fd = fd;
+	c->peer.pidfd = -1;
+	err = start(c, admit);
+	DL_APPEND(s->connections, c);
+	if (err)
+		connection_free(c);
+	return err;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * connection: one client of the local socket: its packets in and out, one request at a time, and the proof of
+ * who sent each (ARCHITECTURE, section 5). Between server.c, which accepts, and dispatch.c, which decides.
+ */
+#pragma once
+
+#include "daemon/peer.h"
+#include "daemon/request.h"
+#include "daemon/server.h"
+
+struct server_call {
+	struct connection *connection;
+	bool active;			/* handed to the core, not yet ended */
+	bool opens_self;		/* the caller's own tag is about to change */
+	Affiant__V1__Request *request;
+	struct peer_message message;	/* its descriptors */
+	struct server_caller caller;
+};
+
+struct packet {
+	uint8_t *data;
+	size_t len;
+	int fds[SERVER_SEGMENTS_MAX];
+	size_t fds_count;
+};
+
+struct connection {
+	struct connection *prev, *next;
+	struct server *server;
+	int fd;				/* -1: closed, and here only until its call is ended */
+	sd_event_source *io, *timer;
+	struct peer peer;
+	bool tagged;
+	struct tag tag;
+	bool believed;			/* has made a request that was its own */
+	bool closing;			/* after the packet that waits */
+	uint8_t challenge[REQUEST_CHALLENGE_SIZE];
+	struct server_call call;
+	bool waits;			/* 'packet' finds no room in the socket */
+	struct packet packet;
+	bool follows, appended;
+	uint64_t appended_index, appended_sequence;
+};
+
+struct server {
+	sd_event *event;
+	struct server_config config;
+	const struct server_ops *ops;
+	void *context;
+	int fd;
+	sd_event_source *listening, *resume;
+	struct connection *connections;	/* oldest first */
+	uint8_t *buffer;		/* for the message being read */
+	dev_t socket_device;
+	ino_t socket_inode;
+};
+
+/*
+ * Takes @fd over, also on failure, and greets. @admit decides, once it is known who connects; when it says
+ * no, the client is told that there is no room.
+ */
+int connection_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer));
+
+/* Frees it, or, while the core has its call, leaves an empty shell that goes with the call. */
+void connection_close(struct connection *c);
+
+/* Ends everything at once. */
+void connection_free(struct connection *c);
+
+/*
+ * Sends @response as the answer to the active call, which ends, with descriptors that are closed here. The
+ * connection may be gone afterwards.
+ */
+void connection_answer(struct connection *c, Affiant__V1__Response *response, const int *fds, size_t fds_count);
+
+void connection_appended(struct connection *c, uint64_t index, uint64_t sequence);
+
+/* The request in c->call is believed: @roles are the caller's. Ends the call by itself, or through the core. */
+void dispatch(struct connection *c, unsigned int roles);

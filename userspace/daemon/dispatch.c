@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which role may ask for what, and what the server answers itself. */
+#include "daemon/connection.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+static void open_session(struct connection *c)
+{
+	const struct server *s = c->server;
+	struct server_call *call = &c->call;
+	const Affiant__V1__OpenSession *request = call->request->open_session;
+	struct server_open open = {
+		.request = request,
+		.target = c->peer.pid,
+		.target_pidfd = c->peer.pidfd,
+		.measures = call->message.fds,
+	};
+	struct peer_status status = {};
+	struct pollfd alive;
+	bool allowed = call->caller.roles & SERVER_ROLE_ROOT;
+	int err;
+
+	if (request->has_target_is_pidfd && request->target_is_pidfd) {
+		open.target_pidfd = call->message.fds[0];
+		open.measures++;
+		err = peer_pid_of_pidfd(open.target_pidfd, &open.target);
+		if (err == -EBADF) {
+			server_refuse(call, "bad_request", "the first descriptor is not the pidfd of a process");
+			return;
+		}
+		if (!err)
+			err = peer_status(open.target, &status);
+		for (int i = 0; !err && !allowed && i < 4; i++)
+			if (status.uid[i] != call->caller.uid) {
+				server_refuse(call, "denied", "process %d is another user's: only root opens sessions for "
+					      "those", open.target);
+				peer_status_clear(&status);
+				return;
+			}
+		peer_status_clear(&status);
+		alive = (struct pollfd){.fd = open.target_pidfd, .events = POLLIN};
+		if (err || poll(&alive, 1, 0)) {
+			server_refuse(call, "not_found", "the process is gone");
+			return;
+		}
+		if (open.target == getpid()) {
+			server_refuse(call, "denied", "the daemon is no agent");
+			return;
+		}
+	}
+	call->opens_self = open.target == c->peer.pid;
+	s->ops->open_session(s->context, call, &open);
+}
+
+static void end_session(struct connection *c)
+{
+	const Affiant__V1__EndSession *request = c->call.request->end_session;
+
+	c->server->ops->end_session(c->server->context, &c->call, request->session.data, request->has_kill && request->kill);
+}
+
+static void list_sessions(struct connection *c)
+{
+	const Affiant__V1__ListSessions *request = c->call.request->list_sessions;
+
+	c->server->ops->list_sessions(c->server->context, &c->call, request->has_ended && request->ended);
+}
+
+static void get_status(struct connection *c)
+{
+	c->server->ops->get_status(c->server->context, &c->call);
+}
+
+static void match(struct connection *c)
+{
+	pid_t asked = c->call.request->match->pid, pid;
+
+	if (peer_resolve(&c->peer, asked, &pid)) {
+		server_refuse(&c->call, "not_found", "there is no process %d in the caller's pid namespace", asked);
+		return;
+	}
+	c->server->ops->match(c->server->context, &c->call, pid);
+}
+
+static void read_segments(struct connection *c)
+{
+	const Affiant__V1__ReadSegments *request = c->call.request->read_segments;
+	const struct server *s = c->server;
+	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
+	Affiant__V1__Segments segments = AFFIANT__V1__SEGMENTS__INIT;
+	Affiant__V1__SegmentInfo infos[SERVER_SEGMENTS_MAX], *list[SERVER_SEGMENTS_MAX];
+	uint64_t index = request->has_from_index ? request->from_index : 0, first;
+	int fds[SERVER_SEGMENTS_MAX], fd = -ENOENT;
+	bool sealed;
+
+	while ((fd = s->ops->segment(s->context, index, &index, &first, &sealed)) >= 0) {
+		size_t n = segments.n_segments;
+
+		if (n == SERVER_SEGMENTS_MAX) {
+			close(fd);
+			segments.has_more = segments.more = true;
+			fd = -ENOENT;
+			break;
+		}
+		affiant__v1__segment_info__init(&infos[n]);
+		infos[n].has_index = infos[n].has_first_sequence = infos[n].has_sealed = true;
+		infos[n].index = index++;
+		infos[n].first_sequence = first;
+		infos[n].sealed = sealed;
+		list[n] = &infos[n];
+		fds[n] = fd;
+		segments.n_segments++;
+	}
+	if (fd != -ENOENT) {
+		while (segments.n_segments)
+			close(fds[--segments.n_segments]);
+		server_refuse(&c->call, "unavailable", "the records cannot be read: %s", strerror(-fd));
+		return;
+	}
+	segments.segments = list;
+	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_SEGMENTS;
+	response.segments = &segments;
+	c->follows = request->has_follow && request->follow;
+	connection_answer(c, &response, fds, segments.n_segments);
+}
+
+/* What is not here is refused. */
+static const struct {
+	Affiant__V1__Request__CallCase call;
+	unsigned int roles;		/* one of them */
+	void (*handle)(struct connection *c);
+	const char *what;
+} calls[] = {
+	{AFFIANT__V1__REQUEST__CALL_OPEN_SESSION, SERVER_ROLE_LAUNCHER, open_session, "open sessions"},
+	{AFFIANT__V1__REQUEST__CALL_END_SESSION, SERVER_ROLE_LAUNCHER, end_session, "end sessions"},
+	{AFFIANT__V1__REQUEST__CALL_LIST_SESSIONS, SERVER_ROLE_READER, list_sessions, "list sessions"},
+	{AFFIANT__V1__REQUEST__CALL_GET_STATUS, SERVER_ROLE_READER, get_status, "see the status"},
+	{AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS, SERVER_ROLE_READER, read_segments, "read records"},
+	{AFFIANT__V1__REQUEST__CALL_MATCH, SERVER_ROLE_READER | SERVER_ROLE_LAUNCHER, match, "match processes"},
+};
+
+void dispatch(struct connection *c, unsigned int roles)
+{
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		if (calls[i].call != c->call.request->call_case)
+			continue;
+		if (calls[i].roles & roles)
+			calls[i].handle(c);
+		else if (c->tagged)
+			server_refuse(&c->call, "denied", "a process of a session may not %s", calls[i].what);
+		else
+			server_refuse(&c->call, "denied", "user %u may not %s: root and those named by '%s' in "
+				      "affiant.yaml may", c->peer.uid, calls[i].what,
+				      calls[i].roles & SERVER_ROLE_READER ? "readers" : "launchers");
+		return;
+	}
+	server_refuse(&c->call, "bad_request", "no call that this version knows");
+}

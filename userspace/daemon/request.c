@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/request.h"
+
+#include "base/text.h"
+#include "daemon/config.h"
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What may stand in a record's string field and on a line: UTF-8 without control characters (C0, DEL, C1). */
+static bool clean(const char *text, size_t max)
+{
+	const uint8_t *at = (const uint8_t *)text;
+	size_t left = text ? strlen(text) : 0, step;
+	uint32_t c;
+
+	if (left > max)
+		return false;
+	for (; left; at += step, left -= step) {
+		step = utf8_decode(at, left, &c);
+		if (!step || c < 0x20 || (c >= 0x7f && c < 0xa0))
+			return false;
+	}
+	return true;
+}
+
+static const char *check_task(const Affiant__V1__Task *t)
+{
+	if (!clean(t->id, REQUEST_ID_MAX))
+		return "task id: more than 256 bytes, control characters, or not UTF-8";
+	if (!clean(t->purpose, REQUEST_PURPOSE_MAX))
+		return "purpose: more than 4096 bytes, control characters, or not UTF-8";
+	if (t->n_scope > REQUEST_SCOPES_MAX)
+		return "scope: more than 64";
+	for (size_t i = 0; i < t->n_scope; i++)
+		if (!clean(t->scope[i], REQUEST_ID_MAX))
+			return "scope: more than 256 bytes, control characters, or not UTF-8";
+	return NULL;
+}
+
+static const char *check_open(const Affiant__V1__OpenSession *o, size_t fds_count)
+{
+	const char *why = o->task ? check_task(o->task) : NULL;
+
+	if (why)
+		return why;
+	if (!o->agent || !config_name_valid(o->agent))
+		return "agent: a name of letters, digits, '.', '-' and '_' is needed";
+	if (!clean(o->principal, REQUEST_ID_MAX))
+		return "principal: more than 256 bytes, control characters, or not UTF-8";
+	if (o->has_isolation && o->isolation != AFFIANT__V1__ISOLATION__ISOLATION_NONE &&
+	    o->isolation != AFFIANT__V1__ISOLATION__ISOLATION_LANDLOCK)
+		return "isolation: a launcher can say none or landlock";
+	if (o->n_measure > SERVER_MEASURES_MAX)
+		return "measure: more than 64 paths";
+	for (size_t i = 0; i < o->n_measure; i++)
+		if (!o->measure[i].len || o->measure[i].len > REQUEST_PATH_MAX ||
+		    memchr(o->measure[i].data, '\0', o->measure[i].len))
+			return "measure: a path is empty, longer than 4096 bytes, or holds a NUL";
+	if (fds_count != o->n_measure + (o->has_target_is_pidfd && o->target_is_pidfd))
+		return "not as many descriptors as the request speaks of";
+	return NULL;
+}
+
+static const char *check(const Affiant__V1__Request *r, size_t fds_count)
+{
+	if (!r->has_challenge || r->challenge.len != REQUEST_CHALLENGE_SIZE)
+		return "a challenge of 32 bytes is needed";
+	if (r->call_case == AFFIANT__V1__REQUEST__CALL_OPEN_SESSION)
+		return check_open(r->open_session, fds_count);
+	if (fds_count)
+		return "descriptors come with OpenSession only";
+
+	switch (r->call_case) {
+	case AFFIANT__V1__REQUEST__CALL_END_SESSION:
+		return r->end_session->has_session && r->end_session->session.len == 16 ?
+		       NULL : "session: 16 bytes are needed";
+	case AFFIANT__V1__REQUEST__CALL_MATCH:
+		return r->match->has_pid && r->match->pid > 0 && r->match->pid <= INT32_MAX ?
+		       NULL : "pid: a positive number is needed";
+	case AFFIANT__V1__REQUEST__CALL_LIST_SESSIONS:
+	case AFFIANT__V1__REQUEST__CALL_GET_STATUS:
+	case AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS:
+		return NULL;
+	default:
+		return "no call that this version knows";
+	}
+}
+
+int request_decode(const void *data, size_t len, size_t fds_count, Affiant__V1__Request **ret, const char **ret_why)
+{
+	Affiant__V1__Request *r;
+	const char *why;
+
+	r = affiant__v1__request__unpack(NULL, len, data);
+	if (!r) {
+		*ret_why = "not a request of affiant.v1";
+		return -EBADMSG;
+	}
+	why = check(r, fds_count);
+	if (why) {
+		affiant__v1__request__free_unpacked(r, NULL);
+		*ret_why = why;
+		return -EBADMSG;
+	}
+	*ret = r;
+	return 0;
+}

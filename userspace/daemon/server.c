@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/server.h"
+
+#include "base/cleanup.h"
+#include "daemon/connection.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <utlist.h>
+
+#define TIMEOUT_US (10 * 1000000ULL)
+#define RESUME_US 100000	/* before descriptors are asked for again when there were none */
+#define ACCEPT_BATCH 16
+#define ROOT_RESERVE 32		/* of SERVER_CONNECTIONS_MAX */
+
+const struct server_caller *server_call_caller(const struct server_call *call)
+{
+	return &call->caller;
+}
+
+void server_answer(struct server_call *call, Affiant__V1__Response *response)
+{
+	connection_answer(call->connection, response, NULL, 0);
+}
+
+void server_refuse(struct server_call *call, const char *code, const char *format, ...)
+{
+	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
+	Affiant__V1__Error error = AFFIANT__V1__ERROR__INIT;
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	error.code = (char *)code;
+	error.text = text;
+	response.error = &error;
+	connection_answer(call->connection, &response, NULL, 0);
+}
+
+void server_appended(struct server *s, uint64_t index, uint64_t sequence)
+{
+	struct connection *c, *next;
+
+	DL_FOREACH_SAFE(s->connections, c, next)
+		connection_appended(c, index, sequence);
+}
+
+/*
+ * Room for one more. Of one user only so many; of all users only so many, and then who has not yet made a request
+ * makes room, the oldest first: a flood of silent connections keeps nobody out for good.
+ */
+static bool admit(struct server *s, const struct peer *peer)
+{
+	struct connection *c, *silent = NULL;
+	size_t all = 0, users = 0, own = 0;
+
+	DL_FOREACH(s->connections, c) {
+		all++;
+		users += c->peer.uid != 0;
+		own += c->peer.uid == peer->uid;
+		if (!silent && c->peer.uid != 0 && !c->believed)
+			silent = c;
+	}
+	if (peer->uid != 0 && own >= SERVER_CONNECTIONS_UID_MAX)
+		return false;
+	if (all < SERVER_CONNECTIONS_MAX &&
+	    (peer->uid == 0 || users < SERVER_CONNECTIONS_MAX - ROOT_RESERVE))
+		return true;
+	if (!silent)
+		return false;
+	connection_free(silent);
+	return true;
+}
+
+static int on_resume(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct server *s = data;
+
+	(void)source;
+	(void)usec;
+	return sd_event_source_set_enabled(s->listening, SD_EVENT_ON);
+}
+
+/* Without descriptors the socket stays readable: looking at once again would spin. */
+static int pause_accepting(struct server *s)
+{
+	int err = sd_event_source_set_enabled(s->listening, SD_EVENT_OFF);
+
+	if (err >= 0)
+		err = sd_event_source_set_time_relative(s->resume, RESUME_US);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(s->resume, SD_EVENT_ONESHOT);
+	return err;
+}
+
+static int on_connect(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct server *s = data;
+
+	(void)source;
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (client < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+				return pause_accepting(s);
+			return 0;
+		}
+		/* Who cannot be pinned, or has no room, is gone already; there is nobody to tell. */
+		connection_new(s, client, admit);
+	}
+	return 0;
+}
+
+/* A socket that a daemon left behind refuses; one that a daemon listens at accepts. */
+static int remove_stale(const struct sockaddr_un *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (lstat(address->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+		return -EADDRINUSE;
+	if (errno != ECONNREFUSED)
+		return -errno;
+	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int start(struct server *s)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int on = 1;
+	struct stat st;
+	int err;
+
+	if (strlen(s->config.socket) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, s->config.socket);
+	err = remove_stale(&address);
+	if (err)
+		return err;
+
+	s->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* Inherited by what is accepted: no message comes before credentials are asked for. */
+	if (s->fd < 0 || setsockopt(s->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
+	    bind(s->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	/* Everybody may connect: what they may do is decided by who they are. */
+	if (stat(s->config.socket, &st) < 0)
+		return -errno;
+	s->socket_device = st.st_dev;
+	s->socket_inode = st.st_ino;
+	if (chmod(s->config.socket, 0666) < 0 || listen(s->fd, SOMAXCONN) < 0)
+		return -errno;
+
+	err = sd_event_add_io(s->event, &s->listening, s->fd, EPOLLIN, on_connect, s);
+	if (err >= 0)
+		err = sd_event_add_time_relative(s->event, &s->resume, CLOCK_MONOTONIC, RESUME_US, 0, on_resume, s);
+	if (err >= 0)
+		err = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF);
+	return err < 0 ? err : 0;
+}
+
+int server_new(sd_event *event, const struct server_config *config, const struct server_ops *ops,
+	       void *context, struct server **ret)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->fd = -1;
+	s->event = sd_event_ref(event);
+	s->config = *config;
+	s->config.timeout_us = config->timeout_us ?: TIMEOUT_US;
+	s->ops = ops;
+	s->context = context;
+	s->buffer = malloc(SERVER_MESSAGE_MAX);
+	err = s->buffer ? start(s) : -ENOMEM;
+	if (err) {
+		server_free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+void server_free(struct server *s)
+{
+	struct connection *c, *next;
+	struct stat st;
+
+	if (!s)
+		return;
+	DL_FOREACH_SAFE(s->connections, c, next)
+		connection_free(c);
+	/* Not a socket that somebody else has put there since. */
+	if (s->socket_inode && lstat(s->config.socket, &st) == 0 && st.st_ino == s->socket_inode &&
+	    st.st_dev == s->socket_device)
+		unlink(s->config.socket);
+	sd_event_source_disable_unref(s->listening);
+	sd_event_source_disable_unref(s->resume);
+	closep(&s->fd);
+	sd_event_unref(s->event);
+	free(s->buffer);
+	free(s);
+}
