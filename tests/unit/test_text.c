@@ -39,7 +39,7 @@ static void for_a_terminal(void **state)
 	for (size_t i = 0; i < sizeof(examples) / sizeof(*examples); i++) {
 		_cleanup_buffer_ struct buffer out = {};
 
-		text_printable(&out, examples[i].in, examples[i].len, false);
+		text_printable(&out, examples[i].in, examples[i].len, 0);
 		assert_int_equal(out.len, strlen(examples[i].expected));
 		assert_memory_equal(out.data ?: "", examples[i].expected, out.len);
 	}
@@ -50,9 +50,13 @@ static void as_one_word(void **state)
 	_cleanup_buffer_ struct buffer out = {};
 
 	(void)state;
-	text_printable(&out, "a b", 3, true);
+	text_printable(&out, "a b", 3, TEXT_WORD);
 	assert_int_equal(out.len, 6);
 	assert_memory_equal(out.data, "a\\x20b", 6);
+	buffer_clear(&out);
+	text_printable(&out, "\xe6\x98\x9b b", 5, TEXT_ASCII);	/* U+661B holds a 0x9b, C1's CSI */
+	assert_int_equal(out.len, 14);
+	assert_memory_equal(out.data, "\\xe6\\x98\\x9b b", 14);
 }
 
 /* No byte string brings a control character through. */
@@ -65,7 +69,7 @@ static void no_pair_of_bytes_passes(void **state)
 			uint8_t in[] = { a, b };
 			uint32_t c;
 
-			text_printable(&out, in, 2, false);
+			text_printable(&out, in, 2, 0);
 			for (size_t i = 0; i < out.len;) {
 				size_t size = utf8_decode((uint8_t *)out.data + i, out.len - i, &c);
 

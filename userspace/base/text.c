@@ -61,14 +61,15 @@ static bool is_printable(uint32_t c)
 	return true;
 }
 
-void text_printable(struct buffer *out, const void *data, size_t len, bool word)
+void text_printable(struct buffer *out, const void *data, size_t len, unsigned int flags)
 {
 	const uint8_t *at = data;
 
 	while (len) {
 		uint32_t c;
 		size_t size = utf8_decode(at, len, &c);
-		bool as_is = size && is_printable(c) && !(word && c == ' ');
+		bool as_is = size && is_printable(c) && !(flags & TEXT_WORD && c == ' ') &&
+			     !(flags & TEXT_ASCII && c > 0x7f);
 
 		size = size ?: 1;
 		if (c == '\\' && as_is)

@@ -17,12 +17,17 @@
  */
 size_t utf8_decode(const uint8_t *at, size_t left, uint32_t *ret);
 
+enum text_flag {
+	TEXT_WORD = 1 << 0,	/* a space too is escaped: a name is one word of a line */
+	TEXT_ASCII = 1 << 1,	/* all that is not ASCII: a terminal without UTF-8 would see C1 controls in it */
+};
+
 /*
  * For a terminal: printable UTF-8 stays, a backslash is doubled, and each byte of all else becomes \xNN: control
  * characters, C1 too, what reorders or hides text (bidirectional controls, zero-width characters), and
- * bytes that are no UTF-8. With @word also the space, so that a name is one word of a line.
+ * bytes that are no UTF-8. @flags: enum text_flag.
  */
-void text_printable(struct buffer *out, const void *data, size_t len, bool word);
+void text_printable(struct buffer *out, const void *data, size_t len, unsigned int flags);
 
 /*
  * For JSON: valid UTF-8 stays, other bytes become %NN; with @percent a percent sign becomes %25, which makes it
