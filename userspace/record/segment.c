@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -100,6 +101,15 @@ uint64_t segment_reader_sequence(const struct segment_reader *r)
 const uint8_t *segment_reader_boot_id(const struct segment_reader *r)
 {
 	return r->header.boot_id;
+}
+
+int64_t segment_reader_left(const struct segment_reader *r)
+{
+	struct stat st;
+
+	if (fstat(r->fd, &st))
+		return -errno;
+	return (uint64_t)st.st_size > r->offset ? st.st_size - (int64_t)r->offset : 0;
 }
 
 /* As frame_decode(), of the frame at @offset, which must have the number @sequence. */

@@ -44,6 +44,8 @@ uint64_t segment_reader_offset(const struct segment_reader *r);
 uint64_t segment_reader_sequence(const struct segment_reader *r);
 /* 16 bytes, borrowed. */
 const uint8_t *segment_reader_boot_id(const struct segment_reader *r);
+/* Bytes of the file behind the next frame's beginning, or a negative errno. */
+int64_t segment_reader_left(const struct segment_reader *r);
 
 /*
  * 1: *@ret is the next frame. 0: no more for now (call again later if it grows). -ENODATA: the segment was
