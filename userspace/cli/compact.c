@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/compact.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/digest.h"
+#include "base/text.h"
+#include "base/uuid.h"
+#include "cli/when.h"
+#include "record/words.h"
+
+#define ARGV_SHOWN 200	/* bytes of the arguments on a line; how many more there are is said */
+
+enum colour { PLAIN, DIM, BOLD, RED, GREEN, YELLOW, CYAN };
+
+static const char *const sequences[] = {
+	[DIM] = "\x1b[2m",	[BOLD] = "\x1b[1m",    [RED] = "\x1b[1;31m",
+	[GREEN] = "\x1b[32m",	[YELLOW] = "\x1b[33m", [CYAN] = "\x1b[36m",
+};
+
+struct line {
+	const struct compact_style *style;
+	struct buffer *out;
+	struct buffer cell;
+};
+
+/* ---- cells ---- */
+
+static void add_bytes(struct line *l, const void *data, size_t len, bool word)
+{
+	text_printable(&l->cell, data, len, (word ? TEXT_WORD : 0) | (l->style->ascii ? TEXT_ASCII : 0));
+}
+
+static void add_word(struct line *l, const char *text)
+{
+	add_bytes(l, text, strlen(text), true);
+}
+
+static size_t characters(const struct buffer *b)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < b->len; i++)
+		count += ((uint8_t)b->data[i] & 0xc0) != 0x80;
+	return count;
+}
+
+/* Ends the cell: at least @width characters, "-" when it is empty. What is longer moves the rest: nothing is cut. */
+static void end_cell(struct line *l, size_t width, enum colour colour)
+{
+	size_t count;
+
+	if (!l->cell.len)
+		buffer_add_char(&l->cell, '-');
+	count = characters(&l->cell);
+	if (l->style->colour && colour)
+		buffer_add_text(l->out, sequences[colour]);
+	buffer_add(l->out, l->cell.data, l->cell.len);
+	if (l->style->colour && colour)
+		buffer_add_text(l->out, "\x1b[0m");
+	for (size_t i = count; i < width; i++)
+		buffer_add_char(l->out, ' ');
+	buffer_add_char(l->out, ' ');
+	l->out->failed |= l->cell.failed;
+	buffer_clear(&l->cell);
+}
+
+/* "12.3ms": three digits are enough for a person. */
+static void add_duration(struct line *l, uint64_t ns)
+{
+	if (ns < 1000000)
+		buffer_print(&l->cell, "%.3gus", ns / 1e3);
+	else if (ns < UINT64_C(1000000000))
+		buffer_print(&l->cell, "%.3gms", ns / 1e6);
+	else if (ns < UINT64_C(100) * 1000000000)
+		buffer_print(&l->cell, "%.3gs", ns / 1e9);
+	else
+		buffer_print(&l->cell, "%" PRIu64 "s", ns / 1000000000);
+}
+
+static void add_size(struct line *l, uint64_t bytes)
+{
+	static const char units[] = "BKMGTPE";
+	double value = bytes;
+	int unit = 0;
+
+	for (; value >= 999.5 && unit < 6; unit++)
+		value /= 1000;
+	buffer_print(&l->cell, unit ? "%.3g%c" : "%.0f%c", value, units[unit]);
+}
+
+static void add_digest(struct line *l, const Affiant__V1__Digest *d)
+{
+	const ProtobufCBinaryData *bytes = !d ? NULL : d->has_sha256 ? &d->sha256 : d->has_verity ? &d->verity : NULL;
+	const char *state = word_of(&affiant__v1__hash_state__descriptor, d ? (int)d->state : -1);
+	char hex[13] = "";
+
+	if (bytes && bytes->len >= 6)
+		hex_encode(bytes->data, 6, hex);
+	buffer_print(&l->cell, "%s:%s", *hex ? hex : "none", state);	/* fs-verity's says so by its state */
+}
+
+static void add_endpoint(struct line *l, const Affiant__V1__Endpoint *e)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (e->has_path) {
+		if (e->path.len && !e->path.data[0]) {	/* abstract */
+			buffer_add_char(&l->cell, '@');
+			add_bytes(l, e->path.data + 1, e->path.len - 1, true);
+		} else {
+			add_bytes(l, e->path.data, e->path.len, true);
+		}
+		return;
+	}
+	if (!e->has_address || (e->address.len != 4 && e->address.len != 16)) {
+		buffer_add_char(&l->cell, '?');
+		return;
+	}
+	inet_ntop(e->address.len == 4 ? AF_INET : AF_INET6, e->address.data, text, sizeof(text));
+	if (e->has_scope_id && e->scope_id)
+		buffer_print(&l->cell, "[%s%%%u]", text, e->scope_id);
+	else
+		buffer_print(&l->cell, e->address.len == 4 ? "%s" : "[%s]", text);
+	if (e->has_port)
+		buffer_print(&l->cell, ":%u", e->port);
+}
+
+static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path, ProtobufCBinaryData *ret)
+{
+	const uint8_t *slash = path->len ? memrchr(path->data, '/', path->len) : NULL;
+	size_t skip = slash ? (size_t)(slash - path->data) + 1 : 0;
+
+	*ret = (ProtobufCBinaryData){ path->len - skip, path->data + skip };
+	return ret;
+}
+
+/* The script that an interpreter was given: what it runs says more than what it is. */
+static const Affiant__V1__Step *script_of(const Affiant__V1__Process *p)
+{
+	const Affiant__V1__Step *script = NULL;
+
+	for (size_t i = 0; i < p->n_chain; i++)
+		if (p->chain[i]->kind == AFFIANT__V1__STEP_KIND__STEP_SCRIPT ||
+		    p->chain[i]->kind == AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT)
+			script = p->chain[i];
+	return script;
+}
+
+static void add_executable(struct line *l, const Affiant__V1__Process *p)
+{
+	ProtobufCBinaryData name;
+
+	if (p->executable && p->executable->has_path)
+		base_name(&p->executable->path, &name);
+	else if (p->has_comm)
+		name = p->comm;
+	else
+		name = (ProtobufCBinaryData){ 1, (uint8_t *)"?" };
+	add_bytes(l, name.data, name.len, true);
+}
+
+/* "agent.py"; "agent.py?" when only argv named it: the process's own claim. */
+static void add_script(struct line *l, const Affiant__V1__Step *script)
+{
+	ProtobufCBinaryData name;
+
+	base_name(&script->path, &name);
+	add_bytes(l, name.data, name.len, true);
+	if (script->named_by_argv)
+		buffer_add_char(&l->cell, '?');
+}
+
+/* "agent.py?[4211]", "git[4223]" */
+static void add_process(struct line *l, const Affiant__V1__Process *p)
+{
+	const Affiant__V1__Step *script = script_of(p);
+
+	if (script && script->has_path)
+		add_script(l, script);
+	else
+		add_executable(l, p);
+	if (p->id)
+		buffer_print(&l->cell, "[%u]", p->id->tgid);
+}
+
+/* ---- what each record says of itself ---- */
+
+static void add_arguments(struct line *l, const Affiant__V1__Process *p)
+{
+	size_t total = 0, shown = 0;
+
+	for (size_t i = 0; i < p->n_argv; i++) {
+		size_t len = p->argv[i].len, room = shown < ARGV_SHOWN ? ARGV_SHOWN - shown : 0;
+		size_t part = len < room ? len : room;
+		bool quote;
+
+		total += len;
+		if (!room && len)
+			continue;
+		shown += part;
+		quote = !len || (memchr(p->argv[i].data, ' ', len) && !memchr(p->argv[i].data, '\'', len));
+		if (i)
+			buffer_add_char(&l->cell, ' ');
+		buffer_add_text(&l->cell, quote ? "'" : "");
+		add_bytes(l, p->argv[i].data, part, !quote);
+		buffer_add_text(&l->cell, quote ? "'" : "");
+	}
+	if (total > shown)
+		buffer_print(&l->cell, " (%zu bytes more)", total - shown);
+	if (p->argv_cut)
+		buffer_print(&l->cell, " (%u arguments, cut)", p->argc);
+}
+
+static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
+{
+	if (c->asked && c->reached) {
+		add_endpoint(l, c->asked);
+		buffer_add_text(&l->cell, "->");
+	}
+	if (c->reached || c->asked)
+		add_endpoint(l, c->reached ?: c->asked);
+	buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, c->protocol));
+	if (c->opener)
+		buffer_add_text(&l->cell, " (socket of another)");
+	if (c->foreign)
+		buffer_add_text(&l->cell, " (used from outside)");
+}
+
+static void detail_started(struct line *l, const Affiant__V1__Record *r)
+{
+	const Affiant__V1__SessionStarted *s = r->session_started;
+	char hex[13];
+
+	buffer_print(&l->cell, "started by %s", word_of(&affiant__v1__session_origin__descriptor, s->origin));
+	if (s->selector) {
+		buffer_add_char(&l->cell, ' ');
+		add_bytes(l, s->selector, strlen(s->selector), false);
+	}
+	if (r->session)
+		buffer_print(&l->cell, ", isolation %s",
+			     word_of(&affiant__v1__isolation__descriptor, r->session->isolation));
+	if (s->late)
+		buffer_print(&l->cell, ", LATE with %zu open connections", s->n_open_connections);
+	if (s->manifest && s->manifest->has_root && s->manifest->root.len >= 6) {
+		hex_encode(s->manifest->root.data, 6, hex);
+		buffer_print(&l->cell, ", manifest %s of %" PRIu64 " files", hex, s->manifest->entries);
+	} else if (s->manifest) {
+		buffer_print(&l->cell, ", no manifest (%s)",
+			     word_of(&affiant__v1__hash_state__descriptor, s->manifest->state));
+	}
+}
+
+static void detail_exit(struct line *l, const Affiant__V1__Exit *e)
+{
+	if (!e->has_status)
+		buffer_add_text(&l->cell, "status unknown");
+	else if (WIFSIGNALED(e->status))
+		buffer_print(&l->cell, "killed by SIG%s", sigabbrev_np(WTERMSIG(e->status)) ?: "?");
+	else
+		buffer_print(&l->cell, "status %d", WEXITSTATUS(e->status));
+}
+
+static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
+{
+	for (size_t i = 0; i < lost->n_counts; i++) {
+		const Affiant__V1__LostCount *c = lost->counts[i];
+
+		buffer_print(&l->cell, "%s%" PRIu64 " ", i ? ", " : "", c->count);
+		add_word(l, c->kind ?: "?");
+		buffer_add_text(&l->cell, " (");
+		add_word(l, c->stage ?: "?");
+		buffer_add_char(&l->cell, ')');
+	}
+}
+
+static void detail_gap(struct line *l, const Affiant__V1__Gap *g)
+{
+	buffer_add_text(&l->cell, word_of(&affiant__v1__gap_reason__descriptor, g->reason));
+	if (g->has_first_sequence)
+		buffer_print(&l->cell, ", records %" PRIu64 " to %" PRIu64, g->first_sequence, g->last_sequence);
+	if (g->has_bytes) {
+		buffer_add_text(&l->cell, ", ");
+		add_size(l, g->bytes);
+	}
+}
+
+static void detail_daemon(struct line *l, const Affiant__V1__DaemonStarted *d)
+{
+	buffer_add_text(&l->cell, "started, version ");
+	add_word(l, d->version ?: "?");
+	if (d->tracing_was_on)
+		buffer_add_text(&l->cell, ", tracing was on");
+	if (d->kernel) {
+		buffer_add_text(&l->cell, ", kernel ");
+		add_word(l, d->kernel);
+	}
+	for (size_t i = 0; i < d->n_missing; i++) {
+		buffer_add_text(&l->cell, i ? " " : ", without ");
+		add_word(l, d->missing[i]);
+	}
+}
+
+static void add_detail(struct line *l, const Affiant__V1__Record *r)
+{
+	switch (r->body_case) {
+	case AFFIANT__V1__RECORD__BODY_CONNECT:
+		detail_connect(l, r->connect);
+		break;
+	case AFFIANT__V1__RECORD__BODY_CLOSE:
+		if (r->close->remote)
+			add_endpoint(l, r->close->remote);
+		else
+			buffer_add_char(&l->cell, '?');
+		buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, r->close->protocol));
+		if (r->close->excess_datagrams)
+			buffer_print(&l->cell, " and %" PRIu64 " datagrams elsewhere", r->close->excess_datagrams);
+		break;
+	case AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET:
+		buffer_print(&l->cell, "untracked %s, family %u type %u protocol %u",
+			     word_of(&affiant__v1__protocol__descriptor, r->untracked_socket->protocol),
+			     r->untracked_socket->family, r->untracked_socket->type,
+			     r->untracked_socket->protocol_number);
+		break;
+	case AFFIANT__V1__RECORD__BODY_EXEC:
+		if (r->process && r->process->executable && r->process->executable->has_path)
+			add_bytes(l, r->process->executable->path.data, r->process->executable->path.len, true);
+		if (r->process && r->process->executable && r->process->executable->memfd)
+			buffer_add_text(&l->cell, " (memfd)");
+		else if (r->process && r->process->executable && r->process->executable->deleted)
+			buffer_add_text(&l->cell, " (deleted)");
+		break;
+	case AFFIANT__V1__RECORD__BODY_EXIT:
+		detail_exit(l, r->exit);
+		break;
+	case AFFIANT__V1__RECORD__BODY_SESSION_STARTED:
+		detail_started(l, r);
+		break;
+	case AFFIANT__V1__RECORD__BODY_SESSION_ENDED:
+		buffer_print(&l->cell, "ended by %s, %" PRIu64 " processes, %" PRIu64 " execs, %" PRIu64 " connections",
+			     word_of(&affiant__v1__session_end_reason__descriptor, r->session_ended->reason),
+			     r->session_ended->processes, r->session_ended->execs, r->session_ended->connections);
+		break;
+	case AFFIANT__V1__RECORD__BODY_LOST:
+		detail_lost(l, r->lost);
+		break;
+	case AFFIANT__V1__RECORD__BODY_GAP:
+		detail_gap(l, r->gap);
+		break;
+	case AFFIANT__V1__RECORD__BODY_DAEMON_STARTED:
+		detail_daemon(l, r->daemon_started);
+		break;
+	case AFFIANT__V1__RECORD__BODY_DAEMON_STOPPING:
+		buffer_add_text(&l->cell, "stopping, ");
+		add_word(l, r->daemon_stopping->reason ?: "?");
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- columns ---- */
+
+static const char *what(const Affiant__V1__Record *r)
+{
+	switch (r->body_case) {
+	case AFFIANT__V1__RECORD__BODY_SESSION_STARTED:
+	case AFFIANT__V1__RECORD__BODY_SESSION_ENDED:
+		return "session";
+	case AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET:
+		return "socket";
+	case AFFIANT__V1__RECORD__BODY_DAEMON_STARTED:
+	case AFFIANT__V1__RECORD__BODY_DAEMON_STOPPING:
+		return "daemon";
+	case AFFIANT__V1__RECORD__BODY_LOST:
+		return "LOST";
+	case AFFIANT__V1__RECORD__BODY_GAP:
+		return "GAP";
+	default:
+		return word_of_body(r->body_case);
+	}
+}
+
+static void put_who(struct line *l, const Affiant__V1__Record *r)
+{
+	static const struct {
+		const char *mark;
+		enum colour colour;
+	} sure[] = {
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_UNKNOWN] = { "?", YELLOW },
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_ASSERTED] = { "?", YELLOW },
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_VERIFIED] = { "", PLAIN },
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_BOUND] = { "!", GREEN },
+	};
+	int assurance = r->principal ? (int)r->principal->assurance : 0;
+	char session[UUID_TEXT_SIZE];
+	struct uuid id;
+
+	if (r->agent)
+		add_word(l, r->agent->name ?: "?");
+	if (r->session && r->session->has_id && r->session->id.len == UUID_SIZE) {
+		memcpy(id.bytes, r->session->id.data, UUID_SIZE);
+		uuid_format(&id, session);
+		/* A UUIDv7 begins with the time: sessions of one minute differ at its end. */
+		buffer_print(&l->cell, "/%s", session + UUID_TEXT_SIZE - 1 - 8);
+	}
+	end_cell(l, 18, CYAN);
+	if (r->principal && r->principal->subject) {
+		add_word(l, r->principal->subject);
+		buffer_add_text(&l->cell, sure[assurance].mark);
+	}
+	end_cell(l, 20, sure[assurance].colour);
+	if (r->task && r->task->id)
+		add_word(l, r->task->id);
+	end_cell(l, 8, PLAIN);
+	if (r->process)
+		add_process(l, r->process);
+	end_cell(l, 18, BOLD);
+}
+
+static enum colour outcome_colour(Affiant__V1__Outcome outcome)
+{
+	switch (outcome) {
+	case AFFIANT__V1__OUTCOME__ESTABLISHED:
+		return GREEN;
+	case AFFIANT__V1__OUTCOME__ATTEMPTED:
+	case AFFIANT__V1__OUTCOME__PENDING:
+	case AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN:
+		return YELLOW;
+	default:
+		return RED;
+	}
+}
+
+static void put_result(struct line *l, const Affiant__V1__Record *r)
+{
+	const Affiant__V1__Close *c;
+
+	switch (r->body_case) {
+	case AFFIANT__V1__RECORD__BODY_CONNECT:
+		add_word(l, word_of(&affiant__v1__outcome__descriptor, r->connect->outcome));
+		end_cell(l, 11, outcome_colour(r->connect->outcome));
+		if (r->connect->has_latency_ns)
+			add_duration(l, r->connect->latency_ns);
+		break;
+	case AFFIANT__V1__RECORD__BODY_CLOSE:
+		c = r->close;
+		if (c->reset)
+			buffer_add_text(&l->cell, "reset");
+		end_cell(l, 11, c->reset ? RED : PLAIN);
+		if (c->has_bytes_sent)
+			add_size(l, c->bytes_sent);
+		if (c->has_bytes_received) {
+			buffer_add_char(&l->cell, '/');
+			add_size(l, c->bytes_received);
+		}
+		if (c->has_duration_ns) {
+			buffer_add_text(&l->cell, c->has_bytes_sent ? "," : "");
+			add_duration(l, c->duration_ns);
+		}
+		break;
+	case AFFIANT__V1__RECORD__BODY_EXIT:
+		end_cell(l, 11, PLAIN);
+		if (r->exit->has_lifetime_ns)
+			add_duration(l, r->exit->lifetime_ns);
+		break;
+	case AFFIANT__V1__RECORD__BODY_EXEC:
+		end_cell(l, 11, PLAIN);
+		break;
+	default:
+		return;		/* in words already */
+	}
+	end_cell(l, 8, PLAIN);
+}
+
+static void put_digest(struct line *l, const Affiant__V1__Process *p)
+{
+	const Affiant__V1__Step *script = script_of(p);
+	const Affiant__V1__Digest *d = p->executable ? p->executable->digest : NULL;
+	enum colour colour = d && (d->has_sha256 || d->has_verity) ? DIM : YELLOW;
+
+	if (script && script->has_path) {
+		add_script(l, script);
+		buffer_add_char(&l->cell, '=');
+		add_digest(l, script->digest);
+		buffer_add_char(&l->cell, ' ');
+	}
+	add_executable(l, p);
+	buffer_add_char(&l->cell, '=');
+	add_digest(l, d);
+	end_cell(l, 0, colour);
+}
+
+void compact_line(const Affiant__V1__Record *r, const struct compact_style *style, struct buffer *out)
+{
+	bool loss = r->body_case == AFFIANT__V1__RECORD__BODY_LOST || r->body_case == AFFIANT__V1__RECORD__BODY_GAP;
+	struct line l = { .style = style, .out = out };
+	char time[WHEN_SIZE];
+
+	when_format(r->wall_ns, time);
+	buffer_add_text(&l.cell, time);
+	if (r->clock_state == AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED)
+		buffer_add_text(&l.cell, "(stepped)");
+	end_cell(&l, 24, DIM);
+	put_who(&l, r);
+	add_word(&l, what(r));
+	end_cell(&l, 7, loss ? RED : PLAIN);
+	add_detail(&l, r);
+	end_cell(&l, 26, loss ? RED : PLAIN);
+	put_result(&l, r);
+	if (r->process)
+		put_digest(&l, r->process);
+	if (r->body_case == AFFIANT__V1__RECORD__BODY_EXEC && r->process && r->process->n_argv) {
+		buffer_add_text(&l.cell, "argv: ");
+		add_arguments(&l, r->process);
+		end_cell(&l, 0, PLAIN);
+	}
+	while (out->len && out->data[out->len - 1] == ' ')
+		out->len--;
+	buffer_add_char(out, '\n');
+	buffer_done(&l.cell);
+}
