@@ -69,17 +69,19 @@ struct attribute_counts {
 	uint64_t orphans;	/* outcomes and closes whose attempt was lost, or had to be dropped */
 };
 
+#define LOSS_SLOTS (LOSS_KINDS + 8)
+
 struct attribute {
 	struct attribute_config config;
 	struct table table;
 	struct seen seen;
 	struct attribute_counts counts;
 	uint64_t now_ns;	/* CLOCK_BOOTTIME at the last tick, or of the event at hand */
-	uint64_t dropped_connections;
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;
-	uint64_t losses[LOSS_KINDS + 8];	/* told so far: enum loss, enum loss_user (loss.h) */
+	uint64_t losses[LOSS_SLOTS];	/* told so far: enum loss, enum loss_user (loss.h) */
+	uint64_t dropped[LOSS_SLOTS];	/* by user space, told or not; kept across restarts */
 };
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret);

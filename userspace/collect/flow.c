@@ -3,6 +3,7 @@
 
 #include "base/pb.h"
 #include "collect/decode.h"
+#include "collect/loss.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -222,7 +223,7 @@ static void make_room(struct attribute *a)
 		return;
 	if (oldest->waiting)
 		flow_overdue(a, oldest);
-	a->dropped_connections++;
+	a->dropped[LOSS_TABLE]++;
 	connection_remove(&a->table, oldest);
 }
 

@@ -26,7 +26,9 @@ static const struct {
 	[LOSS_HOOK] = { "hook", "run" },
 	[LOSS_CHAIN] = { "chain", "open" },
 	[LOSS_TABLE] = { "table", "connection" },
+	[LOSS_JOURNAL] = { "journal", "byte" },
 };
+_Static_assert(LOSS_ALL <= LOSS_SLOTS, "struct attribute has room for each");
 
 static Affiant__V1__LostCount *count_new(unsigned int kind, uint64_t count)
 {
@@ -54,10 +56,14 @@ static void copy_gaps(struct attribute *a, Affiant__V1__Lost *m)
 	}
 }
 
-Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL])
+Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static LOSS_ALL])
 {
+	uint64_t totals[LOSS_ALL];
 	Affiant__V1__Lost *m;
 	bool any;
+
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
+		totals[kind] = kernel[kind] + a->dropped[kind];
 
 	/* A gap that no counter explains is told too. */
 	seen_ripen(&a->seen);

@@ -9,10 +9,14 @@ enum loss_user {
 	LOSS_HOOK = LOSS_KINDS,	/* programs that the kernel skipped: recursion_misses */
 	LOSS_CHAIN,		/* fanotify events dropped */
 	LOSS_TABLE,		/* connections dropped from the daemon's table before their end */
+	LOSS_JOURNAL,		/* bytes of the journal that were damaged when it was read again */
 	LOSS_ALL,
 };
 
-/* What is more than was told so far, or NULL when nothing is. Freed with affiant__v1__lost__free_unpacked(). */
+/*
+ * What is more than was told so far, or NULL when nothing is. @totals: the kernel's; what user space dropped is in
+ * @a. Freed with affiant__v1__lost__free_unpacked().
+ */
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL]);
 
 /* A NOTE_LOST: tells it, and keeps its totals. */

@@ -215,21 +215,29 @@ static void save_held(struct saver *s, const struct held *h)
 	SET(m, record, pb_copy(h->record, h->len));
 }
 
-static void save_counters(struct saver *s, struct attribute *a)
+static int save_totals(const uint64_t from[static LOSS_ALL], Affiant__V1__LostCount ***list, size_t *count)
 {
 	Affiant__V1__LostCount totals[LOSS_ALL];
-	size_t n = loss_totals(a->losses, totals);
+	size_t n = loss_totals(from, totals);
 
 	for (size_t i = 0; i < n; i++) {
-		Affiant__V1__LostCount *m = NEW(s->m->losses, s->m->n_losses, affiant__v1__lost_count__init);
+		Affiant__V1__LostCount *m = NEW(*list, *count, affiant__v1__lost_count__init);
 
-		if (!m) {
-			s->err = -ENOMEM;
-			return;
-		}
+		if (!m)
+			return -ENOMEM;
 		m->stage = strdup(totals[i].stage);
 		m->kind = strdup(totals[i].kind);
 		SET(m, count, totals[i].count);
+	}
+	return 0;
+}
+
+static void save_counters(struct saver *s, struct attribute *a)
+{
+	if (save_totals(a->losses, &s->m->losses, &s->m->n_losses) < 0 ||
+	    save_totals(a->dropped, &s->m->dropped, &s->m->n_dropped) < 0) {
+		s->err = -ENOMEM;
+		return;
 	}
 	for (size_t i = 0; i < a->gaps_count; i++) {
 		Affiant__V1__LostRange *m = NEW(s->m->gaps, s->m->n_gaps, affiant__v1__lost_range__init);
@@ -466,6 +474,7 @@ static int load_processes(struct loader *l)
 static int load_counters(struct loader *l)
 {
 	loss_set_totals(l->a->losses, l->m->losses, l->m->n_losses);
+	loss_set_totals(l->a->dropped, l->m->dropped, l->m->n_dropped);
 	for (size_t n = 0; n < l->m->n_gaps; n++)
 		loss_gap(l->a, l->m->gaps[n]->cpu, l->m->gaps[n]->first, l->m->gaps[n]->last);
 	for (size_t n = 0; n < l->m->n_cpus; n++) {

@@ -261,8 +261,12 @@ static void tell_losses(struct core *c)
 
 	if (source_losses(c->source, totals, &totals[LOSS_HOOK]) < 0)
 		return;
-	totals[LOSS_CHAIN] = c->chain ? chain_lost(c->chain) : 0;
-	totals[LOSS_TABLE] = c->attribute->dropped_connections;
+	if (c->chain) {
+		uint64_t lost = chain_lost(c->chain);
+
+		c->attribute->dropped[LOSS_CHAIN] += lost - c->chain_lost;
+		c->chain_lost = lost;
+	}
 	m = loss_since(c->attribute, totals);
 	if (!m)
 		return;

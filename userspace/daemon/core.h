@@ -50,6 +50,7 @@ struct core {
 	char *cgroup_root;
 	struct filehash *hash;
 	struct chain *chain;		/* NULL: fanotify was refused */
+	uint64_t chain_lost;		/* so much of chain_lost() is counted */
 	struct enrich *enrich;
 	struct attribute *attribute;
 	struct selectors *selectors;

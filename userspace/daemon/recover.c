@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
+#include "collect/loss.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -236,6 +237,15 @@ static void tell_recovery(struct core *c, const struct ledger_recovery *r)
 	core_tell(c, &record);
 }
 
+/* The events in it can't be counted any more: the gaps in their numbers will show. */
+static void note_damage(struct core *c, uint64_t bytes)
+{
+	if (!bytes)
+		return;
+	log_error("%s/journal: %" PRIu64 " bytes are damaged: what they told is lost", c->config->state_dir, bytes);
+	c->attribute->dropped[LOSS_JOURNAL] += bytes;
+}
+
 /* Ledger and attribution as @boot_id left them, and all of its journal read. */
 static int read_boot(struct core *c, const struct attribute_config *config, char **ret_why)
 {
@@ -247,7 +257,7 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 	};
 	struct ledger_recovery recovery;
 	Affiant__V1__State *state;
-	uint64_t torn = 0;
+	uint64_t damaged = 0;
 	bool found;
 	int err;
 
@@ -273,8 +283,9 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 	}
 	if (!err)
 		tell_recovery(c, &recovery);
-	/* Half a batch is no loss: it had not been taken from the kernel. */
-	err = err ?: journal_replay(c->journal, config->boot_id, state->journal_index, replay, c, &torn);
+	err = err ?: journal_replay(c->journal, config->boot_id, state->journal_index, replay, c, &damaged);
+	if (!err)
+		note_damage(c, damaged);
 	affiant__v1__state__free_unpacked(state, NULL);
 	return err;
 }
@@ -282,16 +293,8 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 /* Its sessions ended with it; what had not reached the ledger is told now. */
 static int end_boot(struct core *c, const struct attribute_config *config, char **ret_why)
 {
-	struct attribute_config old = *config;
-	int err;
+	int err = read_boot(c, config, ret_why);
 
-	old.enrich = NULL;
-	old.began = NULL;
-	old.entered = NULL;
-	old.untagged = NULL;
-	if (!journal_other_boot(c->journal, c->boot_id, old.boot_id))
-		return 0;
-	err = read_boot(c, &old, ret_why);
 	if (err)
 		return err;
 	attribute_finish(c->attribute, true);
@@ -305,6 +308,28 @@ static int end_boot(struct core *c, const struct attribute_config *config, char 
 	return err;
 }
 
+static int end_boots(struct core *c, const struct attribute_config *config, char **ret_why)
+{
+	struct attribute_config old = *config;
+
+	old.enrich = NULL;
+	old.began = NULL;
+	old.entered = NULL;
+	old.untagged = NULL;
+	while (journal_other_boot(c->journal, c->boot_id, old.boot_id)) {
+		uint8_t again[16];
+		int err = end_boot(c, &old, ret_why);
+
+		if (err)
+			return err;
+		journal_forget(c->journal, old.boot_id);
+		/* A directory that takes no more changes is found out elsewhere. */
+		if (journal_other_boot(c->journal, c->boot_id, again) && !memcmp(again, old.boot_id, sizeof(again)))
+			break;
+	}
+	return 0;
+}
+
 int recover(struct core *c, const struct attribute_config *config, char **ret_why)
 {
 	char path[4096];
@@ -314,5 +339,5 @@ int recover(struct core *c, const struct attribute_config *config, char **ret_wh
 	err = journal_open(path, c->boot_id, &c->journal);
 	if (err && asprintf(ret_why, "%s: %s", path, strerror(-err)) < 0)
 		*ret_why = NULL;
-	return err ?: end_boot(c, config, ret_why) ?: read_boot(c, config, ret_why);
+	return err ?: end_boots(c, config, ret_why) ?: read_boot(c, config, ret_why);
 }
