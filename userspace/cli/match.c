@@ -39,18 +39,21 @@ static json_t *match_json(const Affiant__V1__Matched *m)
 
 static void print_text(const Affiant__V1__Matched *m)
 {
-	_cleanup_free_ char *why = answer_text(m->why), *agent = NULL;
+	_cleanup_free_ char *why = answer_text(m->why);
+	_cleanup_free_ char *selector = answer_text(m->selector);
+	_cleanup_free_ char *agent = answer_text(m->agent);
+	_cleanup_free_ char *owner = NULL;
 	char id[UUID_TEXT_SIZE];
 
 	if (m->tagged && m->session && m->session->session && m->session->session->id.len == UUID_SIZE) {
 		uuid_format((const struct uuid *)m->session->session->id.data, id);
-		agent = answer_text(m->session->agent ? m->session->agent->name : NULL);
-		printf("it is of session %s of agent %s\n", id, agent ?: "?");
+		owner = answer_text(m->session->agent ? m->session->agent->name : NULL);
+		printf("it is of session %s of agent %s\n", id, owner ?: "?");
 	}
 	if (m->selector)
-		printf("selector '%s' of agent %s takes it: %s\n", m->selector, m->agent ?: "?", m->why ?: "");
+		printf("selector '%s' of agent %s takes it: %s\n", selector ?: "?", agent ?: "?", why ?: "");
 	else
-		printf("no selector takes it: %s\n", m->why ?: "");
+		printf("no selector takes it: %s\n", why ?: "");
 }
 
 int cmd_match(int argc, char **argv)
