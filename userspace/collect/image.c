@@ -43,7 +43,6 @@ static void set_argv(Affiant__V1__Process *p, const struct event_exec *e, const 
 {
 	uint32_t redacted = 0;
 	size_t used = 0, n = 0;
-	bool state = false;
 
 	if (e->header.type != EVENT_EXEC)
 		return;
@@ -58,21 +57,18 @@ static void set_argv(Affiant__V1__Process *p, const struct event_exec *e, const 
 	SET(p, argv_cut, !!(e->flags & EXEC_ARGV_CUT));
 	for (size_t at = 0; at < x->argv_len;) {
 		size_t len = strnlen(x->argv + at, x->argv_len - at);
-		_cleanup_free_ char *plain = strndup(x->argv + at, len);
-		_cleanup_free_ char *cut = NULL;
+		bool hidden;
+		_cleanup_free_ char *shown = redact_text(x->argv + at, len, &hidden);
 
 		at += len + 1;
-		if (!plain)
-			return;
-		cut = c->redact ? redact_argument(c->redact, plain, &state) : NULL;
-		redacted += !!cut;
-		len = strlen(cut ?: plain);
-		if (used + len + 1 > c->argv_max) {
+		len = shown ? strlen(shown) : 0;
+		if (!shown || used + len + 1 > c->argv_max) {
 			p->argv_cut = true;
 			break;
 		}
+		redacted += hidden;
 		used += len + 1;
-		p->argv[p->n_argv++] = pb_copy(cut ?: plain, len);
+		p->argv[p->n_argv++] = pb_copy(shown, len);
 	}
 	if (redacted)
 		SET(p, redacted, redacted);

@@ -10,11 +10,9 @@
 
 #include "event.h"
 
-struct redact;
 struct cgroup_names;
 
 struct image_context {
-	const struct redact *redact;	/* NULL: nothing is cut */
 	struct cgroup_names *cgroups;	/* NULL: only ids */
 	size_t argv_max;		/* bytes of argv that a record keeps */
 };

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/redact.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MARK "[redacted]"
+#include "collect/decode.h"
 
 struct redact {
 	char **flags;
@@ -61,71 +59,96 @@ void redact_free(struct redact *r)
 	free(r);
 }
 
-/* @text with every match of @regex cut; NULL when there is none, or no memory. */
-static char *cut_all(const regex_t *regex, const char *text)
+static void hide(char *from, size_t len)
 {
-	/* Each cut adds at most the mark; an empty match ends it. */
-	char *out = NULL;
-	size_t len = 0;
-	FILE *f = NULL;
+	memset(from, REDACTED_BYTE, len);
+}
+
+/* What stands behind each match is searched again, from where the last cut ended. */
+static void hide_matches(const regex_t *regex, char *text, size_t len)
+{
 	regmatch_t m[2];
-	int flags = 0;
+	size_t at = 0;
 
-	while (!regexec(regex, text, 2, m, flags)) {
-		regmatch_t cut = m[1].rm_so >= 0 ? m[1] : m[0];
+	while (at < len) {
+		const regmatch_t *cut = &m[0];
 
-		if (cut.rm_eo == cut.rm_so || m[0].rm_eo == 0)
-			break;
-		if (!f && !(f = open_memstream(&out, &len)))
-			return NULL;
-		fwrite(text, 1, cut.rm_so, f);
-		fputs(MARK, f);
-		text += cut.rm_eo;
-		flags = REG_NOTBOL;
+		m[0] = (regmatch_t){ .rm_so = at, .rm_eo = len };
+		if (regexec(regex, text, 2, m, REG_STARTEND))
+			return;
+		if (regex->re_nsub && m[1].rm_so >= 0)
+			cut = &m[1];
+		hide(text + cut->rm_so, cut->rm_eo - cut->rm_so);
+		at = (size_t)cut->rm_eo > at ? (size_t)cut->rm_eo : at + 1;
 	}
-	if (!f)
-		return NULL;
-	fputs(text, f);
-	fclose(f);
-	return out;
 }
 
-/* "--token=abc" loses its value; "--token" announces it: *@next. */
-static char *cut_flag(const struct redact *r, const char *argument, bool *next)
+/* "--token=abc" loses its value; returns whether it is "--token" alone, which announces one. */
+static bool hide_flag_value(const struct redact *r, char *text, size_t len)
 {
+	bool alone = false;
+
 	for (size_t i = 0; i < r->flags_count; i++) {
-		size_t len = strlen(r->flags[i]);
-		char *out = NULL;
+		size_t n = strlen(r->flags[i]);
 
-		if (strncmp(argument, r->flags[i], len))
+		if (len < n || memcmp(text, r->flags[i], n))
 			continue;
-		if (!argument[len])
-			*next = true;
-		if (argument[len] != '=')
-			continue;
-		if (asprintf(&out, "%s=" MARK, r->flags[i]) < 0)
-			return NULL;
-		return out;
+		if (len == n)
+			alone = true;
+		else if (text[n] == '=')
+			hide(text + n + 1, len - n - 1);
 	}
-	return NULL;
+	return alone;
 }
 
-char *redact_argument(const struct redact *r, const char *argument, bool *next)
+void redact_argv(const struct redact *r, char *argv, size_t len)
 {
-	char *out;
+	bool announced = false;
 
-	if (*next) {
-		*next = false;
-		return strdup(MARK);
+	for (size_t at = 0; at < len;) {
+		size_t n = strnlen(argv + at, len - at);
+		/* "--password --token abc": who knows which of the two is meant. */
+		bool announces = hide_flag_value(r, argv + at, n);
+
+		if (announced)
+			hide(argv + at, n);
+		for (size_t i = 0; i < r->patterns_count; i++)
+			hide_matches(&r->patterns[i], argv + at, n);
+		announced = announces;
+		at += n + 1;
 	}
-	out = cut_flag(r, argument, next);
-	for (size_t i = 0; i < r->patterns_count; i++) {
-		char *cut = cut_all(&r->patterns[i], out ?: argument);
+}
 
-		if (cut) {
-			free(out);
-			out = cut;
+void redact_events(const struct redact *r, void *events, size_t len)
+{
+	const struct event_header *h;
+	struct exec_strings x;
+
+	for (size_t at = 0; at < len && !event_decode((char *)events + at, len - at, &h); at += h->size) {
+		if (event_is_note(h) || (h->type != EVENT_EXEC && h->type != EVENT_ADOPT))
+			continue;
+		exec_strings((const struct event_exec *)h, &x);
+		redact_argv(r, (char *)events + (x.argv - (const char *)events), x.argv_len);
+	}
+}
+
+char *redact_text(const char *argument, size_t len, bool *ret_hidden)
+{
+	char *out = malloc(len * strlen(REDACTED_TEXT) + 1);
+	size_t used = 0;
+
+	*ret_hidden = false;
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		if (argument[i] != REDACTED_BYTE) {
+			out[used++] = argument[i];
+		} else if (!i || argument[i - 1] != REDACTED_BYTE) {
+			memcpy(out + used, REDACTED_TEXT, strlen(REDACTED_TEXT));
+			used += strlen(REDACTED_TEXT);
+			*ret_hidden = true;
 		}
 	}
+	out[used] = '\0';
 	return out;
 }

@@ -225,6 +225,7 @@ static int take(struct core *c)
 			return err;
 		if (!c->events_len)
 			return 0;
+		redact_events(c->redact, c->events, c->events_len);
 	}
 	err = journal_append(c->journal, c->events, c->events_len);
 	if (err) {
@@ -491,7 +492,7 @@ static int open_hashing(struct core *c, char **ret_why)
 		log_warning("fanotify: %s; scripts and loaders are recorded without digests", strerror(-err));
 	enrich.hash = c->hash;
 	enrich.chain = c->chain;
-	enrich.image = (struct image_context){ .redact = c->redact, .cgroups = c->cgroups, .argv_max = 2048 };
+	enrich.image = (struct image_context){ .cgroups = c->cgroups, .argv_max = 2048 };
 	err = enrich_new(&enrich, &c->enrich);
 	return err ? why(ret_why, err, "out of memory") : 0;
 }
