@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which role may ask for what, and what the server answers itself. */
-#include "daemon/connection.h"
+#include "daemon/channel.h"
 
 #include "base/cleanup.h"
 
@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <string.h>
 
-static void open_session(struct connection *c)
+static void open_session(struct channel *c)
 {
 	const struct server *s = c->server;
 	struct server_call *call = &c->call;
@@ -56,26 +56,26 @@ static void open_session(struct connection *c)
 	s->ops->open_session(s->context, call, &open);
 }
 
-static void end_session(struct connection *c)
+static void end_session(struct channel *c)
 {
 	const Affiant__V1__EndSession *request = c->call.request->end_session;
 
 	c->server->ops->end_session(c->server->context, &c->call, request->session.data, request->has_kill && request->kill);
 }
 
-static void list_sessions(struct connection *c)
+static void list_sessions(struct channel *c)
 {
 	const Affiant__V1__ListSessions *request = c->call.request->list_sessions;
 
 	c->server->ops->list_sessions(c->server->context, &c->call, request->has_ended && request->ended);
 }
 
-static void get_status(struct connection *c)
+static void get_status(struct channel *c)
 {
 	c->server->ops->get_status(c->server->context, &c->call);
 }
 
-static void match(struct connection *c)
+static void match(struct channel *c)
 {
 	pid_t asked = c->call.request->match->pid, pid;
 
@@ -86,7 +86,7 @@ static void match(struct connection *c)
 	c->server->ops->match(c->server->context, &c->call, pid);
 }
 
-static void read_segments(struct connection *c)
+static void read_segments(struct channel *c)
 {
 	const Affiant__V1__ReadSegments *request = c->call.request->read_segments;
 	const struct server *s = c->server;
@@ -125,14 +125,14 @@ static void read_segments(struct connection *c)
 	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_SEGMENTS;
 	response.segments = &segments;
 	c->follows = request->has_follow && request->follow;
-	connection_answer(c, &response, fds, segments.n_segments);
+	channel_answer(c, &response, fds, segments.n_segments);
 }
 
 /* What is not here is refused. */
 static const struct {
 	Affiant__V1__Request__CallCase call;
 	unsigned int roles;		/* one of them */
-	void (*handle)(struct connection *c);
+	void (*handle)(struct channel *c);
 	const char *what;
 } calls[] = {
 	{AFFIANT__V1__REQUEST__CALL_OPEN_SESSION, SERVER_ROLE_LAUNCHER, open_session, "open sessions"},
@@ -143,7 +143,7 @@ static const struct {
 	{AFFIANT__V1__REQUEST__CALL_MATCH, SERVER_ROLE_READER | SERVER_ROLE_LAUNCHER, match, "match processes"},
 };
 
-void dispatch(struct connection *c, unsigned int roles)
+void dispatch(struct channel *c, unsigned int roles)
 {
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		if (calls[i].call != c->call.request->call_case)

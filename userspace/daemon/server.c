@@ -2,7 +2,7 @@
 #include "daemon/server.h"
 
 #include "base/cleanup.h"
-#include "daemon/connection.h"
+#include "daemon/channel.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ const struct server_caller *server_call_caller(const struct server_call *call)
 
 void server_answer(struct server_call *call, Affiant__V1__Response *response)
 {
-	connection_answer(call->connection, response, NULL, 0);
+	channel_answer(call->connection, response, NULL, 0);
 }
 
 void server_refuse(struct server_call *call, const char *code, const char *format, ...)
@@ -41,15 +41,15 @@ void server_refuse(struct server_call *call, const char *code, const char *forma
 	error.code = (char *)code;
 	error.text = text;
 	response.error = &error;
-	connection_answer(call->connection, &response, NULL, 0);
+	channel_answer(call->connection, &response, NULL, 0);
 }
 
 void server_appended(struct server *s, uint64_t index, uint64_t sequence)
 {
-	struct connection *c, *next;
+	struct channel *c, *next;
 
 	DL_FOREACH_SAFE(s->connections, c, next)
-		connection_appended(c, index, sequence);
+		channel_appended(c, index, sequence);
 }
 
 /*
@@ -58,7 +58,7 @@ void server_appended(struct server *s, uint64_t index, uint64_t sequence)
  */
 static bool admit(struct server *s, const struct peer *peer)
 {
-	struct connection *c, *silent = NULL;
+	struct channel *c, *silent = NULL;
 	size_t all = 0, users = 0, own = 0;
 
 	DL_FOREACH(s->connections, c) {
@@ -75,7 +75,7 @@ static bool admit(struct server *s, const struct peer *peer)
 		return true;
 	if (!silent)
 		return false;
-	connection_free(silent);
+	channel_free(silent);
 	return true;
 }
 
@@ -115,7 +115,7 @@ static int on_connect(sd_event_source *source, int fd, uint32_t events, void *da
 			return 0;
 		}
 		/* Who cannot be pinned, or has no room, is gone already; there is nobody to tell. */
-		connection_new(s, client, admit);
+		channel_new(s, client, admit);
 	}
 	return 0;
 }
@@ -200,13 +200,13 @@ int server_new(sd_event *event, const struct server_config *config, const struct
 
 void server_free(struct server *s)
 {
-	struct connection *c, *next;
+	struct channel *c, *next;
 	struct stat st;
 
 	if (!s)
 		return;
 	DL_FOREACH_SAFE(s->connections, c, next)
-		connection_free(c);
+		channel_free(c);
 	/* Not a socket that somebody else has put there since. */
 	if (s->socket_inode && lstat(s->config.socket, &st) == 0 && st.st_ino == s->socket_inode &&
 	    st.st_dev == s->socket_device)

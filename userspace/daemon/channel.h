@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * connection: one client of the local socket: its packets in and out, one request at a time, and the proof of
+ * channel: one client of the local socket: its packets in and out, one request at a time, and the proof of
  * who sent each (ARCHITECTURE, section 5). Between server.c, which accepts, and dispatch.c, which decides.
  */
 #pragma once
@@ -10,7 +10,7 @@
 #include "daemon/server.h"
 
 struct server_call {
-	struct connection *connection;
+	struct channel *connection;
 	bool active;			/* handed to the core, not yet ended */
 	bool opens_self;		/* the caller's own tag is about to change */
 	Affiant__V1__Request *request;
@@ -25,8 +25,8 @@ struct packet {
 	size_t fds_count;
 };
 
-struct connection {
-	struct connection *prev, *next;
+struct channel {
+	struct channel *prev, *next;
 	struct server *server;
 	int fd;				/* -1: closed, and here only until its call is ended */
 	sd_event_source *io, *timer;
@@ -50,7 +50,7 @@ struct server {
 	void *context;
 	int fd;
 	sd_event_source *listening, *resume;
-	struct connection *connections;	/* oldest first */
+	struct channel *connections;	/* oldest first */
 	uint8_t *buffer;		/* for the message being read */
 	dev_t socket_device;
 	ino_t socket_inode;
@@ -60,21 +60,21 @@ struct server {
  * Takes @fd over, also on failure, and greets. @admit decides, once it is known who connects; when it says
  * no, the client is told that there is no room.
  */
-int connection_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer));
+int channel_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer));
 
 /* Frees it, or, while the core has its call, leaves an empty shell that goes with the call. */
-void connection_close(struct connection *c);
+void channel_close(struct channel *c);
 
 /* Ends everything at once. */
-void connection_free(struct connection *c);
+void channel_free(struct channel *c);
 
 /*
  * Sends @response as the answer to the active call, which ends, with descriptors that are closed here. The
  * connection may be gone afterwards.
  */
-void connection_answer(struct connection *c, Affiant__V1__Response *response, const int *fds, size_t fds_count);
+void channel_answer(struct channel *c, Affiant__V1__Response *response, const int *fds, size_t fds_count);
 
-void connection_appended(struct connection *c, uint64_t index, uint64_t sequence);
+void channel_appended(struct channel *c, uint64_t index, uint64_t sequence);
 
 /* The request in c->call is believed: @roles are the caller's. Ends the call by itself, or through the core. */
-void dispatch(struct connection *c, unsigned int roles);
+void dispatch(struct channel *c, unsigned int roles);

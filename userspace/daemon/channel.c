@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/connection.h"
+#include "daemon/channel.h"
 
 #include "base/cleanup.h"
 
@@ -32,7 +32,7 @@ static void call_clear(struct server_call *call)
 	call->active = call->opens_self = false;
 }
 
-static void hang_up(struct connection *c)
+static void hang_up(struct channel *c)
 {
 	c->io = sd_event_source_disable_unref(c->io);
 	c->timer = sd_event_source_disable_unref(c->timer);
@@ -41,7 +41,7 @@ static void hang_up(struct connection *c)
 	c->fd = -1;
 }
 
-void connection_free(struct connection *c)
+void channel_free(struct channel *c)
 {
 	hang_up(c);
 	call_clear(&c->call);
@@ -50,16 +50,16 @@ void connection_free(struct connection *c)
 	free(c);
 }
 
-void connection_close(struct connection *c)
+void channel_close(struct channel *c)
 {
 	if (c->call.active)
 		hang_up(c);
 	else
-		connection_free(c);
+		channel_free(c);
 }
 
 /* What is waited for, and whether for ever. */
-static int update(struct connection *c)
+static int update(struct channel *c)
 {
 	bool sends = c->waits || c->appended;
 	bool reads = !c->call.active && !c->waits;
@@ -72,7 +72,7 @@ static int update(struct connection *c)
 	return err < 0 ? err : 0;
 }
 
-static int restart_timer(struct connection *c)
+static int restart_timer(struct channel *c)
 {
 	int err = sd_event_source_set_time_relative(c->timer, c->server->config.timeout_us);
 
@@ -102,7 +102,7 @@ static int packet_send(int fd, const struct packet *p)
 }
 
 /* Appended has no queue: one that waits is replaced by the next, which says all that it said. */
-static int send_appended(struct connection *c)
+static int send_appended(struct channel *c)
 {
 	Affiant__V1__Appended appended = AFFIANT__V1__APPENDED__INIT;
 	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
@@ -122,7 +122,7 @@ static int send_appended(struct connection *c)
 }
 
 /* Sends what waits, as far as there is room. */
-static int flush(struct connection *c)
+static int flush(struct channel *c)
 {
 	int err;
 
@@ -150,7 +150,7 @@ static int flush(struct connection *c)
 	return update(c);
 }
 
-void connection_appended(struct connection *c, uint64_t index, uint64_t sequence)
+void channel_appended(struct channel *c, uint64_t index, uint64_t sequence)
 {
 	if (!c->follows || c->fd < 0)
 		return;
@@ -163,7 +163,7 @@ void connection_appended(struct connection *c, uint64_t index, uint64_t sequence
 	}
 	c->appended = true;
 	if (flush(c))
-		connection_close(c);
+		channel_close(c);
 }
 
 /* A sealed memfd: the reader may map it, nobody can change it. */
@@ -199,7 +199,7 @@ static int pack(const Affiant__V1__Response *response, struct packet *p)
 }
 
 /* The response with a fresh challenge; a large one in a memfd, its own descriptors then have no place. */
-static int pack_answer(struct connection *c, Affiant__V1__Response *response, struct packet *p)
+static int pack_answer(struct channel *c, Affiant__V1__Response *response, struct packet *p)
 {
 	Affiant__V1__Response outer = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__InMemfd in_memfd = AFFIANT__V1__IN_MEMFD__INIT;
@@ -228,7 +228,7 @@ static int pack_answer(struct connection *c, Affiant__V1__Response *response, st
 	return pack(&outer, p);
 }
 
-static int read_tag(const struct connection *c, bool *ret_tagged, struct tag *ret)
+static int read_tag(const struct channel *c, bool *ret_tagged, struct tag *ret)
 {
 	int err = c->server->ops->tag_of(c->server->context, c->peer.pid, ret);
 
@@ -236,7 +236,7 @@ static int read_tag(const struct connection *c, bool *ret_tagged, struct tag *re
 	return err == -ENOENT ? 0 : err;
 }
 
-static bool tag_unchanged(const struct connection *c)
+static bool tag_unchanged(const struct channel *c)
 {
 	struct tag now = {};
 	bool tagged;
@@ -247,14 +247,14 @@ static bool tag_unchanged(const struct connection *c)
 }
 
 /* Section 5, step 5, as far as it is known here; the pidfd last, since it vouches for what was read by number. */
-static bool still_the_caller(struct connection *c)
+static bool still_the_caller(struct channel *c)
 {
 	bool same = c->call.opens_self ? !read_tag(c, &c->tagged, &c->tag) : tag_unchanged(c);
 
 	return same && peer_alive(&c->peer);
 }
 
-void connection_answer(struct connection *c, Affiant__V1__Response *response, const int *fds, size_t fds_count)
+void channel_answer(struct channel *c, Affiant__V1__Response *response, const int *fds, size_t fds_count)
 {
 	struct packet p = {.fds_count = fds_count};
 	int err;
@@ -263,7 +263,7 @@ void connection_answer(struct connection *c, Affiant__V1__Response *response, co
 		memcpy(p.fds, fds, fds_count * sizeof(*fds));
 	if (c->fd < 0) {
 		packet_clear(&p);
-		connection_free(c);
+		channel_free(c);
 		return;
 	}
 	/* A last word before the connection ends tells nothing that is not told to anybody. */
@@ -271,12 +271,12 @@ void connection_answer(struct connection *c, Affiant__V1__Response *response, co
 	call_clear(&c->call);
 	if (err) {
 		packet_clear(&p);
-		connection_close(c);
+		channel_close(c);
 		return;
 	}
 	c->packet = p;
 	if (flush(c))
-		connection_close(c);
+		channel_close(c);
 }
 
 /* Real, effective, saved and filesystem ids all those at connect(2): no setuid program speaks for its caller. */
@@ -304,7 +304,7 @@ static bool has_role(const struct peer_status *s, const uid_t *users, size_t use
 	return false;
 }
 
-static unsigned int roles_of(const struct connection *c, const struct peer_status *s)
+static unsigned int roles_of(const struct channel *c, const struct peer_status *s)
 {
 	const struct server_config *config = &c->server->config;
 	unsigned int roles = 0;
@@ -324,7 +324,7 @@ static unsigned int roles_of(const struct connection *c, const struct peer_statu
 }
 
 /* Section 5, step 2: NULL when the message was sent by the pinned process. Before a byte of it is looked at. */
-static const char *doubt_sender(const struct connection *c, const struct peer_message *m)
+static const char *doubt_sender(const struct channel *c, const struct peer_message *m)
 {
 	if (!m->has_credentials || m->pid <= 0)
 		return "the message carries no credentials of a process that is seen from here";
@@ -335,7 +335,7 @@ static const char *doubt_sender(const struct connection *c, const struct peer_me
 }
 
 /* Steps 2 and 3: NULL when it was made for this moment, by what the process was when it connected and still is. */
-static const char *doubt_request(struct connection *c, unsigned int *ret_roles)
+static const char *doubt_request(struct channel *c, unsigned int *ret_roles)
 {
 	const ProtobufCBinaryData *challenge = &c->call.request->challenge;
 	struct peer_status status = {};
@@ -357,13 +357,13 @@ static const char *doubt_request(struct connection *c, unsigned int *ret_roles)
 	return NULL;
 }
 
-static void refuse_for_good(struct connection *c, const char *code, const char *why)
+static void refuse_for_good(struct channel *c, const char *code, const char *why)
 {
 	c->closing = true;
 	server_refuse(&c->call, code, "%s", why);
 }
 
-static void accept_request(struct connection *c, struct peer_message *m)
+static void accept_request(struct channel *c, struct peer_message *m)
 {
 	struct server_call *call = &c->call;
 	unsigned int roles = 0;
@@ -402,7 +402,7 @@ static void accept_request(struct connection *c, struct peer_message *m)
 	};
 	if (update(c)) {	/* nothing more is read until it is answered */
 		call_clear(call);
-		connection_close(c);
+		channel_close(c);
 		return;
 	}
 	dispatch(c, roles);
@@ -410,7 +410,7 @@ static void accept_request(struct connection *c, struct peer_message *m)
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	struct connection *c = data;
+	struct channel *c = data;
 	struct peer_message m;
 	int err = 0;
 
@@ -429,21 +429,21 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 		err = -ECONNRESET;
 	}
 	if (err)
-		connection_close(c);
+		channel_close(c);
 	return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 {
-	struct connection *c = data;
+	struct channel *c = data;
 
 	(void)source;
 	(void)usec;
-	connection_close(c);
+	channel_close(c);
 	return 0;
 }
 
-static int greet(struct connection *c, bool admitted)
+static int greet(struct channel *c, bool admitted)
 {
 	Affiant__V1__Hello hello = AFFIANT__V1__HELLO__INIT;
 	uint8_t data[256];
@@ -462,7 +462,7 @@ static int greet(struct connection *c, bool admitted)
 	return packet_send(c->fd, &p);
 }
 
-static int start(struct connection *c, bool (*admit)(struct server *s, const struct peer *peer))
+static int start(struct channel *c, bool (*admit)(struct server *s, const struct peer *peer))
 {
 	struct server *s = c->server;
 	int err;
@@ -488,9 +488,9 @@ static int start(struct connection *c, bool (*admit)(struct server *s, const str
 	return greet(c, true);
 }
 
-int connection_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer))
+int channel_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer))
 {
-	struct connection *c = calloc(1, sizeof(*c));
+	struct channel *c = calloc(1, sizeof(*c));
 	int err;
 
 	if (!c) {
@@ -503,6 +503,6 @@ int connection_new(struct server *s, int fd, bool (*admit)(struct server *s, con
 	err = start(c, admit);
 	DL_APPEND(s->connections, c);
 	if (err)
-		connection_free(c);
+		channel_free(c);
 	return err;
 }
