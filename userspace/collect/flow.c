@@ -302,9 +302,23 @@ int flow_outcome(struct attribute *a, const struct event_outcome *e)
 	(void)tell_connect(a, c, PART_OUTCOME, e->header.boottime_ns, AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN,
 			   e);
 	c->told = TOLD_OUTCOME;
+	/* Bound by now: its Close tells the same. */
+	if (e->local.family)
+		c->attempt.inet.local = e->local;
 	if (tcp && e->to != TCP_ESTABLISHED)
 		connection_remove(&a->table, c);
 	return 0;
+}
+
+/*
+ * By the peer's RST, or by ours: a connection that goes without FIN_WAIT or LAST_ACK was aborted by its own side
+ * (SO_LINGER 0, unread data, AF_UNSPEC).
+ */
+static bool was_reset(const struct event_close *e)
+{
+	if (e->error)
+		return e->error == ECONNRESET || e->error == EPIPE;
+	return e->to == TCP_CLOSE && (e->from == TCP_ESTABLISHED || e->from == TCP_CLOSE_WAIT);
 }
 
 int flow_close(struct attribute *a, const struct event_close *e)
@@ -339,7 +353,7 @@ int flow_close(struct attribute *a, const struct event_close *e)
 		SET(&body, bytes_sent, e->bytes_sent);
 		SET(&body, bytes_received, e->bytes_received);
 		SET(&body, errno_, e->error);
-		SET(&body, reset, e->error == ECONNRESET);
+		SET(&body, reset, was_reset(e));
 	}
 	if (e->excess)
 		SET(&body, excess_datagrams, e->excess);
