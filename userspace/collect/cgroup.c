@@ -22,8 +22,8 @@ struct name {
 
 struct cgroup_names {
 	int root;
-	size_t root_len;
-	struct name *names;
+	char root_path[PATH_MAX];	/* "" when it is "/" */
+	struct name *names;		/* the least used first */
 };
 
 static int fd_path(int fd, char ret[static PATH_MAX])
@@ -42,18 +42,18 @@ static int fd_path(int fd, char ret[static PATH_MAX])
 int cgroup_names_new(const char *root, struct cgroup_names **ret)
 {
 	struct cgroup_names *c = calloc(1, sizeof(*c));
-	char path[PATH_MAX];
 	int err;
 
 	if (!c)
 		return -ENOMEM;
 	c->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = c->root < 0 ? -errno : fd_path(c->root, path);
+	err = c->root < 0 ? -errno : fd_path(c->root, c->root_path);
 	if (err) {
 		cgroup_names_free(c);
 		return err;
 	}
-	c->root_len = strcmp(path, "/") ? strlen(path) : 0;
+	if (!strcmp(c->root_path, "/"))
+		c->root_path[0] = '\0';
 	*ret = c;
 	return 0;
 }
@@ -72,7 +72,17 @@ void cgroup_names_free(struct cgroup_names *c)
 	free(c);
 }
 
-const char *cgroup_path(struct cgroup_names *c, uint64_t id)
+/* NULL when @path is not below the root: the kernel gave a cgroup that no mount of ours shows. */
+static const char *below_root(const struct cgroup_names *c, const char *path)
+{
+	size_t len = strlen(c->root_path);
+
+	if (strncmp(path, c->root_path, len) || (path[len] && path[len] != '/'))
+		return NULL;
+	return path[len] ? path + len : "/";
+}
+
+static struct name *look_up(struct cgroup_names *c, uint64_t id)
 {
 	struct {
 		struct file_handle h;
@@ -80,48 +90,59 @@ const char *cgroup_path(struct cgroup_names *c, uint64_t id)
 	} handle = { .h = { .handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS } };
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
-	struct name *n;
 	const char *below;
-
-	HASH_FIND(hh, c->names, &id, sizeof(id), n);
-	if (n) {
-		/* Move to the young end: the oldest goes when the cache is full. */
-		HASH_DEL(c->names, n);
-		HASH_ADD(hh, c->names, id, sizeof(n->id), n);
-		return n->path;
-	}
+	struct name *n;
 
 	memcpy(handle.h.f_handle, &id, sizeof(id));
 	fd = open_by_handle_at(c->root, &handle.h, O_PATH | O_CLOEXEC);
 	if (fd < 0 || fd_path(fd, path))
 		return NULL;
-	below = strlen(path) > c->root_len ? path + c->root_len : "/";
+	below = below_root(c, path);
+	if (!below)
+		return NULL;
+	n = malloc(sizeof(*n) + strlen(below) + 1);
+	if (!n)
+		return NULL;
+	n->id = id;
+	strcpy(n->path, below);
+	return n;
+}
 
+const char *cgroup_path(struct cgroup_names *c, uint64_t id)
+{
+	struct name *n;
+
+	HASH_FIND(hh, c->names, &id, sizeof(id), n);
+	if (n) {
+		/* Move to the young end: the oldest goes when the cache is full. */
+		HASH_DEL(c->names, n);
+	} else {
+		n = look_up(c, id);
+		if (!n)
+			return NULL;
+	}
 	if (HASH_COUNT(c->names) >= CACHE_MAX) {
 		struct name *oldest = c->names;
 
 		HASH_DEL(c->names, oldest);
 		free(oldest);
 	}
-	n = malloc(sizeof(*n) + strlen(below) + 1);
-	if (!n)
-		return NULL;
-	n->id = id;
-	strcpy(n->path, below);
 	HASH_ADD(hh, c->names, id, sizeof(n->id), n);
 	return n->path;
 }
 
 void cgroup_container(const char *path, char ret[static CONTAINER_ID_SIZE])
 {
-	size_t len = strlen(path);
+	static const char digits[] = "0123456789abcdef";
 
 	ret[0] = '\0';
-	for (size_t end = len; end >= 64; end--) {
-		if (strspn(path + end - 64, "0123456789abcdef") < 64)
-			continue;
-		memcpy(ret, path + end - 64, 64);
-		ret[64] = '\0';
-		return;
+	while (*path) {
+		size_t n = strspn(path, digits);
+
+		if (n == CONTAINER_ID_SIZE - 1) {
+			memcpy(ret, path, n);
+			ret[n] = '\0';
+		}
+		path += n ?: strcspn(path, digits);
 	}
 }
