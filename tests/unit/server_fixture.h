@@ -27,6 +27,12 @@
 
 #define NOBODY 65534
 
+#define SKIP(reason)                                                                               \
+	do {                                                                                       \
+		print_message("[  REASON  ] %s\n", reason);                                        \
+		skip();                                                                            \
+	} while (0)
+
 /* What the fake core holds and has seen. */
 struct core {
 	struct server *server;

@@ -15,6 +15,12 @@
 #include <sys/wait.h>
 #include <cmocka.h>
 
+#define SKIP(reason)                                                                               \
+	do {                                                                                       \
+		print_message("[  REASON  ] %s\n", reason);                                        \
+		skip();                                                                            \
+	} while (0)
+
 static void test_pins_the_peer(void **state)
 {
 	struct peer p = {};
@@ -110,7 +116,7 @@ static void test_status(void **state)
 	assert_int_equal(peer_status(INT32_MAX, &s), -ESRCH);
 	assert_null(s.groups);
 	if (geteuid() != 0)
-		skip();		/* needs root to take other groups */
+		SKIP("needs root to take other groups");
 
 	assert_int_equal(pipe(pipes), 0);
 	pid = fork();

@@ -89,7 +89,7 @@ static void test_forged_credentials(void **state)
 	struct answer a;
 
 	if (geteuid() != 0)
-		skip();		/* only root can send credentials that are not its own */
+		SKIP("only root can send credentials that are not its own");
 	for (size_t i = 0; i < sizeof(creds) / sizeof(*creds); i++) {
 		_cleanup_close_ int fd = greeted(core, challenge);
 
@@ -342,7 +342,7 @@ static void test_roles(void **state)
 	static const gid_t groups[] = {12345, NOBODY};
 
 	if (geteuid() != 0)
-		skip();		/* needs root to become another user */
+		SKIP("needs root to become another user");
 	assert_int_equal(in_child(core, NOBODY, nobody_is_nothing), 0);
 	core->config.launcher_users = users;
 	restart(core);
@@ -372,7 +372,7 @@ static void test_supplementary_group(void **state)
 	static const gid_t groups[] = {12345};
 
 	if (geteuid() != 0)
-		skip();		/* needs root to become another user */
+		SKIP("needs root to become another user");
 	core->config.reader_groups = groups;
 	core->config.reader_groups_count = 1;
 	restart(core);
@@ -405,7 +405,7 @@ static void test_mixed_users(void **state)
 	struct core *core = *state;
 
 	if (geteuid() != 0)
-		skip();		/* needs root to become another user */
+		SKIP("needs root to become another user");
 	assert_int_equal(in_child(core, 0, mixed), 0);
 	assert_int_equal(core->asked, 0);
 }
@@ -755,7 +755,7 @@ static int crowd(struct core *core)
 static void test_crowd_of_one_user(void **state)
 {
 	if (geteuid() != 0)
-		skip();		/* needs root to become another user */
+		SKIP("needs root to become another user");
 	assert_int_equal(in_child(*state, NOBODY, crowd), 0);
 }
 
@@ -785,7 +785,7 @@ static int crowds(struct core *core)
 static void test_crowd_of_users(void **state)
 {
 	if (geteuid() != 0)
-		skip();		/* needs root to become other users */
+		SKIP("needs root to become other users");
 	assert_int_equal(in_child(*state, 0, crowds), 0);
 }
 
@@ -839,7 +839,7 @@ static void test_match(void **state)
 	answer_clear(&a);
 	close(fd);
 	if (geteuid() != 0)
-		skip();		/* needs root to make a pid namespace */
+		SKIP("needs root to make a pid namespace");
 	assert_int_equal(in_child(core, 0, match_inside), 0);
 	assert_int_equal(core->matched, 2);
 	assert_int_equal(core->match_pid, core->caller.pid);
