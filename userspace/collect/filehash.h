@@ -68,7 +68,10 @@ struct filehash_config {
 };
 
 int filehash_new(const struct filehash_config *config, struct filehash **ret);
-/* Waits for the jobs that run, drops those that wait. */
+/*
+ * Drops the jobs that wait, and ends those that run. A worker that is stuck in a filesystem which does not
+ * answer is left behind with what it uses.
+ */
 void filehash_free(struct filehash *h);
 
 /* Readable when filehash_collect() has something. Borrowed. */
@@ -95,6 +98,14 @@ struct filehash_job {
 	 */
 	uint64_t opened_ns;
 	int fd;			/* taken over, also on failure; O_PATH will do: a worker opens it */
+	/*
+	 * Instead of fd: called by a worker, for what may take its time to open (scriptarg_open()). Returns a
+	 * descriptor or -errno: -ESRCH ends as TOO_LATE, anything else as UNREADABLE. @opener is taken over,
+	 * also on failure, and freed by @opener_free.
+	 */
+	int (*open)(void *opener);
+	void (*opener_free)(void *opener);
+	void *opener;
 	uint64_t session;	/* whose queue */
 	uint64_t token;		/* given back */
 };

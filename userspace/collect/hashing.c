@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -259,15 +260,33 @@ static int barrier(struct hashing *h)
 	}
 }
 
+/*
+ * A file that changed within this tick can change again without showing it: then a digest of half the old and
+ * half the new bytes would look right. So the clock has to move on first.
+ */
+static void let_tick_pass(const struct hashing *h)
+{
+	const int64_t tick = object_tick_ns(), until = h->result.changed_ns + tick;
+	const struct timespec half = {.tv_nsec = tick / 2};
+
+	/* A time of the future (the clock was set) is not waited for. */
+	if (until > object_clock_ns() + 2 * tick)
+		return;
+	for (int i = 0; i < 8 && object_clock_ns() <= until; i++)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &half, NULL);
+}
+
 static int begin(struct hashing *h)
 {
 	struct statx stx;
 
+	let_tick_pass(h);
 	h->began_ns = object_clock_ns();
 	if (barrier(h) < 0 || sha256_new(&h->sha) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
 	if (look_again(h, &stx) < 0 || !same(&stx, &h->stx))
 		return conclude(h, HASH_STATE_CHANGED);
+	h->result.tied = h->result.changed_ns >= h->began_ns - object_tick_ns();
 	(void)posix_fadvise(h->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	return 1;
 }
@@ -377,6 +396,8 @@ void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, con
 	*ret = h->digest;
 	if (ret->state != HASH_STATE_OBSERVED || h->trust == OBJECT_IMAGE)
 		return;
+	if (h->tied)
+		return unproven(ret);
 	if (executed && h->trust == OBJECT_TRACELESS)
 		return unproven(ret);
 	if (!opened_ns)

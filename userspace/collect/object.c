@@ -20,7 +20,10 @@ bool object_id_equal(const struct object_id *a, const struct object_id *b)
 	       a->version == b->version;
 }
 
-/* Numbers that linux/magic.h lacks are from the filesystems' own headers in the kernel tree. */
+/*
+ * Those that are known to be of some use; all others are foreign. Numbers that linux/magic.h lacks are from
+ * the filesystems' own headers.
+ */
 static const struct {
 	uint32_t magic;
 	enum object_trust trust;
@@ -35,22 +38,17 @@ static const struct {
 	{ISOFS_SUPER_MAGIC, OBJECT_IMAGE},
 	{CRAMFS_MAGIC, OBJECT_IMAGE},
 	{OVERLAYFS_SUPER_MAGIC, OBJECT_STACKED},
-	{FUSE_SUPER_MAGIC, OBJECT_FOREIGN},
-	{NFS_SUPER_MAGIC, OBJECT_FOREIGN},
-	{CIFS_SUPER_MAGIC, OBJECT_FOREIGN},
-	{SMB2_SUPER_MAGIC, OBJECT_FOREIGN},
-	{SMB_SUPER_MAGIC, OBJECT_FOREIGN},
-	{CEPH_SUPER_MAGIC, OBJECT_FOREIGN},
-	{V9FS_MAGIC, OBJECT_FOREIGN},
-	{AFS_SUPER_MAGIC, OBJECT_FOREIGN},
-	{AFS_FS_MAGIC, OBJECT_FOREIGN},
-	{CODA_SUPER_MAGIC, OBJECT_FOREIGN},
-	{OCFS2_SUPER_MAGIC, OBJECT_FOREIGN},
-	{0x01161970 /* gfs2 */, OBJECT_FOREIGN},
-	{0x0bd00bd0 /* lustre */, OBJECT_FOREIGN},
-	{0x20030528 /* orangefs */, OBJECT_FOREIGN},
-	{0x786f4256 /* vboxsf */, OBJECT_FOREIGN},
-	{0x47504653 /* gpfs */, OBJECT_FOREIGN},
+	{TMPFS_MAGIC, OBJECT_TRACELESS},	/* memfd_create(2) too */
+	{RAMFS_MAGIC, OBJECT_TRACELESS},
+	{HUGETLBFS_MAGIC, OBJECT_TRACELESS},
+	{0x2fc12fc1 /* zfs */, OBJECT_TRACELESS},
+	{MSDOS_SUPER_MAGIC, OBJECT_TRACELESS},
+	{EXFAT_SUPER_MAGIC, OBJECT_TRACELESS},
+	{0x7366746e /* ntfs3 */, OBJECT_TRACELESS},
+	{0x3153464a /* jfs */, OBJECT_TRACELESS},
+	{REISERFS_SUPER_MAGIC, OBJECT_TRACELESS},
+	{NILFS_SUPER_MAGIC, OBJECT_TRACELESS},
+	{0x24051905 /* ubifs */, OBJECT_TRACELESS},
 };
 
 enum object_trust object_trust_of(uint32_t magic)
@@ -58,7 +56,7 @@ enum object_trust object_trust_of(uint32_t magic)
 	for (size_t i = 0; i < sizeof(filesystems) / sizeof(*filesystems); i++)
 		if (filesystems[i].magic == magic)
 			return filesystems[i].trust;
-	return OBJECT_TRACELESS;
+	return OBJECT_FOREIGN;
 }
 
 bool object_stat_exact(uint32_t magic)

@@ -18,9 +18,12 @@ bool object_id_equal(const struct object_id *a, const struct object_id *b);
 
 /* By how far the filesystem can be trusted to show a change. */
 enum object_trust {
-	/* Bytes come from a server, which can give other ones to each reader, or none and never return. */
+	/*
+	 * Bytes come from a server, which can give other ones to each reader, or none and never return; or from
+	 * the kernel, which makes them up as they are read (procfs); or we do not know where from.
+	 */
 	OBJECT_FOREIGN,
-	/* Stores through a mapping leave no trace (tmpfs, ramfs, hugetlbfs: tried), or we do not know. */
+	/* Stores through a mapping leave no trace once the page was read (tmpfs: tried), or leave it late. */
 	OBJECT_TRACELESS,
 	/*
 	 * overlayfs on a disk filesystem. Stores through a mapping move the change time of the real inode, as
