@@ -247,7 +247,7 @@ const char *scriptarg_name(const struct event_exec *exec)
 struct scriptarg {
 	int proc;		/* /proc/PID */
 	uint64_t start_boottime;
-	char cwd[EVENT_PATH_MAX + 1];
+	char cwd[PATH_TEXT_SIZE];
 	char name[];
 };
 
@@ -262,7 +262,7 @@ int scriptarg_new(const struct event_exec *exec, const char *name, struct script
 		return -ENOMEM;
 	strcpy(s->name, name);
 	exec_strings(exec, &x);
-	path_from_components(x.cwd, x.cwd_len, s->cwd);
+	path_from_components(x.cwd, x.cwd_len, exec->flags & EXEC_PATH_CUT, s->cwd);
 	s->start_boottime = exec->header.actor.start_boottime;
 	snprintf(path, sizeof(path), "/proc/%u", exec->header.actor.tgid);
 	s->proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -332,8 +332,8 @@ int scriptarg_open(void *scriptarg)
 	root = openat(s->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || !is_same_process(s))
 		return -ESRCH;
-	if (!s->cwd[0] && s->name[0] != '/')
-		return -ENOENT;
+	if (s->cwd[0] != '/' && s->name[0] != '/')	/* the event had no room for all of it */
+		return -ENAMETOOLONG;
 	r = credentials_read(s->proc, &c) ?: credentials_assume(&c, &saved);
 	if (r < 0)
 		return r;
