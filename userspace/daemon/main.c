@@ -5,6 +5,7 @@
 #include "collect/source.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
+#include "daemon/privileges.h"
 #include "daemon/server.h"
 
 #include <errno.h>
@@ -160,8 +161,11 @@ static int open_server(struct core *c, const struct config *config)
 	};
 	int err;
 
-	if (mkdir(config->runtime_dir, 0755) < 0 && errno != EEXIST) {
+	/* Everybody connects, whatever the umask; a directory that was there is left as it is. */
+	err = mkdir(config->runtime_dir, 0755) < 0 ? -errno : 0;
+	if (!err && chmod(config->runtime_dir, 0755) < 0)
 		err = -errno;
+	if (err && err != -EEXIST) {
 		log_error("%s: %s", config->runtime_dir, strerror(-err));
 		return err;
 	}
@@ -189,18 +193,39 @@ static int catch_signals(sd_event *event)
 	return err < 0 ? err : sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
 }
 
+static int limit_privileges(void)
+{
+	char kept[256];
+	int err = privileges_limit();
+
+	privileges_describe(kept, sizeof(kept));
+	if (err == -EPERM)
+		log_error("one of these capabilities is missing, here or in the bounding set: %s", kept);
+	else if (err)
+		log_error("capabilities cannot be dropped: %s", strerror(-err));
+	return err;
+}
+
 static int serve(const struct config *config, sd_event *event)
 {
 	_cleanup_free_ char *why = NULL;
 	struct core *c = NULL;
 	int err;
 
+	err = limit_privileges();
+	if (err)
+		return err;
 	err = core_open(config, event, &c, &why);
 	if (err) {
 		log_error("%s", why ?: strerror(-err));
 		return err;
 	}
 	err = open_server(c, config);
+	if (!err) {
+		err = privileges_drop();
+		if (err)
+			log_error("the system call filter cannot be installed: %s", strerror(-err));
+	}
 	err = err ?: core_start(c);
 	if (!err) {
 		tell_started(c);

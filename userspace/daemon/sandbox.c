@@ -64,6 +64,7 @@ static const int allowed[] = {
 	SCMP_SYS(mkdirat),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(open),
+	SCMP_SYS(open_by_handle_at),	/* a cgroup's path, by its id */
 	SCMP_SYS(openat),
 	SCMP_SYS(openat2),
 	SCMP_SYS(pipe2),
@@ -175,7 +176,7 @@ static const int allowed[] = {
 	SCMP_SYS(pidfd_send_signal),
 };
 
-/* bpf(2): reading and writing maps, and the iterators. No program is loaded and no map made after start-up. */
+/* bpf(2): reading and writing maps, running what was loaded at start-up. No program is loaded and no map made after start-up. */
 static const int allowed_bpf[] = {
 	BPF_MAP_LOOKUP_ELEM,
 	BPF_MAP_UPDATE_ELEM,
@@ -185,6 +186,7 @@ static const int allowed_bpf[] = {
 	BPF_OBJ_GET_INFO_BY_FD,
 	BPF_LINK_CREATE,
 	BPF_ITER_CREATE,
+	BPF_PROG_TEST_RUN,		/* the program that tells an object's identity */
 };
 
 /* Never by an honest path of ours: neither the daemon nor its libraries have one. */
