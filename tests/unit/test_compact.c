@@ -116,6 +116,49 @@ static void columns_are_aligned(void **state)
 	assert_int_equal(strstr(one.data, "connect") - one.data + 1, strstr(other.data, "connect") - other.data);
 }
 
+/* Where one argument ends and the next begins is never in doubt. */
+static void arguments_are_quoted(void **state)
+{
+	_cleanup_buffer_ struct buffer out = {};
+	Affiant__V1__Process p = AFFIANT__V1__PROCESS__INIT;
+	Affiant__V1__Record r = *samples[3].record;
+	ProtobufCBinaryData argv[] = { BYTES("plain"), BYTES("a b"), BYTES("it's"), BYTES("\\x27"), BYTES(""), BYTES("\n") };
+
+	(void)state;
+	p.argv = argv;
+	p.n_argv = 6;
+	r.process = &p;
+	compact_line(&r, &(struct compact_style){}, &out);
+	buffer_add_char(&out, '\0');
+	assert_non_null(strstr(out.data, "argv: plain 'a b' 'it\\x27s' \\\\x27 '' \\x0a\n"));
+}
+
+static void figures_have_three_digits(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *expected;
+	} cases[] = {
+		{ 0, " 0us " },		     { 999, " 0.999us " },	  { 98000, " 98us " },
+		{ 999499, " 999us " },	     { 999600, " 1ms " },	  { 12345678, " 12.3ms " },
+		{ 999600000, " 1s " },	     { UINT64_C(131072000000), " 131s " },
+		{ UINT64_C(86400000000000), " 86400s " },
+	};
+	Affiant__V1__Record r = *samples[8].record;
+	Affiant__V1__Connect c = *r.connect;
+
+	(void)state;
+	r.connect = &c;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		_cleanup_buffer_ struct buffer out = {};
+
+		c.latency_ns = cases[i].ns;
+		compact_line(&r, &(struct compact_style){}, &out);
+		buffer_add_char(&out, '\0');
+		assert_non_null(strstr(out.data, cases[i].expected));
+	}
+}
+
 static void long_arguments_say_how_long(void **state)
 {
 	_cleanup_buffer_ struct buffer out = {};
@@ -142,6 +185,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nothing_but_colours_gets_out),
 		cmocka_unit_test(assurance_never_looks_alike),
 		cmocka_unit_test(columns_are_aligned),
+		cmocka_unit_test(arguments_are_quoted),
+		cmocka_unit_test(figures_have_three_digits),
 		cmocka_unit_test(long_arguments_say_how_long),
 	};
 

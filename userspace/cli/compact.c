@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/compact.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,127 +8,13 @@
 #include <sys/wait.h>
 
 #include "base/digest.h"
-#include "base/text.h"
 #include "base/uuid.h"
+#include "cli/cell.h"
 #include "cli/when.h"
+#include "record/codec.h"
 #include "record/words.h"
 
 #define ARGV_SHOWN 200	/* bytes of the arguments on a line; how many more there are is said */
-
-enum colour { PLAIN, DIM, BOLD, RED, GREEN, YELLOW, CYAN };
-
-static const char *const sequences[] = {
-	[DIM] = "\x1b[2m",	[BOLD] = "\x1b[1m",    [RED] = "\x1b[1;31m",
-	[GREEN] = "\x1b[32m",	[YELLOW] = "\x1b[33m", [CYAN] = "\x1b[36m",
-};
-
-struct line {
-	const struct compact_style *style;
-	struct buffer *out;
-	struct buffer cell;
-};
-
-/* ---- cells ---- */
-
-static void add_bytes(struct line *l, const void *data, size_t len, bool word)
-{
-	text_printable(&l->cell, data, len, (word ? TEXT_WORD : 0) | (l->style->ascii ? TEXT_ASCII : 0));
-}
-
-static void add_word(struct line *l, const char *text)
-{
-	add_bytes(l, text, strlen(text), true);
-}
-
-static size_t characters(const struct buffer *b)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < b->len; i++)
-		count += ((uint8_t)b->data[i] & 0xc0) != 0x80;
-	return count;
-}
-
-/* Ends the cell: at least @width characters, "-" when it is empty. What is longer moves the rest: nothing is cut. */
-static void end_cell(struct line *l, size_t width, enum colour colour)
-{
-	size_t count;
-
-	if (!l->cell.len)
-		buffer_add_char(&l->cell, '-');
-	count = characters(&l->cell);
-	if (l->style->colour && colour)
-		buffer_add_text(l->out, sequences[colour]);
-	buffer_add(l->out, l->cell.data, l->cell.len);
-	if (l->style->colour && colour)
-		buffer_add_text(l->out, "\x1b[0m");
-	for (size_t i = count; i < width; i++)
-		buffer_add_char(l->out, ' ');
-	buffer_add_char(l->out, ' ');
-	l->out->failed |= l->cell.failed;
-	buffer_clear(&l->cell);
-}
-
-/* "12.3ms": three digits are enough for a person. */
-static void add_duration(struct line *l, uint64_t ns)
-{
-	if (ns < 1000000)
-		buffer_print(&l->cell, "%.3gus", ns / 1e3);
-	else if (ns < UINT64_C(1000000000))
-		buffer_print(&l->cell, "%.3gms", ns / 1e6);
-	else if (ns < UINT64_C(100) * 1000000000)
-		buffer_print(&l->cell, "%.3gs", ns / 1e9);
-	else
-		buffer_print(&l->cell, "%" PRIu64 "s", ns / 1000000000);
-}
-
-static void add_size(struct line *l, uint64_t bytes)
-{
-	static const char units[] = "BKMGTPE";
-	double value = bytes;
-	int unit = 0;
-
-	for (; value >= 999.5 && unit < 6; unit++)
-		value /= 1000;
-	buffer_print(&l->cell, unit ? "%.3g%c" : "%.0f%c", value, units[unit]);
-}
-
-static void add_digest(struct line *l, const Affiant__V1__Digest *d)
-{
-	const ProtobufCBinaryData *bytes = !d ? NULL : d->has_sha256 ? &d->sha256 : d->has_verity ? &d->verity : NULL;
-	const char *state = word_of(&affiant__v1__hash_state__descriptor, d ? (int)d->state : -1);
-	char hex[13] = "";
-
-	if (bytes && bytes->len >= 6)
-		hex_encode(bytes->data, 6, hex);
-	buffer_print(&l->cell, "%s:%s", *hex ? hex : "none", state);	/* fs-verity's says so by its state */
-}
-
-static void add_endpoint(struct line *l, const Affiant__V1__Endpoint *e)
-{
-	char text[INET6_ADDRSTRLEN];
-
-	if (e->has_path) {
-		if (e->path.len && !e->path.data[0]) {	/* abstract */
-			buffer_add_char(&l->cell, '@');
-			add_bytes(l, e->path.data + 1, e->path.len - 1, true);
-		} else {
-			add_bytes(l, e->path.data, e->path.len, true);
-		}
-		return;
-	}
-	if (!e->has_address || (e->address.len != 4 && e->address.len != 16)) {
-		buffer_add_char(&l->cell, '?');
-		return;
-	}
-	inet_ntop(e->address.len == 4 ? AF_INET : AF_INET6, e->address.data, text, sizeof(text));
-	if (e->has_scope_id && e->scope_id)
-		buffer_print(&l->cell, "[%s%%%u]", text, e->scope_id);
-	else
-		buffer_print(&l->cell, e->address.len == 4 ? "%s" : "[%s]", text);
-	if (e->has_port)
-		buffer_print(&l->cell, ":%u", e->port);
-}
 
 static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path, ProtobufCBinaryData *ret)
 {
@@ -162,7 +47,7 @@ static void add_executable(struct line *l, const Affiant__V1__Process *p)
 		name = p->comm;
 	else
 		name = (ProtobufCBinaryData){ 1, (uint8_t *)"?" };
-	add_bytes(l, name.data, name.len, true);
+	cell_bytes(l, name.data, name.len, true);
 }
 
 /* "agent.py"; "agent.py?" when only argv named it: the process's own claim. */
@@ -171,7 +56,7 @@ static void add_script(struct line *l, const Affiant__V1__Step *script)
 	ProtobufCBinaryData name;
 
 	base_name(&script->path, &name);
-	add_bytes(l, name.data, name.len, true);
+	cell_bytes(l, name.data, name.len, true);
 	if (script->named_by_argv)
 		buffer_add_char(&l->cell, '?');
 }
@@ -191,25 +76,41 @@ static void add_process(struct line *l, const Affiant__V1__Process *p)
 
 /* ---- what each record says of itself ---- */
 
+/* In quotes where it needs them; a quote inside is escaped, so that where an argument ends is never in doubt. */
+static void add_argument(struct line *l, const ProtobufCBinaryData *arg, size_t len)
+{
+	bool quote = !arg->len || memchr(arg->data, ' ', arg->len) || memchr(arg->data, '\'', arg->len);
+	const uint8_t *at = arg->data, *end = arg->data + len;
+
+	if (quote)
+		buffer_add_char(&l->cell, '\'');
+	while (at < end) {
+		const uint8_t *stop = memchr(at, '\'', end - at) ?: end;
+
+		cell_bytes(l, at, stop - at, false);
+		if (stop < end)
+			buffer_add_text(&l->cell, "\\x27");
+		at = stop < end ? stop + 1 : end;
+	}
+	if (quote)
+		buffer_add_char(&l->cell, '\'');
+}
+
 static void add_arguments(struct line *l, const Affiant__V1__Process *p)
 {
 	size_t total = 0, shown = 0;
 
 	for (size_t i = 0; i < p->n_argv; i++) {
-		size_t len = p->argv[i].len, room = shown < ARGV_SHOWN ? ARGV_SHOWN - shown : 0;
-		size_t part = len < room ? len : room;
-		bool quote;
+		size_t room = shown < ARGV_SHOWN ? ARGV_SHOWN - shown : 0;
+		size_t part = p->argv[i].len < room ? p->argv[i].len : room;
 
-		total += len;
-		if (!room && len)
+		total += p->argv[i].len;
+		if (!room)
 			continue;
-		shown += part;
-		quote = !len || (memchr(p->argv[i].data, ' ', len) && !memchr(p->argv[i].data, '\'', len));
 		if (i)
 			buffer_add_char(&l->cell, ' ');
-		buffer_add_text(&l->cell, quote ? "'" : "");
-		add_bytes(l, p->argv[i].data, part, !quote);
-		buffer_add_text(&l->cell, quote ? "'" : "");
+		add_argument(l, &p->argv[i], part);
+		shown += part;
 	}
 	if (total > shown)
 		buffer_print(&l->cell, " (%zu bytes more)", total - shown);
@@ -219,12 +120,12 @@ static void add_arguments(struct line *l, const Affiant__V1__Process *p)
 
 static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
 {
-	if (c->asked && c->reached) {
-		add_endpoint(l, c->asked);
+	if (c->asked && c->reached && !endpoint_equal(c->asked, c->reached)) {
+		cell_endpoint(l, c->asked);
 		buffer_add_text(&l->cell, "->");
 	}
 	if (c->reached || c->asked)
-		add_endpoint(l, c->reached ?: c->asked);
+		cell_endpoint(l, c->reached ?: c->asked);
 	buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, c->protocol));
 	if (c->opener)
 		buffer_add_text(&l->cell, " (socket of another)");
@@ -240,16 +141,16 @@ static void detail_started(struct line *l, const Affiant__V1__Record *r)
 	buffer_print(&l->cell, "started by %s", word_of(&affiant__v1__session_origin__descriptor, s->origin));
 	if (s->selector) {
 		buffer_add_char(&l->cell, ' ');
-		add_bytes(l, s->selector, strlen(s->selector), false);
+		cell_bytes(l, s->selector, strlen(s->selector), false);
 	}
 	if (r->session)
 		buffer_print(&l->cell, ", isolation %s",
 			     word_of(&affiant__v1__isolation__descriptor, r->session->isolation));
 	if (s->late)
-		buffer_print(&l->cell, ", LATE with %zu open connections", s->n_open_connections);
+		buffer_print(&l->cell, ", LATE, connections open before: %zu", s->n_open_connections);
 	if (s->manifest && s->manifest->has_root && s->manifest->root.len >= 6) {
 		hex_encode(s->manifest->root.data, 6, hex);
-		buffer_print(&l->cell, ", manifest %s of %" PRIu64 " files", hex, s->manifest->entries);
+		buffer_print(&l->cell, ", manifest %s, files %" PRIu64, hex, s->manifest->entries);
 	} else if (s->manifest) {
 		buffer_print(&l->cell, ", no manifest (%s)",
 			     word_of(&affiant__v1__hash_state__descriptor, s->manifest->state));
@@ -272,9 +173,9 @@ static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
 		const Affiant__V1__LostCount *c = lost->counts[i];
 
 		buffer_print(&l->cell, "%s%" PRIu64 " ", i ? ", " : "", c->count);
-		add_word(l, c->kind ?: "?");
+		cell_word(l, c->kind ?: "?");
 		buffer_add_text(&l->cell, " (");
-		add_word(l, c->stage ?: "?");
+		cell_word(l, c->stage ?: "?");
 		buffer_add_char(&l->cell, ')');
 	}
 }
@@ -286,23 +187,23 @@ static void detail_gap(struct line *l, const Affiant__V1__Gap *g)
 		buffer_print(&l->cell, ", records %" PRIu64 " to %" PRIu64, g->first_sequence, g->last_sequence);
 	if (g->has_bytes) {
 		buffer_add_text(&l->cell, ", ");
-		add_size(l, g->bytes);
+		cell_size(l, g->bytes);
 	}
 }
 
 static void detail_daemon(struct line *l, const Affiant__V1__DaemonStarted *d)
 {
 	buffer_add_text(&l->cell, "started, version ");
-	add_word(l, d->version ?: "?");
+	cell_word(l, d->version ?: "?");
 	if (d->tracing_was_on)
 		buffer_add_text(&l->cell, ", tracing was on");
 	if (d->kernel) {
 		buffer_add_text(&l->cell, ", kernel ");
-		add_word(l, d->kernel);
+		cell_word(l, d->kernel);
 	}
 	for (size_t i = 0; i < d->n_missing; i++) {
 		buffer_add_text(&l->cell, i ? " " : ", without ");
-		add_word(l, d->missing[i]);
+		cell_word(l, d->missing[i]);
 	}
 }
 
@@ -314,7 +215,7 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		break;
 	case AFFIANT__V1__RECORD__BODY_CLOSE:
 		if (r->close->remote)
-			add_endpoint(l, r->close->remote);
+			cell_endpoint(l, r->close->remote);
 		else
 			buffer_add_char(&l->cell, '?');
 		buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, r->close->protocol));
@@ -329,7 +230,7 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXEC:
 		if (r->process && r->process->executable && r->process->executable->has_path)
-			add_bytes(l, r->process->executable->path.data, r->process->executable->path.len, true);
+			cell_bytes(l, r->process->executable->path.data, r->process->executable->path.len, true);
 		if (r->process && r->process->executable && r->process->executable->memfd)
 			buffer_add_text(&l->cell, " (memfd)");
 		else if (r->process && r->process->executable && r->process->executable->deleted)
@@ -342,7 +243,7 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		detail_started(l, r);
 		break;
 	case AFFIANT__V1__RECORD__BODY_SESSION_ENDED:
-		buffer_print(&l->cell, "ended by %s, %" PRIu64 " processes, %" PRIu64 " execs, %" PRIu64 " connections",
+		buffer_print(&l->cell, "ended by %s, processes %" PRIu64 ", execs %" PRIu64 ", connections %" PRIu64,
 			     word_of(&affiant__v1__session_end_reason__descriptor, r->session_ended->reason),
 			     r->session_ended->processes, r->session_ended->execs, r->session_ended->connections);
 		break;
@@ -357,7 +258,7 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		break;
 	case AFFIANT__V1__RECORD__BODY_DAEMON_STOPPING:
 		buffer_add_text(&l->cell, "stopping, ");
-		add_word(l, r->daemon_stopping->reason ?: "?");
+		cell_word(l, r->daemon_stopping->reason ?: "?");
 		break;
 	default:
 		break;
@@ -402,25 +303,25 @@ static void put_who(struct line *l, const Affiant__V1__Record *r)
 	struct uuid id;
 
 	if (r->agent)
-		add_word(l, r->agent->name ?: "?");
+		cell_word(l, r->agent->name ?: "?");
 	if (r->session && r->session->has_id && r->session->id.len == UUID_SIZE) {
 		memcpy(id.bytes, r->session->id.data, UUID_SIZE);
 		uuid_format(&id, session);
 		/* A UUIDv7 begins with the time: sessions of one minute differ at its end. */
 		buffer_print(&l->cell, "/%s", session + UUID_TEXT_SIZE - 1 - 8);
 	}
-	end_cell(l, 18, CYAN);
+	cell_end(l, 18, CYAN);
 	if (r->principal && r->principal->subject) {
-		add_word(l, r->principal->subject);
+		cell_word(l, r->principal->subject);
 		buffer_add_text(&l->cell, sure[assurance].mark);
 	}
-	end_cell(l, 20, sure[assurance].colour);
+	cell_end(l, 20, sure[assurance].colour);
 	if (r->task && r->task->id)
-		add_word(l, r->task->id);
-	end_cell(l, 8, PLAIN);
+		cell_word(l, r->task->id);
+	cell_end(l, 8, PLAIN);
 	if (r->process)
 		add_process(l, r->process);
-	end_cell(l, 18, BOLD);
+	cell_end(l, 18, BOLD);
 }
 
 static enum colour outcome_colour(Affiant__V1__Outcome outcome)
@@ -443,39 +344,39 @@ static void put_result(struct line *l, const Affiant__V1__Record *r)
 
 	switch (r->body_case) {
 	case AFFIANT__V1__RECORD__BODY_CONNECT:
-		add_word(l, word_of(&affiant__v1__outcome__descriptor, r->connect->outcome));
-		end_cell(l, 11, outcome_colour(r->connect->outcome));
+		cell_word(l, word_of(&affiant__v1__outcome__descriptor, r->connect->outcome));
+		cell_end(l, 11, outcome_colour(r->connect->outcome));
 		if (r->connect->has_latency_ns)
-			add_duration(l, r->connect->latency_ns);
+			cell_duration(l, r->connect->latency_ns);
 		break;
 	case AFFIANT__V1__RECORD__BODY_CLOSE:
 		c = r->close;
 		if (c->reset)
 			buffer_add_text(&l->cell, "reset");
-		end_cell(l, 11, c->reset ? RED : PLAIN);
+		cell_end(l, 11, c->reset ? RED : PLAIN);
 		if (c->has_bytes_sent)
-			add_size(l, c->bytes_sent);
+			cell_size(l, c->bytes_sent);
 		if (c->has_bytes_received) {
 			buffer_add_char(&l->cell, '/');
-			add_size(l, c->bytes_received);
+			cell_size(l, c->bytes_received);
 		}
 		if (c->has_duration_ns) {
 			buffer_add_text(&l->cell, c->has_bytes_sent ? "," : "");
-			add_duration(l, c->duration_ns);
+			cell_duration(l, c->duration_ns);
 		}
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXIT:
-		end_cell(l, 11, PLAIN);
+		cell_end(l, 11, PLAIN);
 		if (r->exit->has_lifetime_ns)
-			add_duration(l, r->exit->lifetime_ns);
+			cell_duration(l, r->exit->lifetime_ns);
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXEC:
-		end_cell(l, 11, PLAIN);
+		cell_end(l, 11, PLAIN);
 		break;
 	default:
 		return;		/* in words already */
 	}
-	end_cell(l, 8, PLAIN);
+	cell_end(l, 8, PLAIN);
 }
 
 static void put_digest(struct line *l, const Affiant__V1__Process *p)
@@ -487,13 +388,13 @@ static void put_digest(struct line *l, const Affiant__V1__Process *p)
 	if (script && script->has_path) {
 		add_script(l, script);
 		buffer_add_char(&l->cell, '=');
-		add_digest(l, script->digest);
+		cell_digest(l, script->digest);
 		buffer_add_char(&l->cell, ' ');
 	}
 	add_executable(l, p);
 	buffer_add_char(&l->cell, '=');
-	add_digest(l, d);
-	end_cell(l, 0, colour);
+	cell_digest(l, d);
+	cell_end(l, 0, colour);
 }
 
 void compact_line(const Affiant__V1__Record *r, const struct compact_style *style, struct buffer *out)
@@ -506,19 +407,19 @@ void compact_line(const Affiant__V1__Record *r, const struct compact_style *styl
 	buffer_add_text(&l.cell, time);
 	if (r->clock_state == AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED)
 		buffer_add_text(&l.cell, "(stepped)");
-	end_cell(&l, 24, DIM);
+	cell_end(&l, 24, DIM);
 	put_who(&l, r);
-	add_word(&l, what(r));
-	end_cell(&l, 7, loss ? RED : PLAIN);
+	cell_word(&l, what(r));
+	cell_end(&l, 7, loss ? RED : PLAIN);
 	add_detail(&l, r);
-	end_cell(&l, 26, loss ? RED : PLAIN);
+	cell_end(&l, 26, loss ? RED : PLAIN);
 	put_result(&l, r);
 	if (r->process)
 		put_digest(&l, r->process);
 	if (r->body_case == AFFIANT__V1__RECORD__BODY_EXEC && r->process && r->process->n_argv) {
 		buffer_add_text(&l.cell, "argv: ");
 		add_arguments(&l, r->process);
-		end_cell(&l, 0, PLAIN);
+		cell_end(&l, 0, PLAIN);
 	}
 	while (out->len && out->data[out->len - 1] == ' ')
 		out->len--;

@@ -2,7 +2,6 @@
 #include "record/codec.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/reader.h"
@@ -41,6 +40,17 @@ int record_pack_part(const Affiant__V1__Record *part, uint8_t **ret, size_t *ret
 void record_free(Affiant__V1__Record *r)
 {
 	affiant__v1__record__free_unpacked(r, NULL);
+}
+
+static bool bytes_equal(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
+{
+	return a->len == b->len && (!a->len || !memcmp(a->data, b->data, a->len));
+}
+
+bool endpoint_equal(const Affiant__V1__Endpoint *a, const Affiant__V1__Endpoint *b)
+{
+	return bytes_equal(&a->address, &b->address) && a->port == b->port && a->scope_id == b->scope_id &&
+	       bytes_equal(&a->path, &b->path);
 }
 
 /* Bytes fields whose length says something; @other 0: no other length. */

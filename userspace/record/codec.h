@@ -3,6 +3,7 @@
 #pragma once
 
 #include <affiant/v1/record.pb-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,9 @@ int record_pack_part(const Affiant__V1__Record *part, uint8_t **ret, size_t *ret
 int record_unpack(const void *data, size_t len, Affiant__V1__Record **ret);
 void record_free(Affiant__V1__Record *r);
 DEFINE_CLEANUP(Affiant__V1__Record *, record_free)
+
+/* The same address, port, scope and path; neither may be NULL. */
+bool endpoint_equal(const Affiant__V1__Endpoint *a, const Affiant__V1__Endpoint *b);
 
 /*
  * What record_unpack() checks of any message, for the messages of the local API: -EBADMSG when an enum, an id, a

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "base/uuid.h"
+#include "record/codec.h"
 #include "record/ocsf_object.h"
 #include "record/words.h"
 
@@ -251,9 +252,11 @@ static void put_connect(struct json_builder *b, json_t *root, const Affiant__V1_
 		 json_string(word_of(&affiant__v1__outcome__descriptor, c->outcome)));
 	if (c->has_errno_)
 		put_errno(b, root, c->errno_);
+	/* What was asked is told where it differs: or else the address was rewritten on its way. */
 	json_put_message(b, unmapped, "connect", &c->base,
-			 c->reached ? MAPPED("protocol", "outcome", "reached", "local", "uid") :
-				      MAPPED("protocol", "outcome", "local", "uid"));
+			 c->asked && c->reached && !endpoint_equal(c->asked, c->reached) ?
+				 MAPPED("protocol", "outcome", "reached", "local", "uid") :
+				 MAPPED("protocol", "outcome", "reached", "asked", "local", "uid"));
 }
 
 static void put_close(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
