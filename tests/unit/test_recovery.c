@@ -8,36 +8,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-static uint8_t *load(const char *name, size_t *ret_size)
-{
-	char path[128];
-	struct stat st;
-	uint8_t *data;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", ledger_dir, name);
-	fd = open(path, O_RDONLY);
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	data = malloc(st.st_size + 1);
-	assert_int_equal(read(fd, data, st.st_size), st.st_size);
-	close(fd);
-	*ret_size = st.st_size;
-	return data;
-}
-
-static void store(const char *name, const void *data, size_t size)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", ledger_dir, name);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, data, size), size);
-	close(fd);
-}
-
 /*
  * A power cut can leave any length of the last segment. Whole frames stay, the rest is cut and told, and the
  * numbers go on without a hole.
