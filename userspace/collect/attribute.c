@@ -256,7 +256,9 @@ void attribute_image_ready(struct attribute *a, struct image *i)
 /* Asks for the image's digests; what is not there at once is awaited. */
 static void complete(struct attribute *a, const struct event_exec *e, struct image *i, struct session *s)
 {
-	if (a->config.enrich)
+	if (a->config.enrich && a->config.hashes && !a->config.hashes(a->config.data, s))
+		enrich_disabled(a->config.enrich, e, i);
+	else if (a->config.enrich)
 		enrich_image(a->config.enrich, e, i, s->key);
 	if (!i->draft)
 		return;

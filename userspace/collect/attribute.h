@@ -53,6 +53,8 @@ struct attribute_config {
 	bool (*told)(void *data, uint64_t source, uint32_t part);
 	/* What selector @id says; false: it is not configured any more. */
 	bool (*selector)(void *data, uint32_t id, struct attribute_selector *ret);
+	/* Whether that session's agent is to have digests; NULL: yes. */
+	bool (*hashes)(void *data, const struct session *s);
 	/* A session took its first process: @tgid. */
 	void (*began)(void *data, struct session *s, uint32_t tgid);
 	/* An exec in a session, before its image is enriched. */

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "collect/decode.h"
+#include "collect/scriptarg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,61 +78,69 @@ static void settle(struct enrich *e, struct image *i, unsigned int slot, const s
 	image_set_digest(i, slot, &d);
 }
 
-/* Takes @fd over. @exe: it has to be the object that the event tells of. */
-static void ask(struct enrich *e, struct image *i, unsigned int slot, int fd, const struct event_exec *event,
-		bool exe, uint64_t session)
+static void free_scriptarg(void *s)
 {
-	struct filehash_job job = { .fd = fd, .session = session, .token = ++e->tokens };
-	struct awaited *a = calloc(1, sizeof(*a));
-
-	if (!a) {
-		close(fd);
-		set_state(i, slot, HASH_STATE_TOO_LATE);
-		return;
-	}
-	if (exe) {
-		job.id = event->exe;
-		job.has_id = true;
-	}
-	job.opened_ns = event->header.boottime_ns;
-	if (filehash_submit(e->config.hash, &job) < 0) {
-		free(a);
-		set_state(i, slot, HASH_STATE_TOO_LATE);
-		return;
-	}
-	a->token = job.token;
-	a->image = image_ref(i);
-	a->slot = slot;
-	a->actor = event->header.actor;
-	HASH_ADD(hh, e->awaited, token, sizeof(a->token), a);
+	scriptarg_free(s);
 }
 
+/* One exec whose files are looked for. */
+struct enriching {
+	struct enrich *e;
+	struct image *image;
+	const struct event_exec *event;
+	uint64_t session;
+};
+
+/* What @job refers to is taken over; the rest of it is filled in here. */
+static void ask(const struct enriching *x, unsigned int slot, struct filehash_job *job)
+{
+	struct awaited *a = calloc(1, sizeof(*a));
+
+	job->session = x->session;
+	job->opened_ns = x->event->header.boottime_ns;
+	job->token = ++x->e->tokens;
+	if (filehash_submit(x->e->config.hash, job) < 0 || !a) {
+		free(a);
+		set_state(x->image, slot, HASH_STATE_TOO_LATE);
+		return;
+	}
+	a->token = job->token;
+	a->image = image_ref(x->image);
+	a->slot = slot;
+	a->actor = x->event->header.actor;
+	HASH_ADD(hh, x->e->awaited, token, sizeof(a->token), a);
+}
+
+/* O_PATH: the file can lie on a filesystem that does not answer, and a worker may wait for it. */
 static int open_exe(pid_t tgid)
 {
 	char path[32];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", tgid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = open(path, O_PATH | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-static void ask_exe(struct enrich *e, struct image *i, const struct event_exec *event, int fd, uint64_t session)
+/* @fd: the kernel's own descriptor, or -1. */
+static void ask_exe(const struct enriching *x, int fd)
 {
+	struct filehash_job job = { .id = x->event->exe, .has_id = true };
 	struct file_digest known;
 
-	if (filehash_cached(e->config.hash, &event->exe, event->header.boottime_ns, &known)) {
+	if (filehash_cached(x->e->config.hash, &x->event->exe, x->event->header.boottime_ns, &known)) {
 		closep(&fd);
-		settle(e, i, IMAGE_EXE, &event->header.actor, &known);
+		settle(x->e, x->image, IMAGE_EXE, &x->event->header.actor, &known);
 		return;
 	}
 	/* The link is the process's own claim: what is behind it counts only as the object the kernel saw. */
 	if (fd < 0)
-		fd = open_exe(event->header.actor.tgid);
+		fd = open_exe(x->event->header.actor.tgid);
+	job.fd = fd;
 	if (fd >= 0)
-		ask(e, i, IMAGE_EXE, fd, event, true, session);
+		ask(x, IMAGE_EXE, &job);
 	else
-		set_state(i, IMAGE_EXE, fd == -EACCES ? HASH_STATE_UNREADABLE : HASH_STATE_TOO_LATE);
+		set_state(x->image, IMAGE_EXE, fd == -EACCES ? HASH_STATE_UNREADABLE : HASH_STATE_TOO_LATE);
 }
 
 static Affiant__V1__StepKind kind_of(enum chain_kind k)
@@ -148,36 +157,93 @@ static Affiant__V1__StepKind kind_of(enum chain_kind k)
 	return AFFIANT__V1__STEP_KIND__STEP_UNKNOWN;
 }
 
-static void ask_chain(struct enrich *e, struct image *i, const struct event_exec *event, uint64_t session)
+/* Takes the step over. Returns its descriptor if it is the executable's, else -1. */
+static int ask_step(const struct enriching *x, struct chain_step *s)
+{
+	bool is_exe = s->kind == CHAIN_EXECUTABLE || s->kind == CHAIN_INTERPRETER;
+	struct filehash_job job = { .fd = s->fd };
+	int slot = 0;
+
+	if (s->kind != CHAIN_EXECUTABLE)
+		slot = image_add_step(x->image, kind_of(s->kind), s->path, s->path ? strlen(s->path) : 0, false);
+	free(s->path);
+	if (is_exe) {
+		x->image->twin = slot > 0 ? slot : 0;
+		return s->fd;
+	}
+	if (slot > 0)
+		ask(x, slot, &job);
+	else
+		close(s->fd);
+	return -1;
+}
+
+/* Returns whether the kernel opened a script: then argv names the same one. */
+static bool ask_chain(const struct enriching *x)
 {
 	struct chain_step steps[CHAIN_STEPS_MAX];
+	bool script = false;
 	int n = 0, exe = -1;
 
-	if (e->config.chain && event->header.type == EVENT_EXEC)
-		n = chain_take(e->config.chain, event, steps);
+	if (x->e->config.chain && x->event->header.type == EVENT_EXEC)
+		n = chain_take(x->e->config.chain, x->event, steps);
 	for (int k = 0; k < n; k++) {
-		struct chain_step *s = &steps[k];
-		bool is_exe = s->kind == CHAIN_EXECUTABLE || s->kind == CHAIN_INTERPRETER;
-		int slot = 0;
+		int fd = ask_step(x, &steps[k]);
 
-		if (s->kind != CHAIN_EXECUTABLE)
-			slot = image_add_step(i, kind_of(s->kind), s->path, s->path ? strlen(s->path) : 0, false);
-		if (is_exe && slot > 0)
-			i->twin = slot;
-		free(s->path);
-		if (is_exe && exe < 0)
-			exe = s->fd;
-		else if (slot > 0)
-			ask(e, i, slot, s->fd, event, false, session);
-		else
-			close(s->fd);
+		script |= steps[k].kind == CHAIN_SCRIPT;
+		if (fd < 0)
+			continue;
+		closep(&exe);
+		exe = fd;
 	}
-	ask_exe(e, i, event, exe, session);
+	ask_exe(x, exe);
+	return script;
+}
+
+/* `python3 agent.py`: what the command line names. */
+static void ask_script_argument(const struct enriching *x)
+{
+	struct filehash_job job = {
+		.fd = -1,
+		.open = scriptarg_open,
+		.opener_free = free_scriptarg,
+	};
+	const char *name = x->event->header.type == EVENT_EXEC ? scriptarg_name(x->event) : NULL;
+	struct scriptarg *script;
+	int slot;
+
+	if (!name)
+		return;
+	slot = image_add_step(x->image, AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT, name, strlen(name), true);
+	if (slot < 0)
+		return;
+	if (scriptarg_new(x->event, name, &script) < 0) {
+		set_state(x->image, slot, HASH_STATE_TOO_LATE);
+		return;
+	}
+	job.opener = script;
+	ask(x, slot, &job);
 }
 
 void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i, uint64_t session)
 {
-	ask_chain(e, i, event, session);
+	const struct enriching x = { .e = e, .image = i, .event = event, .session = session };
+
+	if (!ask_chain(&x))
+		ask_script_argument(&x);
+}
+
+void enrich_disabled(struct enrich *e, const struct event_exec *event, struct image *i)
+{
+	/* The chain's descriptors are let go all the same. */
+	struct chain_step steps[CHAIN_STEPS_MAX];
+	int n = e->config.chain && event->header.type == EVENT_EXEC ? chain_take(e->config.chain, event, steps) : 0;
+
+	for (int k = 0; k < n; k++) {
+		close(steps[k].fd);
+		free(steps[k].path);
+	}
+	set_state(i, IMAGE_EXE, HASH_STATE_DISABLED);
 }
 
 static void done(void *data, uint64_t token, const struct file_digest *digest)

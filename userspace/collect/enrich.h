@@ -29,5 +29,8 @@ const struct image_context *enrich_image_context(const struct enrich *e);
 /* Asks for the digests of @i, the draft made from @event. What is cached is there at once. */
 void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i, uint64_t session);
 
+/* The operator wants no digests of this agent: says so. */
+void enrich_disabled(struct enrich *e, const struct event_exec *event, struct image *i);
+
 /* Takes over what the workers finished. */
 void enrich_collect(struct enrich *e);

@@ -426,6 +426,14 @@ static void began(void *core, struct session *s, uint32_t tgid)
 		(void)source_each_tag(l.core->source, look_at_member, &l);
 }
 
+static bool hashes(void *core, const struct session *s)
+{
+	const struct core *c = core;
+	const struct config_agent *agent = config_agent(c->config, s->head->agent->name);
+
+	return !agent || agent->hash != CONFIG_HASH_OFF;
+}
+
 static void entered(void *core, const struct event_exec *e)
 {
 	struct core *c = core;
@@ -539,6 +547,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.emit = emit,
 		.told = told,
 		.selector = selectors_find,
+		.hashes = hashes,
 		.began = began,
 		.entered = entered,
 		.data = c,
