@@ -193,6 +193,21 @@ static void set_identity(struct actor *actor, const struct event_header *h, uint
 	actor->parent = (struct process_key){ .start = parent_start, .tgid = parent_tgid };
 }
 
+/* Who the parent was when it forked @p; else, after a re-parenting, what it is by now. */
+static void set_parent(struct attribute *a, struct actor *actor, const struct process *p)
+{
+	const struct process_key *before = p ? &p->actor->parent : NULL;
+	struct process *parent;
+
+	if (before && before->tgid == actor->parent.tgid && before->start == actor->parent.start) {
+		actor->parent = *before;
+		return;
+	}
+	parent = process_find(&a->table, actor->parent.tgid, actor->parent.start);
+	if (parent)
+		actor->parent.exec_seq = parent->actor->key.exec_seq;
+}
+
 /* Enters a process of which only @h is known. @image is taken over. */
 static struct process *enter(struct attribute *a, const struct event_header *h, struct session *s,
 			     struct image *image, struct process *parent)
@@ -232,6 +247,7 @@ struct actor *attribute_actor(struct attribute *a, const struct event_header *h)
 		if (!actor)
 			return p->actor;
 		set_identity(actor, h, p->actor->parent.tgid, p->actor->parent.start);
+		set_parent(a, actor, p);
 		actor->lineage = p->actor->lineage ? lineage_ref(p->actor->lineage) : NULL;
 		process_set_actor(p, actor);
 	}
@@ -326,6 +342,7 @@ static int on_exec(struct attribute *a, const struct event_exec *e)
 			return -ENOMEM;
 		}
 		set_identity(actor, &e->header, e->parent_tgid, e->parent_start);
+		set_parent(a, actor, p);
 		actor->lineage = p->actor->lineage ? lineage_ref(p->actor->lineage) : NULL;
 		process_set_actor(p, actor);
 	} else {

@@ -30,7 +30,8 @@ static Affiant__V1__ProcessId id_of(const struct process_key *key)
 
 	SET(&id, tgid, key->tgid);
 	SET(&id, start_boottime_ns, key->start);
-	SET(&id, exec_seq, key->exec_seq);
+	if (key->exec_seq)	/* only kernel threads never executed anything: 0 is "unknown" */
+		SET(&id, exec_seq, key->exec_seq);
 	return id;
 }
 
