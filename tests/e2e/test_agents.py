@@ -21,7 +21,7 @@ import engines	# noqa: E402
 import scene	# noqa: E402
 
 NOBODY = (65534, 65534)
-EXECUTED = re.compile(r"(?:execve|execveat)\(.*\) = 0$")
+EXECUTED = re.compile(r"(?:execve|execveat)\(.*\)\s+= 0$")
 CONNECTED = re.compile(r"connect\(\d+<(TCP|TCPv6|UDP|UDPv6)\b.*sin6?_port=htons\((\d+)\).*\"([0-9a-f.:]+)\"")
 UNFINISHED = re.compile(r"^(\d+) +(.*) <unfinished \.\.\.>$")
 RESUMED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")

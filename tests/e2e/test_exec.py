@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from harness import programs as builds
+from harness import wait
 from harness.records import body, hash_state, kind, sha256, step_kind
 
 NOBODY = (65534, 65534)
@@ -45,7 +46,7 @@ def steps(record, *kinds):
 def script(path, text):
 	path.write_text(text)
 	path.chmod(0o755)
-	return str(path)
+	return wait.settled(path)
 
 
 def run_waiting(daemon, *command, argv0=None, **more):
@@ -201,7 +202,7 @@ def test_rename_race(daemon, programs, place):
 	digests = {}
 	for status, name in ((3, "a"), (4, "b")):
 		shutil.copy(programs.static("nothing", f"-DSTATUS={status}"), place / name)
-		digests[status] = sha256(place / name)
+		digests[status] = sha256(wait.settled(place / name))
 	run = daemon.run(programs["rename_race"], "10000", place / "a", place / "b")
 	records = run.records()
 	execs = records.execs.where(lambda r: r.process.argv[0] == b"raced")
@@ -356,6 +357,7 @@ def test_loader_called_by_name(daemon, programs):
 def test_script_argument(daemon, place, options):
 	agent = place / "agent.py"
 	agent.write_text("print('running', flush=True)\ninput()\n")
+	wait.settled(agent)
 	run = daemon.launch("/usr/bin/python3", *options, "agent.py", stdin=subprocess.PIPE, cwd=place)
 	assert run.line() == "running"
 	record = run.wait_exec("/usr/bin/python3")
@@ -372,6 +374,7 @@ def test_script_argument_inside_a_container(daemon, programs, place):
 	(root / "bin").mkdir(parents=True)
 	shutil.copy(programs.static("wait_input"), root / "bin" / "python3")
 	(root / "agent.py").write_text("inside")
+	wait.settled(root / "agent.py")
 	run = daemon.launch(programs["container"], root, "/bin/python3", "/agent.py", stdin=subprocess.PIPE)
 	assert run.line() == "running", run.wait().stderr
 	record = run.wait_exec("/bin/python3")
@@ -515,8 +518,7 @@ def test_every_record_is_attributed(daemon, programs):
 		assert record.principal.subject == "alice@example.com"
 		assert record.principal.assurance == 1	# asserted
 		assert record.host and record.boot_id and len(record.id) == 16
-	sequence = [r.sequence for r in records]
-	assert sequence == sorted(set(sequence))
+	assert len({r.sequence for r in records}) == len({r.id for r in records}) == len(records)
 
 
 def test_untagged_processes_leave_no_trace(daemon, programs, place):

@@ -180,7 +180,7 @@ def test_match(daemon):
 def test_status(daemon):
 	status = daemon.affiant("status")
 	assert status.returncode == 0, status.stderr
-	for word in ("sessions", "processes", "lost", "cache"):
+	for word in ("sessions", "processes", "lost", "digests", "memory"):
 		assert word in status.stdout.lower()
 
 

@@ -79,7 +79,7 @@ class Research:
 			"Which services still accept TLS 1.0, and who owns them?"]
 
 	def environment(self, _home):
-		return {}
+		return {"GIT_HTTP_MAX_REQUESTS": "1"}	# a run is like the next
 
 
 class Codex:

@@ -222,16 +222,14 @@ class Run:
 		self.stdout, self.stderr = self.process.communicate()
 
 	def records(self, until=None):
-		"""The session's records, once it has ended and none of its connections is pending.
+		"""The session's records, once it has ended and all are there (Records.whole()), in the order of their time.
 
 		until(records): what else to wait for.
 		"""
 		def complete(found):
-			if not found.ended() or until and not until(found):
-				return False
-			return all(records.outcome(r.connect) != "pending" for r in found.final())
+			return found.whole() and (not until or until(found))
 
-		return self.daemon.wait_records(f"the session of {self.task} has ended", complete, "--task", self.task)
+		return self.wait_records(f"all records of {self.task}", complete).in_time()
 
 	def wait_records(self, what, test):
 		"""As Daemon.wait_records(), of this session only."""

@@ -9,11 +9,11 @@ import os
 import pathlib
 import shutil
 import subprocess
-import time
+
+from . import wait
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1] / "programs"
 SKIP = 77
-SETTLE = 0.1
 FLAGS = ["-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers",
 	 "-D_GNU_SOURCE"]
 LIBRARIES = ["-Wl,--as-needed", "-lbpf", "-luring", "-lpthread"]
@@ -23,9 +23,7 @@ def compile_program(source, target, *flags):
 	command = [os.environ.get("CC", "gcc"), *FLAGS, *flags, "-o", str(target), str(source), *LIBRARIES]
 	done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 	assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
-	# A file that changed within a clock tick of its exec has no digest, and should have none (trap 9).
-	time.sleep(SETTLE)
-	return target
+	return wait.settled(target)
 
 
 class Programs:
@@ -38,7 +36,7 @@ class Programs:
 
 	def __getitem__(self, name):
 		if name not in self.built:
-			self.built[name] = str(compile_program(SOURCE / f"{name}.c", self.directory / name))
+			self.built[name] = compile_program(SOURCE / f"{name}.c", self.directory / name)
 		return self.built[name]
 
 	def static(self, name, *flags):
@@ -46,7 +44,7 @@ class Programs:
 		key = (name, "static", *flags)
 		if key not in self.built:
 			target = self.directory / f"{name}.{len(self.built)}"
-			self.built[key] = str(compile_program(SOURCE / f"{name}.c", target, "-static", *flags))
+			self.built[key] = compile_program(SOURCE / f"{name}.c", target, "-static", *flags)
 		return self.built[key]
 
 	def copy(self, name, target, salt=b""):
@@ -55,4 +53,4 @@ class Programs:
 		with open(target, "ab") as file:
 			file.write(salt or os.urandom(16))
 		os.chmod(target, 0o755)
-		return str(target)
+		return wait.settled(target)

@@ -125,8 +125,21 @@ class Records(list):
 		"""The one exec whose argv[0] is this."""
 		return self.execs.where(lambda r: r.process.argv and r.process.argv[0] == argv0.encode()).only()
 
-	def ended(self):
-		return any(kind(r) == "session_ended" for r in self)
+	def whole(self):
+		"""One session's records are all here: those that its end counts, each connection with its outcome.
+
+		Records wait for the digest of their own process only, so the end may come before others.
+		"""
+		ended = self.of("session_ended")
+		if not ended or not self.of("session_started"):
+			return False
+		counts = ended[0].session_ended
+		return (len(self.execs) >= counts.execs and len(self.of("exit")) >= counts.processes and
+			len(self.final()) >= counts.connections and
+			all(outcome(r.connect) != "pending" for r in self.final()))
+
+	def in_time(self):
+		return Records(sorted(self, key=lambda r: r.boottime_ns))
 
 	def final(self):
 		"""Connects with their last word: one a connection id, a completed `pending` in place of the first."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waiting for a condition, never for a time: the deadline only says when to give up."""
 
+import os
 import time
 
 DEADLINE = 60.0
@@ -20,3 +21,14 @@ def until(what, probe, deadline=DEADLINE, every=0.05, explain=None):
 			more = f"\n{explain()}" if explain else ""
 			raise AssertionError(f"not within {deadline:.0f} s: {what}{more}")
 		time.sleep(every)
+
+
+def settled(path):
+	"""Returns the path once the file's last change is older than the clock's resolution.
+
+	What changed in the very moment of its execution could change once more without a trace, so that it gets no
+	digest (trap 9); that is tested by itself.
+	"""
+	changed = os.stat(path).st_ctime
+	until(f"the clock has moved on from the change of {path}", lambda: time.time() > changed + 0.1, every=0.02)
+	return str(path)
