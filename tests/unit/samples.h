@@ -102,7 +102,7 @@ static Affiant__V1__Process sample_child = {
 	     &(Affiant__V1__Ancestor){ BASE(ancestor), .id = PROCESS_ID(4200, UINT64_C(5019000000000), 2),
 				       HAS(exe, BYTES("/usr/bin/bash")) }),
 	HAS(uid, 1000), HAS(gid, 1000),
-	LIST(argv, ProtobufCBinaryData, BYTES("git"), BYTES("clone"), BYTES("--token=***"),
+	LIST(argv, ProtobufCBinaryData, BYTES("git"), BYTES("clone"), BYTES("--token=[redacted]"),
 	     BYTES("https://git.example.org/notes.git")),
 	HAS(argc, 4), HAS(redacted, 1), HAS(comm, BYTES("git")),
 	.executable = &(Affiant__V1__Executable){

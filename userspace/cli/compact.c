@@ -25,16 +25,14 @@ static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path, Pro
 	return ret;
 }
 
-/* The script that an interpreter was given: what it runs says more than what it is. */
+/* The outermost script: what an interpreter runs says more than what it is. */
 static const Affiant__V1__Step *script_of(const Affiant__V1__Process *p)
 {
-	const Affiant__V1__Step *script = NULL;
-
 	for (size_t i = 0; i < p->n_chain; i++)
 		if (p->chain[i]->kind == AFFIANT__V1__STEP_KIND__STEP_SCRIPT ||
 		    p->chain[i]->kind == AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT)
-			script = p->chain[i];
-	return script;
+			return p->chain[i];
+	return NULL;
 }
 
 static void add_executable(struct line *l, const Affiant__V1__Process *p)
