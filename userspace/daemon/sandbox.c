@@ -265,7 +265,7 @@ static int add_conditional(scmp_filter_ctx filter)
 
 static int add_sanitizer(scmp_filter_ctx filter)
 {
-	static const int calls[] = {SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(prctl), SCMP_SYS(kill), SCMP_SYS(personality)};
+	static const int calls[] = {SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(prctl), SCMP_SYS(kill), SCMP_SYS(getdents)};
 	int err = 0;
 
 	for (size_t i = 0; SANITIZED && !err && i < COUNT(calls); i++)
