@@ -200,6 +200,20 @@ static bool ask_chain(const struct enriching *x)
 	return script;
 }
 
+/* As the process would find it. Freed by the caller. */
+static char *from_cwd(const struct event_exec *e, const char *name)
+{
+	char cwd[PATH_TEXT_SIZE], *path = NULL;
+	struct exec_strings x;
+	size_t len;
+
+	if (*name == '/')
+		return strdup(name);
+	exec_strings(e, &x);
+	len = path_from_components(x.cwd, x.cwd_len, e->flags & EXEC_PATH_CUT, cwd);
+	return asprintf(&path, "%s%s%s", cwd, len > 1 ? "/" : "", name) < 0 ? NULL : path;
+}
+
 /* `python3 agent.py`: what the command line names. */
 static void ask_script_argument(const struct enriching *x)
 {
@@ -209,12 +223,13 @@ static void ask_script_argument(const struct enriching *x)
 		.opener_free = free_scriptarg,
 	};
 	const char *name = x->event->header.type == EVENT_EXEC ? scriptarg_name(x->event) : NULL;
+	_cleanup_free_ char *path = name ? from_cwd(x->event, name) : NULL;
 	struct scriptarg *script;
 	int slot;
 
-	if (!name)
+	if (!path)
 		return;
-	slot = image_add_step(x->image, AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT, name, strlen(name), true);
+	slot = image_add_step(x->image, AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT, path, strlen(path), true);
 	if (slot < 0)
 		return;
 	if (scriptarg_new(x->event, name, &script) < 0) {
