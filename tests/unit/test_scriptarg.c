@@ -258,7 +258,7 @@ static void check_open(pid_t pid, const char *cwd, const char *name, const char 
 
 static void need_root(void)
 {
-	struct credentials c = {.uid = 65534, .gid = 65534};
+	struct credentials c = {.uid = 4711, .gid = 4711};
 	struct credentials_saved saved;
 
 	if (credentials_assume(&c, &saved) < 0) {

@@ -88,16 +88,41 @@ static int set_effective(const unsigned int effective[2])
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
-/* setfsuid(2) does not tell whether it worked: an id that is none reads it back. */
+static int get_ids(struct credentials *ret)
+{
+	int n = getgroups(CREDENTIALS_GROUPS_MAX, ret->groups);
+
+	if (n < 0)
+		return -errno;
+	ret->groups_count = n;
+	ret->uid = syscall(SYS_setfsuid, -1);
+	ret->gid = syscall(SYS_setfsgid, -1);
+	return 0;
+}
+
+static bool same_ids(const struct credentials *a, const struct credentials *b)
+{
+	return a->uid == b->uid && a->gid == b->gid && a->groups_count == b->groups_count &&
+	       memcmp(a->groups, b->groups, a->groups_count * sizeof(*a->groups)) == 0;
+}
+
+/*
+ * setfsuid(2) does not tell whether it worked: an id that is none reads it back. One's own ids can be set
+ * without privilege.
+ */
 static int set_ids(const struct credentials *c)
 {
+	struct credentials now;
+	int r = get_ids(&now);
+
+	if (r < 0 || same_ids(&now, c))
+		return r;
 	if (syscall(SYS_setgroups, c->groups_count, c->groups) < 0)
 		return -errno;
 	syscall(SYS_setfsgid, c->gid);
 	syscall(SYS_setfsuid, c->uid);
-	if ((gid_t)syscall(SYS_setfsgid, -1) != c->gid || (uid_t)syscall(SYS_setfsuid, -1) != c->uid)
-		return -EPERM;
-	return 0;
+	r = get_ids(&now);
+	return r < 0 ? r : now.uid == c->uid && now.gid == c->gid ? 0 : -EPERM;
 }
 
 int credentials_assume(const struct credentials *c, struct credentials_saved *ret)
@@ -105,20 +130,13 @@ int credentials_assume(const struct credentials *c, struct credentials_saved *re
 	const unsigned int kept[2] = {c->reads_all ? CAP_READS_ALL : 0, 0};
 	struct __user_cap_data_struct caps[2];
 	struct credentials_saved saved = {};
-	int n, r;
+	int r;
 
-	r = get_capabilities(caps);
+	r = get_capabilities(caps) ?: get_ids(&saved.ids);
 	if (r < 0)
 		return r;
 	saved.effective[0] = caps[0].effective;
 	saved.effective[1] = caps[1].effective;
-	saved.ids.uid = syscall(SYS_setfsuid, -1);
-	saved.ids.gid = syscall(SYS_setfsgid, -1);
-	n = getgroups(CREDENTIALS_GROUPS_MAX, saved.ids.groups);
-	if (n < 0)
-		return -errno;
-	saved.ids.groups_count = n;
-
 	r = set_ids(c) ?: set_effective(kept);
 	if (r < 0) {
 		credentials_restore(&saved);
@@ -130,17 +148,7 @@ int credentials_assume(const struct credentials *c, struct credentials_saved *re
 
 void credentials_restore(const struct credentials_saved *saved)
 {
-	struct credentials now;
-	int n;
-
-	/* Leaving filesystem id 0 took some capabilities away, coming back returns them: so these go last, too. */
-	if (set_effective(saved->effective) < 0)
-		abort();
-	n = getgroups(CREDENTIALS_GROUPS_MAX, now.groups);
-	if (n == (int)saved->ids.groups_count &&
-	    memcmp(now.groups, saved->ids.groups, n * sizeof(*now.groups)) == 0 &&
-	    (uid_t)syscall(SYS_setfsuid, -1) == saved->ids.uid && (gid_t)syscall(SYS_setfsgid, -1) == saved->ids.gid)
-		return;
-	if (set_ids(&saved->ids) < 0 || set_effective(saved->effective) < 0)
+	/* The right to set ids comes first; setting them changes what is effective, so that this comes last, too. */
+	if (set_effective(saved->effective) < 0 || set_ids(&saved->ids) < 0 || set_effective(saved->effective) < 0)
 		abort();
 }

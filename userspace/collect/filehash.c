@@ -113,6 +113,8 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 		.size_max = config->size_max,
 		.identify = config->identify,
 		.identify_context = config->identify_context,
+		.verity = true,
+		.lasting = true,
 	};
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);

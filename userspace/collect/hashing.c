@@ -10,7 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -184,7 +183,8 @@ static bool measure_verity(struct hashing *h)
 	} d = {.head.digest_size = VERITY_DIGEST_MAX};
 	struct file_digest *digest = &h->result.digest;
 
-	if (h->result.trust != OBJECT_LOCAL || ioctl(h->fd, FS_IOC_MEASURE_VERITY, &d) < 0)
+	if (!h->config->verity || h->result.trust != OBJECT_LOCAL ||
+	    ioctl(h->fd, FS_IOC_MEASURE_VERITY, &d) < 0)
 		return false;
 	if (d.head.digest_size > VERITY_DIGEST_MAX)
 		return false;
@@ -254,33 +254,18 @@ static int barrier(struct hashing *h)
 				       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 					       SYNC_FILE_RANGE_WAIT_AFTER);
 	case OBJECT_STACKED:
-		return fdatasync(h->fd);
+		return h->config->lasting ? fdatasync(h->fd) : 0;
 	default:
 		return 0;
 	}
-}
-
-/*
- * A file that changed within this tick can change again without showing it: then a digest of half the old and
- * half the new bytes would look right. So the clock has to move on first.
- */
-static void let_tick_pass(const struct hashing *h)
-{
-	const int64_t tick = object_tick_ns(), until = h->result.changed_ns + tick;
-	const struct timespec half = {.tv_nsec = tick / 2};
-
-	/* A time of the future (the clock was set) is not waited for. */
-	if (until > object_clock_ns() + 2 * tick)
-		return;
-	for (int i = 0; i < 8 && object_clock_ns() <= until; i++)
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &half, NULL);
 }
 
 static int begin(struct hashing *h)
 {
 	struct statx stx;
 
-	let_tick_pass(h);
+	/* Else a digest of half the old and half the new bytes would look right. */
+	object_settle(h->result.changed_ns);
 	h->began_ns = object_clock_ns();
 	if (barrier(h) < 0 || sha256_new(&h->sha) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
@@ -354,7 +339,8 @@ bool hashing_lasting(const struct hashing *h, bool by_id)
 {
 	const struct hashed *r = &h->result;
 
-	if (r->digest.state != HASH_STATE_OBSERVED && r->digest.state != HASH_STATE_VERITY)
+	if (!h->config->lasting ||
+	    (r->digest.state != HASH_STATE_OBSERVED && r->digest.state != HASH_STATE_VERITY))
 		return false;
 	if (r->trust == OBJECT_IMAGE)
 		return !by_id;

@@ -35,8 +35,10 @@ struct hashing_key {
 
 struct hashing_config {
 	uint64_t size_max;		/* 0: no bound */
-	filehash_identify identify;
+	filehash_identify identify;	/* NULL: no object is ever wanted */
 	void *identify_context;
+	bool verity;			/* an fs-verity digest will do instead of SHA-256 */
+	bool lasting;			/* digests are to be remembered: see to it that later stores show */
 };
 
 struct hashing;

@@ -112,6 +112,17 @@ int64_t object_cache_margin_ns(void)
 	return tick > 20 * NS_PER_MS ? tick : 20 * NS_PER_MS;
 }
 
+void object_settle(int64_t changed_ns)
+{
+	const int64_t tick = object_tick_ns(), until = changed_ns + tick;
+	const struct timespec half = {.tv_nsec = tick / 2};
+
+	if (until > object_clock_ns() + 2 * tick)
+		return;
+	for (int i = 0; i < 8 && object_clock_ns() <= until; i++)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &half, NULL);
+}
+
 static void sample(struct object_epoch *e, uint64_t *ret_now)
 {
 	int64_t before = clock_ns(CLOCK_BOOTTIME);

@@ -65,6 +65,12 @@ int64_t object_tick_ns(void);
 int64_t object_cache_margin_ns(void);
 
 /*
+ * Waits, some 10 ms at most, until the clock has left the tick of a change at @changed_ns: a further change
+ * within it would not show. A time of the future is not waited for.
+ */
+void object_settle(int64_t changed_ns);
+
+/*
  * The relation of CLOCK_REALTIME to CLOCK_BOOTTIME. Both are slewed and suspended together, so that it
  * changes only when somebody sets the clock; then change times before and after can't be compared.
  */
