@@ -27,6 +27,22 @@ TASK = "T-1234"
 USER = "alice@example.com"
 
 
+# Left beside the records by --keep: they belong to a daemon, which serves them.
+LOOK = """\
+#!/bin/sh
+# look: affiant on the records of a demo. usage: look events [-o json], look status, ...
+{daemon} >>{place}/affiantd.log 2>&1 &
+until {affiant} status --socket {socket} >/dev/null 2>&1 || ! kill -0 $! 2>/dev/null; do sleep 0.1; done
+command=$1
+shift
+{affiant} "$command" --socket {socket} "$@"
+status=$?
+kill $! && wait $!
+{affiant} uninstall-bpf --pin-dir {pins}
+exit $status
+"""
+
+
 class Failure(Exception):
 	"""For a person: what went wrong and where to look."""
 
@@ -77,6 +93,19 @@ class Daemon:
 				return events
 			time.sleep(0.1)
 
+	def query(self, *arguments):
+		"""Shows a command and what it answers."""
+		done = self.affiant(*arguments)
+		print(f"  $ affiant {' '.join(arguments)}")
+		print("".join(f"  {line}\n" for line in (done.stdout + done.stderr).splitlines()), end="")
+
+	def write_look(self):
+		path = self.place / "look"
+		path.write_text(LOOK.format(daemon=" ".join(self.command()), affiant=BIN / "affiant", socket=self.socket,
+					    place=self.place, pins=self.pins))
+		path.chmod(0o755)
+		return path
+
 	def stop(self):
 		if self.process and self.process.poll() is None:
 			self.process.terminate()
@@ -114,7 +143,8 @@ def run_agent(daemon, engine, place, user):
 	command = [str(BIN / "affiant"), "run", "--socket", str(daemon.socket), "--agent", engine.name, "--task", TASK,
 		   "--purpose", engine.purpose, "--expires", "15m", "--scope", "notes:read", "--scope", "web:read",
 		   "--on-behalf-of", USER, "--measure", str(measure), "--", *inner]
-	step(f"   affiant run --agent {engine.name} --task {TASK} --on-behalf-of {USER} … -- {' '.join(engine.command()[:2])} …")
+	shown = [path.rsplit("/", 1)[-1] for path in engine.command()[:2]]
+	step(f"   $ affiant run --agent {engine.name} --task {TASK} --on-behalf-of {USER} … -- {' '.join(shown)} …")
 	ca = str(place / "ca.pem")
 	environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8", "SSL_CERT_FILE": ca,
 		       "CURL_CA_BUNDLE": ca, "GIT_SSL_CAINFO": ca, "NODE_EXTRA_CA_CERTS": ca}
@@ -140,11 +170,12 @@ def demo(engine, place, keep):
 			run_agent(daemon, engine, place, user)
 		step("5. what affiant saw\n")
 		report.show(daemon.wait_for_end(), scene.WHO)
+		step("\n6. the same records, as somebody asks who handles an incident\n")
+		daemon.query("events", "--principal", USER, "--outcome", "refused")
 	step("")
 	if keep:
 		step(f"The records lie in {daemon.state}. To look further:\n"
-		     f"  sudo {' '.join(daemon.command())} &\n"
-		     f"  sudo {BIN}/affiant events --socket {daemon.socket} [-o json]")
+		     f"  sudo {daemon.write_look()} events [-o json] [--outcome refused] [--help]")
 	else:
 		step("The records lay in the temporary directory and are gone; tools/demo --keep keeps them.")
 

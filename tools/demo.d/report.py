@@ -31,12 +31,13 @@ def plain(text):
 
 
 def fit(text, width):
+	"""As a column of this width, the last character of which is a space."""
 	text = plain(text)
-	return text.ljust(width) if len(text) <= width else text[:width - 1] + "…"
+	return text.ljust(width) if len(text) < width else text[:width - 2] + "… "
 
 
 def columns():
-	return max(80, min(160, shutil.get_terminal_size((120, 40)).columns))
+	return max(110, min(160, shutil.get_terminal_size((120, 40)).columns))
 
 
 def code(event):
@@ -167,7 +168,7 @@ def show_exec(event, lead, width):
 	flags = "".join(f" [{name}]" for name in ("memfd",) if executable.get(name))
 	flags += " [deleted]" if process.get("file", {}).get("is_deleted") else ""
 	text = process.get("cmd_line", process.get("path", "?"))
-	print(f"  {fit(lead + text, width)}  {digest_text(executable.get('digest', {}), process.get('file', {}).get('hashes'))}"
+	print(f"  {fit(lead + text, width + 2)}{digest_text(executable.get('digest', {}), process.get('file', {}).get('hashes'))}"
 	      f"  {plain(process.get('file', {}).get('name', ''))}{flags}")
 	for step in unmapped.get("chain", []):
 		if step["kind"] in ("script", "script_argument"):
@@ -188,7 +189,7 @@ def show_node(node, before, branch, width):
 
 def show_tree(events):
 	width = columns() - 50
-	print(f"\n  {paint(fit('process, and what it executed', width), 'bold')}  "
+	print(f"\n  {paint(fit('process, and what it executed', width + 2), 'bold')}"
 	      f"{paint('SHA-256'.ljust(DIGITS), 'bold')} {paint('of the bytes that ran', 'bold')}")
 	for root in build_tree(events):
 		show_node(root, "", "", width)
@@ -213,23 +214,49 @@ def size_text(number):
 	return "" if number is None else f"{number:,}"
 
 
-def show_connections(events, names):
-	ends = closes(events)
-	where = max(24, columns() - 100)
-	print(f"\n  {paint(fit('who', 24) + fit('to', 22 + where) + fit('protocol', 10) + fit('outcome', 26), 'bold')}"
-	      f"{paint('after'.rjust(10) + 'sent'.rjust(8) + 'received'.rjust(10), 'bold')}")
+class Line:
+	"""Connections of one process that look the same on the screen."""
+
+	def __init__(self, event):
+		self.event = event
+		self.count = 0
+		self.latency = None
+		self.sent = self.received = None
+
+	def add(self, event, close):
+		self.count += 1
+		latency = event["unmapped"].get("connect", {}).get("latency_ns")
+		if latency is not None:
+			self.latency = max(self.latency or 0, int(latency))
+		traffic = (close or {}).get("traffic")
+		if traffic:
+			self.sent = (self.sent or 0) + traffic["bytes_out"]
+			self.received = (self.received or 0) + traffic["bytes_in"]
+
+
+def connection_lines(events):
+	ends, lines = closes(events), collections.OrderedDict()
 	for uid, event in final_connections(events).items():
+		key = (process_of(event).get("uid"), endpoint_text(event.get("dst_endpoint", {})),
+		       event["connection_info"].get("protocol_name"), event["status_detail"], event.get("status_code"))
+		lines.setdefault(key, Line(event)).add(event, ends.get(uid))
+	return lines.values()
+
+
+def show_connections(events, names):
+	to = columns() - 84
+	print(f"\n  {paint(fit('who', 24) + fit('to', to) + fit('by', 6) + fit('outcome', 27), 'bold')}"
+	      f"{paint('after'.rjust(9) + 'sent'.rjust(8) + 'received'.rjust(10), 'bold')}")
+	for line in connection_lines(events):
+		event = line.event
 		process, outcome = process_of(event), event["status_detail"]
 		target = event.get("dst_endpoint", {})
-		label = (names or {}).get(target.get("ip"), "")
+		words = [endpoint_text(target), (names or {}).get(target.get("ip")), f"× {line.count}" if line.count > 1 else None]
 		reason = f" ({event['status_code']})" if "status_code" in event else ""
-		latency = event["unmapped"].get("connect", {}).get("latency_ns")
-		traffic = ends.get(uid, {}).get("traffic", {})
-		print(f"  {fit(str(process.get('pid')) + ' ' + process.get('name', '?'), 24)}"
-		      f"{fit(endpoint_text(target), 22)}{paint(fit(label, where), 'dim')}"
-		      f"{fit(event['connection_info'].get('protocol_name', '?'), 10)}"
-		      f"{paint(fit(outcome + reason, 26), OUTCOME_COLOUR.get(outcome, 'red'))}{time_text(latency).rjust(10)}"
-		      f"{size_text(traffic.get('bytes_out')).rjust(8)}{size_text(traffic.get('bytes_in')).rjust(10)}")
+		print(f"  {fit(str(process.get('pid')) + ' ' + process.get('name', '?'), 24)}{fit('  '.join(filter(None, words)), to)}"
+		      f"{fit(event['connection_info'].get('protocol_name', '?'), 6)}"
+		      f"{paint(fit(outcome + reason, 27), OUTCOME_COLOUR.get(outcome, 'red'))}{time_text(line.latency).rjust(9)}"
+		      f"{size_text(line.sent).rjust(8)}{size_text(line.received).rjust(10)}")
 
 
 def show_losses(events):
