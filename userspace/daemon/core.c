@@ -6,6 +6,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/manifest.h"
 #include "collect/note.h"
 #include "daemon/opensockets.h"
 
@@ -362,6 +363,13 @@ static int on_chain(sd_event_source *s, int fd, uint32_t revents, void *core)
 	return 0;
 }
 
+static int on_measured(sd_event_source *s, int fd, uint32_t revents, void *core)
+{
+	(void)s, (void)fd, (void)revents;
+	opening_collect(core);
+	return 0;
+}
+
 int core_start(struct core *c)
 {
 	int err;
@@ -370,6 +378,7 @@ int core_start(struct core *c)
 	err = err < 0 ? err : sd_event_add_io(c->event, NULL, source_fd(c->source), EPOLLIN | EPOLLET,
 					      on_readable, c);
 	err = err < 0 ? err : sd_event_add_io(c->event, NULL, filehash_fd(c->hash), EPOLLIN, on_readable, c);
+	err = err < 0 ? err : sd_event_add_io(c->event, NULL, manifests_fd(c->manifests), EPOLLIN, on_measured, c);
 	if (err >= 0 && c->chain)
 		err = sd_event_add_io(c->event, NULL, chain_fd(c->chain), EPOLLIN, on_chain, c);
 	return err < 0 ? err : 0;
@@ -486,6 +495,14 @@ static int open_hashing(struct core *c, char **ret_why)
 	};
 	struct chain_config chain = { .wanted = in_session, .identify = identify, .context = c, .queue_max = 8192 };
 	struct enrich_config enrich = { .ready = ready, .still = still, .data = c };
+	struct manifests_config manifests = {
+		.workers = 1,
+		.entries_max = 100000,
+		.bytes_max = 8ull << 30,
+		.depth_max = 64,
+		.time_max_ns = 30 * SECOND_NS,
+		.files_max = 128,
+	};
 	int err;
 
 	err = redact_new(config->redact.flags, config->redact.flags_count, config->redact.patterns,
@@ -495,6 +512,9 @@ static int open_hashing(struct core *c, char **ret_why)
 	err = filehash_new(&hash, &c->hash);
 	if (err)
 		return why(ret_why, err, "hashing threads: %s", strerror(-err));
+	err = manifests_new(&manifests, &c->manifests);
+	if (err)
+		return why(ret_why, err, "measuring thread: %s", strerror(-err));
 	err = chain_new(&chain, &c->chain);
 	if (err)
 		log_warning("fanotify: %s; scripts and loaders are recorded without digests", strerror(-err));
@@ -610,6 +630,8 @@ void core_close(struct core *c)
 	attribute_free(c->attribute);
 	enrich_free(c->enrich);
 	filehash_free(c->hash);
+	opening_free_all(c);
+	manifests_free(c->manifests);
 	chain_free(c->chain);
 	redact_free(c->redact);
 	cgroup_names_free(c->cgroups);

@@ -3,8 +3,8 @@
  * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread: everything here runs
  * in the event loop.
  *
- * core.c opens, drains and closes; recover.c reads back what a crash left; sessions.c answers the local socket;
- * selectors.c keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
+ * core.c opens, drains and closes; recover.c reads back what a crash left; opening.c and sessions.c
+ * answer the local socket; * selectors.c keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
  */
 #pragma once
 
@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+struct manifests;
+struct opening;
 struct selectors;
 struct told_set;
 
@@ -52,6 +54,8 @@ struct core {
 	struct chain *chain;		/* NULL: fanotify was refused */
 	uint64_t chain_lost;		/* so much of chain_lost() is counted */
 	struct enrich *enrich;
+	struct manifests *manifests;
+	struct opening *openings;	/* whose files are being measured */
 	struct attribute *attribute;
 	struct selectors *selectors;
 	struct server *server;
@@ -107,7 +111,18 @@ int recover(struct core *c, const struct attribute_config *config, char **ret_wh
 bool told_find(const struct told_set *t, uint64_t source, uint32_t part);
 void told_free(struct told_set *t);
 
+/* ---- opening.c ---- */
+
+/* For struct server_ops. Answers when the session has begun, which can take as long as measuring its files. */
+void opening_begin(void *core, struct server_call *call, const struct server_open *open);
+/* Goes on with those whose files have been measured. */
+void opening_collect(struct core *c);
+void opening_free_all(struct core *c);
+
 /* ---- sessions.c ---- */
+
+/* Tells by a note that the session has ended. */
+int session_end_note(struct core *c, uint64_t key);
 
 extern const struct server_ops core_server_ops;	/* their context is the core */
 
