@@ -61,24 +61,37 @@ static bool is_printable(uint32_t c)
 	return true;
 }
 
+/* How many bytes from @at on are ASCII and stay as they are: most of what is met, taken in one go. */
+static size_t plain_run(const uint8_t *at, size_t left, char except, uint8_t lowest)
+{
+	size_t len = 0;
+
+	while (len < left && at[len] >= lowest && at[len] < 0x7f && at[len] != (uint8_t)except)
+		len++;
+	return len;
+}
+
 void text_printable(struct buffer *out, const void *data, size_t len, unsigned int flags)
 {
 	const uint8_t *at = data;
 
 	while (len) {
+		size_t size = plain_run(at, len, '\\', flags & TEXT_WORD ? 0x21 : 0x20);
 		uint32_t c;
-		size_t size = utf8_decode(at, len, &c);
-		bool as_is = size && is_printable(c) && !(flags & TEXT_WORD && c == ' ') &&
-			     !(flags & TEXT_ASCII && c > 0x7f);
 
-		size = size ?: 1;
-		if (c == '\\' && as_is)
-			buffer_add_char(out, '\\');
-		if (as_is)
+		if (size) {
 			buffer_add(out, at, size);
-		else
-			for (size_t i = 0; i < size; i++)
-				buffer_print(out, "\\x%02x", at[i]);
+		} else {
+			size = utf8_decode(at, len, &c);
+			if (c == '\\' && size)
+				buffer_add_text(out, "\\\\");
+			else if (size && c > 0x7f && is_printable(c) && !(flags & TEXT_ASCII))
+				buffer_add(out, at, size);
+			else
+				for (size_t i = 0; i < (size ?: 1); i++)
+					buffer_print(out, "\\x%02x", at[i]);
+			size = size ?: 1;
+		}
 		at += size;
 		len -= size;
 	}
@@ -90,10 +103,12 @@ bool text_utf8(struct buffer *out, const void *data, size_t len, bool percent)
 	bool escaped = false;
 
 	while (len) {
+		size_t size = plain_run(at, len, '%', 0);
 		uint32_t c;
-		size_t size = utf8_decode(at, len, &c);
 
-		if (!size || (percent && c == '%')) {
+		if (!size)
+			size = utf8_decode(at, len, &c);
+		if (!size || (percent && at[0] == '%')) {
 			buffer_print(out, "%%%02X", at[0]);
 			escaped |= !size;
 			size = 1;

@@ -4,7 +4,6 @@
 #include "base/digest.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <systemd/sd-id128.h>
@@ -44,12 +43,16 @@ int uuid7_derive(uint64_t wall_ns, const void *seed, size_t len, struct uuid *re
 
 void uuid_format(const struct uuid *u, char ret[static UUID_TEXT_SIZE])
 {
-	const uint8_t *b = u->bytes;
+	static const uint8_t groups[] = { 4, 2, 2, 2, 6 };
+	const uint8_t *from = u->bytes;
 
-	snprintf(ret, UUID_TEXT_SIZE,
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-		 b[15]);
+	for (size_t i = 0; i < sizeof(groups); i++) {
+		hex_encode(from, groups[i], ret);	/* and a NUL, where the hyphen comes */
+		from += groups[i];
+		ret += 2 * groups[i];
+		if (i + 1 < sizeof(groups))
+			*ret++ = '-';
+	}
 }
 
 int uuid_parse(const char *text, struct uuid *ret)
