@@ -285,7 +285,8 @@ static int failed(const struct events *e, int err)
 			err == -ENOENT || err == -ECONNREFUSED ? "; does affiantd run?" :
 			err == -EACCES ? "; readers are root and the group affiant-read" : "");
 	else
-		fprintf(stderr, "affiant events: %s\n", client_error(e->client));
+		fprintf(stderr, "affiant events: %s\n", *client_error(e->client) ? client_error(e->client) :
+								      strerror(-err));
 	return 1;
 }
 
@@ -299,16 +300,22 @@ static int open_stream(struct events *e)
 	return client_open(e->o.socket, &e->client) ?: add_segments(e);
 }
 
-/* A daemon that restarts goes on in the same ledger: so does who follows it. */
+static bool is_gone(int err)
+{
+	return err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE;
+}
+
+/* A daemon that restarts goes on in the same ledger: so does who follows it. It may be gone again at any moment. */
 static int reconnect(struct events *e)
 {
 	int err;
 
 	fprintf(stderr, "affiant events: affiantd is gone; waiting for it\n");
-	client_close(TAKE_PTR(e->client));
-	while ((err = client_open(e->o.socket, &e->client)) == -ENOENT || err == -ECONNREFUSED || err == -EPIPE)
-		nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
-	return err ?: add_segments(e);
+	do {
+		client_close(TAKE_PTR(e->client));
+		err = client_open(e->o.socket, &e->client) ?: add_segments(e);
+	} while (is_gone(err) && !nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL));
+	return err;
 }
 
 static int follow(struct events *e, size_t i)
@@ -316,10 +323,10 @@ static int follow(struct events *e, size_t i)
 	for (;;) {
 		int err = client_appended(e->client, -1);
 
-		if (err == -EPIPE || err == -ECONNRESET)
-			err = reconnect(e);
-		else if (err == 1)
+		if (err == 1)
 			err = event_stream_ended(e->stream) ? add_segments(e) : 0;
+		if (is_gone(err))
+			err = reconnect(e);
 		if (err < 0 && err != -EINTR)
 			return failed(e, err);
 		err = show_from(e, &i);
