@@ -303,6 +303,10 @@ struct sock {
 	__u8 sk_shutdown;
 };
 
+struct inet_sock {
+	__be16 inet_sport;
+};
+
 struct tcp_sock {
 	__u64 bytes_received, bytes_acked;
 	__u32 snd_una, write_seq;

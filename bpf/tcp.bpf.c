@@ -5,10 +5,16 @@
  */
 #include "socket.h"
 
+/* skc_num is gone at the change to CLOSE, inet_sport is not. */
+static __always_inline __u16 sock_port(struct sock *sk, bool peer)
+{
+	return bpf_ntohs(peer ? sk->__sk_common.skc_dport : BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+}
+
 static __always_inline void sock_address(struct event_address *ret, struct sock *sk, bool peer)
 {
 	struct sock_common *c = &sk->__sk_common;
-	__u16 port = peer ? bpf_ntohs(c->skc_dport) : c->skc_num;
+	__u16 port = sock_port(sk, peer);
 	__be32 ip[4];
 
 	if (c->skc_family == AF_INET) {
