@@ -11,7 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const cyaml_schema_value_t *schema = size && data[0] == '-' ? &schema_agents : &schema_config;
+	const cyaml_schema_value_t *schema =
+		size && data[0] == '-' ? &schema_agents : &schema_config;
 	struct config *c = calloc(1, sizeof(*c));
 	struct document *d = NULL;
 	char *why = NULL;

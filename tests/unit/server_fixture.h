@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server_fixture: a server with a core that only writes down what it is asked, and a client made by hand. */
+/* server_fixture: a server with a core that only writes down what it is asked, and a client made by
+ * hand. */
 #pragma once
 
 #include "daemon/server.h"
@@ -23,6 +24,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+
 #include <cmocka.h>
 
 #define NOBODY 65534
@@ -42,13 +44,13 @@ struct core {
 
 	bool tagged;
 	struct tag tag;
-	bool defer;			/* keep the call instead of answering it */
+	bool defer; /* keep the call instead of answering it */
 	struct server_call *deferred;
-	size_t answer_bytes;		/* of a session's name in the answer to list_sessions */
-	uint64_t segments;		/* indices 0 .. segments - 1 */
+	size_t answer_bytes; /* of a session's name in the answer to list_sessions */
+	uint64_t segments;   /* indices 0 .. segments - 1 */
 
 	int opened, ended, listed, asked, matched;
-	struct server_caller caller;	/* of the last call; its pidfd is stale */
+	struct server_caller caller; /* of the last call; its pidfd is stale */
 	pid_t target;
 	bool target_lives;
 	size_t measures;
@@ -99,7 +101,8 @@ static void core_open(void *context, struct server_call *call, const struct serv
 	core_answer(core, call);
 }
 
-static void core_end(void *context, struct server_call *call, const uint8_t session[static 16], bool kill)
+static void core_end(void *context, struct server_call *call, const uint8_t session[static 16],
+		     bool kill)
 {
 	struct core *core = context;
 
@@ -146,8 +149,8 @@ static void core_match(void *context, struct server_call *call, pid_t pid)
 	core_answer(core, call);
 }
 
-static int core_segment(void *context, uint64_t index, uint64_t *ret_index, uint64_t *ret_first_sequence,
-			bool *ret_sealed)
+static int core_segment(void *context, uint64_t index, uint64_t *ret_index,
+			uint64_t *ret_first_sequence, bool *ret_sealed)
 {
 	struct core *core = context;
 	int fd;
@@ -231,7 +234,7 @@ static int client_connect(const struct core *core)
 }
 
 struct answer {
-	ssize_t len;			/* 0: the server closed; -1: nothing came */
+	ssize_t len; /* 0: the server closed; -1: nothing came */
 	uint8_t bytes[SERVER_MESSAGE_MAX + 1];
 	int fds[32];
 	size_t fds_count;
@@ -252,7 +255,10 @@ static ssize_t client_receive(int fd, struct answer *a, int timeout_ms)
 	struct pollfd f = {.fd = fd, .events = POLLIN};
 	struct iovec iov = {a->bytes, sizeof(a->bytes)};
 	char control[CMSG_SPACE(32 * sizeof(int))];
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *c;
 
 	*a = (struct answer){.len = -1};
@@ -297,7 +303,10 @@ static int client_send_bytes(int fd, const void *data, size_t len, const int *fd
 {
 	struct iovec iov = {(void *)data, len};
 	char control[CMSG_SPACE(253 * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))] = {};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	size_t used = 0;
 
@@ -322,15 +331,16 @@ static int client_send_bytes(int fd, const void *data, size_t len, const int *fd
 	return sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int client_send(int fd, Affiant__V1__Request *r, const uint8_t challenge[static 32], const int *fds,
-		       size_t fds_count)
+static int client_send(int fd, Affiant__V1__Request *r, const uint8_t challenge[static 32],
+		       const int *fds, size_t fds_count)
 {
 	uint8_t data[SERVER_MESSAGE_MAX];
 
 	r->has_challenge = true;
 	r->challenge = (ProtobufCBinaryData){32, (uint8_t *)challenge};
 	assert_true(affiant__v1__request__get_packed_size(r) <= sizeof(data));
-	return client_send_bytes(fd, data, affiant__v1__request__pack(r, data), fds, fds_count, NULL);
+	return client_send_bytes(fd, data, affiant__v1__request__pack(r, data), fds, fds_count,
+				 NULL);
 }
 
 #define REQUEST_STATUS(name)                                                                       \
@@ -362,7 +372,8 @@ static int greeted(struct core *core, uint8_t challenge[static 32])
 }
 
 /* Sends @r and takes the answer, whose challenge is the next. */
-static void ask(struct core *core, int fd, Affiant__V1__Request *r, uint8_t challenge[static 32], struct answer *ret)
+static void ask(struct core *core, int fd, Affiant__V1__Request *r, uint8_t challenge[static 32],
+		struct answer *ret)
 {
 	assert_int_equal(client_send(fd, r, challenge, NULL, 0), 0);
 	turn(core);
@@ -389,14 +400,16 @@ static void assert_closed(int fd)
 	assert_int_equal(client_receive(fd, &a, 1000), 0);
 }
 
-/* Runs @client in a process of its own, as @uid, while the server turns; it says 0 when all was well. */
+/* Runs @client in a process of its own, as @uid, while the server turns; it says 0 when all was
+ * well. */
 static int in_child(struct core *core, uid_t uid, int (*client)(struct core *core))
 {
 	pid_t pid = fork();
 	int status;
 
 	if (!pid) {
-		if (uid != getuid() && (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid)))
+		if (uid != getuid() &&
+		    (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid)))
 			_exit(99);
 		_exit(client(core));
 	}

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
 #include <cmocka.h>
 
 DEFINE_CLEANUP(struct config *, config_free)
@@ -91,7 +92,10 @@ static void expect_mistake(const char *text, size_t len, const char *want)
 	assert_string_equal(why + strlen(directory) + 1, want);
 }
 
-#define MISTAKE(text, want) {text, sizeof(text) - 1, "affiant.yaml:" want}
+#define MISTAKE(text, want)                                                                        \
+	{                                                                                          \
+		text, sizeof(text) - 1, "affiant.yaml:" want                                       \
+	}
 
 static const struct {
 	const char *text;
@@ -100,31 +104,43 @@ static const struct {
 } mistakes[] = {
 	/* what is not YAML, or more of it than is taken */
 	MISTAKE("trust_domain: 'x\n", "2: not YAML: found unexpected end of stream"),
-	MISTAKE("# a\n\ttrust_domain: x\n", "2: not YAML: found character that cannot start any token"),
+	MISTAKE("# a\n\ttrust_domain: x\n",
+		"2: not YAML: found character that cannot start any token"),
 	MISTAKE("# a\n# b\ntrust_domain: \xff\n", "3: not YAML: invalid leading UTF-8 octet"),
 	MISTAKE("# a\ntrust_domain: \x01\n", "2: not YAML: control characters are not allowed"),
-	MISTAKE("trust_domain: a\n---\ntrust_domain: b\n", "2: a second document: one file holds one"),
+	MISTAKE("trust_domain: a\n---\ntrust_domain: b\n",
+		"2: a second document: one file holds one"),
 	MISTAKE("trust_domain: \"a\\0b\"\n", "1: trust_domain: holds a NUL character"),
-	MISTAKE("state_dir: &a /x\npin_dir: *a\n", "2: pin_dir: is an alias: write the value itself"),
+	MISTAKE("state_dir: &a /x\npin_dir: *a\n",
+		"2: pin_dir: is an alias: write the value itself"),
 	MISTAKE("? [a]\n: b\n", "1: has a key that is not a plain word"),
 	MISTAKE("a.b: c\n", "1: has a key that is not a plain word"),
 	MISTAKE("hash: {? {a: b} : c}\n", "1: hash: has a key that is not a plain word"),
 	MISTAKE("a: [[[[[[[[[x]]]]]]]]]\n", "1: a[0][0][0][0][0][0][0]: nested too deeply"),
 
 	/* keys */
-	MISTAKE("# a\nring: 1\n", "2: ring: no such key; there are trust_domain, state_dir, runtime_dir, "
-		"pin_dir, socket, ring_bytes, max_tags, segment_bytes, state_bytes, hash, redact, launchers, readers, "
+	MISTAKE("# a\nring: 1\n",
+		"2: ring: no such key; there are trust_domain, state_dir, runtime_dir, "
+		"pin_dir, socket, ring_bytes, max_tags, segment_bytes, state_bytes, hash, redact, "
+		"launchers, readers, "
 		"limits, agents"),
-	MISTAKE("hash:\n  mode: off\n  mod: off\n", "3: hash.mod: no such key; there are mode, workers, "
+	MISTAKE("hash:\n  mode: off\n  mod: off\n",
+		"3: hash.mod: no such key; there are mode, workers, "
 		"max_size, cache_entries, wait"),
-	MISTAKE("agents:\n  - name: a\n  - name: b\n    selectors:\n      - unit: a.service\n      - path: /x\n",
+	MISTAKE("agents:\n  - name: a\n  - name: b\n    selectors:\n      - unit: a.service\n      "
+		"- path: /x\n",
 		"6: agents[1].selectors[1].path: no such key; there are unit, cgroup, exe, user"),
-	MISTAKE("launchers:\n  group: [a]\n", "2: launchers.group: no such key; there are users, groups"),
-	MISTAKE("hash:\n  mode: off\n  wait: 1s\n  mode: observe\n", "4: hash.mode: is there twice, first in line 2"),
-	MISTAKE("state_dir: /x\n\nstate_dir: /x\n", "3: state_dir: is there twice, first in line 1"),
-	MISTAKE("ring_bytes:\nmax_tags: 1\n", "1: ring_bytes: has no value: give one, or leave the key out"),
+	MISTAKE("launchers:\n  group: [a]\n",
+		"2: launchers.group: no such key; there are users, groups"),
+	MISTAKE("hash:\n  mode: off\n  wait: 1s\n  mode: observe\n",
+		"4: hash.mode: is there twice, first in line 2"),
+	MISTAKE("state_dir: /x\n\nstate_dir: /x\n",
+		"3: state_dir: is there twice, first in line 1"),
+	MISTAKE("ring_bytes:\nmax_tags: 1\n",
+		"1: ring_bytes: has no value: give one, or leave the key out"),
 	MISTAKE("max_tags: ~\n", "1: max_tags: has no value: give one, or leave the key out"),
-	MISTAKE("hash:\n  mode: null\n", "2: hash.mode: has no value: give one, or leave the key out"),
+	MISTAKE("hash:\n  mode: null\n",
+		"2: hash.mode: has no value: give one, or leave the key out"),
 	MISTAKE("hash:\n", "1: hash: has no value: give one, or leave the key out"),
 
 	/* shapes */
@@ -140,26 +156,38 @@ static const struct {
 	MISTAKE("redact:\n  flags: [--a, [--b]]\n", "2: redact.flags[1]: must be a single value"),
 
 	/* values */
-	MISTAKE("trust_domain: Example.org\n", "1: trust_domain: 'Example.org' is not lower-case letters, digits, "
+	MISTAKE("trust_domain: Example.org\n",
+		"1: trust_domain: 'Example.org' is not lower-case letters, digits, "
 		"'.', '-' and '_', at most 255"),
-	MISTAKE("trust_domain: \"\"\n", "1: trust_domain: '' is not lower-case letters, digits, '.', '-' and "
+	MISTAKE("trust_domain: \"\"\n",
+		"1: trust_domain: '' is not lower-case letters, digits, '.', '-' and "
 		"'_', at most 255"),
-	MISTAKE("state_dir: var/x\n", "1: state_dir: 'var/x' is not an absolute path without '.', '..' and empty parts"),
-	MISTAKE("state_dir: /\n", "1: state_dir: '/' is not an absolute path without '.', '..' and empty parts"),
-	MISTAKE("runtime_dir: /run/../x\n", "1: runtime_dir: '/run/../x' is not an absolute path without '.', '..' and "
+	MISTAKE("state_dir: var/x\n",
+		"1: state_dir: 'var/x' is not an absolute path without '.', '..' and empty parts"),
+	MISTAKE("state_dir: /\n",
+		"1: state_dir: '/' is not an absolute path without '.', '..' and empty parts"),
+	MISTAKE("runtime_dir: /run/../x\n",
+		"1: runtime_dir: '/run/../x' is not an absolute path without '.', '..' and "
 		"empty parts"),
-	MISTAKE("pin_dir: /a//b\n", "1: pin_dir: '/a//b' is not an absolute path without '.', '..' and empty parts"),
-	MISTAKE("socket: /a/\n", "1: socket: '/a/' is not an absolute path without '.', '..' and empty parts"),
-	MISTAKE("socket: /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-		"aaaaaaaaaaaaa\n", "1: socket: is longer than 107 bytes"),
+	MISTAKE("pin_dir: /a//b\n",
+		"1: pin_dir: '/a//b' is not an absolute path without '.', '..' and empty parts"),
+	MISTAKE("socket: /a/\n",
+		"1: socket: '/a/' is not an absolute path without '.', '..' and empty parts"),
+	MISTAKE("socket: "
+		"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		"aaaaaaaaaaaaaa"
+		"aaaaaaaaaaaaa\n",
+		"1: socket: is longer than 107 bytes"),
 	MISTAKE("ring_bytes: 1x\n", "1: ring_bytes: '1x' is not a size, as in 64KiB, 8MiB, 1GiB"),
-	MISTAKE("ring_bytes: 8 MiB\n", "1: ring_bytes: '8 MiB' is not a size, as in 64KiB, 8MiB, 1GiB"),
+	MISTAKE("ring_bytes: 8 MiB\n",
+		"1: ring_bytes: '8 MiB' is not a size, as in 64KiB, 8MiB, 1GiB"),
 	MISTAKE("ring_bytes: -1\n", "1: ring_bytes: '-1' is not a size, as in 64KiB, 8MiB, 1GiB"),
 	MISTAKE("ring_bytes: 3MiB\n", "1: ring_bytes: '3MiB' is not a power of two"),
 	MISTAKE("ring_bytes: 8KiB\n", "1: ring_bytes: '8KiB' is not between 16KiB and 1GiB"),
 	MISTAKE("ring_bytes: 99999999999999999999GiB\n",
 		"1: ring_bytes: '99999999999999999999GiB' is not between 16KiB and 1GiB"),
-	MISTAKE("ring_bytes: 16777216TiB\n", "1: ring_bytes: '16777216TiB' is not between 16KiB and 1GiB"),
+	MISTAKE("ring_bytes: 16777216TiB\n",
+		"1: ring_bytes: '16777216TiB' is not between 16KiB and 1GiB"),
 	MISTAKE("max_tags: 0x10\n", "1: max_tags: '0x10' is not a number"),
 	MISTAKE("max_tags: 1.5\n", "1: max_tags: '1.5' is not a number"),
 	MISTAKE("max_tags: 63\n", "1: max_tags: '63' is not between 64 and 4194304"),
@@ -169,23 +197,27 @@ static const struct {
 	MISTAKE("state_bytes: 1KiB\n", "1: state_bytes: '1KiB' is not between 128KiB and 256TiB"),
 	MISTAKE("segment_bytes: 1GiB\nstate_bytes: 1GiB\n",
 		"2: state_bytes: state_bytes must hold two segments at least (2 x segment_bytes)"),
-	MISTAKE("segment_bytes: 1GiB\n",
-		"1: segment_bytes: state_bytes must hold two segments at least (2 x segment_bytes)"),
+	MISTAKE("segment_bytes: 1GiB\n", "1: segment_bytes: state_bytes must hold two segments at "
+					 "least (2 x segment_bytes)"),
 	MISTAKE("limits: {sessions: 0}\n", "1: limits.sessions: '0' is not between 1 and 65536"),
 	MISTAKE("limits:\n  processes: all\n", "2: limits.processes: 'all' is not a number"),
 	MISTAKE("hash:\n  mode: hodl\n", "2: hash.mode: 'hodl' is not one of off, observe"),
-	MISTAKE("hash:\n  mode: hold\n", "2: hash.mode: 'hold' is not available in this version: use 'observe', which "
+	MISTAKE("hash:\n  mode: hold\n",
+		"2: hash.mode: 'hold' is not available in this version: use 'observe', which "
 		"hashes what runs without delaying it"),
 	MISTAKE("hash:\n  workers: 65\n", "2: hash.workers: '65' is not between 1 and 64"),
-	MISTAKE("hash:\n  max_size: big\n", "2: hash.max_size: 'big' is not a size, as in 64KiB, 8MiB, 1GiB"),
-	MISTAKE("hash:\n  cache_entries: 1\n", "2: hash.cache_entries: '1' is not between 16 and 1048576"),
+	MISTAKE("hash:\n  max_size: big\n",
+		"2: hash.max_size: 'big' is not a size, as in 64KiB, 8MiB, 1GiB"),
+	MISTAKE("hash:\n  cache_entries: 1\n",
+		"2: hash.cache_entries: '1' is not between 16 and 1048576"),
 	MISTAKE("hash:\n  wait: 2\n", "2: hash.wait: '2' is not a duration, as in 500ms, 2s"),
 	MISTAKE("hash:\n  wait: 1m\n", "2: hash.wait: '1m' is not between 10ms and 10s"),
 	MISTAKE("launchers:\n  users: [root, no-such-user-1]\n",
 		"2: launchers.users[1]: there is no user 'no-such-user-1' on this host"),
 	MISTAKE("readers:\n  groups:\n    - no-such-group-1\n",
 		"3: readers.groups[0]: there is no group 'no-such-group-1' on this host"),
-	MISTAKE("readers:\n  users: [4294967295]\n", "2: readers.users[0]: there is no user '4294967295' on this host"),
+	MISTAKE("readers:\n  users: [4294967295]\n",
+		"2: readers.users[0]: there is no user '4294967295' on this host"),
 	MISTAKE("redact:\n  defaults: none\n", "2: redact.defaults: 'none' is not one of on, off"),
 	MISTAKE("redact:\n  flags:\n    - --a\n    - token\n",
 		"4: redact.flags[1]: 'token' is not a flag: it begins with '-' and has no '='"),
@@ -193,10 +225,13 @@ static const struct {
 		"2: redact.flags[0]: '--a=b' is not a flag: it begins with '-' and has no '='"),
 	MISTAKE("redact:\n  patterns: ['a(b']\n",
 		"2: redact.patterns[0]: 'a(b' is not a regular expression: Unmatched ( or \\("),
-	MISTAKE("redact:\n  patterns: ['a*']\n", "2: redact.patterns[0]: 'a*' matches the empty string"),
-	MISTAKE("redact:\n  patterns: ['(a)\\1']\n", "2: redact.patterns[0]: '(a)\\1' is too costly: at most 256 bytes, "
+	MISTAKE("redact:\n  patterns: ['a*']\n",
+		"2: redact.patterns[0]: 'a*' matches the empty string"),
+	MISTAKE("redact:\n  patterns: ['(a)\\1']\n",
+		"2: redact.patterns[0]: '(a)\\1' is too costly: at most 256 bytes, "
 		"counts that multiply to 4096, no back references"),
-	MISTAKE("redact:\n  patterns: ['((a{99}){99}){99}']\n", "2: redact.patterns[0]: '((a{99}){99}){99}' is too "
+	MISTAKE("redact:\n  patterns: ['((a{99}){99}){99}']\n",
+		"2: redact.patterns[0]: '((a{99}){99}){99}' is too "
 		"costly: at most 256 bytes, counts that multiply to 4096, no back references"),
 
 	/* agents */
@@ -210,29 +245,38 @@ static const struct {
 	MISTAKE("agents:\n  - name: a\n    hash: {mode: hodl}\n",
 		"3: agents[0].hash.mode: 'hodl' is not one of off, observe"),
 	MISTAKE("agents:\n  - name: a\n  - name: b\n    hash:\n      mode: hold\n",
-		"5: agents[1].hash.mode: 'hold' is not available in this version: use 'observe', which hashes what runs "
+		"5: agents[1].hash.mode: 'hold' is not available in this version: use 'observe', "
+		"which hashes what runs "
 		"without delaying it"),
-	MISTAKE("agents:\n  - name: a\n    isolation: landlock\n", "3: agents[0].isolation: 'landlock' is not one of uid "
+	MISTAKE("agents:\n  - name: a\n    isolation: landlock\n",
+		"3: agents[0].isolation: 'landlock' is not one of uid "
 		"(without it, each session says what it entered)"),
-	MISTAKE("agents:\n  - name: a\n    isolation: uid\n", "3: agents[0].isolation: 'uid' needs the key 'user' beside "
+	MISTAKE("agents:\n  - name: a\n    isolation: uid\n",
+		"3: agents[0].isolation: 'uid' needs the key 'user' beside "
 		"it: the user that is this agent's alone"),
-	MISTAKE("agents:\n  - name: a\n    user: nobody\n", "3: agents[0].user: goes with 'isolation: uid' only (to "
+	MISTAKE("agents:\n  - name: a\n    user: nobody\n",
+		"3: agents[0].user: goes with 'isolation: uid' only (to "
 		"select by user, write a selector)"),
 	MISTAKE("agents:\n  - name: a\n    isolation: uid\n    user: no-such-user-1\n",
 		"4: agents[0].user: there is no user 'no-such-user-1' on this host"),
 	MISTAKE("agents:\n  - name: a\n    isolation: uid\n    user: root\n",
 		"4: agents[0].user: 'root' is root, and isolates from nobody"),
-	MISTAKE("agents:\n  - {name: a, isolation: uid, user: 7}\n  - {name: b, isolation: uid, user: 7}\n",
+	MISTAKE("agents:\n  - {name: a, isolation: uid, user: 7}\n  - {name: b, isolation: uid, "
+		"user: 7}\n",
 		"3: agents[1].user: '7' is agent 'a's own user already"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - {}\n",
 		"4: agents[0].selectors[0]: has none of unit, cgroup, exe, user"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: a.service\n        exe: /x\n",
 		"4: agents[0].selectors[0]: has both unit and exe: make it two selectors"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: codex\n",
-		"4: agents[0].selectors[0].unit: 'codex' is not a unit's name: it ends in .service, .scope or .slice"),
-	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: system.slice\n", "4: agents[0].selectors[0].cgroup: "
-		"'system.slice' is not a path below the root of cgroup2, as in /system.slice/agent-*.service"),
-	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: /\n", "4: agents[0].selectors[0].cgroup: "
+		"4: agents[0].selectors[0].unit: 'codex' is not a unit's name: it ends in "
+		".service, .scope or .slice"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: system.slice\n",
+		"4: agents[0].selectors[0].cgroup: "
+		"'system.slice' is not a path below the root of cgroup2, as in "
+		"/system.slice/agent-*.service"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: /\n",
+		"4: agents[0].selectors[0].cgroup: "
 		"'/' is not a path below the root of cgroup2, as in /system.slice/agent-*.service"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - exe: bin/x\n",
 		"4: agents[0].selectors[0].exe: 'bin/x' is not the absolute path of one file"),
@@ -241,8 +285,10 @@ static const struct {
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user: no-such-user-1\n",
 		"4: agents[0].selectors[0].user: there is no user 'no-such-user-1' on this host"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user: 0\n",
-		"4: agents[0].selectors[0].user: '0' is root, who runs the host: select by unit, cgroup or exe"),
-	MISTAKE("agents:\n  - name: a\n    selectors:\n      - exe: /x\n  - name: b\n    selectors:\n      - exe: /x\n",
+		"4: agents[0].selectors[0].user: '0' is root, who runs the host: select by unit, "
+		"cgroup or exe"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - exe: /x\n  - name: b\n    "
+		"selectors:\n      - exe: /x\n",
 		"7: agents[1].selectors[0].exe: '/x' is a selector of agent 'a' already"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user: 7\n      - user: 7\n",
 		"5: agents[0].selectors[1].user: '7' is a selector of agent 'a' already"),
@@ -289,7 +335,9 @@ static void test_too_much(void **state)
 		for (int i = 0; i < 64; i++)
 			len += sprintf(text + len, "      - exe: /x/%d/%d\n", a, i);
 	}
-	expect_mistake(text, len, "affiant.yaml:4228: agents[64].selectors[0]: more than 4096 selectors in all");
+	expect_mistake(
+		text, len,
+		"affiant.yaml:4228: agents[64].selectors[0]: more than 4096 selectors in all");
 }
 
 static void test_defaults(void **state)
@@ -359,7 +407,8 @@ static void test_default_patterns(void **state)
 		{"psql postgres://user:pw@db/x", "user:pw"},
 		{"sk-proj-abcdefghijklmnop1234", "sk-proj-abcdefghijklmnop1234"},
 		{"x ghp_abcdefghijklmnopqrstuvwxyz0123", "ghp_abcdefghijklmnopqrstuvwxyz0123"},
-		{"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.ab-_", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.ab-_"},
+		{"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.ab-_",
+		 "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.ab-_"},
 		{"/usr/bin/python3", NULL},
 		{"--model=gpt-5", NULL},
 		{"mkdir -p a/b", NULL},
@@ -383,7 +432,8 @@ static void test_everything(void **state)
 		"launchers: {users: [12, nobody], groups: [13]}\nreaders: {}\n"
 		"limits: {sessions: 5, processes: 64}\n"
 		"agents:\n"
-		"  - name: a\n    hash: {mode: observe}\n    selectors: [{unit: 'a-*.service'}, {user: 14}]\n"
+		"  - name: a\n    hash: {mode: observe}\n    selectors: [{unit: 'a-*.service'}, "
+		"{user: 14}]\n"
 		"  - {name: B.c, isolation: uid, user: 15}\n");
 	const struct config_agent *a;
 
@@ -428,9 +478,10 @@ static void test_everything(void **state)
 /* Tags outlive the daemon: the number of a selector must not depend on what stands around it. */
 static void test_selector_numbers(void **state)
 {
-	_cleanup_(config_freep) struct config *one = load("agents: [{name: a, selectors: [{exe: /x}, {exe: /y}]}]\n");
-	_cleanup_(config_freep) struct config *two =
-		load("agents: [{name: n, selectors: [{user: 9}]}, {name: a, selectors: [{exe: /y}]}]\n");
+	_cleanup_(config_freep) struct config *one =
+		load("agents: [{name: a, selectors: [{exe: /x}, {exe: /y}]}]\n");
+	_cleanup_(config_freep) struct config *two = load(
+		"agents: [{name: n, selectors: [{user: 9}]}, {name: a, selectors: [{exe: /y}]}]\n");
 	const struct config_agent *agent = NULL;
 	uint32_t id = one->agents[0].selectors[1].id;
 
@@ -451,7 +502,8 @@ static void test_cgroups(void **state)
 		{"unit: 'a.service'", "/system.slice/a.service/worker", 23},
 		{"unit: 'a.service'", "/system.slice/ba.service", 0},
 		{"unit: 'a*.service'", "/system.slice/ab.service", 24},
-		{"unit: '*.service'", "/user.slice/user-1.slice/user@1.service/app.slice/b.service", 39},
+		{"unit: '*.service'", "/user.slice/user-1.slice/user@1.service/app.slice/b.service",
+		 39},
 		{"unit: 'a\\x2db.service'", "/s.slice/a\\x2db.service", 23},
 		{"unit: 'a.slice'", "/", 0},
 		{"cgroup: '/k/*/c'", "/k/p/c/d", 6},
@@ -468,9 +520,11 @@ static void test_cgroups(void **state)
 		_cleanup_(config_freep) struct config *c = NULL;
 		char text[256];
 
-		snprintf(text, sizeof(text), "agents: [{name: a, selectors: [{%s}]}]\n", cases[i].selector);
+		snprintf(text, sizeof(text), "agents: [{name: a, selectors: [{%s}]}]\n",
+			 cases[i].selector);
 		c = load(text);
-		assert_int_equal(config_selector_cgroup(&c->agents[0].selectors[0], cases[i].path), cases[i].len);
+		assert_int_equal(config_selector_cgroup(&c->agents[0].selectors[0], cases[i].path),
+				 cases[i].len);
 	}
 }
 
@@ -490,7 +544,9 @@ static void test_drop_ins(void **state)
 	assert_string_equal(c->agents[0].name, "main");
 	assert_string_equal(c->agents[1].name, "a");
 	assert_string_equal(c->agents[2].name, "b");
-	assert_int_equal(sha256_of("agents: [{name: main}]\n# none\nagents: [{name: a}]\nagents: [{name: b}]\n", 70, &want),
+	assert_int_equal(sha256_of("agents: [{name: main}]\n# none\nagents: [{name: a}]\nagents: "
+				   "[{name: b}]\n",
+				   70, &want),
 			 0);
 	assert_memory_equal(c->digest.bytes, want.bytes, SHA256_SIZE);
 
@@ -519,7 +575,8 @@ static void test_files(void **state)
 	write_file(file, "", 0);
 	assert_int_equal(chmod(file, 0664), 0);
 	assert_int_equal(config_load(file, NULL, &c, &why), -EPERM);
-	assert_non_null(strstr(why, "can be written by others than its owner (mode 0664): chmod go-w it"));
+	assert_non_null(
+		strstr(why, "can be written by others than its owner (mode 0664): chmod go-w it"));
 	free(why);
 	assert_int_equal(chmod(file, 0644), 0);
 
@@ -527,7 +584,8 @@ static void test_files(void **state)
 	snprintf(path, sizeof(path), "%s/conf.d", directory);
 	assert_int_equal(chmod(path, 0777), 0);
 	assert_int_equal(config_load(file, NULL, &c, &why), -EPERM);
-	assert_non_null(strstr(why, "conf.d: can be written by others than its owner (mode 0777): chmod go-w it"));
+	assert_non_null(strstr(
+		why, "conf.d: can be written by others than its owner (mode 0777): chmod go-w it"));
 	free(why);
 	remove_drop_ins();
 
@@ -543,7 +601,8 @@ static void test_files(void **state)
 
 static void test_paths(void **state)
 {
-	const struct config_paths paths = {.state_dir = "/tmp/s", .runtime_dir = "/tmp/r", .pin_dir = "/tmp/p"};
+	const struct config_paths paths = {
+		.state_dir = "/tmp/s", .runtime_dir = "/tmp/r", .pin_dir = "/tmp/p"};
 	const struct config_paths with_socket = {.runtime_dir = "/tmp/r", .socket = "/tmp/x"};
 	const struct config_paths relative = {.pin_dir = "p"};
 	struct config *c = NULL;
@@ -578,7 +637,8 @@ static void test_sample(void **state)
 	assert_string_equal(c->trust_domain, "affiant.invalid");
 }
 
-/* What the sample shows commented out is taken as well: a line whose "#" is not followed by just one blank. */
+/* What the sample shows commented out is taken as well: a line whose "#" is not followed by just
+ * one blank. */
 static void test_sample_uncommented(void **state)
 {
 	_cleanup_free_ char *text = calloc(1, 65536);
@@ -590,7 +650,8 @@ static void test_sample_uncommented(void **state)
 	(void)state;
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		bool comment = line[0] == '#' && (line[1] == '\n' || (line[1] == ' ' && line[2] != ' '));
+		bool comment =
+			line[0] == '#' && (line[1] == '\n' || (line[1] == ' ' && line[2] != ' '));
 
 		if (!comment)
 			len += snprintf(text + len, 65536 - len, "%s", line + (line[0] == '#'));
@@ -612,25 +673,21 @@ static void test_check(void **state)
 	write_file(file, "agents: [{name: a}]\n", 20);
 	assert_int_equal(config_check(file, f), 0);
 	fclose(f);
-	assert_non_null(strstr(out, "/affiant.yaml:1: hash.mode: 'hodl' is not one of off, observe\n"));
-	assert_non_null(strstr(out, "good: trust domain affiant.invalid, agents: 1, selectors: 0, SHA-256 "));
+	assert_non_null(
+		strstr(out, "/affiant.yaml:1: hash.mode: 'hodl' is not one of off, observe\n"));
+	assert_non_null(strstr(
+		out, "good: trust domain affiant.invalid, agents: 1, selectors: 0, SHA-256 "));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_too_much),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_default_patterns),
-		cmocka_unit_test(test_everything),
-		cmocka_unit_test(test_selector_numbers),
-		cmocka_unit_test(test_cgroups),
-		cmocka_unit_test(test_drop_ins),
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_sample),
-		cmocka_unit_test(test_sample_uncommented),
+		cmocka_unit_test(test_mistakes),   cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_default_patterns),
+		cmocka_unit_test(test_everything), cmocka_unit_test(test_selector_numbers),
+		cmocka_unit_test(test_cgroups),    cmocka_unit_test(test_drop_ins),
+		cmocka_unit_test(test_files),      cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_sample),     cmocka_unit_test(test_sample_uncommented),
 		cmocka_unit_test(test_check),
 	};
 

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
 #include <cmocka.h>
 
 #define SKIP(reason)                                                                               \
@@ -92,7 +93,7 @@ static void test_dies(void **state)
 	assert_true(peer_alive(&p));
 	kill(pid, SIGKILL);
 	assert_int_equal(waitid(P_PID, pid, NULL, WEXITED | WNOWAIT), 0);
-	assert_false(peer_alive(&p));	/* a zombie */
+	assert_false(peer_alive(&p)); /* a zombie */
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_false(peer_alive(&p));
 	peer_unpin(&p);
@@ -121,7 +122,8 @@ static void test_status(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	pid = fork();
 	if (!pid) {
-		if (setgroups(3, groups) || setresgid(10, 11, 12) || setresuid(20, 21, 22) || write(pipes[1], "x", 1) != 1)
+		if (setgroups(3, groups) || setresgid(10, 11, 12) || setresuid(20, 21, 22) ||
+		    write(pipes[1], "x", 1) != 1)
 			_exit(1);
 		pause();
 		_exit(0);
@@ -143,7 +145,8 @@ static void test_status(void **state)
 static void test_pidfds(void **state)
 {
 	_cleanup_close_ int own = syscall(SYS_pidfd_open, getpid(), 0);
-	_cleanup_close_ int null = open("/dev/null", O_RDONLY), proc = open("/proc/self", O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int null = open("/dev/null", O_RDONLY),
+			    proc = open("/proc/self", O_RDONLY | O_DIRECTORY);
 	_cleanup_close_ int child_fd = -1;
 	pid_t pid = -5, child = fork();
 
@@ -179,12 +182,9 @@ static void test_resolves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pins_the_peer),
-		cmocka_unit_test(test_too_early),
-		cmocka_unit_test(test_dies),
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_pidfds),
-		cmocka_unit_test(test_resolves),
+		cmocka_unit_test(test_pins_the_peer), cmocka_unit_test(test_too_early),
+		cmocka_unit_test(test_dies),          cmocka_unit_test(test_status),
+		cmocka_unit_test(test_pidfds),        cmocka_unit_test(test_resolves),
 	};
 
 	return cmocka_run_group_tests_name("peer", tests, NULL, NULL);

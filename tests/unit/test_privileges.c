@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,13 +18,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
 #include <cmocka.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -32,7 +33,7 @@
 #define SANITIZED 0
 #endif
 
-#define EXIT_LIMIT 200		/* privileges_limit() failed */
+#define EXIT_LIMIT 200 /* privileges_limit() failed */
 #define EXIT_DROP 201
 
 #define SKIP(reason)                                                                               \
@@ -83,8 +84,10 @@ static void assert_killed(int (*act)(void))
 /* 0 when every address family but AF_UNIX is refused, in each of the ways to ask. */
 static int try_sockets(void)
 {
-	static const int families[] = {AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG, AF_XDP, AF_BLUETOOTH};
-	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM | SOCK_CLOEXEC};
+	static const int families[] = {AF_INET,  AF_INET6, AF_NETLINK, AF_PACKET,
+				       AF_VSOCK, AF_ALG,   AF_XDP,     AF_BLUETOOTH};
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET,
+				    SOCK_STREAM | SOCK_CLOEXEC};
 	int fds[2];
 
 	for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
@@ -95,7 +98,8 @@ static int try_sockets(void)
 		}
 	if (socketpair(AF_TIPC, SOCK_STREAM, 0, fds) == 0 || errno != EPERM)
 		return 20;
-	/* The filter reads 64 bits, the kernel an int: bits above must not smuggle a family past it. */
+	/* The filter reads 64 bits, the kernel an int: bits above must not smuggle a family past
+	 * it. */
 	errno = 0;
 	if (syscall(SYS_socket, 0x100000000UL | AF_INET, SOCK_STREAM, 0) >= 0 || errno != EPERM)
 		return 21;
@@ -109,7 +113,9 @@ static int try_unix(void)
 
 	if (fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds))
 		return 1;
-	return send(fds[0], "x", 1, MSG_NOSIGNAL) == 1 && recv(fds[1], &c, 1, 0) == 1 && c == 'x' ? 0 : 2;
+	return send(fds[0], "x", 1, MSG_NOSIGNAL) == 1 && recv(fds[1], &c, 1, 0) == 1 && c == 'x'
+		       ? 0
+		       : 2;
 }
 
 static void test_sockets(void **state)
@@ -143,7 +149,9 @@ static int try_fork(void)
 
 static int try_vfork(void)
 {
-	return syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL) == 0 ? 0 : 1;
+	return syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL) == 0
+		       ? 0
+		       : 1;
 }
 
 static int try_ptrace(void)
@@ -223,13 +231,15 @@ static void test_deadly_but_to_sanitizers(void **state)
 static int try_refused(void)
 {
 	union bpf_attr attr = {};
-	static const int bpf_commands[] = {BPF_PROG_LOAD, BPF_MAP_CREATE, BPF_OBJ_PIN, BPF_PROG_ATTACH, BPF_RAW_TRACEPOINT_OPEN,
-					   BPF_BTF_LOAD, BPF_LINK_UPDATE};
+	static const int bpf_commands[] = {BPF_PROG_LOAD,   BPF_MAP_CREATE,          BPF_OBJ_PIN,
+					   BPF_PROG_ATTACH, BPF_RAW_TRACEPOINT_OPEN, BPF_BTF_LOAD,
+					   BPF_LINK_UPDATE};
 
 	for (size_t i = 0; i < sizeof(bpf_commands) / sizeof(*bpf_commands); i++)
 		if (syscall(SYS_bpf, bpf_commands[i], &attr, sizeof(attr)) >= 0 || errno != EPERM)
 			return 1 + i;
-	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ||
+	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		 0) != MAP_FAILED ||
 	    errno != EPERM)
 		return 10;
 	if (connect(-1, NULL, 0) == 0 || errno != EPERM || bind(-1, NULL, 0) == 0 || errno != EPERM)
@@ -297,14 +307,16 @@ static int threaded(void)
 	pthread_t thread;
 	void *wrong = gate;
 
-	if (pipe(gate) || privileges_limit() || pthread_create(&thread, NULL, wait_and_try, gate) || privileges_drop())
+	if (pipe(gate) || privileges_limit() || pthread_create(&thread, NULL, wait_and_try, gate) ||
+	    privileges_drop())
 		return 1;
 	if (write(gate[1], "x", 1) != 1 || pthread_join(thread, &wrong))
 		return 2;
 	return wrong ? 3 : 0;
 }
 
-/* One that was there before privileges_limit() keeps root's capabilities: that is seen, both times. */
+/* One that was there before privileges_limit() keeps root's capabilities: that is seen, both times.
+ */
 static int too_late(void)
 {
 	pthread_t thread;
@@ -348,13 +360,15 @@ static uint64_t status_mask(const char *key)
 
 static int try_capabilities(void)
 {
-	static const int kept[] = {CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_SETUID,
-				   CAP_SETGID, CAP_KILL};
+	static const int kept[] = {
+		CAP_BPF,    CAP_PERFMON, CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
+		CAP_SETUID, CAP_SETGID,  CAP_KILL};
 	uint64_t want = 0;
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
 		want |= UINT64_C(1) << kept[i];
-	if (status_mask("CapPrm:") != want || status_mask("CapEff:") != want || status_mask("CapBnd:") != want)
+	if (status_mask("CapPrm:") != want || status_mask("CapEff:") != want ||
+	    status_mask("CapBnd:") != want)
 		return 1;
 	if (status_mask("CapInh:") || status_mask("CapAmb:"))
 		return 2;
@@ -371,7 +385,8 @@ static void test_capabilities(void **state)
 
 	(void)state;
 	privileges_describe(text, sizeof(text));
-	assert_string_equal(text, "bpf, perfmon, sys_admin, sys_ptrace, dac_read_search, setuid, setgid, kill");
+	assert_string_equal(
+		text, "bpf, perfmon, sys_admin, sys_ptrace, dac_read_search, setuid, setgid, kill");
 	privileges_describe(text, 8);
 	assert_string_equal(text, "bpf, pe");
 	NEEDS_ROOT();

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 static uint8_t challenge[32];
@@ -64,7 +65,8 @@ static void reset_open(void)
 static void expect(size_t fds_count, const char *want)
 {
 	Affiant__V1__Request *got = (void *)0x5a5a;
-	_cleanup_free_ uint8_t *data = malloc(affiant__v1__request__get_packed_size(&r.request) + 1);
+	_cleanup_free_ uint8_t *data =
+		malloc(affiant__v1__request__get_packed_size(&r.request) + 1);
 	size_t len = affiant__v1__request__pack(&r.request, data);
 	const char *why = NULL;
 	int err = request_decode(data, len, fds_count, &got, &why);
@@ -96,8 +98,10 @@ static void test_open(void **state)
 	static const char task[] = "task id: more than 256 bytes, control characters, or not UTF-8";
 	static const char agent[] = "agent: a name of letters, digits, '.', '-' and '_' is needed";
 	static const char scope[] = "scope: more than 256 bytes, control characters, or not UTF-8";
-	static const char principal[] = "principal: more than 256 bytes, control characters, or not UTF-8";
-	static const char path[] = "measure: a path is empty, longer than 4096 bytes, or holds a NUL";
+	static const char principal[] =
+		"principal: more than 256 bytes, control characters, or not UTF-8";
+	static const char path[] =
+		"measure: a path is empty, longer than 4096 bytes, or holds a NUL";
 	static const char fds[] = "not as many descriptors as the request speaks of";
 
 	(void)state;
@@ -199,7 +203,7 @@ static void test_truncated(void **state)
 	for (size_t i = 0; i < len; i++) {
 		Affiant__V1__Request *got = NULL;
 		const char *why = NULL;
-		_cleanup_free_ uint8_t *part = malloc(i + 1);	/* so that a read beyond it is seen */
+		_cleanup_free_ uint8_t *part = malloc(i + 1); /* so that a read beyond it is seen */
 
 		memcpy(part, data, i);
 		assert_int_equal(request_decode(part, i, 2, &got, &why), -EBADMSG);

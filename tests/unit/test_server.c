@@ -11,8 +11,8 @@
 		}                                                                                  \
 	} while (0)
 
-static int child_ask(int fd, Affiant__V1__Request *r, const uint8_t challenge[static 32], const int *fds,
-		     size_t fds_count, struct answer *a)
+static int child_ask(int fd, Affiant__V1__Request *r, const uint8_t challenge[static 32],
+		     const int *fds, size_t fds_count, struct answer *a)
 {
 	if (client_send(fd, r, challenge, fds, fds_count))
 		return -1;
@@ -95,7 +95,9 @@ static void test_forged_credentials(void **state)
 
 		r.has_challenge = true;
 		r.challenge = (ProtobufCBinaryData){32, challenge};
-		assert_int_equal(client_send_bytes(fd, data, affiant__v1__request__pack(&r, data), NULL, 0, &creds[i]), 0);
+		assert_int_equal(client_send_bytes(fd, data, affiant__v1__request__pack(&r, data),
+						   NULL, 0, &creds[i]),
+				 0);
 		turn(core);
 		client_response(fd, &a, 1000);
 		assert_error(&a, "denied", "not from the process that connected");
@@ -105,7 +107,8 @@ static void test_forged_credentials(void **state)
 	assert_int_equal(core->asked, 0);
 }
 
-/* The connection of one process, used by another that got the descriptor, with the challenge and all. */
+/* The connection of one process, used by another that got the descriptor, with the challenge and
+ * all. */
 static void test_passed_descriptor(void **state)
 {
 	struct core *core = *state;
@@ -144,8 +147,10 @@ static int orphan(struct core *core)
 		if (fork())
 			_exit(0);
 		close(parent[1]);
-		CHECK(read(parent[0], &good, 1) == 0);	/* nobody else holds its other end: the parent is gone */
-		good = child_ask(fd, &r, challenge, NULL, 0, &a) > 0 && is_error(&a, "denied", "not from the process");
+		CHECK(read(parent[0], &good, 1) ==
+		      0); /* nobody else holds its other end: the parent is gone */
+		good = child_ask(fd, &r, challenge, NULL, 0, &a) > 0 &&
+		       is_error(&a, "denied", "not from the process");
 		_exit(write(result[1], &good, 1) == 1 ? 0 : 1);
 	}
 	close(parent[1]);
@@ -159,7 +164,8 @@ static void test_orphaned_descriptor(void **state)
 	assert_int_equal(in_child(*state, getuid(), orphan), 0);
 }
 
-/* exec, another session, another process of that number: each between the greeting and the request. */
+/* exec, another session, another process of that number: each between the greeting and the request.
+ */
 static void test_tag_changes(void **state)
 {
 	struct core *core = *state;
@@ -182,7 +188,7 @@ static void test_tag_changes(void **state)
 		if (i < 3)
 			core->tag = after[i];
 		else
-			core->tagged = !core->tagged;	/* left a session; entered one */
+			core->tagged = !core->tagged; /* left a session; entered one */
 		assert_int_equal(client_send(fd, &r, challenge, NULL, 0), 0);
 		turn(core);
 		client_response(fd, &a, 1000);
@@ -212,7 +218,8 @@ static void test_tag_changes_late(void **state)
 	assert_closed(fd);
 }
 
-/* But who asked for a session of its own is told, although its tag is another now; and is a launcher no more. */
+/* But who asked for a session of its own is told, although its tag is another now; and is a
+ * launcher no more. */
 static void test_opens_for_itself(void **state)
 {
 	struct core *core = *state;
@@ -290,7 +297,8 @@ static void test_agents_have_no_role(void **state)
 	assert_error(&a, "denied", "match processes");
 	answer_clear(&a);
 	close(fd);
-	assert_int_equal(core->opened + core->ended + core->listed + core->asked + core->matched, 0);
+	assert_int_equal(core->opened + core->ended + core->listed + core->asked + core->matched,
+			 0);
 }
 
 /* ---- roles, as another user ---- */
@@ -305,8 +313,10 @@ static int nobody_asks(struct core *core, bool launcher, bool reader)
 
 	CHECK(client_hello(fd, challenge, 5000));
 	CHECK(child_ask(fd, &status, challenge, NULL, 0, &a) > 0);
-	CHECK(reader ? !a.response->error : is_error(&a, "denied", "user 65534 may not see the status: root and those "
-						     "named by 'readers' in affiant.yaml may"));
+	CHECK(reader ? !a.response->error
+		     : is_error(&a, "denied",
+				"user 65534 may not see the status: root and those "
+				"named by 'readers' in affiant.yaml may"));
 	memcpy(challenge, a.response->challenge.data, 32);
 	CHECK(child_ask(fd, &opens, challenge, NULL, 0, &a) > 0);
 	CHECK(launcher ? !a.response->error : is_error(&a, "denied", "'launchers'"));
@@ -390,13 +400,15 @@ static int mixed(struct core *core)
 	CHECK(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, 0, 0) == 0);
 	fd = client_connect(core);
 	CHECK(client_hello(fd, challenge, 5000));
-	CHECK(child_ask(fd, &status, challenge, NULL, 0, &a) > 0 && is_error(&a, "denied", "not from the process"));
+	CHECK(child_ask(fd, &status, challenge, NULL, 0, &a) > 0 &&
+	      is_error(&a, "denied", "not from the process"));
 
 	CHECK(setresuid(0, 0, 0) == 0);
 	fd = client_connect(core);
 	CHECK(client_hello(fd, challenge, 5000));
 	CHECK(setresuid(0, NOBODY, 0) == 0);
-	CHECK(child_ask(fd, &status, challenge, NULL, 0, &a) > 0 && is_error(&a, "denied", "changed its user or group"));
+	CHECK(child_ask(fd, &status, challenge, NULL, 0, &a) > 0 &&
+	      is_error(&a, "denied", "changed its user or group"));
 	return 0;
 }
 
@@ -435,7 +447,8 @@ static int open_others(struct core *core)
 
 	target = syscall(SYS_pidfd_open, getppid(), 0);
 	CHECK(child_ask(fd, &opens, challenge, &target, 1, &a) > 0);
-	CHECK(is_error(&a, "denied", getuid() == everybody[0] ? "the daemon is no agent" : "is another user's"));
+	CHECK(is_error(&a, "denied",
+		       getuid() == everybody[0] ? "the daemon is no agent" : "is another user's"));
 	memcpy(challenge, a.response->challenge.data, 32);
 
 	target = syscall(SYS_pidfd_open, child, 0);
@@ -493,15 +506,19 @@ static int send_descriptors(struct core *core)
 	CHECK(child_ask(fd, &opens, challenge, fds, 64, &a) > 0 && !a.response->error);
 	memcpy(challenge, a.response->challenge.data, 32);
 	opens_call.n_measure = 65;
-	CHECK(child_ask(fd, &opens, challenge, fds, 65, &a) > 0 && is_error(&a, "bad_request", "more than 64 paths"));
+	CHECK(child_ask(fd, &opens, challenge, fds, 65, &a) > 0 &&
+	      is_error(&a, "bad_request", "more than 64 paths"));
 	memcpy(challenge, a.response->challenge.data, 32);
 	opens_call.n_measure = 3;
-	CHECK(child_ask(fd, &opens, challenge, fds, 253, &a) > 0 && is_error(&a, "bad_request", "not as many"));
+	CHECK(child_ask(fd, &opens, challenge, fds, 253, &a) > 0 &&
+	      is_error(&a, "bad_request", "not as many"));
 	memcpy(challenge, a.response->challenge.data, 32);
-	CHECK(child_ask(fd, &status, challenge, fds, 1, &a) > 0 && is_error(&a, "bad_request", "descriptors come with"));
+	CHECK(child_ask(fd, &status, challenge, fds, 1, &a) > 0 &&
+	      is_error(&a, "bad_request", "descriptors come with"));
 	memcpy(challenge, a.response->challenge.data, 32);
 	challenge[0] ^= 1;
-	CHECK(child_ask(fd, &opens, challenge, fds, 3, &a) > 0 && is_error(&a, "denied", "challenge"));
+	CHECK(child_ask(fd, &opens, challenge, fds, 3, &a) > 0 &&
+	      is_error(&a, "denied", "challenge"));
 	return 0;
 }
 
@@ -557,7 +574,8 @@ static void test_large_answer(void **state)
 	ask(core, fd, &r, challenge, &a);
 	assert_int_equal(a.response->answer_case, AFFIANT__V1__RESPONSE__ANSWER_IN_MEMFD);
 	assert_int_equal(a.fds_count, 1);
-	assert_int_equal(fcntl(a.fds[0], F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	assert_int_equal(fcntl(a.fds[0], F_GET_SEALS),
+			 F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
 	map = mmap(NULL, a.response->in_memfd->size, PROT_READ, MAP_PRIVATE, a.fds[0], 0);
 	assert_true(map != MAP_FAILED);
 	inner = affiant__v1__response__unpack(NULL, a.response->in_memfd->size, map);
@@ -628,7 +646,8 @@ static int follow(struct core *core, uint8_t challenge[static 32])
 	return fd;
 }
 
-/* A follower that does not read costs nothing, holds nobody up, and misses nothing when it reads again. */
+/* A follower that does not read costs nothing, holds nobody up, and misses nothing when it reads
+ * again. */
 static void test_slow_follower(void **state)
 {
 	struct core *core = *state;
@@ -671,7 +690,7 @@ static void test_slow_reader(void **state)
 	assert_int_equal(client_send(fd, &r, challenge, NULL, 0), 0);
 	turn(core);
 	assert_int_equal(core->asked, 1);
-	while (sd_event_run(core->event, 1000000) > 0)		/* ends when nothing more happens */
+	while (sd_event_run(core->event, 1000000) > 0) /* ends when nothing more happens */
 		;
 	while (client_response(fd, &a, 0) > 0) {
 		assert_int_equal(a.response->answer_case, AFFIANT__V1__RESPONSE__ANSWER_APPENDED);
@@ -698,7 +717,7 @@ static void test_silent_client(void **state)
 	while (sd_event_run(core->event, 500000) > 0)
 		;
 	assert_closed(silent);
-	ask(core, speaker, &r, challenge, &a);	/* one that has spoken may stay */
+	ask(core, speaker, &r, challenge, &a); /* one that has spoken may stay */
 	answer_clear(&a);
 	close(silent);
 	close(speaker);
@@ -777,7 +796,7 @@ static int crowds(struct core *core)
 		CHECK(setresuid(-1, 0, 0) == 0);
 	}
 	CHECK(client_receive(first, &a, 5000) == 0);
-	CHECK(client_hello(client_connect(core), challenge, 5000));	/* root */
+	CHECK(client_hello(client_connect(core), challenge, 5000)); /* root */
 	CHECK(client_receive(last, &a, 0) == -1);
 	return 0;
 }
@@ -816,7 +835,8 @@ static int match_inside(struct core *core)
 	CHECK(child_ask(fd, &r, challenge, NULL, 0, &a) > 0 && !a.response->error);
 	memcpy(challenge, a.response->challenge.data, 32);
 	match.pid = 77;
-	CHECK(child_ask(fd, &r, challenge, NULL, 0, &a) > 0 && is_error(&a, "not_found", "no process 77"));
+	CHECK(child_ask(fd, &r, challenge, NULL, 0, &a) > 0 &&
+	      is_error(&a, "not_found", "no process 77"));
 	return 0;
 }
 
@@ -857,9 +877,10 @@ static void test_socket(void **state)
 
 	assert_int_equal(stat(core->path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0666);
-	assert_int_equal(server_new(core->event, &core->config, &core_ops, core, &second), -EADDRINUSE);
+	assert_int_equal(server_new(core->event, &core->config, &core_ops, core, &second),
+			 -EADDRINUSE);
 	assert_null(second);
-	assert_int_equal(stat(core->path, &st), 0);	/* the first one's is still there */
+	assert_int_equal(stat(core->path, &st), 0); /* the first one's is still there */
 	restart(core);
 
 	server_free(core->server);

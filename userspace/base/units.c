@@ -14,14 +14,23 @@ struct unit {
 
 /* Largest last: the format functions take the last that divides. */
 static const struct unit size_units[] = {
-	{"B", 1},	      {"KiB", 1ULL << 10}, {"MiB", 1ULL << 20},
-	{"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}, {},
+	{"B", 1},
+	{"KiB", 1ULL << 10},
+	{"MiB", 1ULL << 20},
+	{"GiB", 1ULL << 30},
+	{"TiB", 1ULL << 40},
+	{},
 };
 
 static const struct unit duration_units[] = {
-	{"ns", 1},	       {"us", 1000},	       {"ms", 1000000},
-	{"s", 1000000000ULL}, {"m", 60000000000ULL}, {"h", 3600000000000ULL},
-	{"d", 86400000000000ULL}, {},
+	{"ns", 1},
+	{"us", 1000},
+	{"ms", 1000000},
+	{"s", 1000000000ULL},
+	{"m", 60000000000ULL},
+	{"h", 3600000000000ULL},
+	{"d", 86400000000000ULL},
+	{},
 };
 
 /* The digits at *@text, at least one, moving it behind them. */
@@ -33,7 +42,8 @@ static int digits(const char **text, uint64_t *ret)
 	if (*at < '0' || *at > '9')
 		return -EINVAL;
 	for (; *at >= '0' && *at <= '9'; at++)
-		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(*at - '0'), &n))
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(*at - '0'), &n))
 			return -ERANGE;
 	*text = at;
 	*ret = n;
@@ -91,7 +101,7 @@ int duration_parse(const char *text, uint64_t *ret_ns)
 			return err;
 		len = strcspn(text, "0123456789");
 		unit = unit_of(duration_units, text, len);
-		if (!unit || unit->factor >= factor)	/* "1m1h", "1s1s": more likely a mistake */
+		if (!unit || unit->factor >= factor) /* "1m1h", "1s1s": more likely a mistake */
 			return -EINVAL;
 		factor = unit->factor;
 		if (__builtin_mul_overflow(n, factor, &n) || __builtin_add_overflow(sum, n, &sum))

@@ -15,7 +15,7 @@ struct context {
 	const struct document *document;
 	char **ret_why;
 	struct config *config;
-	unsigned int agent;		/* its place in the list */
+	unsigned int agent; /* its place in the list */
 };
 
 static const struct {
@@ -42,8 +42,8 @@ void interpret_agent_free(struct config_agent *a)
 }
 
 /* @key: below "agents[N]", with its dot, or "". */
-__attribute__((format(printf, 3, 4)))
-static int mistake(const struct context *x, const char *key, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int mistake(const struct context *x, const char *key,
+							 const char *format, ...)
 {
 	_cleanup_free_ char *what = NULL;
 	char path[KEY_SIZE];
@@ -69,19 +69,24 @@ static int check_unit(const struct context *x, const char *key, const char *valu
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
 		size_t suffix = strlen(suffixes[i]);
 
-		if (len > suffix && !strcmp(value + len - suffix, suffixes[i]) && !strchr(value, '/'))
+		if (len > suffix && !strcmp(value + len - suffix, suffixes[i]) &&
+		    !strchr(value, '/'))
 			return 0;
 	}
-	return mistake(x, key, "'%s' is not a unit's name: it ends in .service, .scope or .slice", value);
+	return mistake(x, key, "'%s' is not a unit's name: it ends in .service, .scope or .slice",
+		       value);
 }
 
 static int check_cgroup(const struct context *x, const char *key, const char *value)
 {
 	size_t len = strlen(value);
 
-	if (*value != '/' || len < 2 || value[len - 1] == '/' || strstr(value, "//") || strstr(value, "/../"))
+	if (*value != '/' || len < 2 || value[len - 1] == '/' || strstr(value, "//") ||
+	    strstr(value, "/../"))
 		return mistake(x, key,
-			       "'%s' is not a path below the root of cgroup2, as in /system.slice/agent-*.service", value);
+			       "'%s' is not a path below the root of cgroup2, as in "
+			       "/system.slice/agent-*.service",
+			       value);
 	return 0;
 }
 
@@ -97,7 +102,9 @@ static int check_user(const struct context *x, const char *key, const char *valu
 	if (account_user(value, ret))
 		return mistake(x, key, "there is no user '%s' on this host", value);
 	if (*ret == 0)
-		return mistake(x, key, "'%s' is root, who runs the host: select by unit, cgroup or exe", value);
+		return mistake(x, key,
+			       "'%s' is root, who runs the host: select by unit, cgroup or exe",
+			       value);
 	return 0;
 }
 
@@ -125,9 +132,12 @@ static const char *kind_key(enum config_selector_kind kind)
 }
 
 /* The agents so far, and the one that is being read. */
-static const struct config_agent *agent_at(const struct context *x, const struct config_agent *self, size_t i)
+static const struct config_agent *agent_at(const struct context *x, const struct config_agent *self,
+					   size_t i)
 {
-	return i < x->config->agents_count ? &x->config->agents[i] : i == x->config->agents_count ? self : NULL;
+	return i < x->config->agents_count    ? &x->config->agents[i]
+	       : i == x->config->agents_count ? self
+					      : NULL;
 }
 
 /* Whose the same selector is: it would be open whose the process is. */
@@ -140,8 +150,9 @@ static const struct config_agent *taken_by(const struct context *x, const struct
 		for (size_t k = 0; k < a->selectors_count; k++) {
 			const struct config_selector *o = &a->selectors[k];
 
-			if (o->kind == s->kind && (s->kind == CONFIG_SELECT_USER ? o->uid == s->uid :
-						   !strcmp(o->value, s->value)))
+			if (o->kind == s->kind &&
+			    (s->kind == CONFIG_SELECT_USER ? o->uid == s->uid
+							   : !strcmp(o->value, s->value)))
 				return a;
 		}
 	return NULL;
@@ -158,8 +169,10 @@ static bool number_taken(const struct context *x, const struct config_agent *sel
 	return false;
 }
 
-/* The first 32 bits of SHA-256 over agent, kind and value; the next free number should two ever be equal. */
-static int selector_number(const struct context *x, const struct config_agent *self, struct config_selector *s)
+/* The first 32 bits of SHA-256 over agent, kind and value; the next free number should two ever be
+ * equal. */
+static int selector_number(const struct context *x, const struct config_agent *self,
+			   struct config_selector *s)
 {
 	_cleanup_free_ char *seed = NULL;
 	struct sha256 h;
@@ -181,8 +194,8 @@ static int selector_number(const struct context *x, const struct config_agent *s
 	return 0;
 }
 
-static int get_selector(const struct context *x, const struct raw_selector *raw, unsigned int number,
-			struct config_agent *a)
+static int get_selector(const struct context *x, const struct raw_selector *raw,
+			unsigned int number, struct config_agent *a)
 {
 	struct config_selector *s = &a->selectors[a->selectors_count];
 	const struct config_agent *other;
@@ -197,8 +210,8 @@ static int get_selector(const struct context *x, const struct raw_selector *raw,
 		if (!text)
 			continue;
 		if (value)
-			return mistake(x, key, "has both %s and %s: make it two selectors", kind_key(s->kind),
-				       kinds[i].key);
+			return mistake(x, key, "has both %s and %s: make it two selectors",
+				       kind_key(s->kind), kinds[i].key);
 		s->kind = kinds[i].kind;
 		value = text;
 	}
@@ -216,34 +229,43 @@ static int get_selector(const struct context *x, const struct raw_selector *raw,
 	err = check_value(x, key, s);
 	other = err ? NULL : taken_by(x, a, s);
 	if (other)
-		err = mistake(x, key, "'%s' is a selector of agent '%s' already", value, other->name);
+		err = mistake(x, key, "'%s' is a selector of agent '%s' already", value,
+			      other->name);
 	err = err ?: selector_number(x, a, s);
 	x->config->selectors_count++;
-	a->selectors_count++;		/* from here on interpret_agent_free() has it */
+	a->selectors_count++; /* from here on interpret_agent_free() has it */
 	return err;
 }
 
 /* isolation: uid, and the user it speaks of: both or none. */
-static int get_own_user(const struct context *x, const struct raw_agent *raw, struct config_agent *a)
+static int get_own_user(const struct context *x, const struct raw_agent *raw,
+			struct config_agent *a)
 {
 	const struct config *c = x->config;
 
 	if (raw->isolation && strcmp(raw->isolation, "uid"))
-		return mistake(x, ".isolation", "'%s' is not one of uid (without it, each session says what it entered)",
-			       raw->isolation);
+		return mistake(
+			x, ".isolation",
+			"'%s' is not one of uid (without it, each session says what it entered)",
+			raw->isolation);
 	if (raw->isolation && !raw->user)
-		return mistake(x, ".isolation", "'uid' needs the key 'user' beside it: the user that is this agent's alone");
+		return mistake(x, ".isolation",
+			       "'uid' needs the key 'user' beside it: the user that is this "
+			       "agent's alone");
 	if (!raw->user)
 		return 0;
 	if (!raw->isolation)
-		return mistake(x, ".user", "goes with 'isolation: uid' only (to select by user, write a selector)");
+		return mistake(
+			x, ".user",
+			"goes with 'isolation: uid' only (to select by user, write a selector)");
 	if (account_user(raw->user, &a->uid))
 		return mistake(x, ".user", "there is no user '%s' on this host", raw->user);
 	if (a->uid == 0)
 		return mistake(x, ".user", "'%s' is root, and isolates from nobody", raw->user);
 	for (size_t i = 0; i < c->agents_count; i++)
 		if (c->agents[i].own_user && c->agents[i].uid == a->uid)
-			return mistake(x, ".user", "'%s' is agent '%s's own user already", raw->user, c->agents[i].name);
+			return mistake(x, ".user", "'%s' is agent '%s's own user already",
+				       raw->user, c->agents[i].name);
 	a->own_user = true;
 	return 0;
 }
@@ -256,8 +278,9 @@ static int get_agent(const struct context *x, const struct raw_agent *raw, struc
 	if (!raw->name)
 		return mistake(x, "", "has no name");
 	if (!config_name_valid(raw->name))
-		return mistake(x, ".name", "'%s' is not letters, digits, '.', '-' and '_', at most %d", raw->name,
-			       CONFIG_NAME_MAX);
+		return mistake(x, ".name",
+			       "'%s' is not letters, digits, '.', '-' and '_', at most %d",
+			       raw->name, CONFIG_NAME_MAX);
 	if (config_agent(x->config, raw->name))
 		return mistake(x, ".name", "there is an agent '%s' already", raw->name);
 	a->name = strdup(raw->name);
@@ -267,8 +290,8 @@ static int get_agent(const struct context *x, const struct raw_agent *raw, struc
 
 	a->hash = x->config->hash.mode;
 	snprintf(key, sizeof(key), "agents[%u].hash.mode", x->agent);
-	err = interpret_mode(x->document, x->ret_why, key, raw->hash.mode, &a->hash) ?:
-	      get_own_user(x, raw, a);
+	err = interpret_mode(x->document, x->ret_why, key, raw->hash.mode, &a->hash)
+		      ?: get_own_user(x, raw, a);
 	for (unsigned int i = 0; !err && i < raw->selectors_count; i++)
 		err = get_selector(x, &raw->selectors[i], i, a);
 	return err;

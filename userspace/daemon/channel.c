@@ -12,7 +12,8 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-/* Beyond it an answer goes by memfd: a socket buffer may be set smaller than the largest message. */
+/* Beyond it an answer goes by memfd: a socket buffer may be set smaller than the largest message.
+ */
 #define INLINE_MAX 32768
 
 static void packet_clear(struct packet *p)
@@ -65,10 +66,13 @@ static int update(struct channel *c)
 	bool reads = !c->call.active && !c->waits;
 	int err;
 
-	/* A client that says nothing, or doesn't take its answer, goes. One that has spoken may keep its connection. */
-	err = sd_event_source_set_enabled(c->timer, c->waits || !c->believed ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	/* A client that says nothing, or doesn't take its answer, goes. One that has spoken may
+	 * keep its connection. */
+	err = sd_event_source_set_enabled(c->timer, c->waits || !c->believed ? SD_EVENT_ONESHOT
+									     : SD_EVENT_OFF);
 	if (err >= 0)
-		err = sd_event_source_set_io_events(c->io, (reads ? EPOLLIN : 0) | (sends ? EPOLLOUT : 0));
+		err = sd_event_source_set_io_events(c->io,
+						    (reads ? EPOLLIN : 0) | (sends ? EPOLLOUT : 0));
 	return err < 0 ? err : 0;
 }
 
@@ -198,7 +202,8 @@ static int pack(const Affiant__V1__Response *response, struct packet *p)
 	return 0;
 }
 
-/* The response with a fresh challenge; a large one in a memfd, its own descriptors then have no place. */
+/* The response with a fresh challenge; a large one in a memfd, its own descriptors then have no
+ * place. */
 static int pack_answer(struct channel *c, Affiant__V1__Response *response, struct packet *p)
 {
 	Affiant__V1__Response outer = AFFIANT__V1__RESPONSE__INIT;
@@ -209,7 +214,8 @@ static int pack_answer(struct channel *c, Affiant__V1__Response *response, struc
 	if (getrandom(c->challenge, sizeof(c->challenge), 0) != sizeof(c->challenge))
 		return -EIO;
 	response->has_challenge = outer.has_challenge = true;
-	response->challenge = outer.challenge = (ProtobufCBinaryData){sizeof(c->challenge), c->challenge};
+	response->challenge = outer.challenge =
+		(ProtobufCBinaryData){sizeof(c->challenge), c->challenge};
 
 	err = pack(response, p);
 	if (err || p->len <= INLINE_MAX)
@@ -246,7 +252,8 @@ static bool tag_unchanged(const struct channel *c)
 			    now.start_boottime == c->tag.start_boottime));
 }
 
-/* Section 5, step 5, as far as it is known here; the pidfd last, since it vouches for what was read by number. */
+/* Section 5, step 5, as far as it is known here; the pidfd last, since it vouches for what was read
+ * by number. */
 static bool still_the_caller(struct channel *c)
 {
 	bool same = c->call.opens_self ? !read_tag(c, &c->tagged, &c->tag) : tag_unchanged(c);
@@ -254,7 +261,8 @@ static bool still_the_caller(struct channel *c)
 	return same && peer_alive(&c->peer);
 }
 
-void channel_answer(struct channel *c, Affiant__V1__Response *response, const int *fds, size_t fds_count)
+void channel_answer(struct channel *c, Affiant__V1__Response *response, const int *fds,
+		    size_t fds_count)
 {
 	struct packet p = {.fds_count = fds_count};
 	int err;
@@ -279,7 +287,8 @@ void channel_answer(struct channel *c, Affiant__V1__Response *response, const in
 		channel_close(c);
 }
 
-/* Real, effective, saved and filesystem ids all those at connect(2): no setuid program speaks for its caller. */
+/* Real, effective, saved and filesystem ids all those at connect(2): no setuid program speaks for
+ * its caller. */
 static bool same_ids(const struct peer *p, const struct peer_status *s)
 {
 	for (int i = 0; i < 4; i++)
@@ -288,8 +297,8 @@ static bool same_ids(const struct peer *p, const struct peer_status *s)
 	return s->tgid == p->pid;
 }
 
-static bool has_role(const struct peer_status *s, const uid_t *users, size_t users_count, const gid_t *groups,
-		     size_t groups_count)
+static bool has_role(const struct peer_status *s, const uid_t *users, size_t users_count,
+		     const gid_t *groups, size_t groups_count)
 {
 	for (size_t i = 0; i < users_count; i++)
 		if (users[i] == s->uid[0])
@@ -314,8 +323,8 @@ static unsigned int roles_of(const struct channel *c, const struct peer_status *
 		return 0;
 	if (s->uid[0] == 0)
 		return SERVER_ROLE_ROOT | SERVER_ROLE_LAUNCHER | SERVER_ROLE_READER;
-	if (has_role(s, config->launcher_users, config->launcher_users_count, config->launcher_groups,
-		     config->launcher_groups_count))
+	if (has_role(s, config->launcher_users, config->launcher_users_count,
+		     config->launcher_groups, config->launcher_groups_count))
 		roles |= SERVER_ROLE_LAUNCHER;
 	if (has_role(s, config->reader_users, config->reader_users_count, config->reader_groups,
 		     config->reader_groups_count))
@@ -323,18 +332,21 @@ static unsigned int roles_of(const struct channel *c, const struct peer_status *
 	return roles;
 }
 
-/* Section 5, step 2: NULL when the message was sent by the pinned process. Before a byte of it is looked at. */
+/* Section 5, step 2: NULL when the message was sent by the pinned process. Before a byte of it is
+ * looked at. */
 static const char *doubt_sender(const struct channel *c, const struct peer_message *m)
 {
 	if (!m->has_credentials || m->pid <= 0)
 		return "the message carries no credentials of a process that is seen from here";
 	if (m->pid != c->peer.pid || m->uid != c->peer.uid || m->gid != c->peer.gid ||
 	    (m->pidfd_pid && m->pidfd_pid != c->peer.pid))
-		return "the message is not from the process that connected: each process connects for itself";
+		return "the message is not from the process that connected: each process connects "
+		       "for itself";
 	return NULL;
 }
 
-/* Steps 2 and 3: NULL when it was made for this moment, by what the process was when it connected and still is. */
+/* Steps 2 and 3: NULL when it was made for this moment, by what the process was when it connected
+ * and still is. */
 static const char *doubt_request(struct channel *c, unsigned int *ret_roles)
 {
 	const ProtobufCBinaryData *challenge = &c->call.request->challenge;
@@ -349,7 +361,8 @@ static const char *doubt_request(struct channel *c, unsigned int *ret_roles)
 	*ret_roles = roles_of(c, &status);
 	peer_status_clear(&status);
 	if (!same)
-		return "the process changed its user or group, or is set-user-ID: run it as the user that asks";
+		return "the process changed its user or group, or is set-user-ID: run it as the "
+		       "user that asks";
 	if (!tag_unchanged(c))
 		return "the process executed something or changed its session since it connected";
 	if (!peer_alive(&c->peer))
@@ -376,7 +389,8 @@ static void accept_request(struct channel *c, struct peer_message *m)
 		return;
 	}
 	if (m->fds_cut) {
-		refuse_for_good(c, "busy", "not as many descriptors as the daemon can hold now: try later");
+		refuse_for_good(c, "busy",
+				"not as many descriptors as the daemon can hold now: try later");
 		return;
 	}
 	if (m->cut) {
@@ -400,7 +414,7 @@ static void accept_request(struct channel *c, struct peer_message *m)
 		.gid = c->peer.gid,
 		.roles = roles,
 	};
-	if (update(c)) {	/* nothing more is read until it is answered */
+	if (update(c)) { /* nothing more is read until it is answered */
 		call_clear(call);
 		channel_close(c);
 		return;
@@ -420,7 +434,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 	if (!err && (events & EPOLLIN) && !c->call.active && !c->waits) {
 		err = peer_receive(fd, c->server->buffer, SERVER_MESSAGE_MAX, &m);
 		if (!err) {
-			accept_request(c, &m);	/* the connection may be gone now */
+			accept_request(c, &m); /* the connection may be gone now */
 			return 0;
 		}
 		if (err == -EAGAIN)
@@ -481,8 +495,8 @@ static int start(struct channel *c, bool (*admit)(struct server *s, const struct
 		return -ESRCH;
 	err = sd_event_add_io(s->event, &c->io, c->fd, EPOLLIN, on_io, c);
 	if (err >= 0)
-		err = sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, s->config.timeout_us, 0, on_timer,
-						 c);
+		err = sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC,
+						 s->config.timeout_us, 0, on_timer, c);
 	if (err < 0)
 		return err;
 	return greet(c, true);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * channel: one client of the local socket: its packets in and out, one request at a time, and the proof of
- * who sent each (ARCHITECTURE, section 5). Between server.c, which accepts, and dispatch.c, which decides.
+ * channel: one client of the local socket: its packets in and out, one request at a time, and the
+ * proof of who sent each (ARCHITECTURE, section 5). Between server.c, which accepts, and
+ * dispatch.c, which decides.
  */
 #pragma once
 
@@ -11,10 +12,10 @@
 
 struct server_call {
 	struct channel *connection;
-	bool active;			/* handed to the core, not yet ended */
-	bool opens_self;		/* the caller's own tag is about to change */
+	bool active;     /* handed to the core, not yet ended */
+	bool opens_self; /* the caller's own tag is about to change */
 	Affiant__V1__Request *request;
-	struct peer_message message;	/* its descriptors */
+	struct peer_message message; /* its descriptors */
 	struct server_caller caller;
 };
 
@@ -28,16 +29,16 @@ struct packet {
 struct channel {
 	struct channel *prev, *next;
 	struct server *server;
-	int fd;				/* -1: closed, and here only until its call is ended */
+	int fd; /* -1: closed, and here only until its call is ended */
 	sd_event_source *io, *timer;
 	struct peer peer;
 	bool tagged;
 	struct tag tag;
-	bool believed;			/* has made a request that was its own */
-	bool closing;			/* after the packet that waits */
+	bool believed; /* has made a request that was its own */
+	bool closing;  /* after the packet that waits */
 	uint8_t challenge[REQUEST_CHALLENGE_SIZE];
 	struct server_call call;
-	bool waits;			/* 'packet' finds no room in the socket */
+	bool waits; /* 'packet' finds no room in the socket */
 	struct packet packet;
 	bool follows, appended;
 	uint64_t appended_index, appended_sequence;
@@ -50,15 +51,15 @@ struct server {
 	void *context;
 	int fd;
 	sd_event_source *listening, *resume;
-	struct channel *connections;	/* oldest first */
-	uint8_t *buffer;		/* for the message being read */
+	struct channel *connections; /* oldest first */
+	uint8_t *buffer;             /* for the message being read */
 	dev_t socket_device;
 	ino_t socket_inode;
 };
 
 /*
- * Takes @fd over, also on failure, and greets. @admit decides, once it is known who connects; when it says
- * no, the client is told that there is no room.
+ * Takes @fd over, also on failure, and greets. @admit decides, once it is known who connects; when
+ * it says no, the client is told that there is no room.
  */
 int channel_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer));
 
@@ -69,12 +70,14 @@ void channel_close(struct channel *c);
 void channel_free(struct channel *c);
 
 /*
- * Sends @response as the answer to the active call, which ends, with descriptors that are closed here. The
- * connection may be gone afterwards.
+ * Sends @response as the answer to the active call, which ends, with descriptors that are closed
+ * here. The connection may be gone afterwards.
  */
-void channel_answer(struct channel *c, Affiant__V1__Response *response, const int *fds, size_t fds_count);
+void channel_answer(struct channel *c, Affiant__V1__Response *response, const int *fds,
+		    size_t fds_count);
 
 void channel_appended(struct channel *c, uint64_t index, uint64_t sequence);
 
-/* The request in c->call is believed: @roles are the caller's. Ends the call by itself, or through the core. */
+/* The request in c->call is believed: @roles are the caller's. Ends the call by itself, or through
+ * the core. */
 void dispatch(struct channel *c, unsigned int roles);

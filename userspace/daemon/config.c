@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define FILES_MAX 1024	/* in conf.d */
+#define FILES_MAX 1024 /* in conf.d */
 
 DEFINE_CLEANUP(struct document *, document_free)
 DEFINE_CLEANUP(struct config *, config_free)
@@ -51,8 +51,8 @@ void config_free(struct config *c)
 	free(c);
 }
 
-__attribute__((format(printf, 4, 5)))
-static int complain(int err, char **ret_why, const char *name, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static int complain(int err, char **ret_why, const char *name,
+							  const char *format, ...)
 {
 	_cleanup_free_ char *what = NULL;
 	va_list ap;
@@ -74,14 +74,18 @@ static int complain(int err, char **ret_why, const char *name, const char *forma
 static int check_owner(const char *name, const struct stat *st, char **ret_why)
 {
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return complain(-EPERM, ret_why, name, "belongs to user %u: chown it to root", st->st_uid);
+		return complain(-EPERM, ret_why, name, "belongs to user %u: chown it to root",
+				st->st_uid);
 	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return complain(-EPERM, ret_why, name, "can be written by others than its owner (mode %04o): chmod go-w it",
-				st->st_mode & 07777);
+		return complain(
+			-EPERM, ret_why, name,
+			"can be written by others than its owner (mode %04o): chmod go-w it",
+			st->st_mode & 07777);
 	return 0;
 }
 
-static int read_file(int dir, const char *file, const char *name, char **ret, size_t *ret_len, char **ret_why)
+static int read_file(int dir, const char *file, const char *name, char **ret, size_t *ret_len,
+		     char **ret_why)
 {
 	_cleanup_free_ char *text = NULL;
 	_cleanup_close_ int fd = -1;
@@ -127,8 +131,8 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int load_agents(int dir, const char *dir_name, const char *file, struct config *c, struct sha256_context *sum,
-		       char **ret_why)
+static int load_agents(int dir, const char *dir_name, const char *file, struct config *c,
+		       struct sha256_context *sum, char **ret_why)
 {
 	_cleanup_(document_freep) struct document *document = NULL;
 	_cleanup_free_ char *name = NULL, *text = NULL;
@@ -147,7 +151,8 @@ static int load_agents(int dir, const char *dir_name, const char *file, struct c
 	       interpret_agents(document, c, ret_why);
 }
 
-static int load_directory(const char *config_path, struct config *c, struct sha256_context *sum, char **ret_why)
+static int load_directory(const char *config_path, struct config *c, struct sha256_context *sum,
+			  char **ret_why)
 {
 	const char *slash = strrchr(config_path, '/');
 	_cleanup_free_ char *name = NULL;
@@ -156,7 +161,8 @@ static int load_directory(const char *config_path, struct config *c, struct sha2
 	struct stat st;
 	int err, count;
 
-	if (asprintf(&name, "%.*sconf.d", slash ? (int)(slash + 1 - config_path) : 0, config_path) < 0) {
+	if (asprintf(&name, "%.*sconf.d", slash ? (int)(slash + 1 - config_path) : 0, config_path) <
+	    0) {
 		name = NULL;
 		return -ENOMEM;
 	}
@@ -242,7 +248,8 @@ static int apply_paths(struct config *c, const struct config_paths *p, char **re
 		      override(&c->socket, p->socket, "--socket", socket_max, ret_why);
 	if (err)
 		return err;
-	/* A runtime directory from the command line is meant to hold the socket, whatever the file says. */
+	/* A runtime directory from the command line is meant to hold the socket, whatever the file
+	 * says. */
 	if (p && p->runtime_dir && !p->socket) {
 		free(c->socket);
 		c->socket = NULL;
@@ -252,12 +259,14 @@ static int apply_paths(struct config *c, const struct config_paths *p, char **re
 		return -ENOMEM;
 	}
 	if (strlen(c->socket) > socket_max)
-		return complain(-ENAMETOOLONG, ret_why, c->socket, "is longer than the %zu bytes a socket's path can have",
+		return complain(-ENAMETOOLONG, ret_why, c->socket,
+				"is longer than the %zu bytes a socket's path can have",
 				socket_max);
 	return 0;
 }
 
-int config_load(const char *path, const struct config_paths *paths, struct config **ret, char **ret_why)
+int config_load(const char *path, const struct config_paths *paths, struct config **ret,
+		char **ret_why)
 {
 	_cleanup_(config_freep) struct config *c = NULL;
 	int err;
@@ -289,7 +298,8 @@ int config_check(const char *path, FILE *out)
 		return err;
 	}
 	hex_encode(c->digest.bytes, SHA256_SIZE, digest);
-	fprintf(out, "affiantd: %s: good: trust domain %s, agents: %zu, selectors: %zu, SHA-256 %s\n",
+	fprintf(out,
+		"affiantd: %s: good: trust domain %s, agents: %zu, selectors: %zu, SHA-256 %s\n",
 		path ?: CONFIG_PATH, c->trust_domain, c->agents_count, c->selectors_count, digest);
 	return 0;
 }
@@ -346,9 +356,10 @@ size_t config_selector_cgroup(const struct config_selector *s, const char *path)
 
 bool config_name_valid(const char *name)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
 	size_t len = strlen(name);
 
-	return len > 0 && len <= CONFIG_NAME_MAX && !name[strspn(name, plain)] && strcmp(name, ".") &&
-	       strcmp(name, "..");
+	return len > 0 && len <= CONFIG_NAME_MAX && !name[strspn(name, plain)] &&
+	       strcmp(name, ".") && strcmp(name, "..");
 }

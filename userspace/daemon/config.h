@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config: what the operator wrote, checked as a whole before anything is done with it: /etc/affiant/affiant.yaml,
- * then conf.d/<name>.yaml beside it in the order of their names, which may only add agents.
+ * config: what the operator wrote, checked as a whole before anything is done with it:
+ * /etc/affiant/affiant.yaml, then conf.d/<name>.yaml beside it in the order of their names, which
+ * may only add agents.
  *
- * A mistake is one line for a person: "file:line: agents[2].hash.mode: 'hodl' is not one of off, observe".
+ * A mistake is one line for a person: "file:line: agents[2].hash.mode: 'hodl' is not one of off,
+ * observe".
  */
 #pragma once
 
@@ -18,47 +20,49 @@
 #define CONFIG_PATH "/etc/affiant/affiant.yaml"
 
 #define CONFIG_AGENTS_MAX 1024
-#define CONFIG_SELECTORS_MAX 64		/* of one agent */
+#define CONFIG_SELECTORS_MAX 64 /* of one agent */
 #define CONFIG_SELECTORS_ALL_MAX 4096
-#define CONFIG_NAME_MAX 128		/* bytes of an agent's name: it is a segment of a SPIFFE ID's path */
+#define CONFIG_NAME_MAX 128 /* bytes of an agent's name: it is a segment of a SPIFFE ID's path */
 
 enum config_hash_mode {
-	CONFIG_HASH_OFF,		/* every digest is HASH_DISABLED */
+	CONFIG_HASH_OFF, /* every digest is HASH_DISABLED */
 	CONFIG_HASH_OBSERVE,
 };
 
 struct config_hash {
 	enum config_hash_mode mode;
 	unsigned int workers;
-	uint64_t max_size;		/* bytes; 0: no bound */
+	uint64_t max_size; /* bytes; 0: no bound */
 	size_t cache_entries;
-	uint64_t wait_ns;		/* how long a record waits for a digest */
+	uint64_t wait_ns; /* how long a record waits for a digest */
 };
 
 enum config_selector_kind {
-	CONFIG_SELECT_UNIT,		/* a systemd unit's name, a glob */
-	CONFIG_SELECT_CGROUP,		/* a path below the unified hierarchy's root, a glob; begins with '/' */
-	CONFIG_SELECT_EXE,		/* an absolute path */
+	CONFIG_SELECT_UNIT,   /* a systemd unit's name, a glob */
+	CONFIG_SELECT_CGROUP, /* a path below the unified hierarchy's root, a glob; begins with '/'
+			       */
+	CONFIG_SELECT_EXE,    /* an absolute path */
 	CONFIG_SELECT_USER,
 };
 
 struct config_selector {
 	/*
-	 * For struct selector.id (event.h): made from the agent's name and the selector itself, so that a tag
-	 * which outlives the daemon means the same to the next one, whatever was added to the file. Never 0.
+	 * For struct selector.id (event.h): made from the agent's name and the selector itself, so
+	 * that a tag which outlives the daemon means the same to the next one, whatever was added
+	 * to the file. Never 0.
 	 */
 	uint32_t id;
 	enum config_selector_kind kind;
-	uid_t uid;			/* CONFIG_SELECT_USER */
-	char *value;			/* as written */
-	char *words;			/* for people: "unit codex-*.service" */
+	uid_t uid;   /* CONFIG_SELECT_USER */
+	char *value; /* as written */
+	char *words; /* for people: "unit codex-*.service" */
 };
 
 struct config_agent {
 	char *name;
-	bool own_user;			/* isolation: uid. 'uid' is for this agent alone, says the operator */
+	bool own_user; /* isolation: uid. 'uid' is for this agent alone, says the operator */
 	uid_t uid;
-	enum config_hash_mode hash;	/* the agent's own, else that of the whole */
+	enum config_hash_mode hash; /* the agent's own, else that of the whole */
 	struct config_selector *selectors;
 	size_t selectors_count;
 };
@@ -72,9 +76,10 @@ struct config_role {
 };
 
 /*
- * What is cut out of argv before it is written. A flag ("--token") hides the argument after it, and what
- * follows '=' in its own; a pattern (POSIX extended regular expression, case ignored, known to compile) hides each
- * match in an argument, or only what its first subexpression matches where it has one.
+ * What is cut out of argv before it is written. A flag ("--token") hides the argument after it, and
+ * what follows '=' in its own; a pattern (POSIX extended regular expression, case ignored, known to
+ * compile) hides each match in an argument, or only what its first subexpression matches where it
+ * has one.
  */
 struct config_redact {
 	char **flags;
@@ -84,26 +89,26 @@ struct config_redact {
 };
 
 struct config_limits {
-	size_t sessions;		/* live at once */
-	size_t processes;		/* in the daemon's table: alive, or ended with records outstanding */
+	size_t sessions;  /* live at once */
+	size_t processes; /* in the daemon's table: alive, or ended with records outstanding */
 };
 
 struct config {
 	char *trust_domain;
 	char *state_dir, *runtime_dir, *pin_dir, *socket;
-	uint32_t ring_bytes;		/* a power of two */
+	uint32_t ring_bytes; /* a power of two */
 	uint32_t max_tags;
 	uint64_t segment_bytes;
-	uint64_t state_bytes;		/* all segments together */
+	uint64_t state_bytes; /* all segments together */
 	struct config_hash hash;
 	struct config_redact redact;
 	struct config_role launchers, readers;
 	struct config_limits limits;
 	struct config_agent *agents;
 	size_t agents_count;
-	size_t selectors_count;		/* of all agents */
-	bool any_agent;			/* no agent is configured: root may name any */
-	struct sha256 digest;		/* of the files' bytes, one after another as they were read */
+	size_t selectors_count; /* of all agents */
+	bool any_agent;         /* no agent is configured: root may name any */
+	struct sha256 digest;   /* of the files' bytes, one after another as they were read */
 };
 
 /* The command line's word, which goes before the file's. NULL: not given. */
@@ -112,27 +117,32 @@ struct config_paths {
 };
 
 /*
- * @path NULL: CONFIG_PATH, which may be absent. @paths may be NULL. 0, or a negative errno (-EBADMSG for what is
- * written there) with *@ret_why a line for a person, to be freed, or NULL when memory ran out.
+ * @path NULL: CONFIG_PATH, which may be absent. @paths may be NULL. 0, or a negative errno
+ * (-EBADMSG for what is written there) with *@ret_why a line for a person, to be freed, or NULL
+ * when memory ran out.
  */
-int config_load(const char *path, const struct config_paths *paths, struct config **ret, char **ret_why);
+int config_load(const char *path, const struct config_paths *paths, struct config **ret,
+		char **ret_why);
 void config_free(struct config *c);
 
-/* affiantd --check-config: loads, and says on @out what it found or what is wrong. As config_load(). */
+/* affiantd --check-config: loads, and says on @out what it found or what is wrong. As
+ * config_load(). */
 int config_check(const char *path, FILE *out);
 
 /* NULL when there is none of that name. Borrowed. */
 const struct config_agent *config_agent(const struct config *c, const char *name);
 
 /* The selector with that id and its agent, or NULL. Borrowed. */
-const struct config_selector *config_selector(const struct config *c, uint32_t id, const struct config_agent **ret_agent);
+const struct config_selector *config_selector(const struct config *c, uint32_t id,
+					      const struct config_agent **ret_agent);
 
 /*
- * Whether a unit or cgroup selector takes the cgroup @path ("/system.slice/a.service/worker"): it does when
- * the cgroup itself or one above it matches. Returns the length of the part that matched, which names the
- * instance ("/system.slice/a.service"), or 0.
+ * Whether a unit or cgroup selector takes the cgroup @path ("/system.slice/a.service/worker"): it
+ * does when the cgroup itself or one above it matches. Returns the length of the part that matched,
+ * which names the instance ("/system.slice/a.service"), or 0.
  */
 size_t config_selector_cgroup(const struct config_selector *s, const char *path);
 
-/* What may name an agent: letters, digits, '.', '-', '_' (SPIFFE-ID, section 2.2), not "." or "..". */
+/* What may name an agent: letters, digits, '.', '-', '_' (SPIFFE-ID, section 2.2), not "." or "..".
+ */
 bool config_name_valid(const char *name);

@@ -29,15 +29,19 @@ static void open_session(struct channel *c)
 		open.measures++;
 		err = peer_pid_of_pidfd(open.target_pidfd, &open.target);
 		if (err == -EBADF) {
-			server_refuse(call, "bad_request", "the first descriptor is not the pidfd of a process");
+			server_refuse(call, "bad_request",
+				      "the first descriptor is not the pidfd of a process");
 			return;
 		}
 		if (!err)
 			err = peer_status(open.target, &status);
 		for (int i = 0; !err && !allowed && i < 4; i++)
 			if (status.uid[i] != call->caller.uid) {
-				server_refuse(call, "denied", "process %d is another user's: only root opens sessions for "
-					      "those", open.target);
+				server_refuse(call, "denied",
+					      "process %d is another user's: only root opens "
+					      "sessions for "
+					      "those",
+					      open.target);
 				peer_status_clear(&status);
 				return;
 			}
@@ -60,14 +64,16 @@ static void end_session(struct channel *c)
 {
 	const Affiant__V1__EndSession *request = c->call.request->end_session;
 
-	c->server->ops->end_session(c->server->context, &c->call, request->session.data, request->has_kill && request->kill);
+	c->server->ops->end_session(c->server->context, &c->call, request->session.data,
+				    request->has_kill && request->kill);
 }
 
 static void list_sessions(struct channel *c)
 {
 	const Affiant__V1__ListSessions *request = c->call.request->list_sessions;
 
-	c->server->ops->list_sessions(c->server->context, &c->call, request->has_ended && request->ended);
+	c->server->ops->list_sessions(c->server->context, &c->call,
+				      request->has_ended && request->ended);
 }
 
 static void get_status(struct channel *c)
@@ -80,7 +86,8 @@ static void match(struct channel *c)
 	pid_t asked = c->call.request->match->pid, pid;
 
 	if (peer_resolve(&c->peer, asked, &pid)) {
-		server_refuse(&c->call, "not_found", "there is no process %d in the caller's pid namespace", asked);
+		server_refuse(&c->call, "not_found",
+			      "there is no process %d in the caller's pid namespace", asked);
 		return;
 	}
 	c->server->ops->match(c->server->context, &c->call, pid);
@@ -118,7 +125,8 @@ static void read_segments(struct channel *c)
 	if (fd != -ENOENT) {
 		while (segments.n_segments)
 			close(fds[--segments.n_segments]);
-		server_refuse(&c->call, "unavailable", "the records cannot be read: %s", strerror(-fd));
+		server_refuse(&c->call, "unavailable", "the records cannot be read: %s",
+			      strerror(-fd));
 		return;
 	}
 	segments.segments = list;
@@ -131,16 +139,20 @@ static void read_segments(struct channel *c)
 /* What is not here is refused. */
 static const struct {
 	Affiant__V1__Request__CallCase call;
-	unsigned int roles;		/* one of them */
+	unsigned int roles; /* one of them */
 	void (*handle)(struct channel *c);
 	const char *what;
 } calls[] = {
-	{AFFIANT__V1__REQUEST__CALL_OPEN_SESSION, SERVER_ROLE_LAUNCHER, open_session, "open sessions"},
+	{AFFIANT__V1__REQUEST__CALL_OPEN_SESSION, SERVER_ROLE_LAUNCHER, open_session,
+	 "open sessions"},
 	{AFFIANT__V1__REQUEST__CALL_END_SESSION, SERVER_ROLE_LAUNCHER, end_session, "end sessions"},
-	{AFFIANT__V1__REQUEST__CALL_LIST_SESSIONS, SERVER_ROLE_READER, list_sessions, "list sessions"},
+	{AFFIANT__V1__REQUEST__CALL_LIST_SESSIONS, SERVER_ROLE_READER, list_sessions,
+	 "list sessions"},
 	{AFFIANT__V1__REQUEST__CALL_GET_STATUS, SERVER_ROLE_READER, get_status, "see the status"},
-	{AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS, SERVER_ROLE_READER, read_segments, "read records"},
-	{AFFIANT__V1__REQUEST__CALL_MATCH, SERVER_ROLE_READER | SERVER_ROLE_LAUNCHER, match, "match processes"},
+	{AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS, SERVER_ROLE_READER, read_segments,
+	 "read records"},
+	{AFFIANT__V1__REQUEST__CALL_MATCH, SERVER_ROLE_READER | SERVER_ROLE_LAUNCHER, match,
+	 "match processes"},
 };
 
 void dispatch(struct channel *c, unsigned int roles)
@@ -151,11 +163,15 @@ void dispatch(struct channel *c, unsigned int roles)
 		if (calls[i].roles & roles)
 			calls[i].handle(c);
 		else if (c->tagged)
-			server_refuse(&c->call, "denied", "a process of a session may not %s", calls[i].what);
+			server_refuse(&c->call, "denied", "a process of a session may not %s",
+				      calls[i].what);
 		else
-			server_refuse(&c->call, "denied", "user %u may not %s: root and those named by '%s' in "
-				      "affiant.yaml may", c->peer.uid, calls[i].what,
-				      calls[i].roles & SERVER_ROLE_READER ? "readers" : "launchers");
+			server_refuse(&c->call, "denied",
+				      "user %u may not %s: root and those named by '%s' in "
+				      "affiant.yaml may",
+				      c->peer.uid, calls[i].what,
+				      calls[i].roles & SERVER_ROLE_READER ? "readers"
+									  : "launchers");
 		return;
 	}
 	server_refuse(&c->call, "bad_request", "no call that this version knows");

@@ -39,7 +39,7 @@ static void marks_free(struct mark *marks)
 {
 	struct mark *m, *next;
 
-	HASH_ITER(hh, marks, m, next) {
+	HASH_ITER (hh, marks, m, next) {
 		HASH_DEL(marks, m);
 		free(m);
 	}
@@ -76,9 +76,9 @@ static unsigned int line_of(const struct document *d, const char *path)
 	return 1;
 }
 
-__attribute__((format(printf, 5, 0)))
-static int mistake_v(const char *name, unsigned int line, char **ret_why, const char *path, const char *format,
-		     va_list ap)
+__attribute__((format(printf, 5, 0))) static int mistake_v(const char *name, unsigned int line,
+							   char **ret_why, const char *path,
+							   const char *format, va_list ap)
 {
 	_cleanup_free_ char *what = NULL;
 
@@ -94,7 +94,8 @@ static int mistake_v(const char *name, unsigned int line, char **ret_why, const 
 	return -EBADMSG;
 }
 
-int document_mistake(const struct document *d, char **ret_why, const char *path, const char *format, ...)
+int document_mistake(const struct document *d, char **ret_why, const char *path, const char *format,
+		     ...)
 {
 	va_list ap;
 	int err;
@@ -105,14 +106,15 @@ int document_mistake(const struct document *d, char **ret_why, const char *path,
 	return err;
 }
 
-__attribute__((format(printf, 5, 6)))
-static int mistake_at(const struct document *d, size_t line, char **ret_why, const char *path, const char *format, ...)
+__attribute__((format(printf, 5, 6))) static int mistake_at(const struct document *d, size_t line,
+							    char **ret_why, const char *path,
+							    const char *format, ...)
 {
 	va_list ap;
 	int err;
 
 	va_start(ap, format);
-	err = mistake_v(d->name, line + 1, ret_why, path, format, ap);	/* libyaml counts from 0 */
+	err = mistake_v(d->name, line + 1, ret_why, path, format, ap); /* libyaml counts from 0 */
 	va_end(ap);
 	return err;
 }
@@ -121,9 +123,9 @@ static int mistake_at(const struct document *d, size_t line, char **ret_why, con
 
 struct level {
 	bool mapping;
-	bool value;		/* of a mapping: the next event is a key's value */
-	size_t entry;		/* of a list */
-	size_t path_len;	/* of the path of the mapping or list itself */
+	bool value;      /* of a mapping: the next event is a key's value */
+	size_t entry;    /* of a list */
+	size_t path_len; /* of the path of the mapping or list itself */
 };
 
 struct walk {
@@ -143,7 +145,8 @@ static int mark_add(struct walk *w, size_t line)
 
 	HASH_FIND(hh, d->marks, w->path, w->path_len, m);
 	if (m)
-		return mistake_at(d, line, w->ret_why, w->path, "is there twice, first in line %u", m->line);
+		return mistake_at(d, line, w->ret_why, w->path, "is there twice, first in line %u",
+				  m->line);
 	if (HASH_COUNT(d->marks) >= DOCUMENT_KEYS_MAX)
 		return mistake_at(d, line, w->ret_why, "", "more than %d keys", DOCUMENT_KEYS_MAX);
 
@@ -161,17 +164,20 @@ static int path_push(struct walk *w, size_t line, const char *key, size_t entry)
 {
 	size_t room = sizeof(w->path) - w->path_len;
 	char *end = w->path + w->path_len;
-	int len = key ? snprintf(end, room, "%s%s", w->path_len ? "." : "", key) : snprintf(end, room, "[%zu]", entry);
+	int len = key ? snprintf(end, room, "%s%s", w->path_len ? "." : "", key)
+		      : snprintf(end, room, "[%zu]", entry);
 
 	if (len < 0 || (size_t)len >= room) {
 		*end = '\0';
-		return mistake_at(w->document, line, w->ret_why, w->path, "a key too long below it");
+		return mistake_at(w->document, line, w->ret_why, w->path,
+				  "a key too long below it");
 	}
 	w->path_len += len;
 	return mark_add(w, line);
 }
 
-/* A key holds what a path in a message can show, and what cannot be mistaken for a path's own dots. */
+/* A key holds what a path in a message can show, and what cannot be mistaken for a path's own dots.
+ */
 static bool key_plain(const yaml_event_t *e)
 {
 	const unsigned char *key = e->data.scalar.value;
@@ -221,7 +227,8 @@ static int walk_scalar(struct walk *w, const yaml_event_t *e)
 static int walk_open(struct walk *w, const yaml_event_t *e)
 {
 	if (w->depth == DOCUMENT_DEPTH_MAX)
-		return mistake_at(w->document, e->start_mark.line, w->ret_why, w->path, "nested too deeply");
+		return mistake_at(w->document, e->start_mark.line, w->ret_why, w->path,
+				  "nested too deeply");
 	w->levels[w->depth++] = (struct level){
 		.mapping = e->type == YAML_MAPPING_START_EVENT,
 		.path_len = w->path_len,
@@ -229,7 +236,8 @@ static int walk_open(struct walk *w, const yaml_event_t *e)
 	return 0;
 }
 
-/* Before a value: a mapping's key extends the path and is done, a list's entry extends it and goes on. */
+/* Before a value: a mapping's key extends the path and is done, a list's entry extends it and goes
+ * on. */
 static int walk_name(struct walk *w, const yaml_event_t *e, bool *ret_done)
 {
 	struct level *l = w->depth ? &w->levels[w->depth - 1] : NULL;
@@ -242,7 +250,8 @@ static int walk_name(struct walk *w, const yaml_event_t *e, bool *ret_done)
 		return path_push(w, line, NULL, l->entry++);
 
 	if (e->type != YAML_SCALAR_EVENT || !key_plain(e))
-		return mistake_at(w->document, line, w->ret_why, w->path, "has a key that is not a plain word");
+		return mistake_at(w->document, line, w->ret_why, w->path,
+				  "has a key that is not a plain word");
 	*ret_done = l->value = true;
 	return path_push(w, line, (const char *)e->data.scalar.value, 0);
 }
@@ -255,7 +264,8 @@ static int walk_event(struct walk *w, const yaml_event_t *e)
 	switch (e->type) {
 	case YAML_DOCUMENT_START_EVENT:
 		if (w->documents++)
-			return mistake_at(w->document, e->start_mark.line, w->ret_why, "", "a second document: "
+			return mistake_at(w->document, e->start_mark.line, w->ret_why, "",
+					  "a second document: "
 					  "one file holds one");
 		return 0;
 	case YAML_ALIAS_EVENT:
@@ -292,15 +302,17 @@ static int walk(struct document *d, const void *text, size_t len, char **ret_why
 	yaml_parser_set_input_string(&parser, text, len);
 	while (!err && !end) {
 		if (!yaml_parser_parse(&parser, &event)) {
-			/* The reader (bad UTF-8, control characters) sets no mark, only an offset. */
+			/* The reader (bad UTF-8, control characters) sets no mark, only an offset.
+			 */
 			size_t line = parser.problem_mark.line;
 
 			if (parser.error == YAML_READER_ERROR)
 				for (size_t i = line = 0; i < parser.problem_offset && i < len; i++)
 					line += ((const char *)text)[i] == '\n';
-			err = parser.error == YAML_MEMORY_ERROR ? -ENOMEM :
-			      mistake_at(d, line, ret_why, "", "not YAML: %s",
-					 parser.problem ?: "the parser doesn't say why");
+			err = parser.error == YAML_MEMORY_ERROR
+				      ? -ENOMEM
+				      : mistake_at(d, line, ret_why, "", "not YAML: %s",
+						   parser.problem ?: "the parser doesn't say why");
 			break;
 		}
 		end = event.type == YAML_STREAM_END_EVENT;
@@ -319,16 +331,17 @@ static void path_prepend(struct complaint *c, const char *part)
 	char path[PATH_SIZE];
 	int len = snprintf(path, sizeof(path), "%s%s%s", part, dot, c->path);
 
-	if (len > 0 && (size_t)len < sizeof(path))	/* the first pass let no longer one through */
+	if (len > 0 && (size_t)len < sizeof(path)) /* the first pass let no longer one through */
 		memcpy(c->path, path, len + 1);
 }
 
 /*
  * "Load: <what>", "Load: Backtrace:", then a line for each level:
- * "  in mapping field 'mode' (line: 6, column: 11)", "  in sequence entry '2' (...)" (counted from 1).
+ * "  in mapping field 'mode' (line: 6, column: 11)", "  in sequence entry '2' (...)" (counted from
+ * 1).
  */
-__attribute__((format(printf, 3, 0)))
-static void complaint_log(cyaml_log_t level, void *context, const char *format, va_list ap)
+__attribute__((format(printf, 3, 0))) static void complaint_log(cyaml_log_t level, void *context,
+								const char *format, va_list ap)
 {
 	struct complaint *c = context;
 	char line[512], part[256];
@@ -379,7 +392,8 @@ static const cyaml_schema_field_t *fields_at(const cyaml_schema_value_t *schema,
 	return schema->type == CYAML_MAPPING ? schema->mapping.fields : NULL;
 }
 
-static int unknown_key(const struct document *d, const struct complaint *c, const char *key, char **ret_why)
+static int unknown_key(const struct document *d, const struct complaint *c, const char *key,
+		       char **ret_why)
 {
 	const cyaml_schema_field_t *f = fields_at(d->schema, c->path);
 	char keys[512] = "", path[2 * PATH_SIZE];
@@ -415,11 +429,12 @@ static int explain(const struct document *d, struct complaint *c, cyaml_err_t er
 	if (sscanf(c->text, "Excessive entries (%u max)", &max) == 1) {
 		char *entry = strrchr(c->path, '[');
 
-		if (entry)	/* the one that there is no room for */
+		if (entry) /* the one that there is no room for */
 			*entry = '\0';
 		return document_mistake(d, ret_why, c->path, "has more than %u entries", max);
 	}
-	return document_mistake(d, ret_why, c->path, "%s", *c->text ? c->text : cyaml_strerror(error));
+	return document_mistake(d, ret_why, c->path, "%s",
+				*c->text ? c->text : cyaml_strerror(error));
 }
 
 int document_new(const char *name, const void *text, size_t len, const cyaml_schema_value_t *schema,
@@ -454,7 +469,7 @@ int document_new(const char *name, const void *text, size_t len, const cyaml_sch
 	error = cyaml_load_data(text, len, &d->config, schema, &d->root, NULL);
 	if (error != CYAML_OK)
 		return explain(d, &complaint, error, ret_why);
-	d->config.log_fn = NULL;	/* the complaint is gone, cyaml_free() has none */
+	d->config.log_fn = NULL; /* the complaint is gone, cyaml_free() has none */
 	d->config.log_ctx = NULL;
 	*ret = TAKE_PTR(d);
 	return 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * document: one YAML text, loaded by libcyaml into a struct of strings, that knows the line of every key, so
- * that a mistake found later is still told where it was made.
+ * document: one YAML text, loaded by libcyaml into a struct of strings, that knows the line of
+ * every key, so that a mistake found later is still told where it was made.
  *
- * Stricter than YAML: one document, no aliases, no key twice, no empty values. All scalars of a schema are strings
- * (libcyaml takes "1x" for 1 and "maybe" for true): who uses them converts them.
+ * Stricter than YAML: one document, no aliases, no key twice, no empty values. All scalars of a
+ * schema are strings (libcyaml takes "1x" for 1 and "maybe" for true): who uses them converts them.
  */
 #pragma once
 
@@ -19,8 +19,8 @@
 struct document;
 
 /*
- * @name stands in messages; @schema is borrowed for the document's life. -EBADMSG with *@ret_why a line
- * for a person (to be freed), -ENOMEM (then *@ret_why may be NULL).
+ * @name stands in messages; @schema is borrowed for the document's life. -EBADMSG with *@ret_why a
+ * line for a person (to be freed), -ENOMEM (then *@ret_why may be NULL).
  */
 int document_new(const char *name, const void *text, size_t len, const cyaml_schema_value_t *schema,
 		 struct document **ret, char **ret_why);
@@ -30,8 +30,9 @@ void document_free(struct document *d);
 const void *document_root(const struct document *d);
 
 /*
- * -EBADMSG with "name:line: path: text" in *@ret_why; -ENOMEM. @path is as in "agents[2].hash.mode"; "" for the whole. A
- * path that isn't there is told with the line of the nearest one above it that is.
+ * -EBADMSG with "name:line: path: text" in *@ret_why; -ENOMEM. @path is as in
+ * "agents[2].hash.mode"; "" for the whole. A path that isn't there is told with the line of the
+ * nearest one above it that is.
  */
-int document_mistake(const struct document *d, char **ret_why, const char *path, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+int document_mistake(const struct document *d, char **ret_why, const char *path, const char *format,
+		     ...) __attribute__((format(printf, 4, 5)));

@@ -21,19 +21,20 @@
 #define LAUNCH_GROUP "affiant-launch"
 #define READ_GROUP "affiant-read"
 
-/* The argument after such a flag, or behind its '=', is a secret in the programs that know the flag. */
+/* The argument after such a flag, or behind its '=', is a secret in the programs that know the
+ * flag. */
 static const char *const default_flags[] = {
-	"--password",	  "--passwd",	    "--pass",	     "--passphrase",  "--token",
-	"--access-token", "--auth-token",   "--api-token",   "--bearer",      "--oauth2-bearer",
-	"--api-key",	  "--apikey",	    "--access-key",  "--secret-key",  "--private-key",
-	"--secret",	  "--client-secret", "--credentials", "--proxy-user",
+	"--password",     "--passwd",        "--pass",        "--passphrase", "--token",
+	"--access-token", "--auth-token",    "--api-token",   "--bearer",     "--oauth2-bearer",
+	"--api-key",      "--apikey",        "--access-key",  "--secret-key", "--private-key",
+	"--secret",       "--client-secret", "--credentials", "--proxy-user",
 };
 
 #define VALUE "([^][:space:]&;#\"']+)"
 
 /*
- * They run over what an agent chose, in the daemon's one thread: none may scan on without bound from each of many
- * places, so what follows a literal is bounded unless it is sure to match.
+ * They run over what an agent chose, in the daemon's one thread: none may scan on without bound
+ * from each of many places, so what follows a literal is bounded unless it is sure to match.
  */
 static const char *const default_patterns[] = {
 	/* HTTP headers, as for curl -H */
@@ -54,7 +55,8 @@ static const char *const default_patterns[] = {
 	"secret=" VALUE,
 	/* URLs with user information */
 	"://([^][:space:]/?#@]+)@",
-	/* what names itself: OpenAI and the like, GitHub, GitLab, Slack, Hugging Face, Google, JWT, PEM */
+	/* what names itself: OpenAI and the like, GitHub, GitLab, Slack, Hugging Face, Google, JWT,
+	   PEM */
 	"sk-[a-z0-9_-]{16,}",
 	"gh[opsur]_[a-z0-9]{20,}",
 	"github_pat_[a-z0-9_]{20,}",
@@ -134,9 +136,12 @@ static int get_trust_domain(const struct context *x, const char *text, char **to
 {
 	if (!text)
 		return 0;
-	if (strlen(text) > 255 || !*text || text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-_")])
-		return document_mistake(x->document, x->ret_why, "trust_domain",
-					"'%s' is not lower-case letters, digits, '.', '-' and '_', at most 255", text);
+	if (strlen(text) > 255 || !*text ||
+	    text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-_")])
+		return document_mistake(
+			x->document, x->ret_why, "trust_domain",
+			"'%s' is not lower-case letters, digits, '.', '-' and '_', at most 255",
+			text);
 	return set_text(to, text);
 }
 
@@ -149,27 +154,31 @@ static bool path_plain(const char *path)
 	while (*path) {
 		path++;
 		len = strcspn(path, "/");
-		if (!len || (len == 1 && path[0] == '.') || (len == 2 && path[0] == '.' && path[1] == '.'))
+		if (!len || (len == 1 && path[0] == '.') ||
+		    (len == 2 && path[0] == '.' && path[1] == '.'))
 			return false;
 		path += len;
 	}
 	return true;
 }
 
-static int get_path(const struct context *x, const char *key, const char *text, size_t max, char **to)
+static int get_path(const struct context *x, const char *key, const char *text, size_t max,
+		    char **to)
 {
 	if (!text)
 		return 0;
 	if (!path_plain(text))
-		return document_mistake(x->document, x->ret_why, key,
-					"'%s' is not an absolute path without '.', '..' and empty parts", text);
+		return document_mistake(
+			x->document, x->ret_why, key,
+			"'%s' is not an absolute path without '.', '..' and empty parts", text);
 	if (strlen(text) > max)
-		return document_mistake(x->document, x->ret_why, key, "is longer than %zu bytes", max);
+		return document_mistake(x->document, x->ret_why, key, "is longer than %zu bytes",
+					max);
 	return set_text(to, text);
 }
 
-static int get_size(const struct context *x, const char *key, const char *text, uint64_t min, uint64_t max,
-		    uint64_t *to)
+static int get_size(const struct context *x, const char *key, const char *text, uint64_t min,
+		    uint64_t max, uint64_t *to)
 {
 	char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
 	uint64_t n;
@@ -177,18 +186,19 @@ static int get_size(const struct context *x, const char *key, const char *text, 
 	if (!text)
 		return 0;
 	if (size_parse(text, &n) == -EINVAL)
-		return document_mistake(x->document, x->ret_why, key, "'%s' is not a size, as in 64KiB, 8MiB, 1GiB",
-					text);
+		return document_mistake(x->document, x->ret_why, key,
+					"'%s' is not a size, as in 64KiB, 8MiB, 1GiB", text);
 	size_format(min, low);
 	size_format(max, high);
 	if (size_parse(text, &n) || n < min || n > max)
-		return document_mistake(x->document, x->ret_why, key, "'%s' is not between %s and %s", text, low, high);
+		return document_mistake(x->document, x->ret_why, key,
+					"'%s' is not between %s and %s", text, low, high);
 	*to = n;
 	return 0;
 }
 
-static int get_count(const struct context *x, const char *key, const char *text, uint64_t min, uint64_t max,
-		     uint64_t *to)
+static int get_count(const struct context *x, const char *key, const char *text, uint64_t min,
+		     uint64_t max, uint64_t *to)
 {
 	uint64_t n;
 	int err;
@@ -199,7 +209,8 @@ static int get_count(const struct context *x, const char *key, const char *text,
 	if (err == -EINVAL)
 		return document_mistake(x->document, x->ret_why, key, "'%s' is not a number", text);
 	if (err || n < min || n > max)
-		return document_mistake(x->document, x->ret_why, key, "'%s' is not between %llu and %llu", text,
+		return document_mistake(x->document, x->ret_why, key,
+					"'%s' is not between %llu and %llu", text,
 					(unsigned long long)min, (unsigned long long)max);
 	*to = n;
 	return 0;
@@ -214,10 +225,11 @@ static int get_wait(const struct context *x, const char *text, uint64_t *to)
 		return 0;
 	err = duration_parse(text, &ns);
 	if (err == -EINVAL)
-		return document_mistake(x->document, x->ret_why, "hash.wait", "'%s' is not a duration, as in 500ms, 2s",
-					text);
+		return document_mistake(x->document, x->ret_why, "hash.wait",
+					"'%s' is not a duration, as in 500ms, 2s", text);
 	if (err || ns < 10 * MS || ns > 10 * SECOND)
-		return document_mistake(x->document, x->ret_why, "hash.wait", "'%s' is not between 10ms and 10s", text);
+		return document_mistake(x->document, x->ret_why, "hash.wait",
+					"'%s' is not between 10ms and 10s", text);
 	*to = ns;
 	return 0;
 }
@@ -233,7 +245,8 @@ int interpret_mode(const struct document *d, char **ret_why, const char *key, co
 		*to = CONFIG_HASH_OBSERVE;
 	else if (!strcmp(text, "hold"))
 		return document_mistake(d, ret_why, key,
-					"'hold' is not available in this version: use 'observe', which hashes what runs "
+					"'hold' is not available in this version: use 'observe', "
+					"which hashes what runs "
 					"without delaying it");
 	else
 		return document_mistake(d, ret_why, key, "'%s' is not one of off, observe", text);
@@ -259,8 +272,9 @@ static int get_hash(const struct context *x, const struct raw_hash *raw, struct 
 }
 
 /*
- * glibc expands counted repetitions, nested ones as often as their product says, and takes back references, which
- * need exponential time: an oversight could cost the daemon all its memory or hang it.
+ * glibc expands counted repetitions, nested ones as often as their product says, and takes back
+ * references, which need exponential time: an oversight could cost the daemon all its memory or
+ * hang it.
  */
 static bool pattern_costly(const char *text)
 {
@@ -294,22 +308,27 @@ static int get_pattern(const struct context *x, const char *key, const char *tex
 
 	if (strlen(text) > PATTERN_MAX || pattern_costly(text))
 		return document_mistake(x->document, x->ret_why, key,
-					"'%.64s' is too costly: at most %d bytes, counts that multiply to 4096, no back "
-					"references", text, PATTERN_MAX);
+					"'%.64s' is too costly: at most %d bytes, counts that "
+					"multiply to 4096, no back "
+					"references",
+					text, PATTERN_MAX);
 	err = regcomp(&regex, text, REG_EXTENDED | REG_ICASE);
 	if (err) {
 		regerror(err, &regex, why, sizeof(why));
-		return document_mistake(x->document, x->ret_why, key, "'%s' is not a regular expression: %s", text, why);
+		return document_mistake(x->document, x->ret_why, key,
+					"'%s' is not a regular expression: %s", text, why);
 	}
 	/* One that matches nothing at all would mark every place of every argument. */
 	err = regexec(&regex, "", 0, NULL, 0);
 	regfree(&regex);
 	if (!err)
-		return document_mistake(x->document, x->ret_why, key, "'%s' matches the empty string", text);
+		return document_mistake(x->document, x->ret_why, key,
+					"'%s' matches the empty string", text);
 	return 0;
 }
 
-static int get_redact(const struct context *x, const struct raw_redact *raw, struct config_redact *r)
+static int get_redact(const struct context *x, const struct raw_redact *raw,
+		      struct config_redact *r)
 {
 	char key[64];
 	int err = 0;
@@ -321,8 +340,8 @@ static int get_redact(const struct context *x, const struct raw_redact *raw, str
 			free(r->patterns[i]);
 		r->flags_count = r->patterns_count = 0;
 	} else if (raw->defaults && strcmp(raw->defaults, "on")) {
-		return document_mistake(x->document, x->ret_why, "redact.defaults", "'%s' is not one of on, off",
-					raw->defaults);
+		return document_mistake(x->document, x->ret_why, "redact.defaults",
+					"'%s' is not one of on, off", raw->defaults);
 	}
 
 	for (unsigned int i = 0; !err && i < raw->flags.count; i++) {
@@ -330,20 +349,21 @@ static int get_redact(const struct context *x, const struct raw_redact *raw, str
 
 		snprintf(key, sizeof(key), "redact.flags[%u]", i);
 		if (flag[0] != '-' || !flag[1] || strchr(flag, '='))
-			return document_mistake(x->document, x->ret_why, key,
-						"'%s' is not a flag: it begins with '-' and has no '='", flag);
+			return document_mistake(
+				x->document, x->ret_why, key,
+				"'%s' is not a flag: it begins with '-' and has no '='", flag);
 		err = list_add(&r->flags, &r->flags_count, flag);
 	}
 	for (unsigned int i = 0; !err && i < raw->patterns.count; i++) {
 		snprintf(key, sizeof(key), "redact.patterns[%u]", i);
-		err = get_pattern(x, key, raw->patterns.items[i]) ?:
-		      list_add(&r->patterns, &r->patterns_count, raw->patterns.items[i]);
+		err = get_pattern(x, key, raw->patterns.items[i])
+			      ?: list_add(&r->patterns, &r->patterns_count, raw->patterns.items[i]);
 	}
 	return err;
 }
 
-static int get_role(const struct context *x, const char *name, const struct raw_role *raw, const char *group,
-		    struct config_role *role)
+static int get_role(const struct context *x, const char *name, const struct raw_role *raw,
+		    const char *group, struct config_role *role)
 {
 	char key[64];
 
@@ -352,7 +372,8 @@ static int get_role(const struct context *x, const char *name, const struct raw_
 	if (!role->users || !role->groups)
 		return -ENOMEM;
 	if (!raw) {
-		/* Made by the package, without members. Where it isn't, nobody but root has the role. */
+		/* Made by the package, without members. Where it isn't, nobody but root has the
+		 * role. */
 		if (account_group(group, &role->groups[0]) == 0)
 			role->groups_count = 1;
 		return 0;
@@ -360,14 +381,16 @@ static int get_role(const struct context *x, const char *name, const struct raw_
 	for (unsigned int i = 0; i < raw->users.count; i++) {
 		snprintf(key, sizeof(key), "%s.users[%u]", name, i);
 		if (account_user(raw->users.items[i], &role->users[i]))
-			return document_mistake(x->document, x->ret_why, key, "there is no user '%s' on this host",
+			return document_mistake(x->document, x->ret_why, key,
+						"there is no user '%s' on this host",
 						raw->users.items[i]);
 		role->users_count++;
 	}
 	for (unsigned int i = 0; i < raw->groups.count; i++) {
 		snprintf(key, sizeof(key), "%s.groups[%u]", name, i);
 		if (account_group(raw->groups.items[i], &role->groups[i]))
-			return document_mistake(x->document, x->ret_why, key, "there is no group '%s' on this host",
+			return document_mistake(x->document, x->ret_why, key,
+						"there is no group '%s' on this host",
 						raw->groups.items[i]);
 		role->groups_count++;
 	}
@@ -389,11 +412,12 @@ static int get_bounds(const struct context *x, const struct raw_config *raw, str
 	if (err)
 		return err;
 	if (ring & (ring - 1))
-		return document_mistake(x->document, x->ret_why, "ring_bytes", "'%s' is not a power of two",
-					raw->ring_bytes);
+		return document_mistake(x->document, x->ret_why, "ring_bytes",
+					"'%s' is not a power of two", raw->ring_bytes);
 	if (c->state_bytes < 2 * c->segment_bytes)
-		return document_mistake(x->document, x->ret_why, raw->state_bytes ? "state_bytes" : "segment_bytes",
-					"state_bytes must hold two segments at least (2 x segment_bytes)");
+		return document_mistake(
+			x->document, x->ret_why, raw->state_bytes ? "state_bytes" : "segment_bytes",
+			"state_bytes must hold two segments at least (2 x segment_bytes)");
 	c->ring_bytes = ring;
 	c->max_tags = tags;
 	c->limits = (struct config_limits){.sessions = sessions, .processes = processes};

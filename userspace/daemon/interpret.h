@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * interpret: from what is written to what it means. Converts and checks every value of a document; what is
- * not there keeps its default. Errors as document_mistake().
+ * interpret: from what is written to what it means. Converts and checks every value of a document;
+ * what is not there keeps its default. Errors as document_mistake().
  */
 #pragma once
 

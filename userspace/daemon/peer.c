@@ -22,7 +22,7 @@
 #define SCM_PIDFD 0x04
 #endif
 
-#define STATUS_MAX (1 << 20)	/* a process can have 65,536 groups, of up to 11 characters each */
+#define STATUS_MAX (1 << 20) /* a process can have 65,536 groups, of up to 11 characters each */
 
 static int open_pidfd(int fd, pid_t pid)
 {
@@ -94,8 +94,10 @@ static int parse_groups(const char *text, struct peer_status *s)
 
 static int parse_ids(const char *text, uint32_t ids[static 4])
 {
-	return sscanf(text, "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32, &ids[0], &ids[1], &ids[2], &ids[3]) == 4 ?
-	       0 : -EBADMSG;
+	return sscanf(text, "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32, &ids[0], &ids[1],
+		      &ids[2], &ids[3]) == 4
+		       ? 0
+		       : -EBADMSG;
 }
 
 static int parse_status(FILE *f, struct peer_status *s)
@@ -156,7 +158,8 @@ void peer_status_clear(struct peer_status *s)
 	*s = (struct peer_status){};
 }
 
-/* "Pid:" of a pidfd's fdinfo (kernel/pid.c, pidfd_show_fdinfo()): 0: not in this namespace, -1: reaped. */
+/* "Pid:" of a pidfd's fdinfo (kernel/pid.c, pidfd_show_fdinfo()): 0: not in this namespace, -1:
+ * reaped. */
 static int pidfd_pid(int fd, pid_t *ret)
 {
 	_cleanup_fclose_ FILE *f = NULL;
@@ -190,7 +193,7 @@ int peer_pid_of_pidfd(int fd, pid_t *ret)
 	err = peer_status(pid, &status);
 	if (err)
 		return err;
-	leader = status.tgid == pid;	/* PIDFD_THREAD, Linux 6.9: a pidfd may be of any thread */
+	leader = status.tgid == pid; /* PIDFD_THREAD, Linux 6.9: a pidfd may be of any thread */
 	peer_status_clear(&status);
 	if (!leader)
 		return -EBADF;
@@ -250,8 +253,9 @@ int peer_resolve(const struct peer *p, pid_t pid, pid_t *ret)
 	while ((entry = readdir(proc))) {
 		pid_t candidate = atoi(entry->d_name);
 
-		if (candidate <= 0 || pid_namespace(entry->d_name, &other) || other.st_dev != theirs.st_dev ||
-		    other.st_ino != theirs.st_ino || own_number(candidate) != pid)
+		if (candidate <= 0 || pid_namespace(entry->d_name, &other) ||
+		    other.st_dev != theirs.st_dev || other.st_ino != theirs.st_ino ||
+		    own_number(candidate) != pid)
 			continue;
 		*ret = candidate;
 		return 0;
@@ -300,8 +304,8 @@ int peer_receive(int fd, void *buffer, size_t size, struct peer_message *ret)
 {
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(PEER_FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)) +
-			   CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(PEER_FDS_MAX * sizeof(int)) +
+			   CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
 	} control;
 	struct iovec iov = {.iov_base = buffer, .iov_len = size};
 	struct msghdr msg = {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peer: who is at the other end of a Unix socket, by the kernel's word alone, and the messages that come from
- * there.
+ * peer: who is at the other end of a Unix socket, by the kernel's word alone, and the messages that
+ * come from there.
  *
- * A pid is only a number. What makes it mean a process is the pidfd opened at the beginning: while that process
- * lives, nobody else has its number, so a message that was made later than the pidfd (it echoes a challenge sent
- * after it) and carries that number was sent by that process.
+ * A pid is only a number. What makes it mean a process is the pidfd opened at the beginning: while
+ * that process lives, nobody else has its number, so a message that was made later than the pidfd
+ * (it echoes a challenge sent after it) and carries that number was sent by that process.
  */
 #pragma once
 
@@ -14,18 +14,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PEER_FDS_MAX 253	/* SCM_MAX_FD (include/net/scm.h): what one message can carry */
+#define PEER_FDS_MAX 253 /* SCM_MAX_FD (include/net/scm.h): what one message can carry */
 
 struct peer {
-	pid_t pid;		/* thread group, in this process's pid namespace */
+	pid_t pid; /* thread group, in this process's pid namespace */
 	int pidfd;
-	uid_t uid;		/* at connect(2) */
+	uid_t uid; /* at connect(2) */
 	gid_t gid;
 };
 
 /*
- * Pins who connected @fd (SO_PEERPIDFD, else pidfd_open(2)) and asks for credentials with every message from now
- * on. -ESRCH: gone, or in no pid namespace that is seen from here.
+ * Pins who connected @fd (SO_PEERPIDFD, else pidfd_open(2)) and asks for credentials with every
+ * message from now on. -ESRCH: gone, or in no pid namespace that is seen from here.
  */
 int peer_pin(int fd, struct peer *ret);
 void peer_unpin(struct peer *p);
@@ -33,10 +33,11 @@ void peer_unpin(struct peer *p);
 /* Neither exited nor a zombie. */
 bool peer_alive(const struct peer *p);
 
-/* What a process is now, from /proc/PID/status; worth something only if a pidfd is found alive afterwards. */
+/* What a process is now, from /proc/PID/status; worth something only if a pidfd is found alive
+ * afterwards. */
 struct peer_status {
 	pid_t tgid;
-	uid_t uid[4];		/* real, effective, saved, filesystem */
+	uid_t uid[4]; /* real, effective, saved, filesystem */
 	gid_t gid[4];
 	gid_t *groups;
 	size_t groups_count;
@@ -46,30 +47,31 @@ int peer_status(pid_t pid, struct peer_status *ret);
 void peer_status_clear(struct peer_status *s);
 
 /*
- * The process that the pidfd @fd, which somebody passed, refers to. -EBADF: it is no pidfd, or one of a
- * thread. -ESRCH: gone, or not seen from here.
+ * The process that the pidfd @fd, which somebody passed, refers to. -EBADF: it is no pidfd, or one
+ * of a thread. -ESRCH: gone, or not seen from here.
  */
 int peer_pid_of_pidfd(int fd, pid_t *ret);
 
 /*
- * The process that @p calls @pid, in the caller's own pid namespace. -ESRCH: there is none, or it is in a
- * namespace below the caller's.
+ * The process that @p calls @pid, in the caller's own pid namespace. -ESRCH: there is none, or it
+ * is in a namespace below the caller's.
  */
 int peer_resolve(const struct peer *p, pid_t pid, pid_t *ret);
 
 struct peer_message {
 	size_t len;
-	bool cut;		/* longer than the buffer */
+	bool cut; /* longer than the buffer */
 	bool has_credentials;
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
-	pid_t pidfd_pid;	/* of SCM_PIDFD; 0: none came, -1: its process is gone */
-	bool fds_cut;		/* some descriptors found no room here */
+	pid_t pidfd_pid; /* of SCM_PIDFD; 0: none came, -1: its process is gone */
+	bool fds_cut;    /* some descriptors found no room here */
 	size_t fds_count;
-	int fds[PEER_FDS_MAX];	/* the caller's, close-on-exec */
+	int fds[PEER_FDS_MAX]; /* the caller's, close-on-exec */
 };
 
-/* One message, without waiting. 0; -EAGAIN; -ECONNRESET at the end of the connection; the -errno of recvmsg(2). */
+/* One message, without waiting. 0; -EAGAIN; -ECONNRESET at the end of the connection; the -errno of
+ * recvmsg(2). */
 int peer_receive(int fd, void *buffer, size_t size, struct peer_message *ret);
 void peer_message_close(struct peer_message *m);

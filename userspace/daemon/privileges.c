@@ -12,9 +12,8 @@
 #include <sys/prctl.h>
 
 /*
- * What stays. Each line was tried by leaving it out. Root without the rest cannot write what root does not own
- * (CAP_DAC_OVERRIDE), touch the network (CAP_NET_ADMIN, CAP_NET_RAW), load modules, set the clock, trace system calls,
- * mount by other namespaces' leave, or give any of this to a program: it executes none.
+ * What stays, and what for. Root without the rest cannot write what root does not own
+ * (CAP_DAC_OVERRIDE), touch the network (CAP_NET_ADMIN, CAP_NET_RAW), load modules or set the clock.
  */
 static const struct {
 	unsigned int capability;
@@ -24,16 +23,16 @@ static const struct {
 	{CAP_BPF, "maps and iterators"},
 	/* Iterators over tasks and their files are tracing programs. */
 	{CAP_PERFMON, "iterators over tasks"},
-	/* fanotify marks on filesystems, which come and go with sessions. (It would stand in for the two above, and for
-	 * CAP_NET_ADMIN when the cgroup programs are loaded: they are named so that it can go when fanotify no longer
-	 * asks for it.) */
+	/* fanotify marks on filesystems, which come and go with sessions. (It would stand in for
+	 * the two above, and for CAP_NET_ADMIN when the cgroup programs are loaded: they are named
+	 * so that it can go when fanotify no longer asks for it.) */
 	{CAP_SYS_ADMIN, "fanotify marks"},
 	/* /proc/PID/exe, root, cwd, fd and ns of other users' processes. */
 	{CAP_SYS_PTRACE, "/proc of other users' processes"},
 	/* Executables and scripts that only their owner can read. */
 	{CAP_DAC_READ_SEARCH, "hashing files of any user"},
-	/* What a process *names* (script arguments) is opened as that user, so that no digest tells him what he
-	 * could not read himself. */
+	/* What a process *names* (script arguments) is opened as that user, so that no digest tells
+	 * him what he could not read himself. */
 	{CAP_SETUID, "opening files as their user"},
 	{CAP_SETGID, "opening files as their group"},
 	/* affiant session end --kill. */
@@ -56,7 +55,8 @@ void privileges_describe(char *ret, size_t size)
 	size_t used = 0;
 
 	for (size_t i = 0; i < TABLE_SIZE && used < size; i++)
-		used += snprintf(ret + used, size - used, "%s%s", i ? ", " : "", capng_capability_to_name(table[i].capability));
+		used += snprintf(ret + used, size - used, "%s%s", i ? ", " : "",
+				 capng_capability_to_name(table[i].capability));
 }
 
 /* Capabilities of thread @tid: a line of /proc/self/task/TID/status, in hexadecimal (proc(5)). */
@@ -72,8 +72,10 @@ static int thread_capabilities(const char *tid, uint64_t *ret)
 	if (!f)
 		return -errno;
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapInh: %" SCNx64, &one) == 1 || sscanf(line, "CapPrm: %" SCNx64, &one) == 1 ||
-		    sscanf(line, "CapBnd: %" SCNx64, &one) == 1 || sscanf(line, "CapAmb: %" SCNx64, &one) == 1) {
+		if (sscanf(line, "CapInh: %" SCNx64, &one) == 1 ||
+		    sscanf(line, "CapPrm: %" SCNx64, &one) == 1 ||
+		    sscanf(line, "CapBnd: %" SCNx64, &one) == 1 ||
+		    sscanf(line, "CapAmb: %" SCNx64, &one) == 1) {
 			mask |= one;
 			seen++;
 		}
@@ -100,7 +102,7 @@ static int check_threads(size_t *ret_count, bool *ret_excess)
 			continue;
 		err = thread_capabilities(entry->d_name, &mask);
 		if (err == -ENOENT)
-			continue;	/* it ended meanwhile */
+			continue; /* it ended meanwhile */
 		if (err)
 			return err;
 		n++;
@@ -120,7 +122,8 @@ static int limit_capabilities(void)
 
 	capng_clear(CAPNG_SELECT_ALL);
 	for (size_t i = 0; i < TABLE_SIZE; i++)
-		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, table[i].capability))
+		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+				 table[i].capability))
 			return -EINVAL;
 	return capng_apply(CAPNG_SELECT_ALL) ? -EPERM : 0;
 }

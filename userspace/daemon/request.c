@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* What may stand in a record's string field and on a line: UTF-8 without control characters (C0, DEL, C1). */
+/* What may stand in a record's string field and on a line: UTF-8 without control characters (C0,
+ * DEL, C1). */
 static bool clean(const char *text, size_t max)
 {
 	const uint8_t *at = (const uint8_t *)text;
@@ -74,11 +75,13 @@ static const char *check(const Affiant__V1__Request *r, size_t fds_count)
 
 	switch (r->call_case) {
 	case AFFIANT__V1__REQUEST__CALL_END_SESSION:
-		return r->end_session->has_session && r->end_session->session.len == 16 ?
-		       NULL : "session: 16 bytes are needed";
+		return r->end_session->has_session && r->end_session->session.len == 16
+			       ? NULL
+			       : "session: 16 bytes are needed";
 	case AFFIANT__V1__REQUEST__CALL_MATCH:
-		return r->match->has_pid && r->match->pid > 0 && r->match->pid <= INT32_MAX ?
-		       NULL : "pid: a positive number is needed";
+		return r->match->has_pid && r->match->pid > 0 && r->match->pid <= INT32_MAX
+			       ? NULL
+			       : "pid: a positive number is needed";
 	case AFFIANT__V1__REQUEST__CALL_LIST_SESSIONS:
 	case AFFIANT__V1__REQUEST__CALL_GET_STATUS:
 	case AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS:
@@ -88,7 +91,8 @@ static const char *check(const Affiant__V1__Request *r, size_t fds_count)
 	}
 }
 
-int request_decode(const void *data, size_t len, size_t fds_count, Affiant__V1__Request **ret, const char **ret_why)
+int request_decode(const void *data, size_t len, size_t fds_count, Affiant__V1__Request **ret,
+		   const char **ret_why)
 {
 	Affiant__V1__Request *r;
 	const char *why;

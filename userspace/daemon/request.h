@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request: the bytes of one request, decoded and checked for form: bounded lists, clean text (protobuf-c
- * checks no UTF-8), and as many descriptors as it speaks of. Who may ask for it is not looked at here.
+ * request: the bytes of one request, decoded and checked for form: bounded lists, clean text
+ * (protobuf-c checks no UTF-8), and as many descriptors as it speaks of. Who may ask for it is not
+ * looked at here.
  */
 #pragma once
 
@@ -10,7 +11,7 @@
 
 #define REQUEST_CHALLENGE_SIZE 32
 
-#define REQUEST_ID_MAX 256		/* bytes of task.id, principal, one scope */
+#define REQUEST_ID_MAX 256 /* bytes of task.id, principal, one scope */
 #define REQUEST_PURPOSE_MAX 4096
 #define REQUEST_SCOPES_MAX 64
 #define REQUEST_PATH_MAX 4096
@@ -19,4 +20,5 @@
  * 0, with *@ret to be freed by affiant__v1__request__free_unpacked(); or -EBADMSG with *@ret_why a
  * constant text for the caller.
  */
-int request_decode(const void *data, size_t len, size_t fds_count, Affiant__V1__Request **ret, const char **ret_why);
+int request_decode(const void *data, size_t len, size_t fds_count, Affiant__V1__Request **ret,
+		   const char **ret_why);

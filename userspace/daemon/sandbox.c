@@ -16,8 +16,8 @@
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 /*
- * A sanitizer's leak check at exit clones a tracer that attaches to the process. Builds with a sanitizer allow it,
- * no other build can.
+ * A sanitizer's leak check at exit clones a tracer that attaches to the process. Builds with a
+ * sanitizer allow it, no other build can.
  */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -37,7 +37,8 @@ static const int allowed[] = {
 	SCMP_SYS(mremap),
 	SCMP_SYS(munmap),
 
-	/* files: the ledger and journal, /proc, what is hashed; and what stdio and sd-event make of them */
+	/* files: the ledger and journal, /proc, what is hashed; and what stdio and sd-event make of
+	   them */
 	SCMP_SYS(access),
 	SCMP_SYS(close),
 	SCMP_SYS(close_range),
@@ -64,7 +65,7 @@ static const int allowed[] = {
 	SCMP_SYS(mkdirat),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(open),
-	SCMP_SYS(open_by_handle_at),	/* a cgroup's path, by its id */
+	SCMP_SYS(open_by_handle_at), /* a cgroup's path, by its id */
 	SCMP_SYS(openat),
 	SCMP_SYS(openat2),
 	SCMP_SYS(pipe2),
@@ -158,7 +159,8 @@ static const int allowed[] = {
 	SCMP_SYS(umask),
 	SCMP_SYS(uname),
 
-	/* the local socket, sd_notify and the journal; socket and socketpair are below. No connect, no bind */
+	/* the local socket, sd_notify and the journal; socket and socketpair are below. No connect,
+	   no bind */
 	SCMP_SYS(accept4),
 	SCMP_SYS(getpeername),
 	SCMP_SYS(getsockname),
@@ -176,17 +178,12 @@ static const int allowed[] = {
 	SCMP_SYS(pidfd_send_signal),
 };
 
-/* bpf(2): reading and writing maps, running what was loaded at start-up. No program is loaded and no map made after start-up. */
+/* bpf(2): reading and writing maps, running what was loaded at start-up. No program is loaded and
+ * no map made after start-up. */
 static const int allowed_bpf[] = {
-	BPF_MAP_LOOKUP_ELEM,
-	BPF_MAP_UPDATE_ELEM,
-	BPF_MAP_DELETE_ELEM,
-	BPF_MAP_GET_NEXT_KEY,
-	BPF_MAP_LOOKUP_BATCH,
-	BPF_OBJ_GET_INFO_BY_FD,
-	BPF_LINK_CREATE,
-	BPF_ITER_CREATE,
-	BPF_PROG_TEST_RUN,		/* the program that tells an object's identity */
+	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,    BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY,
+	BPF_MAP_LOOKUP_BATCH, BPF_OBJ_GET_INFO_BY_FD, BPF_LINK_CREATE,     BPF_ITER_CREATE,
+	BPF_PROG_TEST_RUN, /* the program that tells an object's identity */
 };
 
 /* Never by an honest path of ours: neither the daemon nor its libraries have one. */
@@ -225,8 +222,8 @@ static void releasep(scmp_filter_ctx *filter)
 }
 
 /*
- * One rule; libseccomp's negative errno. A system call this architecture does not have (SCMP_SYS is negative
- * then, and a rule may still be made) is not an error.
+ * One rule; libseccomp's negative errno. A system call this architecture does not have (SCMP_SYS is
+ * negative then, and a rule may still be made) is not an error.
  */
 static int rule(scmp_filter_ctx filter, uint32_t action, int call)
 {
@@ -243,12 +240,14 @@ static int add_conditional(scmp_filter_ctx filter)
 {
 	const struct scmp_arg_cmp unix_only = SCMP_A0(SCMP_CMP_EQ, AF_UNIX);
 	const struct scmp_arg_cmp no_code = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	const struct scmp_arg_cmp a_thread = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD);
+	const struct scmp_arg_cmp a_thread =
+		SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD);
 	const struct scmp_arg_cmp a_process = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
 	const struct scmp_arg_cmp name_it = SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME);
 	int err;
 
-	/* No network (P5). Other families are refused, not deadly: a library may ask and mean no harm. */
+	/* No network (P5). Other families are refused, not deadly: a library may ask and mean no
+	 * harm. */
 	err = rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), unix_only) ?:
 	      rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), unix_only) ?:
 	      rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), no_code) ?:
@@ -259,13 +258,15 @@ static int add_conditional(scmp_filter_ctx filter)
 	      /* A filter can't see clone3's flags: glibc goes back to clone when the kernel has none. */
 	      rule(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
 	for (size_t i = 0; !err && i < COUNT(allowed_bpf); i++)
-		err = rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(bpf), SCMP_A0(SCMP_CMP_EQ, allowed_bpf[i]));
+		err = rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(bpf),
+			      SCMP_A0(SCMP_CMP_EQ, allowed_bpf[i]));
 	return err;
 }
 
 static int add_sanitizer(scmp_filter_ctx filter)
 {
-	static const int calls[] = {SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(prctl), SCMP_SYS(kill), SCMP_SYS(getdents)};
+	static const int calls[] = {SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(prctl),
+				    SCMP_SYS(kill), SCMP_SYS(getdents)};
 	int err = 0;
 
 	for (size_t i = 0; SANITIZED && !err && i < COUNT(calls); i++)
@@ -275,12 +276,14 @@ static int add_sanitizer(scmp_filter_ctx filter)
 
 int sandbox_enter(void)
 {
-	__attribute__((cleanup(releasep))) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	__attribute__((cleanup(releasep))) scmp_filter_ctx filter =
+		seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err;
 
 	if (!filter)
 		return -ENOMEM;
-	/* All threads at once, or none; and no way around it by another architecture's calls (x32, i386). */
+	/* All threads at once, or none; and no way around it by another architecture's calls (x32,
+	 * i386). */
 	err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) ?:
 	      seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) ?:
 	      /* A binary tree: hundreds of calls are a few comparisons apart. */

@@ -4,12 +4,14 @@
 #define TEXT_MAX 4096
 #define LIST_MAX 256
 
-#define TEXT(structure, key) \
-	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, key, 0, TEXT_MAX)
-#define MAPPING(structure, key, fields) \
+#define TEXT(structure, key)                                                                       \
+	CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, key, 0,  \
+			       TEXT_MAX)
+#define MAPPING(structure, key, fields)                                                            \
 	CYAML_FIELD_MAPPING(#key, CYAML_FLAG_OPTIONAL, structure, key, fields)
-#define MAPPING_PTR(structure, key, fields) \
-	CYAML_FIELD_MAPPING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, key, fields)
+#define MAPPING_PTR(structure, key, fields)                                                        \
+	CYAML_FIELD_MAPPING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure, key,    \
+				fields)
 #define LIST(structure, key)                                                                       \
 	CYAML_FIELD_SEQUENCE_COUNT(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, structure,      \
 				   key.items, key.count, &text_schema, 0, LIST_MAX)
@@ -19,12 +21,9 @@ static const cyaml_schema_value_t text_schema = {
 };
 
 static const cyaml_schema_field_t hash_fields[] = {
-	TEXT(struct raw_hash, mode),
-	TEXT(struct raw_hash, workers),
-	TEXT(struct raw_hash, max_size),
-	TEXT(struct raw_hash, cache_entries),
-	TEXT(struct raw_hash, wait),
-	CYAML_FIELD_END,
+	TEXT(struct raw_hash, mode),     TEXT(struct raw_hash, workers),
+	TEXT(struct raw_hash, max_size), TEXT(struct raw_hash, cache_entries),
+	TEXT(struct raw_hash, wait),     CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t redact_fields[] = {
@@ -68,8 +67,9 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT(struct raw_agent, isolation),
 	TEXT(struct raw_agent, user),
 	MAPPING(struct raw_agent, hash, agent_hash_fields),
-	CYAML_FIELD_SEQUENCE("selectors", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_agent,
-			     selectors, &selector_schema, 0, CONFIG_SELECTORS_MAX),
+	CYAML_FIELD_SEQUENCE("selectors", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct raw_agent, selectors, &selector_schema, 0,
+			     CONFIG_SELECTORS_MAX),
 	CYAML_FIELD_END,
 };
 
@@ -78,8 +78,8 @@ static const cyaml_schema_value_t agent_schema = {
 };
 
 #define AGENTS                                                                                     \
-	CYAML_FIELD_SEQUENCE("agents", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_config, \
-			     agents, &agent_schema, 0, CONFIG_AGENTS_MAX)
+	CYAML_FIELD_SEQUENCE("agents", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,                   \
+			     struct raw_config, agents, &agent_schema, 0, CONFIG_AGENTS_MAX)
 
 static const cyaml_schema_field_t config_fields[] = {
 	TEXT(struct raw_config, trust_domain),

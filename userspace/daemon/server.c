@@ -14,9 +14,9 @@
 #include <utlist.h>
 
 #define TIMEOUT_US (10 * 1000000ULL)
-#define RESUME_US 100000	/* before descriptors are asked for again when there were none */
+#define RESUME_US 100000 /* before descriptors are asked for again when there were none */
 #define ACCEPT_BATCH 16
-#define ROOT_RESERVE 32		/* of SERVER_CONNECTIONS_MAX */
+#define ROOT_RESERVE 32 /* of SERVER_CONNECTIONS_MAX */
 
 const struct server_caller *server_call_caller(const struct server_call *call)
 {
@@ -48,20 +48,21 @@ void server_appended(struct server *s, uint64_t index, uint64_t sequence)
 {
 	struct channel *c, *next;
 
-	DL_FOREACH_SAFE(s->connections, c, next)
+	DL_FOREACH_SAFE (s->connections, c, next)
 		channel_appended(c, index, sequence);
 }
 
 /*
- * Room for one more. Of one user only so many; of all users only so many, and then who has not yet made a request
- * makes room, the oldest first: a flood of silent connections keeps nobody out for good.
+ * Room for one more. Of one user only so many; of all users only so many, and then who has not yet
+ * made a request makes room, the oldest first: a flood of silent connections keeps nobody out for
+ * good.
  */
 static bool admit(struct server *s, const struct peer *peer)
 {
 	struct channel *c, *silent = NULL;
 	size_t all = 0, users = 0, own = 0;
 
-	DL_FOREACH(s->connections, c) {
+	DL_FOREACH (s->connections, c) {
 		all++;
 		users += c->peer.uid != 0;
 		own += c->peer.uid == peer->uid;
@@ -110,11 +111,13 @@ static int on_connect(sd_event_source *source, int fd, uint32_t events, void *da
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (client < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			    errno == ENOBUFS)
 				return pause_accepting(s);
 			return 0;
 		}
-		/* Who cannot be pinned, or has no room, is gone already; there is nobody to tell. */
+		/* Who cannot be pinned, or has no room, is gone already; there is nobody to tell.
+		 */
 		channel_new(s, client, admit);
 	}
 	return 0;
@@ -168,7 +171,8 @@ static int start(struct server *s)
 
 	err = sd_event_add_io(s->event, &s->listening, s->fd, EPOLLIN, on_connect, s);
 	if (err >= 0)
-		err = sd_event_add_time_relative(s->event, &s->resume, CLOCK_MONOTONIC, RESUME_US, 0, on_resume, s);
+		err = sd_event_add_time_relative(s->event, &s->resume, CLOCK_MONOTONIC, RESUME_US,
+						 0, on_resume, s);
 	if (err >= 0)
 		err = sd_event_source_set_enabled(s->resume, SD_EVENT_OFF);
 	return err < 0 ? err : 0;
@@ -205,7 +209,7 @@ void server_free(struct server *s)
 
 	if (!s)
 		return;
-	DL_FOREACH_SAFE(s->connections, c, next)
+	DL_FOREACH_SAFE (s->connections, c, next)
 		channel_free(c);
 	/* Not a socket that somebody else has put there since. */
 	if (s->socket_inode && lstat(s->config.socket, &st) == 0 && st.st_ino == s->socket_inode &&
