@@ -102,6 +102,7 @@ static __always_inline void attempt_supersede(struct socket_state *s)
 {
 	struct event_outcome *outcome;
 	struct event_close *close;
+	bool taken_up;
 
 	if (phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE)) {
 		close = close_reserve(s, s->connection, s->attempt_ns, EMIT_TASK);
@@ -109,9 +110,13 @@ static __always_inline void attempt_supersede(struct socket_state *s)
 			close->flags = OUTCOME_REUSED;
 			event_submit(close);
 		}
-	} else if (phase_claim(s, PHASE_SYN, PHASE_NONE) || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE)) {
+		return;
+	}
+	taken_up = phase_claim(s, PHASE_SYN, PHASE_NONE);
+	if (taken_up || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE)) {
 		outcome = outcome_reserve(s, EMIT_TASK);
 		if (outcome) {
+			outcome->from = taken_up ? TCP_SYN_SENT : 0;
 			outcome->flags = OUTCOME_REUSED;
 			event_submit(outcome);
 		}

@@ -167,9 +167,9 @@ struct event_connect {
 };
 
 enum outcome_flag {
-	OUTCOME_RELEASE = 1 << 0,	/* told by the release of the socket: no TCP state was ever seen */
+	OUTCOME_RELEASE = 1 << 0,	/* told by the release of the socket; 'from' 0: TCP never took it up */
 	OUTCOME_REPORT = 1 << 1,	/* told by inet_sk_error_report */
-	OUTCOME_REUSED = 1 << 2,	/* told by the next attempt on the same socket */
+	OUTCOME_REUSED = 1 << 2,	/* told by the next attempt on the same socket; 'from' likewise */
 };
 
 struct event_outcome {

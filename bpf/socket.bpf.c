@@ -64,10 +64,13 @@ static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_sta
 	bool closed = ctx->state == TCP_CLOSE;
 	struct event_outcome *outcome;
 	struct event_close *close;
+	bool taken_up;
 
-	if (phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE) || (closed && phase_claim(s, PHASE_SYN, PHASE_NONE))) {
+	taken_up = closed && phase_claim(s, PHASE_SYN, PHASE_NONE);
+	if (taken_up || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE)) {
 		outcome = outcome_reserve(s, EMIT_TASK);
 		if (outcome) {
+			outcome->from = taken_up ? TCP_SYN_SENT : 0;
 			outcome->flags = OUTCOME_RELEASE;
 			event_submit(outcome);
 		}
