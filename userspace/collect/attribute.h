@@ -4,7 +4,8 @@
  * so that reading a journal twice yields the same records under the same ids. What a record must wait for (a
  * digest, a connection's outcome) holds it, within a bound, and nothing else.
  *
- * attribute.c follows processes and sessions, flow.c connections, tell.c makes records.
+ * sessions.c, processes.c and flow.c follow what their names say, tell.c makes records, state_save.c and state_load.c
+ * keep it all across a restart.
  */
 #pragma once
 
@@ -31,6 +32,9 @@ struct wall_clock {
 	Affiant__V1__ClockState state;
 };
 
+/* Of a session whose beginning was lost: no agent can have that name. */
+#define ATTRIBUTE_UNKNOWN_AGENT "unknown"
+
 struct attribute_selector {
 	const char *agent;	/* borrowed */
 	const char *words;
@@ -41,10 +45,11 @@ struct attribute_config {
 	uint8_t boot_id[16];
 	uint8_t host[16];
 	const char *trust_domain;
-	struct wall_clock *clock;
+	struct wall_clock clock;	/* until a NOTE_CLOCK says otherwise */
 	uint64_t outcome_wait_ns;
 	uint64_t digest_wait_ns;
 	size_t connections_max;
+	size_t held_max;		/* records that wait for digests */
 	struct enrich *enrich;	/* NULL: no digests, for a journal of an earlier boot */
 
 	/* A record without its sequence number, which is the ledger's to give. */
@@ -77,8 +82,10 @@ struct attribute {
 	struct attribute_config config;
 	struct table table;
 	struct seen seen;
+	struct wall_clock clock;
+	bool stepped;		/* the clock: to be told with the next record */
 	struct attribute_counts counts;
-	uint64_t now_ns;	/* CLOCK_BOOTTIME at the last tick, or of the event at hand */
+	uint64_t now_ns;	/* CLOCK_BOOTTIME at the last tick */
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;
@@ -89,7 +96,7 @@ struct attribute {
 int attribute_new(const struct attribute_config *config, struct attribute **ret);
 void attribute_free(struct attribute *a);
 
-/* One event or note, checked by event_decode(). 0, or -ENOMEM: nothing was changed. */
+/* One event or note, checked by event_decode(). 0, or -ENOMEM: it is not recorded. */
 int attribute_event(struct attribute *a, const struct event_header *h);
 
 /* Lets go what waited long enough. Returns when to call again (CLOCK_BOOTTIME), UINT64_MAX: never. */
@@ -98,23 +105,62 @@ uint64_t attribute_tick(struct attribute *a, uint64_t now_ns);
 /* Lets everything go that waits: the end, or a journal of an earlier boot, whose sessions end by it. */
 void attribute_finish(struct attribute *a, bool reboot);
 
+/*
+ * The clock changes in the journal's order alone, so that a replay derives the same ids: the part of a NOTE_CLOCK, and
+ * of a state, that sets it.
+ */
+void attribute_set_clock(struct attribute *a, const Affiant__V1__NoteClock *m);
+
 /* All digests of @i are there. */
 void attribute_image_ready(struct attribute *a, struct image *i);
 
-/* The process that acts in @h; one of a lost exec or fork is made up, with nothing known. NULL: no memory. */
+/* ---- sessions.c ---- */
+
+/*
+ * The session of the actor in @h, which begins with it when it is not known. @selector: of the match that it began by;
+ * NULL where the event does not tell. NULL: no memory.
+ */
+struct session *session_of(struct attribute *a, const struct event_header *h, const uint32_t *selector);
+/* Likewise, of a socket's opener: it may have ended. */
+struct session *session_of_opener(struct attribute *a, const struct event_header *h, uint64_t key);
+/* Tells that it began, once: @first is the first process that is heard of. */
+void session_begin(struct attribute *a, struct actor *first, uint64_t boottime_ns);
+/* Its last process is gone: @last, if it is known. */
+void session_finish(struct attribute *a, struct session *s, const struct event_header *h, struct actor *last,
+		    Affiant__V1__SessionEndReason reason);
+/* What session_noted() and state_load() take: all that others rely on is there. */
+bool session_head_valid(const Affiant__V1__Record *head);
+
+/* NOTE_SESSION, NOTE_END. @note: @len bytes behind the header. */
+int session_noted(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len);
+void session_end_noted(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len);
+
+/* ---- processes.c ---- */
+
+/*
+ * The process that acts in @h, borrowed from the table; one of a lost exec or fork is made up, with nothing known.
+ * NULL: no memory.
+ */
 struct actor *attribute_actor(struct attribute *a, const struct event_header *h);
+/* One outside of the session that uses a socket of it: to be given back by actor_unref(). */
+struct actor *attribute_foreign(struct attribute *a, const struct event_connect *e);
+
+int process_fork(struct attribute *a, const struct event_fork *e);
+int process_exec(struct attribute *a, const struct event_exec *e);
+int process_adopt(struct attribute *a, const struct event_exec *e);
+int process_exit(struct attribute *a, const struct event_exit *e);
+/* NOTE_GONE */
+void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len);
 
 /* ---- flow.c ---- */
 
-int flow_connect(struct attribute *a, const struct event_header *h);
+int flow_connect(struct attribute *a, const struct event_connect *e);
+int flow_unix(struct attribute *a, const struct event_unix *e);
 int flow_outcome(struct attribute *a, const struct event_outcome *e);
 int flow_close(struct attribute *a, const struct event_close *e);
 int flow_untracked(struct attribute *a, const struct event_untracked *e);
 /* No outcome came in time: a pending record, once. */
 void flow_overdue(struct attribute *a, struct connection *c);
-
-/* The outcome that a table-driven test holds against the kernel page's table. */
-Affiant__V1__Outcome outcome_of(const struct event_outcome *e, int32_t *ret_errno);
 
 /* ---- tell.c ---- */
 
@@ -134,11 +180,14 @@ void tell_session_ended(struct attribute *a, struct session *s, uint64_t source,
 /* Hands on, in order, what waited for @i. */
 void tell_held(struct attribute *a, struct image *i);
 
+/* Whether that record was handed on before a restart. */
+bool told_before(const struct attribute *a, uint64_t source, enum part part);
+
 /* A record that was held when the state was saved. */
 void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor, const uint8_t *record,
 		size_t len);
 
-/* ---- state.c ---- */
+/* ---- state_save.c, state_load.c ---- */
 
 /* All of the table, as a State message; freed with affiant__v1__state__free_unpacked(). */
 Affiant__V1__State *state_save(struct attribute *a);

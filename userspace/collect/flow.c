@@ -4,6 +4,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/outcome.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -56,44 +57,6 @@ static Affiant__V1__Endpoint *endpoint_of(const struct event_address *from, Affi
 	return to;
 }
 
-static Affiant__V1__Outcome outcome_of_errno(int error)
-{
-	switch (error) {
-	case ECONNREFUSED:
-		return AFFIANT__V1__OUTCOME__REFUSED;
-	case ETIMEDOUT:
-		return AFFIANT__V1__OUTCOME__TIMED_OUT;
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case ENETDOWN:
-	case ENONET:
-	case ENOPROTOOPT:	/* ICMP protocol unreachable (net/ipv4/icmp.c, icmp_err_convert) */
-	case EOPNOTSUPP:
-		return AFFIANT__V1__OUTCOME__UNREACHABLE;
-	case ECONNRESET:
-	case EPIPE:
-		return AFFIANT__V1__OUTCOME__RESET;
-	default:
-		return AFFIANT__V1__OUTCOME__ABORTED;
-	}
-}
-
-Affiant__V1__Outcome outcome_of(const struct event_outcome *e, int32_t *ret_errno)
-{
-	*ret_errno = 0;
-	if (e->to == TCP_ESTABLISHED || e->to == TCP_SYN_RECV)
-		return AFFIANT__V1__OUTCOME__ESTABLISHED;
-	/* No TCP state was ever seen: nothing left, and no hook knows the errno. */
-	if (e->flags & (OUTCOME_RELEASE | OUTCOME_REUSED) && !e->to && !e->from)
-		return AFFIANT__V1__OUTCOME__NOT_SENT;
-	/* Closed by the program: a soft error that was pending is not why. */
-	if (!e->error)
-		return AFFIANT__V1__OUTCOME__ABORTED;
-	*ret_errno = e->error;
-	return outcome_of_errno(e->error);
-}
-
 /* What a record needs besides the body, on the stack of who tells. */
 struct connect_parts {
 	Affiant__V1__Record record;
@@ -112,47 +75,50 @@ static void set_id(Affiant__V1__ConnectionId *id, uint64_t cookie, uint64_t numb
 	SET(id, number, number);
 }
 
-static void set_opener(struct attribute *a, struct connect_parts *p, const struct actor *actor, uint16_t flags,
-		       const struct event_actor *opener)
+static void name_opener(struct attribute *a, struct connect_parts *p, const struct event_actor *opener)
 {
-	struct session *s;
+	struct session *s = session_find_any(&a->table, opener->session);
 
-	if (flags & CONNECT_OPENER && opener->tgid == actor->key.tgid &&
-	    opener->start_boottime == actor->key.start)
-		return;
-	affiant__v1__opener__init(&p->opener);
-	p->body.opener = &p->opener;
-	if (!(flags & CONNECT_OPENER)) {
-		SET(&p->opener, unknown, true);
-		return;
-	}
 	affiant__v1__process_id__init(&p->opener_id);
 	SET(&p->opener_id, tgid, opener->tgid);
 	SET(&p->opener_id, start_boottime_ns, opener->start_boottime);
 	SET(&p->opener_id, exec_seq, opener->exec_seq);
 	p->opener.process = &p->opener_id;
-	s = session_find(&a->table, opener->session);
 	if (s)
 		SET(&p->opener, session, pb_bytes(s->id.bytes, UUID_SIZE));
 }
 
-static void set_unix(struct attribute *a, struct connect_parts *p, const struct connection *c)
+static void set_opener(struct attribute *a, struct connect_parts *p, const struct actor *actor, uint16_t flags,
+		       const struct event_actor *opener)
 {
-	const struct event_unix *e = &c->attempt.un;
+	if (flags & CONNECT_OPENER && opener->tgid == actor->key.tgid &&
+	    opener->start_boottime == actor->key.start)
+		return;
+	affiant__v1__opener__init(&p->opener);
+	p->body.opener = &p->opener;
+	if (flags & CONNECT_OPENER)
+		name_opener(a, p, opener);
+	else
+		SET(&p->opener, unknown, true);
+}
 
+static void set_unix(struct attribute *a, struct connect_parts *p, const struct event_unix *e,
+		     const struct actor *actor)
+{
+	set_id(&p->id, e->cookie, e->connection);
 	SET(&p->body, protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX);
 	affiant__v1__endpoint__init(&p->reached);
 	SET(&p->reached, path, pb_bytes(e->path, e->path_len));
 	p->body.reached = &p->reached;
 	SET(&p->body, uid, e->uid);
 	SET(&p->body, gid, e->gid);
-	set_opener(a, p, c->actor, e->flags, &e->opener);
+	set_opener(a, p, actor, e->flags, &e->opener);
 }
 
-static void set_inet(struct attribute *a, struct connect_parts *p, const struct connection *c)
+static void set_inet(struct attribute *a, struct connect_parts *p, const struct event_connect *e,
+		     const struct actor *actor)
 {
-	const struct event_connect *e = &c->attempt.inet;
-
+	set_id(&p->id, e->cookie, e->connection);
 	SET(&p->body, protocol, protocol_of(e->reached.family, e->sock_type, e->protocol));
 	if (e->flags & CONNECT_ASKED)
 		p->body.asked = endpoint_of(&e->asked, &p->asked);
@@ -168,58 +134,98 @@ static void set_inet(struct attribute *a, struct connect_parts *p, const struct 
 		SET(&p->body, by_datagram, true);
 	if (e->flags & CONNECT_NO_STORAGE)
 		SET(&p->body, outcome_untracked, true);
-	set_opener(a, p, c->actor, e->flags, &e->opener);
+	set_opener(a, p, actor, e->flags, &e->opener);
 }
 
-/* @outcome NULL: all that is known is the attempt. */
-static int tell_connect(struct attribute *a, struct connection *c, enum part part, uint64_t boottime_ns,
-			Affiant__V1__Outcome outcome, const struct event_outcome *e)
+/* What is said of an attempt, and when. */
+struct telling {
+	const struct event_header *attempt;	/* an event_connect or event_unix */
+	struct actor *actor;
+	enum part part;
+	uint64_t boottime_ns;
+	Affiant__V1__Outcome outcome;		/* OUTCOME_UNKNOWN: absent */
+	const struct event_outcome *event;	/* NULL, or what says more of it */
+	bool completes_pending;
+};
+
+static int tell_connect(struct attribute *a, const struct telling *t)
 {
 	struct connect_parts p = { .record = AFFIANT__V1__RECORD__INIT };
-	int32_t error = 0;
+	Affiant__V1__Outcome outcome = t->outcome;
+	int32_t error;
 
 	affiant__v1__connect__init(&p.body);
-	set_id(&p.id, c->cookie, c->number);
 	p.body.connection = &p.id;
-	if (c->attempt.header.type == EVENT_UNIX)
-		set_unix(a, &p, c);
+	if (t->attempt->type == EVENT_UNIX)
+		set_unix(a, &p, (const struct event_unix *)t->attempt, t->actor);
 	else
-		set_inet(a, &p, c);
+		set_inet(a, &p, (const struct event_connect *)t->attempt, t->actor);
 
-	if (e) {
-		outcome = outcome_of(e, &error);
-		if (endpoint_of(&e->local, &p.local))
+	if (t->event) {
+		outcome = outcome_of(t->event, &error);
+		if (endpoint_of(&t->event->local, &p.local))
 			p.body.local = &p.local;
-		SET(&p.body, latency_ns, e->latency_ns);
-		if (outcome != AFFIANT__V1__OUTCOME__NOT_SENT)
+		/* 0 where its moment was missed. */
+		if (t->event->latency_ns)
+			SET(&p.body, latency_ns, t->event->latency_ns);
+		if (error >= 0)
 			SET(&p.body, errno_, error);
 	}
 	if (outcome != AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN)
 		SET(&p.body, outcome, outcome);
-	if (part == PART_OUTCOME && c->told == TOLD_PENDING)
+	if (t->completes_pending)
 		SET(&p.body, completes_pending, true);
 
 	p.record.body_case = AFFIANT__V1__RECORD__BODY_CONNECT;
 	p.record.connect = &p.body;
 	/* Both parts have the attempt as their source: the ids can be made again after a crash. */
-	return tell(a, event_source(&c->attempt.header), part, boottime_ns, &p.record, c->actor, NULL);
+	return tell(a, event_source(t->attempt), t->part, t->boottime_ns, &p.record, t->actor, NULL);
+}
+
+/* @e NULL: that it was established is all that is known. */
+static void tell_outcome(struct attribute *a, struct connection *c, uint64_t boottime_ns,
+			 const struct event_outcome *e)
+{
+	const struct telling t = {
+		.attempt = &c->attempt.header,
+		.actor = c->actor,
+		.part = PART_OUTCOME,
+		.boottime_ns = boottime_ns,
+		.outcome = AFFIANT__V1__OUTCOME__ESTABLISHED,
+		.event = e,
+		.completes_pending = c->told == TOLD_PENDING,
+	};
+
+	connection_settle(&a->table, c);
+	(void)tell_connect(a, &t);
+	c->told = TOLD_OUTCOME;
 }
 
 void flow_overdue(struct attribute *a, struct connection *c)
 {
+	const struct telling t = {
+		.attempt = &c->attempt.header,
+		.actor = c->actor,
+		.part = PART_MAIN,
+		.boottime_ns = c->attempt.header.boottime_ns,
+		.outcome = AFFIANT__V1__OUTCOME__PENDING,
+	};
+
 	connection_settle(&a->table, c);
-	if (c->told != TOLD_NOTHING)
+	/* After a crash the ledger may know more than the journal, of which a power cut takes the end. */
+	if (told_before(a, event_source(t.attempt), PART_OUTCOME)) {
+		c->told = TOLD_OUTCOME;
 		return;
+	}
 	c->told = TOLD_PENDING;
-	(void)tell_connect(a, c, PART_MAIN, c->attempt.header.boottime_ns, AFFIANT__V1__OUTCOME__PENDING,
-			   NULL);
+	(void)tell_connect(a, &t);
 }
 
 static void make_room(struct attribute *a)
 {
 	struct connection *oldest = a->table.connections;
 
-	if (HASH_COUNT(a->table.connections) < a->config.connections_max || !oldest)
+	if (!oldest || HASH_COUNT(a->table.connections) < a->config.connections_max)
 		return;
 	if (oldest->waiting)
 		flow_overdue(a, oldest);
@@ -227,129 +233,127 @@ static void make_room(struct attribute *a)
 	connection_remove(&a->table, oldest);
 }
 
-/* Told at once, because nothing will come that tells more: PART_OUTCOME, or the attempt of a datagram. */
-static int tell_at_once(struct attribute *a, struct connection *c)
+/* All that there will be to tell of a TCP or Unix attempt; of a datagram's flow, what is known at once. */
+static void tell_at_once(struct attribute *a, const struct event_header *h, uint16_t flags, struct actor *actor)
 {
-	const struct event_header *h = &c->attempt.header;
-	const uint16_t flags = h->type == EVENT_UNIX ? c->attempt.un.flags : c->attempt.inet.flags;
+	struct telling t = {
+		.attempt = h,
+		.actor = actor,
+		.part = PART_MAIN,
+		.boottime_ns = h->boottime_ns,
+		.outcome = AFFIANT__V1__OUTCOME__ATTEMPTED,
+	};
 
-	if (flags & CONNECT_DENIED)
-		return tell_connect(a, c, PART_OUTCOME, h->boottime_ns, AFFIANT__V1__OUTCOME__DENIED, NULL);
-	if (h->type == EVENT_CONNECT && c->attempt.inet.protocol == IPPROTO_TCP)
-		return tell_connect(a, c, PART_OUTCOME, h->boottime_ns,
-				    AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN, NULL);
-	return tell_connect(a, c, PART_MAIN, h->boottime_ns, AFFIANT__V1__OUTCOME__ATTEMPTED, NULL);
+	if (flags & CONNECT_DENIED) {
+		t.part = PART_OUTCOME;
+		t.outcome = AFFIANT__V1__OUTCOME__DENIED;
+	} else if (h->type == EVENT_CONNECT && !attempt_is_datagram((const struct event_connect *)h)) {
+		t.part = PART_OUTCOME;
+		t.outcome = AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN;
+	}
+	(void)tell_connect(a, &t);
 }
 
-/* Whether more will be heard of it: its socket has storage, and nobody refused it. */
-static bool is_followed(const struct event_header *h)
+static void await(struct attribute *a, struct connection *c)
 {
-	const struct event_connect *e = (const struct event_connect *)h;
-
-	return h->type == EVENT_CONNECT && !(e->flags & (CONNECT_DENIED | CONNECT_NO_STORAGE));
+	/* Said before a crash; the moment was not in the journal. */
+	if (told_before(a, event_source(&c->attempt.header), PART_MAIN)) {
+		c->told = TOLD_PENDING;
+		return;
+	}
+	c->deadline_ns = a->now_ns + a->config.outcome_wait_ns;
+	c->waiting = true;
+	DL_APPEND(a->table.awaiting, c);
 }
 
-static struct actor *actor_of_attempt(struct attribute *a, const struct event_header *h)
+/* A datagram's socket ends by the number of its first flow, and is refused by that of the one it is connected to. */
+static bool flow_matters(struct attribute *a, const struct event_connect *e)
 {
-	const struct event_connect *e = (const struct event_connect *)h;
-	struct event_header opener = *h;
-
-	if (h->type != EVENT_CONNECT || !(e->flags & CONNECT_FOREIGN))
-		return attribute_actor(a, h);
-	opener.actor = e->opener;
-	return attribute_actor(a, &opener);
+	return !(e->flags & CONNECT_SENDMSG) || (e->cookie && !socket_find(&a->table, e->cookie));
 }
 
-int flow_connect(struct attribute *a, const struct event_header *h)
+static int flow_inet(struct attribute *a, const struct event_connect *e, struct actor *actor)
 {
-	struct actor *actor = actor_of_attempt(a, h);
-	struct connection *c;
+	bool followed = !(e->flags & (CONNECT_DENIED | CONNECT_NO_STORAGE));
+	bool datagram = attempt_is_datagram(e);
+	struct connection *c = NULL;
+
+	if (followed && (!datagram || flow_matters(a, e))) {
+		/* A number that is there already is not the kernel's: it gives each once. */
+		if (connection_find(&a->table, e->connection))
+			return 0;
+		make_room(a);
+		c = connection_new(&a->table, e, actor);
+		if (!c)
+			return -ENOMEM;
+	}
+	actor->session->connections++;
+	if (followed && !datagram) {
+		await(a, c);
+		return 0;
+	}
+	if (c)
+		c->told = TOLD_ATTEMPT;
+	tell_at_once(a, &e->header, e->flags, actor);
+	return 0;
+}
+
+int flow_connect(struct attribute *a, const struct event_connect *e)
+{
+	bool foreign = e->flags & CONNECT_FOREIGN;
+	struct actor *actor = foreign ? attribute_foreign(a, e) : attribute_actor(a, &e->header);
+	int err = actor ? flow_inet(a, e, actor) : -ENOMEM;
+
+	if (foreign)
+		actor_unref(actor);
+	return err;
+}
+
+int flow_unix(struct attribute *a, const struct event_unix *e)
+{
+	struct actor *actor = attribute_actor(a, &e->header);
 
 	if (!actor)
 		return -ENOMEM;
-	make_room(a);
-	c = connection_new(&a->table, h, actor);
-	if (!c)
-		return -ENOMEM;
 	actor->session->connections++;
-
-	if (is_followed(h) && c->attempt.inet.protocol == IPPROTO_TCP) {
-		c->deadline_ns = a->now_ns + a->config.outcome_wait_ns;
-		c->waiting = true;
-		DL_APPEND(a->table.awaiting, c);
-		return 0;
-	}
-	(void)tell_at_once(a, c);
-	c->told = TOLD_OUTCOME;
-	if (!is_followed(h))
-		connection_remove(&a->table, c);
+	tell_at_once(a, &e->header, e->flags, actor);
 	return 0;
 }
 
 int flow_outcome(struct attribute *a, const struct event_outcome *e)
 {
 	struct connection *c = connection_find(&a->table, e->connection);
-	bool tcp;
 
 	if (!c) {
 		a->counts.orphans++;
 		return 0;
 	}
-	tcp = c->attempt.inet.protocol == IPPROTO_TCP;
-	if (tcp && c->told == TOLD_OUTCOME)
+	if (c->told == TOLD_OUTCOME)
 		return 0;
-	connection_settle(&a->table, c);
-	(void)tell_connect(a, c, PART_OUTCOME, e->header.boottime_ns, AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN,
-			   e);
-	c->told = TOLD_OUTCOME;
 	/* Bound by now: its Close tells the same. */
 	if (e->local.family)
-		c->attempt.inet.local = e->local;
-	if (tcp && e->to != TCP_ESTABLISHED)
+		c->attempt.local = e->local;
+	tell_outcome(a, c, e->header.boottime_ns, e);
+	if (!attempt_is_datagram(&c->attempt) && e->to != TCP_ESTABLISHED)
 		connection_remove(&a->table, c);
 	return 0;
 }
 
-/*
- * By the peer's RST, or by ours: a connection that goes without FIN_WAIT or LAST_ACK was aborted by its own side
- * (SO_LINGER 0, unread data, AF_UNSPEC).
- */
-static bool was_reset(const struct event_close *e)
+static void tell_close(struct attribute *a, struct connection *c, const struct event_close *e)
 {
-	if (e->error)
-		return e->error == ECONNRESET || e->error == EPIPE;
-	return e->to == TCP_CLOSE && (e->from == TCP_ESTABLISHED || e->from == TCP_CLOSE_WAIT);
-}
-
-int flow_close(struct attribute *a, const struct event_close *e)
-{
-	struct connection *c = connection_find(&a->table, e->connection);
+	const struct event_connect *attempt = &c->attempt;
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
 	Affiant__V1__Close body = AFFIANT__V1__CLOSE__INIT;
 	Affiant__V1__Endpoint remote, local;
 	Affiant__V1__ConnectionId id;
-	bool tcp;
-
-	if (!c) {
-		a->counts.orphans++;
-		return 0;
-	}
-	tcp = c->attempt.inet.protocol == IPPROTO_TCP;
-	/* What can be closed had been established, though the event that said so was lost. */
-	if (tcp && c->told != TOLD_OUTCOME) {
-		connection_settle(&a->table, c);
-		(void)tell_connect(a, c, PART_OUTCOME, e->header.boottime_ns,
-				   AFFIANT__V1__OUTCOME__ESTABLISHED, NULL);
-	}
 
 	set_id(&id, c->cookie, c->number);
 	body.connection = &id;
-	SET(&body, protocol,
-	    protocol_of(c->attempt.inet.reached.family, c->attempt.inet.sock_type, c->attempt.inet.protocol));
-	body.remote = endpoint_of(&c->attempt.inet.reached, &remote);
-	body.local = endpoint_of(&c->attempt.inet.local, &local);
+	SET(&body, protocol, protocol_of(attempt->reached.family, attempt->sock_type, attempt->protocol));
+	body.remote = endpoint_of(&attempt->reached, &remote);
+	body.local = endpoint_of(&attempt->local, &local);
 	SET(&body, duration_ns, e->duration_ns);
-	if (tcp) {
+	if (!attempt_is_datagram(attempt) && close_is_counted(e)) {
 		SET(&body, bytes_sent, e->bytes_sent);
 		SET(&body, bytes_received, e->bytes_received);
 		SET(&body, errno_, e->error);
@@ -360,7 +364,26 @@ int flow_close(struct attribute *a, const struct event_close *e)
 	r.body_case = AFFIANT__V1__RECORD__BODY_CLOSE;
 	r.close = &body;
 	(void)tell(a, event_source(&e->header), PART_MAIN, e->header.boottime_ns, &r, c->actor, NULL);
-	connection_remove(&a->table, c);
+}
+
+int flow_close(struct attribute *a, const struct event_close *e)
+{
+	struct connection *c = connection_find(&a->table, e->connection), *first;
+
+	if (!c)
+		a->counts.orphans++;
+	/* What can be closed had been established, though the event that said so was lost. */
+	if (c && !attempt_is_datagram(&c->attempt) && c->told != TOLD_OUTCOME)
+		tell_outcome(a, c, e->header.boottime_ns, NULL);
+	if (c)
+		tell_close(a, c, e);
+	/* Of a socket whose first flow is not known any more, another one may be. */
+	first = e->protocol == IPPROTO_TCP ? NULL : socket_find(&a->table, e->cookie);
+	if (first)
+		socket_remove(&a->table, first);
+	c = connection_find(&a->table, e->connection);
+	if (c)
+		connection_remove(&a->table, c);
 	return 0;
 }
 

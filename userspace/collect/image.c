@@ -148,9 +148,10 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e, const
 
 	/* Nothing executable is a root directory: no components are an unknown path. */
 	len = x.exe_len ? path_from_components(x.exe, x.exe_len, path_cut, path) : 0;
-	i->exe = strndup(path, len);
+	i->known = true;
+	i->exe = len ? path_get(t, path, len) : NULL;
 	p->executable = executable_of(e, path, len);
-	if (!i->exe || !p->executable || !p->executable->digest) {
+	if (!p->executable || !p->executable->digest) {
 		image_unref(i);
 		return NULL;
 	}
@@ -161,17 +162,7 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e, const
 
 struct image *image_unknown(struct table *t)
 {
-	struct image *i = image_new(t);
-
-	if (!i)
-		return NULL;
-	i->exe = strdup("");
-	i->packed = malloc(1);
-	if (!i->exe || !i->packed) {
-		image_unref(i);
-		return NULL;
-	}
-	return i;
+	return image_new(t);
 }
 
 int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path, size_t len, bool by_argv)
@@ -191,8 +182,9 @@ int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path
 		return -ENOMEM;
 	affiant__v1__step__init(s);
 	SET(s, kind, kind);
+	/* A path longer than what the kernel tells of others would make the record too long. */
 	if (len)
-		SET(s, path, pb_copy(path, len));
+		SET(s, path, pb_copy(path, len < EVENT_PATH_MAX ? len : EVENT_PATH_MAX));
 	if (by_argv)
 		SET(s, named_by_argv, true);
 	s->digest = digest_new();
@@ -239,19 +231,16 @@ void image_set_digest(struct image *i, unsigned int slot, const struct file_dige
 		image_set_digest(i, i->twin, d);
 }
 
-int image_finish(struct image *i)
+void image_finish(struct image *i)
 {
 	static const struct file_digest late = { .state = HASH_STATE_TOO_LATE };
 
 	for (unsigned int slot = 0; i->awaited && slot < IMAGE_DIGESTS_MAX; slot++)
 		image_set_digest(i, slot, &late);
 
-	i->packed_len = affiant__v1__process__get_packed_size(i->draft);
-	i->packed = malloc(i->packed_len ?: 1);
-	if (!i->packed)
-		return -ENOMEM;
-	affiant__v1__process__pack(i->draft, i->packed);
+	i->packed = malloc(affiant__v1__process__get_packed_size(i->draft) ?: 1);
+	if (i->packed)
+		i->packed_len = affiant__v1__process__pack(i->draft, i->packed);
 	affiant__v1__process__free_unpacked(i->draft, NULL);
 	i->draft = NULL;
-	return 0;
 }

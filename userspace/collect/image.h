@@ -32,6 +32,8 @@ int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path
 /* Enters a digest; a slot that has one keeps it. */
 void image_set_digest(struct image *i, unsigned int slot, const struct file_digest *d);
 
-/* Serialises: what is still awaited becomes TOO_LATE. The draft is gone afterwards. 0 or -ENOMEM. */
-int image_finish(struct image *i);
+/*
+ * Serialises: what is still awaited becomes TOO_LATE. The draft is gone afterwards; without memory nothing is left of it.
+ */
+void image_finish(struct image *i);
 

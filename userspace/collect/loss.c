@@ -133,12 +133,11 @@ static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 	}
 }
 
-void loss_told(struct attribute *a, const struct event_header *h)
+void loss_told(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
 {
+	Affiant__V1__Lost *m = affiant__v1__lost__unpack(NULL, len, note);
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
-	Affiant__V1__Lost *m;
 
-	m = affiant__v1__lost__unpack(NULL, h->size - sizeof(*h) - h->tid, (const uint8_t *)(h + 1));
 	if (!m)
 		return;
 	loss_set_totals(a->losses, m->totals, m->n_totals);
@@ -147,7 +146,8 @@ void loss_told(struct attribute *a, const struct event_header *h)
 		forget_gap(a, m->ranges[i]);
 	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
 	r.lost = m;
-	(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, NULL, NULL);
+	if (m->n_counts || m->n_ranges)
+		(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, NULL, NULL);
 	affiant__v1__lost__free_unpacked(m, NULL);
 }
 

@@ -19,8 +19,8 @@ enum loss_user {
  */
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL]);
 
-/* A NOTE_LOST: tells it, and keeps its totals. */
-void loss_told(struct attribute *a, const struct event_header *h);
+/* A NOTE_LOST: tells it, and keeps its totals. @note: @len bytes behind the header. */
+void loss_told(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len);
 
 /* For struct seen. */
 void loss_gap(void *attribute, uint32_t cpu, uint64_t first, uint64_t last);

@@ -11,6 +11,41 @@
 /* The key is (start, tgid): what comes first in struct process_key. */
 #define KEY_SIZE offsetof(struct process_key, exec_seq)
 
+struct path *path_get(struct table *t, const char *text, size_t len)
+{
+	struct path *p;
+
+	HASH_FIND(hh, t->paths, text, len, p);
+	if (p)
+		return path_ref(p);
+	p = malloc(sizeof(*p) + len + 1);
+	if (!p)
+		return NULL;
+	p->all = &t->paths;
+	p->refs = 1;
+	p->len = len;
+	memcpy(p->text, text, len);
+	p->text[len] = '\0';
+	HASH_ADD_KEYPTR(hh, t->paths, p->text, len, p);
+	return p;
+}
+
+struct path *path_ref(struct path *p)
+{
+	if (p)
+		p->refs++;
+	return p;
+}
+
+void path_unref(struct path *p)
+{
+	if (!p || --p->refs)
+		return;
+	if (p->all)
+		HASH_DEL(*p->all, p);
+	free(p);
+}
+
 struct session *session_new(struct table *t, uint64_t key)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -47,6 +82,20 @@ struct session *session_find(struct table *t, uint64_t key)
 	return s;
 }
 
+struct session *session_find_any(struct table *t, uint64_t key)
+{
+	const unsigned int slots = sizeof(t->ended) / sizeof(t->ended[0]);
+	struct session *s = session_find(t, key);
+
+	for (unsigned int i = 1; !s && i <= slots; i++) {
+		struct session *ended = t->ended[(t->ended_next - i) % slots];
+
+		if (ended && ended->key == key)
+			s = ended;
+	}
+	return s;
+}
+
 struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SIZE])
 {
 	struct session *s, *next;
@@ -57,14 +106,19 @@ struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SI
 	return NULL;
 }
 
-void session_end(struct table *t, struct session *s, uint64_t wall_ns)
+void session_remember(struct table *t, struct session *s)
 {
 	struct session **slot = &t->ended[t->ended_next++ % (sizeof(t->ended) / sizeof(t->ended[0]))];
 
-	HASH_DEL(t->sessions, s);
-	s->ended_wall_ns = wall_ns;
 	session_unref(*slot);
 	*slot = s;
+}
+
+void session_end(struct table *t, struct session *s, uint64_t wall_ns)
+{
+	HASH_DEL(t->sessions, s);
+	s->ended_wall_ns = wall_ns;
+	session_remember(t, s);
 }
 
 int session_pack(struct session *s)
@@ -107,7 +161,7 @@ void image_unref(struct image *i)
 	if (i->draft)
 		affiant__v1__process__free_unpacked(i->draft, NULL);
 	free(i->packed);
-	free(i->exe);
+	path_unref(i->exe);
 	free(i);
 }
 
@@ -122,8 +176,19 @@ void lineage_unref(struct lineage *l)
 	if (!l || --l->refs)
 		return;
 	for (unsigned int i = 0; i < l->count; i++)
-		free(l->up[i].exe);
+		path_unref(l->up[i].exe);
 	free(l);
+}
+
+struct lineage *lineage_unknown(void)
+{
+	struct lineage *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->refs = 1;
+	l->cut = true;
+	return l;
 }
 
 struct lineage *lineage_new(const struct actor *parent)
@@ -135,11 +200,11 @@ struct lineage *lineage_new(const struct actor *parent)
 		return NULL;
 	l->refs = 1;
 	l->up[0].key = parent->key;
-	l->up[0].exe = strdup(parent->image->exe ?: "");
+	l->up[0].exe = path_ref(parent->image->exe);
 	l->count = 1;
 	for (unsigned int i = 0; up && i < up->count && l->count < LINEAGE_MAX; i++, l->count++) {
 		l->up[l->count].key = up->up[i].key;
-		l->up[l->count].exe = strdup(up->up[i].exe ?: "");
+		l->up[l->count].exe = path_ref(up->up[i].exe);
 	}
 	l->cut = up && (up->cut || up->count == LINEAGE_MAX);
 	return l;
@@ -225,34 +290,60 @@ struct connection *connection_find(struct table *t, uint64_t number)
 	return c;
 }
 
-static bool is_datagram(const struct connection *c)
+bool attempt_is_datagram(const struct event_connect *attempt)
 {
-	return c->attempt.header.type == EVENT_CONNECT &&
-	       (c->attempt.inet.protocol == IPPROTO_UDP || c->attempt.inet.protocol == IPPROTO_UDPLITE);
+	return attempt->protocol != IPPROTO_TCP;
 }
 
-struct connection *connection_new(struct table *t, const struct event_header *attempt, struct actor *a)
+struct connection *socket_find(struct table *t, uint64_t cookie)
 {
-	struct connection *c = calloc(1, sizeof(*c)), *first = NULL;
+	struct connection *c;
+
+	HASH_FIND(by_cookie, t->sockets, &cookie, sizeof(cookie), c);
+	return c;
+}
+
+static void socket_join(struct table *t, struct connection *c)
+{
+	struct connection *first = socket_find(t, c->cookie);
+
+	if (!c->cookie)
+		return;
+	if (!first)
+		HASH_ADD(by_cookie, t->sockets, cookie, sizeof(c->cookie), c);
+	else if (first->latest)
+		connection_remove(t, first->latest);	/* it is connected to that one no more */
+	if (first)
+		first->latest = c;
+}
+
+static void socket_leave(struct table *t, struct connection *c)
+{
+	struct connection *first = socket_find(t, c->cookie);
+
+	if (first == c) {
+		HASH_DELETE(by_cookie, t->sockets, c);
+		if (c->latest)
+			HASH_ADD(by_cookie, t->sockets, cookie, sizeof(c->cookie), c->latest);
+	} else if (first && first->latest == c) {
+		first->latest = NULL;
+	}
+}
+
+struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a)
+{
+	struct connection *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
-	memcpy(&c->attempt, attempt,
-	       attempt->type == EVENT_UNIX ? sizeof(c->attempt.un) : sizeof(c->attempt.inet));
-	c->number = attempt->type == EVENT_UNIX ? c->attempt.un.connection : c->attempt.inet.connection;
-	c->cookie = attempt->type == EVENT_UNIX ? c->attempt.un.cookie : c->attempt.inet.cookie;
+	c->attempt = *attempt;
+	c->attempt.header.size = sizeof(c->attempt);	/* what a later kernel program adds is not kept */
+	c->number = attempt->connection;
+	c->cookie = attempt->cookie;
 	c->actor = actor_ref(a);
 	HASH_ADD(hh, t->connections, number, sizeof(c->number), c);
-
-	if (is_datagram(c)) {
-		HASH_FIND(by_cookie, t->sockets, &c->cookie, sizeof(c->cookie), first);
-		if (first) {
-			c->flow = first->flow;
-			first->flow = c;
-		} else {
-			HASH_ADD(by_cookie, t->sockets, cookie, sizeof(c->cookie), c);
-		}
-	}
+	if (attempt_is_datagram(attempt))
+		socket_join(t, c);
 	return c;
 }
 
@@ -263,34 +354,21 @@ void connection_settle(struct table *t, struct connection *c)
 	c->waiting = false;
 }
 
-static void connection_free(struct table *t, struct connection *c)
+void connection_remove(struct table *t, struct connection *c)
 {
 	connection_settle(t, c);
+	if (attempt_is_datagram(&c->attempt))
+		socket_leave(t, c);
 	HASH_DEL(t->connections, c);
 	actor_unref(c->actor);
 	free(c);
 }
 
-void connection_remove_socket(struct table *t, uint64_t cookie)
+void socket_remove(struct table *t, struct connection *first)
 {
-	struct connection *c, *next;
-
-	HASH_FIND(by_cookie, t->sockets, &cookie, sizeof(cookie), c);
-	if (!c)
-		return;
-	HASH_DELETE(by_cookie, t->sockets, c);
-	for (; c; c = next) {
-		next = c->flow;
-		connection_free(t, c);
-	}
-}
-
-void connection_remove(struct table *t, struct connection *c)
-{
-	if (is_datagram(c))
-		connection_remove_socket(t, c->cookie);
-	else
-		connection_free(t, c);
+	if (first->latest)
+		connection_remove(t, first->latest);
+	connection_remove(t, first);
 }
 
 void table_clear(struct table *t)
@@ -300,10 +378,10 @@ void table_clear(struct table *t)
 	struct session *s, *next_s;
 	struct image *i, *next_i;
 	struct held *h, *next_h;
+	struct path *path, *next_path;
 
-	HASH_CLEAR(by_cookie, t->sockets);
 	HASH_ITER (hh, t->connections, c, next_c)
-		connection_free(t, c);
+		connection_remove(t, c);
 	HASH_ITER (hh, t->processes, p, next_p)
 		process_remove(t, p);
 	DL_FOREACH_SAFE (t->drafts, i, next_i) {
@@ -321,5 +399,10 @@ void table_clear(struct table *t)
 	}
 	for (size_t n = 0; n < sizeof(t->ended) / sizeof(t->ended[0]); n++)
 		session_unref(t->ended[n]);
+	/* Images whose digests are still awaited outlive the table. */
+	HASH_ITER (hh, t->paths, path, next_path) {
+		HASH_DEL(t->paths, path);
+		path->all = NULL;
+	}
 	memset(t, 0, sizeof(*t));
 }

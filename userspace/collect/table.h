@@ -17,6 +17,15 @@
 #include <stdint.h>
 #include <uthash.h>
 
+/* A path, which images and lineages share: programs are few, processes many. */
+struct path {
+	UT_hash_handle hh;		/* *all */
+	struct path **all;		/* table.paths; NULL: the table is gone */
+	unsigned int refs;
+	size_t len;
+	char text[];
+};
+
 /* (tgid, start) names a process within a boot; with exec_seq, what it was between two execs. */
 struct process_key {
 	uint64_t start;			/* CLOCK_BOOTTIME, ns */
@@ -43,7 +52,8 @@ struct session {
 	bool ending;			/* ended by request: no evidence, but still recorded */
 	bool has_first;
 	struct process_key first;
-	int32_t status;			/* of the first process */
+	bool has_status;
+	int32_t status;			/* of the first process, once it exited */
 	uint64_t saved;			/* as image.saved */
 };
 
@@ -59,14 +69,16 @@ struct image_digest {
 struct image {
 	unsigned int refs;
 	uint64_t number;
-	char *exe;			/* path, "" when unknown */
-	uint8_t *packed;		/* fields of Process, all but id, parent and ancestry; NULL: a draft */
+	bool known;			/* false: its exec was lost */
+	struct path *exe;		/* NULL: unknown */
+	uint8_t *packed;		/* fields of Process, all but id, parent and ancestry; NULL: none */
 	size_t packed_len;
 	/* While it is a draft: */
 	Affiant__V1__Process *draft;
 	struct image_digest digests[IMAGE_DIGESTS_MAX];
 	unsigned int awaited;
 	unsigned int twin;		/* slot of the step that is the executable too; 0: none */
+	bool queued;			/* in table.drafts, which holds a reference */
 	uint64_t deadline_ns;
 	struct held *held;		/* records that wait for it, in order */
 	struct image *prev, *next;	/* table.drafts */
@@ -79,10 +91,10 @@ struct image {
 struct lineage {
 	unsigned int refs;
 	unsigned int count;
-	bool cut;
+	bool cut;			/* there are more, or may be */
 	struct {
 		struct process_key key;
-		char *exe;
+		struct path *exe;	/* NULL: unknown */
 	} up[LINEAGE_MAX];
 };
 
@@ -93,7 +105,7 @@ struct actor {
 	struct session *session;
 	struct image *image;
 	struct process_key key;
-	struct process_key parent;	/* tgid 0: unknown */
+	struct process_key parent;	/* tgid 0: unknown; exec_seq 0: unknown, as only the kernel's threads have it */
 	struct lineage *lineage;	/* NULL: the session's first process */
 	uint64_t saved;
 };
@@ -106,24 +118,31 @@ struct process {
 	uint8_t missed;			/* rounds of reconciliation in which it was not there */
 };
 
-enum told { TOLD_NOTHING, TOLD_PENDING, TOLD_OUTCOME };
+/* What was handed on of a connection. */
+enum told {
+	TOLD_NOTHING,
+	TOLD_PENDING,
+	TOLD_ATTEMPT,		/* of a datagram socket: all there is, unless it is refused */
+	TOLD_OUTCOME,
+	TOLD_LAST = TOLD_OUTCOME,
+};
 
+/*
+ * A connection of which more will be heard. Of a datagram socket these are its first flow, whose number its end
+ * tells, and the one that it is connected to, which can be refused.
+ */
 struct connection {
 	UT_hash_handle hh;		/* table.connections, by number */
-	UT_hash_handle by_cookie;	/* table.sockets: the first flow of a UDP socket */
+	UT_hash_handle by_cookie;	/* table.sockets: the first flow of a datagram socket */
 	uint64_t number;
 	uint64_t cookie;
-	struct connection *flow;	/* further flows of the same UDP socket */
+	struct connection *latest;	/* in the first flow of a socket: the one it is connected to, if another */
 	struct actor *actor;
 	uint64_t deadline_ns;
 	struct connection *prev, *next;	/* table.awaiting, while no outcome is told */
 	enum told told;
 	bool waiting;
-	union {
-		struct event_header header;
-		struct event_connect inet;
-		struct event_unix un;
-	} attempt;
+	struct event_connect attempt;
 };
 
 struct held {
@@ -144,19 +163,30 @@ struct table {
 	struct connection *sockets;
 	struct connection *awaiting;	/* by deadline */
 	struct image *drafts;		/* by deadline */
+	size_t held;			/* records that wait for drafts */
+	struct path *paths;
 	uint64_t images;		/* numbers given */
 	uint64_t actors;
 };
 
 void table_clear(struct table *t);
 
+/* NULL: no memory. */
+struct path *path_get(struct table *t, const char *text, size_t len);
+struct path *path_ref(struct path *p);
+void path_unref(struct path *p);
+
 struct session *session_new(struct table *t, uint64_t key);
 struct session *session_ref(struct session *s);
 void session_unref(struct session *s);
 struct session *session_find(struct table *t, uint64_t key);
+/* Among those that ended lately too. */
+struct session *session_find_any(struct table *t, uint64_t key);
 struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SIZE]);
 /* Out of the living, into the lately ended. */
 void session_end(struct table *t, struct session *s, uint64_t wall_ns);
+/* Takes the reference over. */
+void session_remember(struct table *t, struct session *s);
 /* Serialises the head's four fields into @s->packed: 0 or -ENOMEM. */
 int session_pack(struct session *s);
 
@@ -168,6 +198,8 @@ struct lineage *lineage_ref(struct lineage *l);
 void lineage_unref(struct lineage *l);
 /* The lineage of children of @parent. */
 struct lineage *lineage_new(const struct actor *parent);
+/* Of a process whose fork was not seen. */
+struct lineage *lineage_unknown(void);
 
 struct actor *actor_new(struct table *t, struct session *s, struct image *i);
 struct actor *actor_ref(struct actor *a);
@@ -176,14 +208,18 @@ void actor_unref(struct actor *a);
 struct process *process_find(struct table *t, uint32_t tgid, uint64_t start);
 /* NULL: no memory. The actor's reference is taken over, also then. */
 struct process *process_new(struct table *t, struct actor *a);
+/* Takes the reference over; the old actor's is given up, so that what was borrowed from it may be gone. */
 void process_set_actor(struct process *p, struct actor *a);
 void process_remove(struct table *t, struct process *p);
 
 struct connection *connection_find(struct table *t, uint64_t number);
-/* @attempt: an event_connect or event_unix. */
-struct connection *connection_new(struct table *t, const struct event_header *attempt, struct actor *a);
+struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a);
 /* No outcome is awaited any more. */
 void connection_settle(struct table *t, struct connection *c);
 void connection_remove(struct table *t, struct connection *c);
-/* All flows of a UDP socket. */
-void connection_remove_socket(struct table *t, uint64_t cookie);
+
+bool attempt_is_datagram(const struct event_connect *attempt);
+/* The first flow known of a datagram socket. */
+struct connection *socket_find(struct table *t, uint64_t cookie);
+/* With its flows. */
+void socket_remove(struct table *t, struct connection *first);

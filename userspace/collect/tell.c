@@ -30,7 +30,8 @@ static Affiant__V1__ProcessId id_of(const struct process_key *key)
 
 	SET(&id, tgid, key->tgid);
 	SET(&id, start_boottime_ns, key->start);
-	if (key->exec_seq)	/* only kernel threads never executed anything: 0 is "unknown" */
+	/* Only threads of the kernel have executed nothing. */
+	if (key->exec_seq)
 		SET(&id, exec_seq, key->exec_seq);
 	return id;
 }
@@ -52,11 +53,8 @@ static uint8_t *pack_identity(const struct actor *actor, size_t *ret_len)
 		up_ids[i] = id_of(&l->up[i].key);
 		affiant__v1__ancestor__init(&ups[i]);
 		ups[i].id = &up_ids[i];
-		if (l->up[i].exe && *l->up[i].exe) {
-			ProtobufCBinaryData exe = { strlen(l->up[i].exe), (uint8_t *)l->up[i].exe };
-
-			SET(&ups[i], exe, exe);
-		}
+		if (l->up[i].exe)
+			SET(&ups[i], exe, pb_bytes(l->up[i].exe->text, l->up[i].exe->len));
 		list[i] = &ups[i];
 		p.n_ancestry++;
 	}
@@ -94,12 +92,13 @@ static void hand_on(struct attribute *a, uint64_t source, uint32_t part, const s
 	at += put_varint(out + at, identity_len + actor->image->packed_len);
 	memcpy(out + at, identity, identity_len);
 	at += identity_len;
-	memcpy(out + at, actor->image->packed, actor->image->packed_len);
+	if (actor->image->packed_len)
+		memcpy(out + at, actor->image->packed, actor->image->packed_len);
 	at += actor->image->packed_len;
 	a->config.emit(a->config.data, source, part, out, at);
 }
 
-static int hold(struct image *i, struct actor *actor, uint64_t source, uint32_t part, const uint8_t *record,
+static int hold(struct attribute *a, struct actor *actor, uint64_t source, uint32_t part, const uint8_t *record,
 		size_t len)
 {
 	struct held *h = malloc(sizeof(*h) + len);
@@ -111,7 +110,11 @@ static int hold(struct image *i, struct actor *actor, uint64_t source, uint32_t 
 	h->part = part;
 	h->len = len;
 	memcpy(h->record, record, len);
-	DL_APPEND(i->held, h);
+	DL_APPEND(actor->image->held, h);
+	a->table.held++;
+	/* The image that is awaited longest goes without its digests. */
+	if (a->table.held > a->config.held_max && a->table.drafts)
+		attribute_image_ready(a, a->table.drafts);
 	return 0;
 }
 
@@ -121,49 +124,74 @@ void tell_held(struct attribute *a, struct image *i)
 
 	DL_FOREACH_SAFE (i->held, h, next) {
 		DL_DELETE(i->held, h);
+		a->table.held--;
 		hand_on(a, h->source, h->part, h->actor, h->record, h->len);
 		actor_unref(h->actor);
 		free(h);
 	}
 }
 
+bool told_before(const struct attribute *a, uint64_t source, enum part part)
+{
+	return a->config.told && a->config.told(a->config.data, source, part);
+}
+
 void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor, const uint8_t *record,
 		size_t len)
 {
-	if (!a->config.told || !a->config.told(a->config.data, source, part))
+	if (!told_before(a, source, part))
 		hand_on(a, source, part, actor, record, len);
 }
 
-int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, Affiant__V1__Record *r,
-	 struct actor *actor, struct session *session)
+static Affiant__V1__ClockState clock_state(struct attribute *a)
 {
-	uint64_t wall = boottime_ns + a->config.clock->offset_ns;
-	_cleanup_free_ uint8_t *out = NULL;
+	bool stepped = a->stepped;
+
+	a->stepped = false;
+	return stepped ? AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED : a->clock.state;
+}
+
+static int set_head(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, struct uuid *id,
+		    Affiant__V1__Record *r)
+{
+	uint64_t wall = boottime_ns + a->clock.offset_ns;
 	struct {
 		uint8_t boot_id[16];
 		uint64_t source;
 		uint64_t part;
 	} seed = { .source = source, .part = part };
-	struct uuid id;
-	size_t len;
-
-	if (source != TELL_NO_SOURCE && a->config.told && a->config.told(a->config.data, source, part))
-		return 0;
-	if (actor)
-		session = actor->session;
+	int err;
 
 	memcpy(seed.boot_id, a->config.boot_id, sizeof(seed.boot_id));
-	if (source == TELL_NO_SOURCE ? uuid7_new(wall, &id) : uuid7_derive(wall, &seed, sizeof(seed), &id))
-		return -ENOMEM;
-	SET(r, id, pb_bytes(id.bytes, sizeof(id.bytes)));
+	err = source == TELL_NO_SOURCE ? uuid7_new(wall, id) : uuid7_derive(wall, &seed, sizeof(seed), id);
+	if (err)
+		return err;
+	SET(r, id, pb_bytes(id->bytes, sizeof(id->bytes)));
 	SET(r, boot_id, pb_bytes(a->config.boot_id, 16));
 	SET(r, host, pb_bytes(a->config.host, 16));
 	SET(r, boottime_ns, boottime_ns);
 	SET(r, wall_ns, wall);
-	SET(r, clock_state, a->config.clock->state);
-	/* One record says that the clock stepped; it may be trusted, or not, from then on. */
-	if (a->config.clock->state == AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED)
-		a->config.clock->state = AFFIANT__V1__CLOCK_STATE__CLOCK_UNKNOWN;
+	SET(r, clock_state, clock_state(a));
+	return 0;
+}
+
+int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, Affiant__V1__Record *r,
+	 struct actor *actor, struct session *session)
+{
+	_cleanup_free_ uint8_t *out = NULL;
+	struct uuid id;
+	size_t len;
+	int err;
+
+	if (source != TELL_NO_SOURCE && told_before(a, source, part)) {
+		(void)clock_state(a);
+		return 0;
+	}
+	if (actor)
+		session = actor->session;
+	err = set_head(a, source, part, boottime_ns, &id, r);
+	if (err)
+		return err;
 
 	out = malloc(affiant__v1__record__get_packed_size(r) + (session ? session->packed_len : 0));
 	if (!out)
@@ -175,7 +203,7 @@ int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime
 	}
 
 	if (actor && actor->image->draft)
-		return hold(actor->image, actor, source, part, out, len);
+		return hold(a, actor, source, part, out, len);
 	hand_on(a, source, part, actor, out, len);
 	return 0;
 }
@@ -200,7 +228,7 @@ void tell_session_ended(struct attribute *a, struct session *s, uint64_t source,
 	SET(&body, processes, s->processes);
 	SET(&body, connections, s->connections);
 	SET(&body, execs, s->execs);
-	if (s->has_first && reason == AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT)
+	if (s->has_status && reason == AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT)
 		SET(&body, status, s->status);
 	r.body_case = AFFIANT__V1__RECORD__BODY_SESSION_ENDED;
 	r.session_ended = &body;

@@ -27,7 +27,10 @@
 #define IDLE_NS 20000000ull		/* and so late at most: a wake-up can be missed */
 #define IDLE_AFTER 5
 #define SECOND_NS 1000000000ull
+#define MOVED_NS 1000000ll		/* a change of the wall clock that is worth a note */
 #define JOURNAL_MIN (8ull << 20)
+#define CONNECTIONS_MAX 131072		/* open at once; beyond, the oldest is forgotten, and told as lost */
+#define HELD_MAX 32768			/* records that wait for digests; beyond, the oldest go without */
 #define TELL_AGAIN_NS (10 * SECOND_NS)
 
 /* Of this program, for sd_id128_get_machine_app_specific(). */
@@ -59,6 +62,23 @@ static void read_clock(struct core *c, bool first)
 	/* Slewing moves it by 500 ppm at most; half a second between two looks is a step. */
 	if (!first && (moved > (int64_t)SECOND_NS / 2 || moved < -(int64_t)SECOND_NS / 2))
 		c->clock.state = AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED;
+}
+
+int core_note_clock(struct core *c)
+{
+	Affiant__V1__NoteClock m = AFFIANT__V1__NOTE_CLOCK__INIT;
+
+	SET(&m, offset_ns, c->clock.offset_ns);
+	SET(&m, state, c->clock.state);
+	return core_note(c, NOTE_CLOCK, &m.base);
+}
+
+/* A clock that is slewed moves all the time: a millisecond is as exact as records tell. */
+static bool clock_moved(const struct core *c)
+{
+	int64_t moved = c->clock.offset_ns - c->attribute->clock.offset_ns;
+
+	return moved >= MOVED_NS || moved <= -MOVED_NS || c->clock.state != c->attribute->clock.state;
 }
 
 /* ---- what goes out ---- */
@@ -284,6 +304,8 @@ static void now_and_then(struct core *c, uint64_t now)
 	if (now - c->clock_ns > SECOND_NS) {
 		c->clock_ns = now;
 		read_clock(c, false);
+		if (clock_moved(c))
+			(void)core_note_clock(c);	/* otherwise in a second */
 	}
 	if (now - c->losses_ns > SECOND_NS) {
 		c->losses_ns = now;
@@ -559,10 +581,11 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 {
 	*config = (struct attribute_config){
 		.trust_domain = c->config->trust_domain,
-		.clock = &c->clock,
+		.clock = c->clock,
 		.outcome_wait_ns = SECOND_NS,
 		.digest_wait_ns = c->config->hash.wait_ns,
-		.connections_max = 131072,
+		.connections_max = CONNECTIONS_MAX,
+		.held_max = HELD_MAX,
 		.enrich = c->enrich,
 		.emit = emit,
 		.told = told,
@@ -604,7 +627,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	err = err ?: open_hashing(c, ret_why);
 	err = err ?: selectors_new(c, &c->selectors);
 	fill_attribute(c, &attribute);
-	err = err ?: recover(c, &attribute, ret_why);
+	err = err ?: recover(c, &attribute, ret_why) ?: core_note_clock(c);
 	if (err) {
 		core_close(c);
 		return err;

@@ -40,7 +40,7 @@ struct core {
 	const struct config *config;	/* borrowed */
 	sd_event *event;
 	uint8_t boot_id[16], host[16];
-	struct wall_clock clock;
+	struct wall_clock clock;	/* as read; the attribution's is what the journal says */
 	uint64_t started_wall_ns;
 	int state_dir;			/* descriptors: the paths may be out of reach later */
 	struct source *source;
@@ -92,6 +92,9 @@ int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message);
 
 /* The daemon's own record, without process or session. */
 void core_tell(struct core *c, Affiant__V1__Record *r);
+
+/* Journals what the wall clock says, so that a replay derives the same times and ids. */
+int core_note_clock(struct core *c);
 
 /* Writes out what attribution handed on. */
 void core_flush(struct core *c);

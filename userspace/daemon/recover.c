@@ -193,6 +193,9 @@ int state_write(struct core *c)
 	affiant__v1__state__free_unpacked(m, NULL);
 	if (!err)
 		journal_drop(c->journal, index);
+	/* Each file says by itself what time it was: the state may be lost. */
+	if (!err)
+		(void)core_note_clock(c);
 	return err;
 }
 

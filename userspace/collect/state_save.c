@@ -49,15 +49,6 @@ static Affiant__V1__ProcessId *id_new(const struct process_key *key)
 	return id;
 }
 
-static struct process_key key_of(const Affiant__V1__ProcessId *id)
-{
-	if (!id)
-		return (struct process_key){ 0 };
-	return (struct process_key){ id->start_boottime_ns, id->tgid, id->exec_seq };
-}
-
-/* ---- saving ---- */
-
 struct saver {
 	Affiant__V1__State *m;
 	uint64_t round;		/* an object saved in this round carries round + its number there */
@@ -103,7 +94,9 @@ static uint64_t save_image(struct saver *s, struct image *i)
 	}
 	i->saved = s->round + s->m->n_images - 1;
 	SET(m, number, s->m->n_images - 1);
-	SET(m, exe, pb_copy(i->exe, strlen(i->exe)));
+	SET(m, known, i->known);
+	if (i->exe)
+		SET(m, exe, pb_copy(i->exe->text, i->exe->len));
 	SET(m, packed, i->draft ? packed_draft(i) : pb_copy(i->packed, i->packed_len));
 	return m->number;
 }
@@ -123,7 +116,8 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	}
 	from->saved = s->round + s->m->n_sessions - 1;
 	SET(m, key, from->key);
-	SET(m, ended, from->ended_wall_ns != 0);
+	if (from->ended_wall_ns)
+		SET(m, ended_wall_ns, from->ended_wall_ns);
 	SET(m, source, from->source);
 	SET(m, told, from->told);
 	SET(m, started_boottime_ns, from->started_ns);
@@ -133,7 +127,8 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	SET(m, ending, from->ending);
 	if (from->has_first)
 		m->first = id_new(&from->first);
-	SET(m, status, from->status);
+	if (from->has_status)
+		SET(m, status, from->status);
 	/* protobuf-c has no copy but through the wire. */
 	packed = malloc(affiant__v1__record__get_packed_size(from->head) ?: 1);
 	len = packed ? affiant__v1__record__pack(from->head, packed) : 0;
@@ -155,7 +150,7 @@ static void save_lineage(struct saver *s, Affiant__V1__StateActor *m, const stru
 		}
 		up->id = id_new(&l->up[i].key);
 		if (l->up[i].exe)
-			SET(up, exe, pb_copy(l->up[i].exe, strlen(l->up[i].exe)));
+			SET(up, exe, pb_copy(l->up[i].exe->text, l->up[i].exe->len));
 	}
 	if (l && l->cut)
 		SET(m, ancestry_cut, true);
@@ -197,7 +192,7 @@ static void save_connection(struct saver *s, struct connection *c)
 	}
 	SET(m, actor, actor);
 	SET(m, told, c->told);
-	SET(m, attempt, pb_copy(&c->attempt, c->attempt.header.size));
+	SET(m, attempt, pb_copy(&c->attempt, sizeof(c->attempt)));
 }
 
 static void save_held(struct saver *s, const struct held *h)
@@ -271,38 +266,67 @@ static void save_seen(struct saver *s, const struct seen *seen)
 	}
 }
 
+static void save_table(struct saver *s, struct table *t)
+{
+	const unsigned int slots = sizeof(t->ended) / sizeof(t->ended[0]);
+	struct connection *c, *next_c;
+	struct session *e, *next_e;
+	struct process *p, *next_p;
+	struct image *i;
+	struct held *h;
+
+	s->m->ended = calloc(slots, sizeof(*s->m->ended));
+	for (unsigned int n = 0; s->m->ended && n < slots; n++) {
+		e = t->ended[(t->ended_next + n) % slots];
+		if (e)
+			s->m->ended[s->m->n_ended++] = save_session(s, e);
+	}
+	HASH_ITER (hh, t->sessions, e, next_e)
+		save_session(s, e);
+	HASH_ITER (hh, t->processes, p, next_p) {
+		uint64_t actor = save_actor(s, p->actor);
+		Affiant__V1__StateProcess *m =
+			NEW(s->m->processes, s->m->n_processes, affiant__v1__state_process__init);
+
+		if (m)
+			SET(m, actor, actor);
+		else
+			s->err = -ENOMEM;
+	}
+	HASH_ITER (hh, t->connections, c, next_c)
+		save_connection(s, c);
+	DL_FOREACH (t->drafts, i)
+		DL_FOREACH (i->held, h)
+			save_held(s, h);
+}
+
+static void save_clock(struct saver *s, const struct attribute *a)
+{
+	Affiant__V1__NoteClock *m = malloc(sizeof(*m));
+
+	SET(s->m, boottime_ns, a->seen.now_ns);
+	if (!m) {
+		s->err = -ENOMEM;
+		return;
+	}
+	affiant__v1__note_clock__init(m);
+	SET(m, offset_ns, a->clock.offset_ns);
+	SET(m, state, a->stepped ? AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED : a->clock.state);
+	s->m->clock = m;
+}
+
 Affiant__V1__State *state_save(struct attribute *a)
 {
 	struct saver s = { .m = malloc(sizeof(*s.m)), .round = rounds };
-	struct connection *c, *next_c;
-	struct process *p, *next_p;
-	struct session *e, *next_e;
-	struct image *i;
-	struct held *h;
 
 	if (!s.m)
 		return NULL;
 	affiant__v1__state__init(s.m);
 	SET(s.m, boot_id, pb_copy(a->config.boot_id, 16));
-	HASH_ITER (hh, a->table.sessions, e, next_e)
-		save_session(&s, e);
-	HASH_ITER (hh, a->table.processes, p, next_p) {
-		uint64_t actor = save_actor(&s, p->actor);
-		Affiant__V1__StateProcess *m =
-			NEW(s.m->processes, s.m->n_processes, affiant__v1__state_process__init);
-
-		if (m)
-			SET(m, actor, actor);
-		else
-			s.err = -ENOMEM;
-	}
-	HASH_ITER (hh, a->table.connections, c, next_c)
-		save_connection(&s, c);
-	DL_FOREACH (a->table.drafts, i)
-		DL_FOREACH (i->held, h)
-			save_held(&s, h);
+	save_table(&s, &a->table);
 	save_counters(&s, a);
 	save_seen(&s, &a->seen);
+	save_clock(&s, a);
 
 	rounds += s.m->n_actors + s.m->n_images + s.m->n_sessions + 1;
 	if (s.err) {
@@ -310,221 +334,4 @@ Affiant__V1__State *state_save(struct attribute *a)
 		return NULL;
 	}
 	return s.m;
-}
-
-/* ---- loading ---- */
-
-struct loader {
-	struct attribute *a;
-	const Affiant__V1__State *m;
-	struct image **images;
-	struct actor **actors;
-	struct session **sessions;
-};
-
-static int load_sessions(struct loader *l)
-{
-	for (size_t n = 0; n < l->m->n_sessions; n++) {
-		Affiant__V1__StateSession *m = l->m->sessions[n];
-		struct session *s;
-
-		if (!m->head || !m->head->session || m->head->session->id.len != UUID_SIZE ||
-		    (!m->ended && session_find(&l->a->table, m->key)))
-			return -EBADMSG;
-		s = session_new(&l->a->table, m->key);
-		if (!s)
-			return -ENOMEM;
-		l->sessions[n] = session_ref(s);
-		if (m->ended) {
-			HASH_DEL(l->a->table.sessions, s);
-			session_unref(s);
-			s->ended_wall_ns = 1;
-		}
-		s->head = m->head;
-		m->head = NULL;
-		memcpy(s->id.bytes, s->head->session->id.data, UUID_SIZE);
-		s->source = m->source;
-		s->told = m->told;
-		s->started_ns = m->started_boottime_ns;
-		s->connections = m->connections;
-		s->execs = m->execs;
-		s->ending = m->ending;
-		s->has_first = m->first != NULL;
-		s->first = key_of(m->first);
-		s->status = m->status;
-		if (session_pack(s) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static int load_images(struct loader *l)
-{
-	for (size_t n = 0; n < l->m->n_images; n++) {
-		const Affiant__V1__StateImage *m = l->m->images[n];
-		struct image *i = l->images[n] = image_new(&l->a->table);
-
-		if (!i)
-			return -ENOMEM;
-		i->exe = strndup((const char *)m->exe.data ?: "", m->exe.len);
-		i->packed = malloc(m->packed.len ?: 1);
-		if (!i->exe || !i->packed)
-			return -ENOMEM;
-		if (m->packed.len)
-			memcpy(i->packed, m->packed.data, m->packed.len);
-		i->packed_len = m->packed.len;
-	}
-	return 0;
-}
-
-static int load_lineage(const Affiant__V1__StateActor *m, struct lineage **ret)
-{
-	struct lineage *l;
-
-	if (!m->n_ancestry)
-		return 0;
-	if (m->n_ancestry > LINEAGE_MAX)
-		return -EBADMSG;
-	l = calloc(1, sizeof(*l));
-	if (!l)
-		return -ENOMEM;
-	l->refs = 1;
-	l->cut = m->ancestry_cut;
-	for (; l->count < m->n_ancestry; l->count++) {
-		const Affiant__V1__Ancestor *up = m->ancestry[l->count];
-
-		l->up[l->count].key = key_of(up->id);
-		l->up[l->count].exe = strndup((const char *)up->exe.data ?: "", up->exe.len);
-	}
-	*ret = l;
-	return 0;
-}
-
-static int load_actors(struct loader *l)
-{
-	for (size_t n = 0; n < l->m->n_actors; n++) {
-		const Affiant__V1__StateActor *m = l->m->actors[n];
-		struct actor *a;
-		int err;
-
-		if (m->image >= l->m->n_images || m->session >= l->m->n_sessions)
-			return -EBADMSG;
-		a = actor_new(&l->a->table, l->sessions[m->session], l->images[m->image]);
-		if (!a)
-			return -ENOMEM;
-		l->actors[n] = a;
-		a->key = key_of(m->id);
-		a->parent = key_of(m->parent);
-		err = load_lineage(m, &a->lineage);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int load_connections(struct loader *l)
-{
-	for (size_t n = 0; n < l->m->n_connections; n++) {
-		const Affiant__V1__StateConnection *m = l->m->connections[n];
-		union {
-			struct event_header header;
-			struct event_connect inet;
-			struct event_unix un;
-		} attempt = { 0 };
-		struct connection *c;
-
-		if (m->actor >= l->m->n_actors || m->attempt.len < sizeof(attempt.header) ||
-		    m->attempt.len > sizeof(attempt))
-			return -EBADMSG;
-		memcpy(&attempt, m->attempt.data, m->attempt.len);
-		if (attempt.header.type != EVENT_CONNECT && attempt.header.type != EVENT_UNIX)
-			return -EBADMSG;
-		c = connection_new(&l->a->table, &attempt.header, l->actors[m->actor]);
-		if (!c)
-			return -ENOMEM;
-		c->told = m->told;
-		if (c->told == TOLD_NOTHING) {
-			c->deadline_ns = l->a->now_ns + l->a->config.outcome_wait_ns;
-			c->waiting = true;
-			DL_APPEND(l->a->table.awaiting, c);
-		}
-	}
-	return 0;
-}
-
-static int load_processes(struct loader *l)
-{
-	for (size_t n = 0; n < l->m->n_processes; n++) {
-		uint64_t actor = l->m->processes[n]->actor;
-
-		if (actor >= l->m->n_actors || l->actors[actor]->session->ended_wall_ns)
-			return -EBADMSG;
-		if (!process_new(&l->a->table, actor_ref(l->actors[actor])))
-			return -ENOMEM;
-	}
-	/* process_new() counts: put back what had been counted. */
-	for (size_t n = 0; n < l->m->n_sessions; n++) {
-		l->sessions[n]->processes = l->m->sessions[n]->processes;
-		if (l->sessions[n]->processes < l->sessions[n]->live)
-			return -EBADMSG;
-	}
-	return 0;
-}
-
-static int load_counters(struct loader *l)
-{
-	loss_set_totals(l->a->losses, l->m->losses, l->m->n_losses);
-	loss_set_totals(l->a->dropped, l->m->dropped, l->m->n_dropped);
-	for (size_t n = 0; n < l->m->n_gaps; n++)
-		loss_gap(l->a, l->m->gaps[n]->cpu, l->m->gaps[n]->first, l->m->gaps[n]->last);
-	for (size_t n = 0; n < l->m->n_cpus; n++) {
-		const Affiant__V1__StateCpu *m = l->m->cpus[n];
-		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* Records that waited for a digest then: it will not come, they go now. */
-static int load_held(struct loader *l)
-{
-	for (size_t n = 0; n < l->m->n_held; n++) {
-		const Affiant__V1__StateHeld *m = l->m->held[n];
-
-		if (m->actor >= l->m->n_actors)
-			return -EBADMSG;
-		tell_again(l->a, m->source, m->part, l->actors[m->actor], m->record.data, m->record.len);
-	}
-	return 0;
-}
-
-int state_load(struct attribute *a, const Affiant__V1__State *m)
-{
-	struct loader l = { .a = a, .m = m };
-	int err = -ENOMEM;
-
-	l.images = calloc(m->n_images + 1, sizeof(*l.images));
-	l.actors = calloc(m->n_actors + 1, sizeof(*l.actors));
-	l.sessions = calloc(m->n_sessions + 1, sizeof(*l.sessions));
-	if (l.images && l.actors && l.sessions)
-		err = load_sessions(&l) ?:
-		      load_images(&l) ?:
-		      load_actors(&l) ?:
-		      load_processes(&l) ?:
-		      load_connections(&l) ?:
-		      load_counters(&l) ?:
-		      load_held(&l);
-
-	for (size_t n = 0; l.actors && n < m->n_actors; n++)
-		actor_unref(l.actors[n]);
-	for (size_t n = 0; l.images && n < m->n_images; n++)
-		image_unref(l.images[n]);
-	free(l.images);
-	free(l.actors);
-	for (size_t n = 0; l.sessions && n < m->n_sessions; n++)
-		session_unref(l.sessions[n]);
-	free(l.sessions);
-	return err;
 }
