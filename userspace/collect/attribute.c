@@ -154,6 +154,11 @@ uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 	return t->awaiting ? t->awaiting->deadline_ns : UINT64_MAX;
 }
 
+static bool ended_before(const struct attribute *a, const struct session *s)
+{
+	return s->ending || (a->config.ended && a->config.ended(a->config.data, &s->id));
+}
+
 void attribute_finish(struct attribute *a, bool reboot)
 {
 	struct session *s, *next;
@@ -163,7 +168,7 @@ void attribute_finish(struct attribute *a, bool reboot)
 		return;
 	/* It ended with the last that was heard of that boot. */
 	HASH_ITER (hh, a->table.sessions, s, next)
-		if (s->told && !s->ending)
+		if (s->told && !ended_before(a, s))
 			tell_session_ended(a, s, s->source, a->seen.now_ns ?: s->started_ns, NULL,
 					   AFFIANT__V1__SESSION_END_REASON__END_REBOOT);
 }

@@ -56,6 +56,8 @@ struct attribute_config {
 	void (*emit)(void *data, uint64_t source, uint32_t part, const uint8_t *record, size_t len);
 	/* Whether that record was handed on before a restart. */
 	bool (*told)(void *data, uint64_t source, uint32_t part);
+	/* Whether the end of that session was handed on before a reboot, which may have cost the journal's end. */
+	bool (*ended)(void *data, const struct uuid *session);
 	/* What selector @id says; false: it is not configured any more. */
 	bool (*selector)(void *data, uint32_t id, struct attribute_selector *ret);
 	/* Whether that session's agent is to have digests; NULL: yes. */
@@ -159,6 +161,8 @@ int flow_unix(struct attribute *a, const struct event_unix *e);
 int flow_outcome(struct attribute *a, const struct event_outcome *e);
 int flow_close(struct attribute *a, const struct event_close *e);
 int flow_untracked(struct attribute *a, const struct event_untracked *e);
+/* @c is new, or loaded: it waits for its outcome, unless it is told already that it is pending. */
+void flow_await(struct attribute *a, struct connection *c);
 /* No outcome came in time: a pending record, once. */
 void flow_overdue(struct attribute *a, struct connection *c);
 

@@ -75,10 +75,32 @@ static void set_id(Affiant__V1__ConnectionId *id, uint64_t cookie, uint64_t numb
 	SET(id, number, number);
 }
 
-static void name_opener(struct attribute *a, struct connect_parts *p, const struct event_actor *opener)
+/* The one who acts is no other than the one who made the socket. */
+static bool is_own(const struct actor *actor, uint16_t flags, const struct event_actor *opener)
 {
-	struct session *s = session_find_any(&a->table, opener->session);
+	return flags & CONNECT_OPENER && opener->tgid == actor->key.tgid && opener->start_boottime == actor->key.start;
+}
 
+/* By now: later the key may be that of another session. */
+static struct session *session_of_socket(struct attribute *a, const struct actor *actor, uint16_t flags,
+					 const struct event_actor *opener)
+{
+	if (!(flags & CONNECT_OPENER) || is_own(actor, flags, opener))
+		return NULL;
+	return session_find_any(&a->table, opener->session);
+}
+
+static void set_opener(struct connect_parts *p, const struct actor *actor, uint16_t flags,
+		       const struct event_actor *opener, const struct session *s)
+{
+	if (is_own(actor, flags, opener))
+		return;
+	affiant__v1__opener__init(&p->opener);
+	p->body.opener = &p->opener;
+	if (!(flags & CONNECT_OPENER)) {
+		SET(&p->opener, unknown, true);
+		return;
+	}
 	affiant__v1__process_id__init(&p->opener_id);
 	SET(&p->opener_id, tgid, opener->tgid);
 	SET(&p->opener_id, start_boottime_ns, opener->start_boottime);
@@ -88,22 +110,7 @@ static void name_opener(struct attribute *a, struct connect_parts *p, const stru
 		SET(&p->opener, session, pb_bytes(s->id.bytes, UUID_SIZE));
 }
 
-static void set_opener(struct attribute *a, struct connect_parts *p, const struct actor *actor, uint16_t flags,
-		       const struct event_actor *opener)
-{
-	if (flags & CONNECT_OPENER && opener->tgid == actor->key.tgid &&
-	    opener->start_boottime == actor->key.start)
-		return;
-	affiant__v1__opener__init(&p->opener);
-	p->body.opener = &p->opener;
-	if (flags & CONNECT_OPENER)
-		name_opener(a, p, opener);
-	else
-		SET(&p->opener, unknown, true);
-}
-
-static void set_unix(struct attribute *a, struct connect_parts *p, const struct event_unix *e,
-		     const struct actor *actor)
+static void set_unix(struct connect_parts *p, const struct event_unix *e)
 {
 	set_id(&p->id, e->cookie, e->connection);
 	SET(&p->body, protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX);
@@ -112,11 +119,9 @@ static void set_unix(struct attribute *a, struct connect_parts *p, const struct 
 	p->body.reached = &p->reached;
 	SET(&p->body, uid, e->uid);
 	SET(&p->body, gid, e->gid);
-	set_opener(a, p, actor, e->flags, &e->opener);
 }
 
-static void set_inet(struct attribute *a, struct connect_parts *p, const struct event_connect *e,
-		     const struct actor *actor)
+static void set_inet(struct connect_parts *p, const struct event_connect *e)
 {
 	set_id(&p->id, e->cookie, e->connection);
 	SET(&p->body, protocol, protocol_of(e->reached.family, e->sock_type, e->protocol));
@@ -134,13 +139,13 @@ static void set_inet(struct attribute *a, struct connect_parts *p, const struct 
 		SET(&p->body, by_datagram, true);
 	if (e->flags & CONNECT_NO_STORAGE)
 		SET(&p->body, outcome_untracked, true);
-	set_opener(a, p, actor, e->flags, &e->opener);
 }
 
 /* What is said of an attempt, and when. */
 struct telling {
 	const struct event_header *attempt;	/* an event_connect or event_unix */
 	struct actor *actor;
+	const struct session *opener;		/* NULL: unknown, or the actor itself opened the socket */
 	enum part part;
 	uint64_t boottime_ns;
 	Affiant__V1__Outcome outcome;		/* OUTCOME_UNKNOWN: absent */
@@ -156,10 +161,17 @@ static int tell_connect(struct attribute *a, const struct telling *t)
 
 	affiant__v1__connect__init(&p.body);
 	p.body.connection = &p.id;
-	if (t->attempt->type == EVENT_UNIX)
-		set_unix(a, &p, (const struct event_unix *)t->attempt, t->actor);
-	else
-		set_inet(a, &p, (const struct event_connect *)t->attempt, t->actor);
+	if (t->attempt->type == EVENT_UNIX) {
+		const struct event_unix *e = (const struct event_unix *)t->attempt;
+
+		set_unix(&p, e);
+		set_opener(&p, t->actor, e->flags, &e->opener, t->opener);
+	} else {
+		const struct event_connect *e = (const struct event_connect *)t->attempt;
+
+		set_inet(&p, e);
+		set_opener(&p, t->actor, e->flags, &e->opener, t->opener);
+	}
 
 	if (t->event) {
 		outcome = outcome_of(t->event, &error);
@@ -189,6 +201,7 @@ static void tell_outcome(struct attribute *a, struct connection *c, uint64_t boo
 	const struct telling t = {
 		.attempt = &c->attempt.header,
 		.actor = c->actor,
+		.opener = c->opener,
 		.part = PART_OUTCOME,
 		.boottime_ns = boottime_ns,
 		.outcome = AFFIANT__V1__OUTCOME__ESTABLISHED,
@@ -206,6 +219,7 @@ void flow_overdue(struct attribute *a, struct connection *c)
 	const struct telling t = {
 		.attempt = &c->attempt.header,
 		.actor = c->actor,
+		.opener = c->opener,
 		.part = PART_MAIN,
 		.boottime_ns = c->attempt.header.boottime_ns,
 		.outcome = AFFIANT__V1__OUTCOME__PENDING,
@@ -234,11 +248,13 @@ static void make_room(struct attribute *a)
 }
 
 /* All that there will be to tell of a TCP or Unix attempt; of a datagram's flow, what is known at once. */
-static void tell_at_once(struct attribute *a, const struct event_header *h, uint16_t flags, struct actor *actor)
+static void tell_at_once(struct attribute *a, const struct event_header *h, uint16_t flags, struct actor *actor,
+			 const struct session *opener)
 {
 	struct telling t = {
 		.attempt = h,
 		.actor = actor,
+		.opener = opener,
 		.part = PART_MAIN,
 		.boottime_ns = h->boottime_ns,
 		.outcome = AFFIANT__V1__OUTCOME__ATTEMPTED,
@@ -254,9 +270,9 @@ static void tell_at_once(struct attribute *a, const struct event_header *h, uint
 	(void)tell_connect(a, &t);
 }
 
-static void await(struct attribute *a, struct connection *c)
+void flow_await(struct attribute *a, struct connection *c)
 {
-	/* Said before a crash; the moment was not in the journal. */
+	/* Said before a crash, which came before the outcome. */
 	if (told_before(a, event_source(&c->attempt.header), PART_MAIN)) {
 		c->told = TOLD_PENDING;
 		return;
@@ -275,6 +291,7 @@ static bool flow_matters(struct attribute *a, const struct event_connect *e)
 static int flow_inet(struct attribute *a, const struct event_connect *e, struct actor *actor)
 {
 	bool followed = !(e->flags & (CONNECT_DENIED | CONNECT_NO_STORAGE));
+	struct session *opener = session_of_socket(a, actor, e->flags, &e->opener);
 	bool datagram = attempt_is_datagram(e);
 	struct connection *c = NULL;
 
@@ -283,18 +300,18 @@ static int flow_inet(struct attribute *a, const struct event_connect *e, struct 
 		if (connection_find(&a->table, e->connection))
 			return 0;
 		make_room(a);
-		c = connection_new(&a->table, e, actor);
+		c = connection_new(&a->table, e, actor, opener);
 		if (!c)
 			return -ENOMEM;
 	}
 	actor->session->connections++;
 	if (followed && !datagram) {
-		await(a, c);
+		flow_await(a, c);
 		return 0;
 	}
 	if (c)
 		c->told = TOLD_ATTEMPT;
-	tell_at_once(a, &e->header, e->flags, actor);
+	tell_at_once(a, &e->header, e->flags, actor, opener);
 	return 0;
 }
 
@@ -316,7 +333,7 @@ int flow_unix(struct attribute *a, const struct event_unix *e)
 	if (!actor)
 		return -ENOMEM;
 	actor->session->connections++;
-	tell_at_once(a, &e->header, e->flags, actor);
+	tell_at_once(a, &e->header, e->flags, actor, session_of_socket(a, actor, e->flags, &e->opener));
 	return 0;
 }
 

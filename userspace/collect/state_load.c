@@ -183,15 +183,15 @@ static int load_connection(struct loader *l, const Affiant__V1__StateConnection 
 	if (event_decode(&attempt, sizeof(attempt), &h) || h->type != EVENT_CONNECT ||
 	    connection_find(&l->a->table, attempt.connection))
 		return -EBADMSG;
-	c = connection_new(&l->a->table, &attempt, l->actors[m->actor]);
+	if (m->has_opener && m->opener >= l->m->n_sessions)
+		return -EBADMSG;
+	c = connection_new(&l->a->table, &attempt, l->actors[m->actor],
+			   m->has_opener ? l->sessions[m->opener] : NULL);
 	if (!c)
 		return -ENOMEM;
 	c->told = m->told;
-	if (c->told == TOLD_NOTHING) {
-		c->deadline_ns = l->a->now_ns + l->a->config.outcome_wait_ns;
-		c->waiting = true;
-		DL_APPEND(l->a->table.awaiting, c);
-	}
+	if (c->told == TOLD_NOTHING)
+		flow_await(l->a, c);
 	return 0;
 }
 

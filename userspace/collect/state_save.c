@@ -192,6 +192,8 @@ static void save_connection(struct saver *s, struct connection *c)
 	}
 	SET(m, actor, actor);
 	SET(m, told, c->told);
+	if (c->opener)
+		SET(m, opener, save_session(s, c->opener));
 	SET(m, attempt, pb_copy(&c->attempt, sizeof(c->attempt)));
 }
 

@@ -330,7 +330,8 @@ static void socket_leave(struct table *t, struct connection *c)
 	}
 }
 
-struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a)
+struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a,
+				  struct session *opener)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 
@@ -341,6 +342,7 @@ struct connection *connection_new(struct table *t, const struct event_connect *a
 	c->number = attempt->connection;
 	c->cookie = attempt->cookie;
 	c->actor = actor_ref(a);
+	c->opener = opener ? session_ref(opener) : NULL;
 	HASH_ADD(hh, t->connections, number, sizeof(c->number), c);
 	if (attempt_is_datagram(attempt))
 		socket_join(t, c);
@@ -360,6 +362,7 @@ void connection_remove(struct table *t, struct connection *c)
 	if (attempt_is_datagram(&c->attempt))
 		socket_leave(t, c);
 	HASH_DEL(t->connections, c);
+	session_unref(c->opener);
 	actor_unref(c->actor);
 	free(c);
 }

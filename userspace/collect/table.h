@@ -138,6 +138,7 @@ struct connection {
 	uint64_t cookie;
 	struct connection *latest;	/* in the first flow of a socket: the one it is connected to, if another */
 	struct actor *actor;
+	struct session *opener;		/* of who made the socket, if another process; NULL: of none that is known */
 	uint64_t deadline_ns;
 	struct connection *prev, *next;	/* table.awaiting, while no outcome is told */
 	enum told told;
@@ -213,7 +214,9 @@ void process_set_actor(struct process *p, struct actor *a);
 void process_remove(struct table *t, struct process *p);
 
 struct connection *connection_find(struct table *t, uint64_t number);
-struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a);
+/* @opener: NULL, or the session of the socket's opener. */
+struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a,
+				  struct session *opener);
 /* No outcome is awaited any more. */
 void connection_settle(struct table *t, struct connection *c);
 void connection_remove(struct table *t, struct connection *c);

@@ -31,7 +31,6 @@
 #define JOURNAL_MIN (8ull << 20)
 #define CONNECTIONS_MAX 131072		/* open at once; beyond, the oldest is forgotten, and told as lost */
 #define HELD_MAX 32768			/* records that wait for digests; beyond, the oldest go without */
-#define TELL_AGAIN_NS (10 * SECOND_NS)
 
 /* Of this program, for sd_id128_get_machine_app_specific(). */
 #define APP_ID SD_ID128_MAKE(5a, 1e, 9f, 77, 0c, 41, 4b, 0d, 8d, 2a, 61, 4e, c5, d0, 3b, 92)
@@ -137,13 +136,6 @@ static void emit(void *core, uint64_t source, uint32_t part, const uint8_t *reco
 		keep_back(c, source, part, record, len);
 		set_full(c, err);
 	}
-}
-
-static bool told(void *core, uint64_t source, uint32_t part)
-{
-	const struct core *c = core;
-
-	return c->told && told_find(c->told, source, part);
 }
 
 static void tell_removed(struct core *c)
@@ -315,10 +307,6 @@ static void now_and_then(struct core *c, uint64_t now)
 		c->reconciled_ns = now;
 		reconcile(c);
 		selectors_refresh(c->selectors);
-	}
-	if (c->told && now > c->told_until_ns) {
-		told_free(c->told);
-		c->told = NULL;
 	}
 	if (c->unsynced && now - c->synced_ns > SECOND_NS) {
 		c->synced_ns = now;
@@ -588,7 +576,6 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.held_max = HELD_MAX,
 		.enrich = c->enrich,
 		.emit = emit,
-		.told = told,
 		.selector = selectors_find,
 		.hashes = hashes,
 		.began = began,
@@ -633,7 +620,6 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		return err;
 	}
 	c->recovered = true;
-	c->told_until_ns = core_boottime_ns() + TELL_AGAIN_NS;
 	*ret = c;
 	return 0;
 }
@@ -661,7 +647,6 @@ void core_close(struct core *c)
 	ledger_close(c->ledger);
 	journal_close(c->journal);
 	source_close(c->source);
-	told_free(c->told);
 	for (struct backlog *b = c->backlog, *next; b; b = next) {
 		next = b->next;
 		free(b);

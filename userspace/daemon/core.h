@@ -60,8 +60,7 @@ struct core {
 	struct selectors *selectors;
 	struct server *server;
 
-	struct told_set *told;		/* in the ledger since the saved state; NULL when that matters no more */
-	uint64_t told_until_ns;
+	struct told_set *told;		/* while it starts: in the ledger since the saved state */
 	uint64_t note_sequence;
 	uint64_t rotate_bytes;		/* journal size at which the state is saved */
 
@@ -110,9 +109,6 @@ int state_write(struct core *c);
 
 /* Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the journal. */
 int recover(struct core *c, const struct attribute_config *config, char **ret_why);
-
-bool told_find(const struct told_set *t, uint64_t source, uint32_t part);
-void told_free(struct told_set *t);
 
 /* ---- opening.c ---- */
 

@@ -6,6 +6,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "daemon/told.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,70 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <uthash.h>
 #include <zlib.h>
 
 #define STATE_FILE "state"
 #define STATE_MAGIC "AFFSTAT1"
 #define STATE_MAX (1u << 30)
-
-/* ---- what the ledger holds already ---- */
-
-struct told_record {
-	UT_hash_handle hh;
-	struct {
-		uint64_t source;
-		uint64_t part;
-	} key;
-};
-
-struct told_set {
-	struct told_record *records;
-};
-
-static void note_told(void *set, const struct segment_frame *frame)
-{
-	struct told_set *t = set;
-	struct told_record *r, *known;
-
-	if (frame->source == SEGMENT_NO_SOURCE)
-		return;
-	r = calloc(1, sizeof(*r));
-	if (!r)
-		return;
-	r->key.source = frame->source;
-	r->key.part = frame->part;
-	HASH_FIND(hh, t->records, &r->key, sizeof(r->key), known);
-	if (known)
-		free(r);
-	else
-		HASH_ADD(hh, t->records, key, sizeof(r->key), r);
-}
-
-bool told_find(const struct told_set *t, uint64_t source, uint32_t part)
-{
-	struct told_record *found;
-	struct {
-		uint64_t source;
-		uint64_t part;
-	} key = { source, part };
-
-	HASH_FIND(hh, t->records, &key, sizeof(key), found);
-	return found != NULL;
-}
-
-void told_free(struct told_set *t)
-{
-	struct told_record *r, *next;
-
-	if (!t)
-		return;
-	HASH_ITER (hh, t->records, r, next) {
-		HASH_DEL(t->records, r);
-		free(r);
-	}
-	free(t);
-}
 
 /* ---- the saved state ---- */
 
@@ -269,15 +211,18 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 	err = state_read(c, config->boot_id, &state, &found);
 	if (err)
 		return err;
-	c->told = calloc(1, sizeof(*c->told));
-	c->note_sequence = state->note_sequence;
-	err = c->told ? ledger_open(&ledger, state->ledger_sequence, note_told, c->told, &recovery, &c->ledger) :
-			-ENOMEM;
+	err = told_new(&c->told) ?:
+	      ledger_open(&ledger, state->ledger_sequence, told_add, c->told, &recovery, &c->ledger);
 	if (err && asprintf(ret_why, "%s: %s", path, strerror(-err)) < 0)
 		*ret_why = NULL;
 	err = err ?: attribute_new(config, &c->attribute);
-	if (!err)
+	if (!err) {
 		attribute_tick(c->attribute, core_boottime_ns());
+		/* The state may be lost: a number must not be given twice. */
+		c->note_sequence = told_notes(c->told);
+		if (state->note_sequence > c->note_sequence)
+			c->note_sequence = state->note_sequence;
+	}
 	if (!err && found) {
 		err = state_load(c->attribute, state);
 		if (err == -EBADMSG && asprintf(ret_why, "%s/" STATE_FILE ": contradicts itself; move it away",
@@ -333,8 +278,19 @@ static int end_boots(struct core *c, const struct attribute_config *config, char
 	return 0;
 }
 
+static bool was_told(void *core, uint64_t source, uint32_t part)
+{
+	return told_has(((const struct core *)core)->told, source, part);
+}
+
+static bool was_ended(void *core, const struct uuid *session)
+{
+	return told_ended(((const struct core *)core)->told, session);
+}
+
 int recover(struct core *c, const struct attribute_config *config, char **ret_why)
 {
+	struct attribute_config mine = *config;
 	char path[4096];
 	int err;
 
@@ -342,5 +298,10 @@ int recover(struct core *c, const struct attribute_config *config, char **ret_wh
 	err = journal_open(path, c->boot_id, &c->journal);
 	if (err && asprintf(ret_why, "%s: %s", path, strerror(-err)) < 0)
 		*ret_why = NULL;
-	return err ?: end_boots(c, config, ret_why) ?: read_boot(c, config, ret_why);
+	mine.told = was_told;
+	mine.ended = was_ended;
+	err = err ?: end_boots(c, &mine, ret_why) ?: read_boot(c, &mine, ret_why);
+	/* What is told from now on is new. */
+	told_free(TAKE_PTR(c->told));
+	return err;
 }

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/told.h"
+
+#include "affiant/v1/record.pb-c.h"
+#include "collect/attribute.h"
+#include "collect/decode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+struct told_record {
+	UT_hash_handle hh;
+	struct told_key {
+		uint64_t source;
+		uint64_t part;
+	} key;
+};
+
+struct told_session {
+	UT_hash_handle hh;
+	struct uuid id;
+};
+
+struct told_set {
+	struct told_record *records;
+	struct told_session *ended;
+	uint64_t notes;
+};
+
+int told_new(struct told_set **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+void told_free(struct told_set *t)
+{
+	struct told_session *e, *next_e;
+	struct told_record *r, *next;
+
+	if (!t)
+		return;
+	HASH_ITER (hh, t->records, r, next) {
+		HASH_DEL(t->records, r);
+		free(r);
+	}
+	HASH_ITER (hh, t->ended, e, next_e) {
+		HASH_DEL(t->ended, e);
+		free(e);
+	}
+	free(t);
+}
+
+static void add_record(struct told_set *t, const struct told_key *key)
+{
+	struct told_record *r;
+
+	HASH_FIND(hh, t->records, key, sizeof(*key), r);
+	if (r)
+		return;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return;
+	r->key = *key;
+	HASH_ADD(hh, t->records, key, sizeof(r->key), r);
+}
+
+static void add_ended(struct told_set *t, const struct segment_frame *frame)
+{
+	Affiant__V1__Record *r = affiant__v1__record__unpack(NULL, frame->len, frame->payload);
+	struct told_session *e = r && r->session && r->session->id.len == UUID_SIZE ? calloc(1, sizeof(*e)) : NULL;
+
+	if (e) {
+		memcpy(e->id.bytes, r->session->id.data, UUID_SIZE);
+		HASH_ADD(hh, t->ended, id, sizeof(e->id), e);
+	}
+	if (r)
+		affiant__v1__record__free_unpacked(r, NULL);
+}
+
+void told_add(void *told_set, const struct segment_frame *frame)
+{
+	const struct told_key key = { frame->source, frame->part };
+	const uint64_t number = frame->source & (((uint64_t)1 << 48) - 1);
+	struct told_set *t = told_set;
+
+	if (frame->source == SEGMENT_NO_SOURCE)
+		return;
+	add_record(t, &key);
+	if (frame->part == PART_SESSION_ENDED)
+		add_ended(t, frame);
+	if (frame->source >> 48 == NOTE_CPU && number >= t->notes)
+		t->notes = number + 1;
+}
+
+bool told_has(const struct told_set *t, uint64_t source, uint32_t part)
+{
+	const struct told_key key = { source, part };
+	struct told_record *found = NULL;
+
+	if (t)
+		HASH_FIND(hh, t->records, &key, sizeof(key), found);
+	return found != NULL;
+}
+
+bool told_ended(const struct told_set *t, const struct uuid *session)
+{
+	struct told_session *found = NULL;
+
+	if (t)
+		HASH_FIND(hh, t->ended, session, sizeof(*session), found);
+	return found != NULL;
+}
+
+uint64_t told_notes(const struct told_set *t)
+{
+	return t ? t->notes : 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * told: what the ledger holds already, while a daemon that starts reads the journal again. Of the frames since the saved
+ * state, by the source and part that name a record within a boot.
+ */
+#pragma once
+
+#include "base/uuid.h"
+#include "record/segment.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct told_set;
+
+int told_new(struct told_set **ret);
+void told_free(struct told_set *t);
+
+/* For ledger_open(). */
+void told_add(void *told_set, const struct segment_frame *frame);
+
+/* @t NULL: nothing was told. */
+bool told_has(const struct told_set *t, uint64_t source, uint32_t part);
+/* A SessionEnded of it was told. */
+bool told_ended(const struct told_set *t, const struct uuid *session);
+/* Above the numbers of all notes that were told. */
+uint64_t told_notes(const struct told_set *t);
