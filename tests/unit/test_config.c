@@ -237,9 +237,11 @@ static const struct {
 	/* agents */
 	MISTAKE("agents:\n  - isolation: uid\n", "2: agents[0]: has no name"),
 	MISTAKE("agents:\n  - name: a/b\n",
-		"2: agents[0].name: 'a/b' is not letters, digits, '.', '-' and '_', at most 128"),
+		"2: agents[0].name: 'a/b' is not letters, digits, '.', '-' and '_', at most 128, or is 'unknown'"),
+	MISTAKE("agents:\n  - name: unknown\n",
+		"2: agents[0].name: 'unknown' is not letters, digits, '.', '-' and '_', at most 128, or is 'unknown'"),
 	MISTAKE("agents:\n  - name: ..\n",
-		"2: agents[0].name: '..' is not letters, digits, '.', '-' and '_', at most 128"),
+		"2: agents[0].name: '..' is not letters, digits, '.', '-' and '_', at most 128, or is 'unknown'"),
 	MISTAKE("agents:\n  - name: a\n  - name: b\n  - name: a\n",
 		"4: agents[2].name: there is an agent 'a' already"),
 	MISTAKE("agents:\n  - name: a\n    hash: {mode: hodl}\n",

@@ -96,7 +96,7 @@ static void test_challenge(void **state)
 static void test_open(void **state)
 {
 	static const char task[] = "task id: more than 256 bytes, control characters, or not UTF-8";
-	static const char agent[] = "agent: a name of letters, digits, '.', '-' and '_' is needed";
+	static const char agent[] = "agent: a name of letters, digits, '.', '-' and '_' is needed, and not 'unknown'";
 	static const char scope[] = "scope: more than 256 bytes, control characters, or not UTF-8";
 	static const char principal[] =
 		"principal: more than 256 bytes, control characters, or not UTF-8";

@@ -279,7 +279,8 @@ static int get_agent(const struct context *x, const struct raw_agent *raw, struc
 		return mistake(x, "", "has no name");
 	if (!config_name_valid(raw->name))
 		return mistake(x, ".name",
-			       "'%s' is not letters, digits, '.', '-' and '_', at most %d",
+			       "'%s' is not letters, digits, '.', '-' and '_', at most %d, or is "
+			       "'" CONFIG_NAME_UNKNOWN "'",
 			       raw->name, CONFIG_NAME_MAX);
 	if (config_agent(x->config, raw->name))
 		return mistake(x, ".name", "there is an agent '%s' already", raw->name);

@@ -361,5 +361,5 @@ bool config_name_valid(const char *name)
 	size_t len = strlen(name);
 
 	return len > 0 && len <= CONFIG_NAME_MAX && !name[strspn(name, plain)] &&
-	       strcmp(name, ".") && strcmp(name, "..");
+	       strcmp(name, ".") && strcmp(name, "..") && strcmp(name, CONFIG_NAME_UNKNOWN);
 }

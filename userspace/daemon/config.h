@@ -143,6 +143,8 @@ const struct config_selector *config_selector(const struct config *c, uint32_t i
  */
 size_t config_selector_cgroup(const struct config_selector *s, const char *path);
 
-/* What may name an agent: letters, digits, '.', '-', '_' (SPIFFE-ID, section 2.2), not "." or "..".
- */
+/* Records say so of an agent that nobody knows (collect/attribute.h). */
+#define CONFIG_NAME_UNKNOWN "unknown"
+
+/* What may name an agent: letters, digits, '.', '-', '_' (SPIFFE-ID, section 2.2), not ".", ".." or "unknown". */
 bool config_name_valid(const char *name);

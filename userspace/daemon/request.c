@@ -47,7 +47,7 @@ static const char *check_open(const Affiant__V1__OpenSession *o, size_t fds_coun
 	if (why)
 		return why;
 	if (!o->agent || !config_name_valid(o->agent))
-		return "agent: a name of letters, digits, '.', '-' and '_' is needed";
+		return "agent: a name of letters, digits, '.', '-' and '_' is needed, and not 'unknown'";
 	if (!clean(o->principal, REQUEST_ID_MAX))
 		return "principal: more than 256 bytes, control characters, or not UTF-8";
 	if (o->has_isolation && o->isolation != AFFIANT__V1__ISOLATION__ISOLATION_NONE &&
