@@ -299,7 +299,7 @@ static inline struct proc do_fork(struct pipeline *p, const struct proc *parent,
 
 union exec_buffer {
 	struct event_exec e;
-	uint8_t bytes[sizeof(struct event_exec) + 1024];
+	uint8_t bytes[sizeof(struct event_exec) + 4096];
 	uint64_t aligned;
 };
 

@@ -209,6 +209,51 @@ static void tells_a_new_parent(void **state)
 	assert_id(r->process->parent, &run);
 }
 
+/* Every record carries what the launcher said, and paths are the process's choice: together they have to fit. */
+static void fits_into_a_record(void **state)
+{
+	static char purpose[65000];
+	struct pipeline *p = *state;
+	size_t sizes[] = { 40000, 58500, 64000 };
+
+	for (int i = 0; i < 3; i++) {
+		struct event_header *h = session_event(p, 50 + i, "research"), *large;
+		Affiant__V1__StateSession *m;
+		struct proc run = { .session = 50 + i, .tgid = 100, .start = p->now, .exec_seq = 1 };
+		const Affiant__V1__Record *r;
+		char exe[600];
+
+		m = affiant__v1__state_session__unpack(NULL, h->size - sizeof(*h) - h->tid, (const uint8_t *)(h + 1));
+		memset(purpose, 'x', sizes[i]);
+		m->head->task->purpose = purpose;
+		large = note_event(p, NOTE_SESSION, &m->base);
+		give(p, large);
+		m->head->task->purpose = NULL;
+		affiant__v1__state_session__free_unpacked(m, NULL);
+		free(large);
+		free(h);
+
+		do_adopt(p, &run, NULL, "/bin/agent");
+		for (int n = 0; n < LINEAGE_MAX + 2; n++) {
+			memset(exe, 'a' + n, sizeof(exe));
+			for (int k = 0; k < 500; k += 100)
+				exe[k] = '/';
+			exe[200 + 20 * n] = '\0';
+			do_exec(p, &run, NULL, exe);
+			run = do_fork(p, &run, 101 + n);
+		}
+		do_exit(p, &run, 0);
+		skip_all(p);
+		r = p->records[p->count - 1].r;
+		assert_true(p->records[p->count - 1].len <= TELL_RECORD_MAX + 20);
+		assert_int_equal(r->process->id->tgid, run.tgid);
+		assert_true(r->process->ancestry_cut);
+		assert_int_equal(r->process->n_ancestry, i == 0 ? LINEAGE_MAX : 0);
+		assert_int_equal(r->process->executable != NULL, i < 2);
+		assert_int_equal(strlen(r->task->purpose), sizes[i]);
+	}
+}
+
 /* ---- digests ---- */
 
 static void holds_records_until_their_digest(void **state)
@@ -782,6 +827,7 @@ int main(void)
 		TEST(remembers_so_many_forebears),
 		TEST(tells_lineage_as_it_was),
 		TEST(tells_a_new_parent),
+		TEST(fits_into_a_record),
 		TEST(holds_records_until_their_digest),
 		TEST(tells_each_image_by_itself),
 		TEST(waits_for_no_digest_for_ever),

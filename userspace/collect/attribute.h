@@ -168,6 +168,7 @@ void flow_overdue(struct attribute *a, struct connection *c);
 
 /* ---- tell.c ---- */
 
+#define TELL_RECORD_MAX 65000	/* bytes that a record takes at most, where its head and body are bounded */
 #define TELL_NO_SOURCE UINT64_MAX	/* the daemon's own word, told once: a fresh id */
 
 /*

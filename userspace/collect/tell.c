@@ -36,8 +36,8 @@ static Affiant__V1__ProcessId id_of(const struct process_key *key)
 	return id;
 }
 
-/* The part of Process that is the actor's own: who, and whose child. */
-static uint8_t *pack_identity(const struct actor *actor, size_t *ret_len)
+/* The part of Process that is the actor's own: who, and whose child. @brief: without forebears. */
+static uint8_t *pack_identity(const struct actor *actor, bool brief, size_t *ret_len)
 {
 	Affiant__V1__ProcessId id = id_of(&actor->key), parent = id_of(&actor->parent);
 	Affiant__V1__Process p = AFFIANT__V1__PROCESS__INIT;
@@ -49,7 +49,7 @@ static uint8_t *pack_identity(const struct actor *actor, size_t *ret_len)
 	p.id = &id;
 	if (actor->parent.tgid)
 		p.parent = &parent;
-	for (unsigned int i = 0; l && i < l->count; i++) {
+	for (unsigned int i = 0; l && !brief && i < l->count; i++) {
 		up_ids[i] = id_of(&l->up[i].key);
 		affiant__v1__ancestor__init(&ups[i]);
 		ups[i].id = &up_ids[i];
@@ -59,7 +59,7 @@ static uint8_t *pack_identity(const struct actor *actor, size_t *ret_len)
 		p.n_ancestry++;
 	}
 	p.ancestry = list;
-	if (l && l->cut)
+	if (l && (l->cut || brief))
 		SET(&p, ancestry_cut, true);
 
 	out = malloc(affiant__v1__process__get_packed_size(&p) ?: 1);
@@ -68,34 +68,48 @@ static uint8_t *pack_identity(const struct actor *actor, size_t *ret_len)
 	return out;
 }
 
-/* @record, then Process: the image's bytes were serialised once, and are only copied here. */
+/*
+ * @record, then Process: the image's bytes were serialised once, and are only copied here. All that comes from processes
+ * is bounded, so that a record fits into the ledger; of one whose paths are all as long as can be, the forebears go, and
+ * then what it is. NULL: no memory.
+ */
+static uint8_t *add_process(const struct actor *actor, const uint8_t *record, size_t len, size_t *ret_len)
+{
+	const struct image *image = actor->image;
+	_cleanup_free_ uint8_t *identity = NULL;
+	size_t identity_len = 0, image_len = image->packed_len, at = len;
+	uint8_t *out;
+
+	identity = pack_identity(actor, false, &identity_len);
+	if (len + identity_len + image_len > TELL_RECORD_MAX) {
+		free(identity);
+		identity = pack_identity(actor, true, &identity_len);
+	}
+	if (len + identity_len + image_len > TELL_RECORD_MAX)
+		image_len = 0;
+	out = identity ? malloc(len + 2 * 10 + identity_len + image_len) : NULL;
+	if (!out)
+		return NULL;
+	memcpy(out, record, len);
+	at += put_varint(out + at, PROCESS_TAG);
+	at += put_varint(out + at, identity_len + image_len);
+	memcpy(out + at, identity, identity_len);
+	at += identity_len;
+	if (image_len)
+		memcpy(out + at, image->packed, image_len);
+	*ret_len = at + image_len;
+	return out;
+}
+
 static void hand_on(struct attribute *a, uint64_t source, uint32_t part, const struct actor *actor,
 		    const uint8_t *record, size_t len)
 {
-	_cleanup_free_ uint8_t *identity = NULL, *out = NULL;
-	size_t identity_len = 0, at = len;
+	_cleanup_free_ uint8_t *out = NULL;
 
 	a->counts.records++;
-	if (!actor) {
-		a->config.emit(a->config.data, source, part, record, len);
-		return;
-	}
-	identity = pack_identity(actor, &identity_len);
-	out = malloc(len + 2 * 10 + identity_len + actor->image->packed_len);
-	if (!identity || !out) {
-		/* Better a record without its process than none. */
-		a->config.emit(a->config.data, source, part, record, len);
-		return;
-	}
-	memcpy(out, record, len);
-	at += put_varint(out + at, PROCESS_TAG);
-	at += put_varint(out + at, identity_len + actor->image->packed_len);
-	memcpy(out + at, identity, identity_len);
-	at += identity_len;
-	if (actor->image->packed_len)
-		memcpy(out + at, actor->image->packed, actor->image->packed_len);
-	at += actor->image->packed_len;
-	a->config.emit(a->config.data, source, part, out, at);
+	out = actor ? add_process(actor, record, len, &len) : NULL;
+	/* Better a record without its process than none. */
+	a->config.emit(a->config.data, source, part, out ?: record, len);
 }
 
 static int hold(struct attribute *a, struct actor *actor, uint64_t source, uint32_t part, const uint8_t *record,

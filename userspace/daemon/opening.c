@@ -16,22 +16,29 @@
 
 #define TEXT_MAX 1024		/* bytes of a task's id, purpose, scope, or of a principal */
 #define SCOPES_MAX 64
+#define TEXTS_MAX 8192		/* of them all: every record of the session carries them */
+#define STARTED_MAX 32768	/* bytes of SessionStarted, which has to fit into a record with them */
 
-static bool text_fits(const char *text)
+static bool text_fits(const char *text, size_t *sum)
 {
-	return !text || strlen(text) <= TEXT_MAX;
+	size_t len = text ? strlen(text) : 0;
+
+	*sum += len;
+	return len <= TEXT_MAX && *sum <= TEXTS_MAX;
 }
 
 static bool request_fits(const Affiant__V1__OpenSession *r)
 {
-	if (!text_fits(r->principal))
+	size_t sum = 0;
+
+	if (!text_fits(r->principal, &sum))
 		return false;
 	if (!r->task)
 		return true;
-	if (!text_fits(r->task->id) || !text_fits(r->task->purpose) || r->task->n_scope > SCOPES_MAX)
+	if (!text_fits(r->task->id, &sum) || !text_fits(r->task->purpose, &sum) || r->task->n_scope > SCOPES_MAX)
 		return false;
 	for (size_t i = 0; i < r->task->n_scope; i++)
-		if (!text_fits(r->task->scope[i]))
+		if (!text_fits(r->task->scope[i], &sum))
 			return false;
 	return true;
 }
@@ -45,12 +52,13 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 
 	if (!name || !config_name_valid(name)) {
 		server_refuse(call, "bad_request",
-			      "an agent's name is letters, digits, '.', '-' and '_', at most %d", CONFIG_NAME_MAX);
+			      "an agent's name is letters, digits, '.', '-' and '_', at most %d, and not '"
+			      CONFIG_NAME_UNKNOWN "'", CONFIG_NAME_MAX);
 		return false;
 	}
 	if (!request_fits(open->request)) {
-		server_refuse(call, "bad_request", "task and principal: at most %d bytes each, %d scopes", TEXT_MAX,
-			      SCOPES_MAX);
+		server_refuse(call, "bad_request", "task and principal: at most %d bytes each, %d in all, %d scopes",
+			      TEXT_MAX, TEXTS_MAX, SCOPES_MAX);
 		return false;
 	}
 	if (!config_agent(c->config, name) &&
@@ -125,6 +133,11 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 	SET(&launcher, tgid, caller->pid);
 	started.launcher = &launcher;
 	started.manifest = manifest;
+	/* They are under the root all the same. */
+	if (manifest && affiant__v1__session_started__get_packed_size(&started) > STARTED_MAX)
+		manifest->n_files = 0;
+	if (affiant__v1__session_started__get_packed_size(&started) > STARTED_MAX)
+		return -EMSGSIZE;
 	head.body_case = AFFIANT__V1__RECORD__BODY_SESSION_STARTED;
 	head.session_started = &started;
 	SET(&note, key, o->key);
