@@ -59,6 +59,7 @@ static const struct {
 	{ LOSS_CHAIN, "chain", "open" },
 	{ LOSS_TABLE, "table", "connection" },
 	{ LOSS_JOURNAL, "journal", "byte" },
+	{ LOSS_RECORD, "ledger", "record" },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -106,7 +107,7 @@ static void adds_up_exactly(void **state)
 
 		lost[kind] += n;
 		/* Some are the kernel's, some the daemon's own, which begins anew. */
-		if (kind == LOSS_TABLE || kind == LOSS_CHAIN || kind == LOSS_JOURNAL)
+		if (kind == LOSS_TABLE || kind == LOSS_CHAIN || kind == LOSS_JOURNAL || kind == LOSS_RECORD)
 			p->attribute->dropped[kind] += n;
 		else
 			kernel[kind] += n;

@@ -27,6 +27,7 @@ static const struct {
 	[LOSS_CHAIN] = { "chain", "open" },
 	[LOSS_TABLE] = { "table", "connection" },
 	[LOSS_JOURNAL] = { "journal", "byte" },
+	[LOSS_RECORD] = { "ledger", "record" },
 };
 _Static_assert(LOSS_ALL <= LOSS_SLOTS, "struct attribute has room for each");
 

@@ -115,7 +115,7 @@ struct process {
 	struct process_key key;
 	struct actor *actor;
 	struct lineage *offspring;	/* its children's lineage; NULL until it forks, and after an exec */
-	uint8_t missed;			/* rounds of reconciliation in which it was not there */
+	uint64_t missed_ns;		/* since when it has no tag; 0: it has one, or nobody looked */
 };
 
 /* What was handed on of a connection. */

@@ -3,7 +3,7 @@
  * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread: everything here runs
  * in the event loop.
  *
- * core.c opens, drains and closes; recover.c reads back what a crash left; opening.c and sessions.c
+ * core.c opens and closes; pump.c moves events in and records out; recover.c reads back what a crash left; opening.c and sessions.c
  * answer the local socket; * selectors.c keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
  */
 #pragma once
@@ -24,6 +24,10 @@
 
 struct manifests;
 struct opening;
+#define CORE_SECOND_NS 1000000000ull
+#define CORE_EVENTS_SIZE (1u << 20)	/* read from the ring at once, and written to the journal */
+#define CORE_JOURNAL_MIN (8ull << 20)	/* beyond it the state is saved and the journal begins anew */
+
 struct selectors;
 struct told_set;
 
@@ -80,6 +84,8 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 /* Writes what waits, saves the state, and closes. Tracing goes on in the kernel. */
 void core_close(struct core *c);
 
+/* ---- pump.c ---- */
+
 /* Begins to drain; the server, if any, is set before. */
 int core_start(struct core *c);
 
@@ -97,6 +103,12 @@ int core_note_clock(struct core *c);
 
 /* Writes out what attribution handed on. */
 void core_flush(struct core *c);
+
+/* For struct attribute_config: adds the sequence number and appends to the ledger. */
+void core_emit(void *core, uint64_t source, uint32_t part, const uint8_t *record, size_t len);
+
+/* What the wall clock says now; @first: it can't have stepped. */
+void core_read_clock(struct core *c, bool first);
 
 uint64_t core_boottime_ns(void);
 

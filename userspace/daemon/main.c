@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "collect/source.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
@@ -19,12 +20,6 @@
 #include <systemd/sd-event.h>
 
 #define EXIT_USAGE 64
-
-#define SET(message, field, value)                                                                 \
-	do {                                                                                       \
-		(message)->has_##field = true;                                                     \
-		(message)->field = (value);                                                        \
-	} while (0)
 
 static const char usage[] =
 	"Usage: affiantd [OPTION]...\n"

@@ -102,8 +102,9 @@ static int write_file(struct core *c, const Affiant__V1__State *m)
 	if (fwrite(&h, sizeof(h), 1, f) != 1 || (len && fwrite(packed, len, 1, f) != 1) || fflush(f) ||
 	    fdatasync(fd) < 0 || renameat(c->state_dir, STATE_FILE ".new", c->state_dir, STATE_FILE) < 0)
 		return -errno;
-	if (len * 2 > c->rotate_bytes)
-		c->rotate_bytes = len * 2;
+	(void)fsync(c->state_dir);
+	/* Saving costs as much as the state is large: the larger, the rarer. */
+	c->rotate_bytes = 2 * len > CORE_JOURNAL_MIN ? 2 * len : CORE_JOURNAL_MIN;
 	return 0;
 }
 
@@ -238,6 +239,20 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 	return err;
 }
 
+/* What the kernel lost at the end, nobody knows any more. */
+static void tell_last_losses(struct core *c)
+{
+	const uint64_t kernel[LOSS_ALL] = { 0 };
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+
+	r.lost = loss_since(c->attribute, kernel);
+	if (!r.lost)
+		return;
+	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
+	core_tell(c, &r);
+	affiant__v1__lost__free_unpacked(r.lost, NULL);
+}
+
 /* Its sessions ended with it; what had not reached the ledger is told now. */
 static int end_boot(struct core *c, const struct attribute_config *config, char **ret_why)
 {
@@ -246,6 +261,7 @@ static int end_boot(struct core *c, const struct attribute_config *config, char 
 	if (err)
 		return err;
 	attribute_finish(c->attribute, true);
+	tell_last_losses(c);
 	core_flush(c);
 	if (c->full)
 		return -ENOSPC;

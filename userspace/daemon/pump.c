@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/core.h"
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "collect/decode.h"
+#include "collect/loss.h"
+#include "collect/manifest.h"
+#include "collect/note.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timex.h>
+#include <time.h>
+
+#define DRAINS_MAX 16			/* in one turn of the loop */
+#define BUSY_NS 1000000ull		/* look again so soon while events come */
+#define IDLE_NS 20000000ull		/* and so late at most: a wake-up can be missed */
+#define IDLE_AFTER 5
+#define MOVED_NS 1000000ll		/* a change of the wall clock that is worth a note */
+#define STEP_NS 500000000ll
+
+/* ---- clocks ---- */
+
+static uint64_t now_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * CORE_SECOND_NS + t.tv_nsec;
+}
+
+uint64_t core_boottime_ns(void)
+{
+	return now_ns(CLOCK_BOOTTIME);
+}
+
+/* The best of a few looks: between two of its calls a program can be held up for as long as a step would take. */
+static int64_t clock_offset(void)
+{
+	uint64_t best = UINT64_MAX;
+	int64_t offset = 0;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t before = now_ns(CLOCK_BOOTTIME), wall = now_ns(CLOCK_REALTIME);
+		uint64_t took = now_ns(CLOCK_BOOTTIME) - before;
+
+		if (took >= best)
+			continue;
+		best = took;
+		offset = wall - (before + took / 2);
+	}
+	return offset;
+}
+
+/* The wall clock can step at any time; what it is worth changes slowly. */
+void core_read_clock(struct core *c, bool first)
+{
+	int64_t offset = clock_offset(), moved = offset - c->clock.offset_ns;
+	struct timex t = { 0 };
+
+	c->clock.offset_ns = offset;
+	c->clock.state = adjtimex(&t) == TIME_ERROR ? AFFIANT__V1__CLOCK_STATE__CLOCK_UNSYNCHRONISED :
+						     AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED;
+	/* Slewing moves it by 500 ppm at most; half a second between two looks is a step. */
+	if (!first && (moved > STEP_NS || moved < -STEP_NS))
+		c->clock.state = AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED;
+}
+
+int core_note_clock(struct core *c)
+{
+	Affiant__V1__NoteClock m = AFFIANT__V1__NOTE_CLOCK__INIT;
+
+	SET(&m, offset_ns, c->clock.offset_ns);
+	SET(&m, state, c->clock.state);
+	return core_note(c, NOTE_CLOCK, &m.base);
+}
+
+/* A clock that is slewed moves all the time: a millisecond is as exact as records tell. */
+static bool clock_moved(const struct core *c)
+{
+	int64_t moved = c->clock.offset_ns - c->attribute->clock.offset_ns;
+
+	return moved >= MOVED_NS || moved <= -MOVED_NS || c->clock.state != c->attribute->clock.state;
+}
+
+/* ---- what goes out ---- */
+
+static int append(struct core *c, uint64_t source, uint32_t part, const uint8_t *record, size_t len)
+{
+	uint8_t whole[SEGMENT_PAYLOAD_MAX + 16];
+	uint64_t sequence;
+	int err;
+
+	if (len > SEGMENT_PAYLOAD_MAX - 11)
+		return -EMSGSIZE;
+	sequence = ledger_next_sequence(c->ledger);
+	memcpy(whole, record, len);
+	/* Record.sequence: field 2, a varint. Only the ledger knows it. */
+	whole[len++] = 2 << 3;
+	for (; sequence >= 0x80; sequence >>= 7)
+		whole[len++] = sequence | 0x80;
+	whole[len++] = sequence;
+	err = ledger_append(c->ledger, source, part, whole, len);
+	c->unsynced |= !err;
+	return err;
+}
+
+static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint8_t *record, size_t len)
+{
+	struct backlog *b = malloc(sizeof(*b) + len);
+
+	if (!b) {
+		log_error("out of memory and of disk: a record is lost");
+		c->attribute->dropped[LOSS_RECORD]++;
+		return;
+	}
+	*b = (struct backlog){ .source = source, .part = part, .len = len };
+	memcpy(b->record, record, len);
+	*c->backlog_end = b;
+	c->backlog_end = &b->next;
+}
+
+static void set_full(struct core *c, int err)
+{
+	if (!c->full)
+		log_error("%s: cannot be written (%s): events wait in the kernel until it can", c->config->state_dir,
+			  strerror(-err));
+	c->full = true;
+}
+
+void core_emit(void *core, uint64_t source, uint32_t part, const uint8_t *record, size_t len)
+{
+	struct core *c = core;
+	int err;
+
+	err = c->backlog ? -ENOSPC : append(c, source, part, record, len);
+	if (err == -EMSGSIZE) {
+		log_error("a record of %zu bytes is larger than a segment takes, and is lost", len);
+		c->attribute->dropped[LOSS_RECORD]++;
+	} else if (err) {
+		keep_back(c, source, part, record, len);
+		set_full(c, err);
+	}
+}
+
+static void tell_removed(struct core *c)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	if (!ledger_removed(c->ledger, &gap.first_sequence, &gap.last_sequence, &gap.bytes))
+		return;
+	gap.has_first_sequence = gap.has_last_sequence = gap.has_bytes = true;
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_RETENTION);
+	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+	r.gap = &gap;
+	core_tell(c, &r);
+}
+
+void core_flush(struct core *c)
+{
+	struct ledger_stats stats;
+	struct backlog *b;
+	int err = 0;
+
+	while (!err && (b = c->backlog)) {
+		err = append(c, b->source, b->part, b->record, b->len);
+		if (err)
+			break;
+		c->backlog = b->next;
+		if (!c->backlog)
+			c->backlog_end = &c->backlog;
+		free(b);
+	}
+	err = err ?: ledger_flush(c->ledger);
+	if (err) {
+		set_full(c, err);
+		return;
+	}
+	/* The journal, which is on the same disk, may still find no room. */
+	if (c->full && !c->events_len) {
+		log_notice("%s: can be written again", c->config->state_dir);
+		c->full = false;
+	}
+	tell_removed(c);
+	if (!c->server)
+		return;
+	ledger_stats(c->ledger, &stats);
+	server_appended(c->server, stats.current_index, stats.next_sequence - 1);
+}
+
+void core_tell(struct core *c, Affiant__V1__Record *r)
+{
+	/* Of an earlier boot, it is of when that was heard of last. */
+	bool now = !memcmp(c->attribute->config.boot_id, c->boot_id, sizeof(c->boot_id));
+
+	(void)tell(c->attribute, TELL_NO_SOURCE, PART_MAIN, now ? core_boottime_ns() : c->attribute->seen.now_ns, r,
+		   NULL, NULL);
+}
+
+/* ---- what comes in ---- */
+
+static int apply(struct core *c, const uint8_t *events, size_t len)
+{
+	const struct event_header *h;
+
+	for (size_t at = 0; at < len; at += h->size) {
+		int err = event_decode(events + at, len - at, &h);
+
+		if (err) {
+			log_error("the kernel sent something that is not an event, %zu bytes of it are left out",
+				  len - at);
+			return 0;
+		}
+		err = attribute_event(c->attribute, h);
+		if (err == -ENOMEM)
+			log_error("out of memory: an event of type %u is not recorded", h->type);
+	}
+	return 0;
+}
+
+int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message)
+{
+	_cleanup_free_ struct event_header *h = NULL;
+	int err;
+
+	/* Events that were read before the note have to come before it in the journal. */
+	if (c->events_len) {
+		err = core_drain(c);
+		if (err || c->events_len)
+			return err ?: -EAGAIN;
+	}
+	err = note_new(type, c->note_sequence, core_boottime_ns(), message, &h) ?:
+	      journal_append(c->journal, h, h->size);
+	if (err)
+		return err;
+	c->note_sequence++;
+	return attribute_event(c->attribute, h);
+}
+
+/* 1: there was something, and it is in the journal now. */
+static int take(struct core *c)
+{
+	int err;
+
+	if (!c->events_len) {
+		err = source_read(c->source, c->events, CORE_EVENTS_SIZE, &c->events_len);
+		if (err)
+			return err;
+		if (!c->events_len)
+			return 0;
+		redact_events(c->redact, c->events, c->events_len);
+	}
+	err = journal_append(c->journal, c->events, c->events_len);
+	if (err) {
+		set_full(c, err);
+		return err;
+	}
+	source_release(c->source);
+	return 1;
+}
+
+int core_drain(struct core *c)
+{
+	int n = 0, err;
+
+	/* With records that the disk did not take, nothing more is read: they are in memory alone. */
+	while (n < DRAINS_MAX && !c->backlog && (err = take(c)) > 0) {
+		size_t len = c->events_len;
+
+		/* What an exec opened was queued before its event: read behind it, it is complete. */
+		if (c->chain)
+			chain_read(c->chain);
+		c->events_len = 0;
+		apply(c, c->events, len);
+		n++;
+	}
+	c->idle = n ? 0 : c->idle + 1;
+	return 0;
+}
+
+static void tell_losses(struct core *c)
+{
+	uint64_t totals[LOSS_ALL] = { 0 };
+	Affiant__V1__Lost *m;
+	int err;
+
+	if (source_losses(c->source, totals, &totals[LOSS_HOOK]) < 0)
+		return;
+	if (c->chain) {
+		uint64_t lost = chain_lost(c->chain);
+
+		c->attribute->dropped[LOSS_CHAIN] += lost - c->chain_lost;
+		c->chain_lost = lost;
+	}
+	m = loss_since(c->attribute, totals);
+	if (!m)
+		return;
+	err = core_note(c, NOTE_LOST, &m->base);
+	if (err)
+		log_error("losses can't be told yet: %s", strerror(-err));
+	affiant__v1__lost__free_unpacked(m, NULL);
+}
+
+/* What does not have to be done each time. */
+static void now_and_then(struct core *c, uint64_t now)
+{
+	if (now - c->clock_ns > CORE_SECOND_NS) {
+		c->clock_ns = now;
+		core_read_clock(c, false);
+		if (clock_moved(c))
+			(void)core_note_clock(c);	/* otherwise in a second */
+	}
+	if (now - c->losses_ns > CORE_SECOND_NS) {
+		c->losses_ns = now;
+		tell_losses(c);
+	}
+	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
+		c->reconciled_ns = now;
+		reconcile(c);
+		selectors_refresh(c->selectors);
+	}
+	if (c->unsynced && now - c->synced_ns > CORE_SECOND_NS) {
+		c->synced_ns = now;
+		c->unsynced = ledger_sync(c->ledger) < 0;
+	}
+	if (journal_bytes(c->journal) > c->rotate_bytes) {
+		uint64_t bytes = journal_bytes(c->journal);
+		int err = state_write(c);
+
+		if (err) {
+			log_error("%s: the state can't be saved (%s): the journal grows until it can",
+				  c->config->state_dir, strerror(-err));
+			c->rotate_bytes = 2 * bytes;
+		}
+	}
+}
+
+static int turn(struct core *c)
+{
+	uint64_t now, next;
+	int err;
+
+	source_sleep(c->source, false);
+	err = core_drain(c);
+	enrich_collect(c->enrich);
+	now = core_boottime_ns();
+	next = attribute_tick(c->attribute, now);
+	core_flush(c);
+	now_and_then(c, now);
+
+	if (c->idle > IDLE_AFTER && !c->full) {
+		source_sleep(c->source, true);
+		/* What came between the last look and the flag sent no wake-up. */
+		if (source_ring_used(c->source))
+			next = now;
+	}
+	next = next < now + IDLE_NS ? next : now + IDLE_NS;
+	if (c->idle <= IDLE_AFTER && next > now + BUSY_NS)
+		next = now + BUSY_NS;
+	return err ?: sd_event_source_set_time(c->timer, next / 1000) ?:
+	       sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_time(sd_event_source *s, uint64_t usec, void *core)
+{
+	(void)s, (void)usec;
+	return turn(core);
+}
+
+static int on_readable(sd_event_source *s, int fd, uint32_t revents, void *core)
+{
+	struct core *c = core;
+
+	(void)s, (void)fd, (void)revents;
+	c->idle = 0;
+	return turn(c);
+}
+
+static int on_chain(sd_event_source *s, int fd, uint32_t revents, void *core)
+{
+	struct core *c = core;
+
+	(void)s, (void)fd, (void)revents;
+	chain_read(c->chain);
+	return 0;
+}
+
+static int on_measured(sd_event_source *s, int fd, uint32_t revents, void *core)
+{
+	(void)s, (void)fd, (void)revents;
+	opening_collect(core);
+	return 0;
+}
+
+int core_start(struct core *c)
+{
+	int err;
+
+	err = sd_event_add_time(c->event, &c->timer, CLOCK_BOOTTIME, 0, 1, on_time, c);
+	err = err < 0 ? err : sd_event_add_io(c->event, NULL, source_fd(c->source), EPOLLIN | EPOLLET,
+					      on_readable, c);
+	err = err < 0 ? err : sd_event_add_io(c->event, NULL, filehash_fd(c->hash), EPOLLIN, on_readable, c);
+	err = err < 0 ? err : sd_event_add_io(c->event, NULL, manifests_fd(c->manifests), EPOLLIN, on_measured, c);
+	if (err >= 0 && c->chain)
+		err = sd_event_add_io(c->event, NULL, chain_fd(c->chain), EPOLLIN, on_chain, c);
+	return err < 0 ? err : 0;
+}
