@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -14,7 +15,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -26,7 +26,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "collect/marks.h"
+#include "collect/mounts.h"
 
 static char dir[] = "/tmp/affiant-chain-XXXXXX";
 static pid_t wanted_child;
@@ -74,8 +74,8 @@ static void make_script(const char *name, const char *text)
 }
 
 /* What the kernel would tell of an exec; argv ends with NULL. */
-static const struct event_exec *event_of(pid_t pid, const char *exe, const char *filename,
-					 const char *interp, const char *const argv[])
+static const struct event_exec *event_of(pid_t pid, const char *exe, const char *filename, const char *interp,
+					 const char *const argv[])
 {
 	static struct {
 		struct event_exec e;
@@ -268,8 +268,10 @@ static void test_nested(void **state)
 	snprintf(text, sizeof(text), "#!%s with spaces\n", path_of("inner"));
 	make_script("outer", text);
 	pid = run(exec_nested);
-	n = take(c, event_of(pid, "/bin/sh", path_of("outer"), "/bin/sh",
-			     ARGV("/bin/sh", path_of("inner"), "with spaces", path_of("outer"), "arg")), s);
+	n = take(c,
+		 event_of(pid, "/bin/sh", path_of("outer"), "/bin/sh",
+			  ARGV("/bin/sh", path_of("inner"), "with spaces", path_of("outer"), "arg")),
+		 s);
 	assert_int_equal(n, 4);
 	check(&s[0], CHAIN_SCRIPT, path_of("outer"));
 	check(&s[1], CHAIN_SCRIPT, path_of("inner"));
@@ -321,7 +323,8 @@ static void test_gone_before_it_was_asked_for(void **state)
 	chain_free(c);
 }
 
-/* PATH is searched: what is missing, a directory, not executable, or no program at all (ENOEXEC). */
+/* PATH is searched: what is missing, a directory, not executable, or no program at all (ENOEXEC).
+ */
 static void exec_search(void)
 {
 	char path[3 * PATH_MAX];
@@ -349,8 +352,10 @@ static void test_failed_attempts(void **state)
 	assert_int_equal(chmod(path_of("denied/prog"), 0644), 0);
 	make_script("found/prog", "#!/bin/sh\nread x </dev/zero\n");
 	pid = run(exec_search);
-	n = take(c, event_of(pid, "/bin/sh", path_of("found/prog"), "/bin/sh",
-			     ARGV("/bin/sh", path_of("found/prog"))), s);
+	n = take(c,
+		 event_of(pid, "/bin/sh", path_of("found/prog"), "/bin/sh",
+			  ARGV("/bin/sh", path_of("found/prog"))),
+		 s);
 	assert_int_equal(n, 3);
 	check(&s[0], CHAIN_SCRIPT, path_of("found/prog"));
 	check(&s[1], CHAIN_INTERPRETER, "/bin/sh");
@@ -360,7 +365,8 @@ static void test_failed_attempts(void **state)
 	chain_free(c);
 }
 
-/* execvp(3) hands a file without #! to /bin/sh: for the kernel, that is an exec of /bin/sh alone. */
+/* execvp(3) hands a file without #! to /bin/sh: for the kernel, that is an exec of /bin/sh alone.
+ */
 static void exec_enoexec(void)
 {
 	execvp(path_of("noexec"), (char *const[]){(char *)"noexec", NULL});
@@ -386,8 +392,8 @@ static void test_enoexec(void **state)
 }
 
 /*
- * The event of the second, successful exec of evil.sh is merged with that of the first, which fails; a benign
- * script, which fails too, is then the one right before the interpreter.
+ * The event of the second, successful exec of evil.sh is merged with that of the first, which
+ * fails; a benign script, which fails too, is then the one right before the interpreter.
  */
 static void exec_evil(void)
 {
@@ -395,7 +401,7 @@ static void exec_evil(void)
 	char *const argv[] = {(char *)"x", big, NULL};
 	char *const envp[] = {NULL};
 
-	memset(big, 'x', sizeof(big) - 1);	/* E2BIG (MAX_ARG_STRLEN), after the file was opened */
+	memset(big, 'x', sizeof(big) - 1); /* E2BIG (MAX_ARG_STRLEN), after the file was opened */
 	execve("evil.sh", argv, envp);
 	execve("good.sh", argv, envp);
 	execl("evil.sh", "x", NULL);
@@ -446,11 +452,13 @@ static void test_later_execs_wait(void **state)
 			break;
 		usleep(10000);
 	}
-	n = take(c, event_of(pid, "/usr/bin/env", "/usr/bin/env", "/usr/bin/env", ARGV("env", "sleep", "60")), s);
+	n = take(c, event_of(pid, "/usr/bin/env", "/usr/bin/env", "/usr/bin/env", ARGV("env", "sleep", "60")),
+		 s);
 	assert_int_equal(n, 2);
 	check(&s[0], CHAIN_EXECUTABLE, "/usr/bin/env");
 	release(s, n);
-	n = take(c, event_of(pid, "/usr/bin/sleep", "/usr/bin/sleep", "/usr/bin/sleep", ARGV("sleep", "60")), s);
+	n = take(c, event_of(pid, "/usr/bin/sleep", "/usr/bin/sleep", "/usr/bin/sleep", ARGV("sleep", "60")),
+		 s);
 	/* The loader's second event was merged with the first. */
 	assert_int_equal(n, 1);
 	check(&s[0], CHAIN_EXECUTABLE, "/usr/bin/sleep");
@@ -470,10 +478,12 @@ static void test_others_and_bounds(void **state)
 	/* Not wanted, and alive. */
 	wanted_never = true;
 	pid = run(exec_sleep);
-	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s), 0);
+	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s),
+			 0);
 	finish(pid);
 
-	/* Three steps, room for two: the oldest goes and is counted, and the script is not made up. */
+	/* Three steps, room for two: the oldest goes and is counted, and the script is not made up.
+	 */
 	wanted_never = false;
 	make_script("s.sh", "#!/bin/sh\nread x </dev/zero\n");
 	pid = run(exec_script);
@@ -486,7 +496,8 @@ static void test_others_and_bounds(void **state)
 	/* Without marks there are no events. */
 	assert_int_equal(chain_unwatch_all(c), 0);
 	pid = run(exec_sleep);
-	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s), 0);
+	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s),
+			 0);
 	finish(pid);
 	chain_free(c);
 }
@@ -553,10 +564,11 @@ static void test_mountinfo(void **state)
 		unsigned int major, minor;
 		const char *point, *type;
 	} lines[] = {
-		{"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n", true, 98, 0, "/mnt 2",
-		 "ext3"},
+		{"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n", true, 98, 0,
+		 "/mnt 2", "ext3"},
 		{"27 1 254:12 / / rw,relatime - ext4 /dev/vda rw", true, 254, 12, "/", "ext4"},
-		{"1 1 0:5 / /a\\134b rw shared:1 master:2 unbindable - tmpfs - rw", true, 0, 5, "/a\\b", "tmpfs"},
+		{"1 1 0:5 / /a\\134b rw shared:1 master:2 unbindable - tmpfs - rw", true, 0, 5, "/a\\b",
+		 "tmpfs"},
 		{"1 1 x / /a rw - tmpfs - rw", false, 0, 0, "", ""},
 		{"1 1 0:5 / /a rw - ", false, 0, 0, "", ""},
 		{"1 1 0:5 / /a rw", false, 0, 0, "", ""},
@@ -577,10 +589,10 @@ static void test_mountinfo(void **state)
 		assert_string_equal(m.point, lines[i].point);
 		assert_string_equal(m.type, lines[i].type);
 	}
-	assert_true(mount_type_local("ext4"));
-	assert_false(mount_type_local("fuse.sshfs"));
-	assert_false(mount_type_local("nfs4"));
-	assert_false(mount_type_local("proc"));
+	assert_true(mounts_local("ext4"));
+	assert_false(mounts_local("fuse.sshfs"));
+	assert_false(mounts_local("nfs4"));
+	assert_false(mounts_local("proc"));
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,7 +47,7 @@ static int identity_of(int fd, struct object_id *ret)
 		return -errno;
 	*ret = (struct object_id){
 		.inode = st.st_ino,
-		.device = st.st_dev,
+		.device = major(st.st_dev) << 20 | minor(st.st_dev),
 		.size = st.st_size,
 		.ctime_s = stale ? stale->ctime_s : st.st_ctim.tv_sec,
 		.ctime_ns = stale ? stale->ctime_ns : st.st_ctim.tv_nsec / tick_ns * tick_ns,
@@ -478,7 +479,8 @@ static bool is_local(const char *path)
 	return statfs(path, &fs) == 0 && object_trust_of(fs.f_type) == OBJECT_LOCAL;
 }
 
-/* A page that is dirty takes stores without a new change time: a digest must not be remembered over that. */
+/* A page that is dirty takes stores without a new change time: a digest must not be remembered over
+ * that. */
 static void store_silently(const char *path)
 {
 	struct filehash *h = start((struct filehash_config){});
@@ -526,7 +528,8 @@ static void test_overlay(void **state)
 	assert_int_equal(mkdir(path_of("lower"), 0755) | mkdir(path_of("upper"), 0755) |
 				 mkdir(path_of("work"), 0755) | mkdir(path_of("merged"), 0755),
 			 0);
-	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", dir, dir, dir);
+	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", dir, dir,
+		 dir);
 	if (!is_local(dir) || mount("overlay", path_of("merged"), "overlay", 0, options) < 0) {
 		print_message("no overlay can be mounted here, or not on a disk filesystem\n");
 		skip();
@@ -558,6 +561,46 @@ static void test_overlay(void **state)
 	close(fd);
 	filehash_free(h);
 	assert_int_equal(umount(path_of("merged")), 0);
+}
+
+/* The same over tmpfs: no trace of stores; and mounted out of our sight, it could be over FUSE. */
+static void test_overlay_over_tmpfs(void **state)
+{
+	struct filehash *h;
+	struct filehash_job j;
+	char options[512];
+
+	(void)state;
+	assert_int_equal(mkdir(path_of("tmpfs"), 0755), 0);
+	if (mount("tmpfs", path_of("tmpfs"), "tmpfs", 0, NULL) < 0) {
+		print_message("no tmpfs can be mounted here\n");
+		skip();
+	}
+	assert_int_equal(mkdir(path_of("tmpfs/lower"), 0755) | mkdir(path_of("tmpfs/upper"), 0755) |
+				 mkdir(path_of("tmpfs/work"), 0755) | mkdir(path_of("tmpfs/merged"), 0755),
+			 0);
+	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+		 path_of("tmpfs"), path_of("tmpfs"), path_of("tmpfs"));
+	if (mount("overlay", path_of("tmpfs/merged"), "overlay", 0, options) < 0) {
+		print_message("no overlay can be mounted here\n");
+		assert_int_equal(umount(path_of("tmpfs")), 0);
+		skip();
+	}
+	h = start((struct filehash_config){});
+	write_file(path_of("tmpfs/merged/x"), "one", 3);
+	let_age();
+	for (int hidden = 0; hidden < 2; hidden++) {
+		struct file_digest d;
+
+		j = executed(path_of("tmpfs/merged/x"), now_ns(CLOCK_BOOTTIME));
+		if (hidden)
+			assert_int_equal(umount2(path_of("tmpfs/merged"), MNT_DETACH), 0);
+		d = ask(h, &j);
+		assert_int_equal(d.state, hidden ? HASH_STATE_UNREADABLE : HASH_STATE_CHANGED);
+		assert_int_equal(d.unproven, !hidden);
+	}
+	filehash_free(h);
+	assert_int_equal(umount2(path_of("tmpfs"), MNT_DETACH), 0);
 }
 
 /* ---- changes in the middle ---- */
@@ -679,10 +722,11 @@ static void run_batch(struct filehash *h, const char *path, struct answer answer
 	collect(h, answers, BATCH);
 }
 
-/* Inode numbers are used again within microseconds; the digest is always of the file behind the descriptor. */
+/* Inode numbers are used again within microseconds; the digest is always of the file behind the
+ * descriptor. */
 static void test_rename_races(void **state)
 {
-	struct filehash *h = start((struct filehash_config){.workers = 16});	/* they wait for ticks */
+	struct filehash *h = start((struct filehash_config){.workers = 16}); /* they wait for ticks */
 	static struct answer answers[BATCH];
 	unsigned int observed = 0;
 	int fds[BATCH];
@@ -980,7 +1024,8 @@ static void test_freed_with_jobs(void **state)
 	filehash_free(NULL);
 }
 
-/* A worker that does not come back: another one takes over, and that session has no more of them. */
+/* A worker that does not come back: another one takes over, and that session has no more of them.
+ */
 static void test_stuck_worker(void **state)
 {
 	struct filehash *h = start_blocked((struct filehash_config){});
@@ -1020,7 +1065,8 @@ static void free_it(void *opener)
 
 static void test_opened_by_a_worker(void **state)
 {
-	struct opener good = {.path = path_of("opened")}, gone = {.error = -ESRCH}, denied = {.error = -EACCES};
+	struct opener good = {.path = path_of("opened")}, gone = {.error = -ESRCH},
+		      denied = {.error = -EACCES};
 	struct opener full = {.error = -EIO};
 	struct filehash_job j = {.open = open_it, .opener_free = free_it};
 	struct filehash *h = start((struct filehash_config){.queue_max = 1});
@@ -1079,7 +1125,7 @@ static void test_cache_is_bounded(void **state)
 	for (int i = 3; i < 6; i++)
 		assert_true(filehash_cached(h, &ids[i], 0, &d));
 	filehash_stats(h, &stats);
-	assert_int_equal(stats.entries, 8);	/* 4 by each kind of identity */
+	assert_int_equal(stats.entries, 8); /* 4 by each kind of identity */
 	filehash_free(h);
 }
 
@@ -1130,6 +1176,7 @@ int main(void)
 		cmocka_unit_test(test_memfd),
 		cmocka_unit_test(test_stores_through_a_mapping),
 		cmocka_unit_test(test_overlay),
+		cmocka_unit_test(test_overlay_over_tmpfs),
 		cmocka_unit_test(test_changes_in_the_middle),
 		cmocka_unit_test(test_rename_races),
 		cmocka_unit_test(test_torn_reads),

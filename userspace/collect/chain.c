@@ -3,17 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/fanotify.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,8 +20,7 @@
 #include "collect/decode.h"
 #include "collect/elfnote.h"
 #include "collect/marks.h"
-#include "collect/object.h"
-#include "collect/procroot.h"
+#include "collect/opened.h"
 #include "collect/shebang.h"
 
 /*
@@ -39,7 +34,7 @@ struct process {
 	pid_t tgid;
 	bool limbo;
 	struct step *steps;
-	uint64_t dropped_batch;	/* the batch of the last step that was taken or dropped */
+	uint64_t dropped_batch; /* the batch of the last step that was taken or dropped */
 	UT_hash_handle hh;
 };
 
@@ -48,21 +43,21 @@ struct step {
 	int fd;
 	uint64_t batch;
 	uint64_t read_ns;
-	struct step *prev, *next;		/* of the process */
-	struct step *older, *newer;		/* of all */
+	struct step *prev, *next; /* of the process */
+	struct step *older, *newer; /* of all */
 };
 
 struct chain {
 	struct chain_config config;
 	int fanotify;
-	int timer;		/* runs while there are steps */
+	int timer; /* runs while there are steps */
 	int epoll;
 	struct marks *marks;
 	struct process *processes;
 	struct step *all;
 	size_t count;
 	uint64_t batch;
-	uint64_t loss_batch;	/* the last batch in which events were lost */
+	uint64_t loss_batch; /* the last batch in which events were lost */
 	uint64_t lost;
 };
 
@@ -137,7 +132,7 @@ static void forget_all(struct chain *c)
 {
 	struct process *p, *next;
 
-	HASH_ITER(hh, c->processes, p, next)
+	HASH_ITER (hh, c->processes, p, next)
 		process_free(c, p);
 }
 
@@ -287,10 +282,10 @@ static void expire(struct chain *c)
 
 	if (read(c->timer, &times, sizeof(times)) < 0)
 		return;
-	DL_FOREACH_SAFE2(c->all, s, next, newer)
+	DL_FOREACH_SAFE2 (c->all, s, next, newer)
 		if (now - s->read_ns > (s->process->limbo ? LIMBO_NS : KEEP_NS))
 			step_free(c, s);
-	HASH_ITER(hh, c->processes, p, next_process)
+	HASH_ITER (hh, c->processes, p, next_process)
 		if (!p->steps)
 			process_free(c, p);
 	if (c->all)
@@ -325,29 +320,6 @@ int chain_read(struct chain *c)
 
 /* ---- which steps are of an exec ---- */
 
-/* The same inode, in whatever state: filehash tells whether its bytes are those that ran. */
-static bool is_object(const struct chain *c, int fd, const struct object_id *id)
-{
-	struct object_id own;
-	struct stat st;
-
-	if (object_stat_exact(id->magic))
-		return fstat(fd, &st) == 0 && st.st_ino == id->inode &&
-		       (major(st.st_dev) << 20 | minor(st.st_dev)) == id->device;
-	return c->config.identify(c->config.context, fd, &own) == 0 && own.inode == id->inode &&
-	       own.device == id->device && own.generation == id->generation;
-}
-
-static char *path_of(int fd)
-{
-	char link[32], path[PATH_MAX];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path));
-	return n > 0 ? strndup(path, n) : NULL;
-}
-
 /*
  * Whether an event may be missing that belongs between @s and its executable. fanotify merges an event with
  * an equal one of that process which is still unread: both are then read in one batch, and so is whatever
@@ -360,27 +332,6 @@ static bool may_be_merged(const struct chain *c, const struct step *s)
 	if (c->loss_batch >= s->batch || p->dropped_batch == s->batch)
 		return true;
 	return s != p->steps && s->prev->batch == s->batch;
-}
-
-/* @name, as the process sees it, leads to the file of @fd. */
-static bool is_named(const struct chain *c, int fd, const struct event_exec *exec, const char *name)
-{
-	_cleanup_close_ int root = -1, found = -1;
-	_cleanup_free_ char *path = path_of(fd);
-	char cwd[PATH_TEXT_SIZE];
-	struct object_id id;
-	struct exec_strings x;
-
-	if (path && strcmp(path, name) == 0)
-		return true;
-	exec_strings(exec, &x);
-	path_from_components(x.cwd, x.cwd_len, exec->flags & EXEC_PATH_CUT, cwd);
-	root = procroot_open(exec->header.actor.tgid);
-	if (root < 0)
-		return false;
-	/* This thread must not wait for a filesystem; what was just executed is in memory. */
-	found = procroot_resolve(root, cwd, name, true);
-	return found >= 0 && c->config.identify(c->config.context, found, &id) == 0 && is_object(c, fd, &id);
 }
 
 static bool read_shebang(int fd, struct shebang *ret)
@@ -431,7 +382,7 @@ static struct step *first_step(const struct chain *c, const struct event_exec *e
 		return NULL;
 	memcpy(filename, x.filename, x.filename_len);
 	filename[x.filename_len] = '\0';
-	return may_be_merged(c, s) && !is_named(c, s->fd, exec, filename) ? NULL : s;
+	return may_be_merged(c, s) && !opened_is_named(&c->config, s->fd, exec, filename) ? NULL : s;
 }
 
 static const char *base_of(const char *path)
@@ -446,8 +397,8 @@ static bool is_repeated(const struct chain *c, const struct event_exec *exec, co
 {
 	struct step *s;
 
-	DL_FOREACH(exe->process->steps, s)
-		if (s != exe && is_object(c, s->fd, &exec->exe))
+	DL_FOREACH (exe->process->steps, s)
+		if (s != exe && opened_is_object(&c->config, s->fd, &exec->exe))
 			return true;
 	return false;
 }
@@ -462,18 +413,18 @@ static struct step *loader_step(const struct chain *c, const struct event_exec *
 	if (!next || elfnote_read(exe->fd, &note) < 0 || !note.loader[0])
 		return NULL;
 	if (!may_be_merged(c, first) && !is_repeated(c, exec, exe)) {
-		_cleanup_free_ char *path = path_of(next->fd);
+		_cleanup_free_ char *path = opened_path(next->fd);
 
 		if (path && strcmp(base_of(path), base_of(note.loader)) == 0)
 			return next;
 	}
-	return is_named(c, next->fd, exec, note.loader) ? next : NULL;
+	return opened_is_named(&c->config, next->fd, exec, note.loader) ? next : NULL;
 }
 
 static void hand_out(struct chain *c, struct step *s, enum chain_kind kind, struct chain_step *ret)
 {
 	ret->kind = kind;
-	ret->path = path_of(s->fd);
+	ret->path = opened_path(s->fd);
 	ret->fd = TAKE_FD(s->fd);
 	step_free(c, s);
 }
@@ -510,8 +461,8 @@ int chain_take(struct chain *c, const struct event_exec *exec, struct chain_step
 		return 0;
 	p->limbo = false;
 	/* The first one that fits: later ones may be of execs whose turn comes later. */
-	DL_FOREACH(p->steps, exe) {
-		first = is_object(c, exe->fd, &exec->exe) ? first_step(c, exec, exe) : NULL;
+	DL_FOREACH (p->steps, exe) {
+		first = opened_is_object(&c->config, exe->fd, &exec->exe) ? first_step(c, exec, exe) : NULL;
 		if (first)
 			return take(c, first, exe, loader_step(c, exec, first, exe), ret);
 	}

@@ -15,13 +15,14 @@
 #include "collect/hashing.h"
 #include "collect/hashqueue.h"
 
-/* About 10 ms without SHA instructions: how long a large file keeps a worker from the next session. */
-#define SLICE_BYTES (4u << 20)
-#define BUFFER_BYTES (256u << 10)	/* fits into a core's second-level cache */
+/* A few milliseconds without SHA instructions: how long a large file keeps a worker from the next
+ * session. */
+#define SLICE_BYTES (1u << 20)
+#define BUFFER_BYTES (256u << 10) /* fits into a core's second-level cache */
 
 /*
- * A turn that takes longer is stuck in the filesystem, which can be an agent's doing. Its session waits until
- * it comes back, and another thread takes the place of the worker, within bounds.
+ * A turn that takes longer is stuck in the filesystem, which can be an agent's doing. Its session
+ * waits until it comes back, and another thread takes the place of the worker, within bounds.
  */
 #define STUCK_NS 2000000000ull
 #define SPARE_WORKERS 8
@@ -29,8 +30,8 @@
 struct worker {
 	struct filehash *owner;
 	pthread_t thread;
-	struct hashsession *busy;	/* with a job of this session ... */
-	uint64_t since_ns;		/* ... since then */
+	struct hashsession *busy; /* with a job of this session ... */
+	uint64_t since_ns; /* ... since then */
 	bool stuck;
 };
 
@@ -38,13 +39,13 @@ struct filehash {
 	struct filehash_config config;
 	struct hashing_config hashing;
 	int event_fd;
-	pthread_mutex_t lock;		/* all that follows */
+	pthread_mutex_t lock; /* all that follows */
 	pthread_cond_t work;
 	bool stop;
 	struct hashqueue queue;
 	struct hashjob *done;
-	struct hashcache *by_id;	/* the kernel's identity ... */
-	struct hashcache *by_key;	/* ... and user space's are never mixed */
+	struct hashcache *by_id; /* the kernel's identity ... */
+	struct hashcache *by_key; /* ... and user space's are never mixed */
 	struct object_epoch epoch;
 	struct filehash_stats stats;
 	unsigned int started;
@@ -157,7 +158,7 @@ void filehash_free(struct filehash *h)
 	if (!h || !stop_workers(h))
 		return;
 	hashqueue_clear(&h->queue, job_free);
-	DL_FOREACH_SAFE(h->done, j, next)
+	DL_FOREACH_SAFE (h->done, j, next)
 		job_free(j);
 	hashcache_free(h->by_id);
 	hashcache_free(h->by_key);
@@ -192,7 +193,7 @@ static void deliver(struct filehash *h, struct hashjob *j, const struct hashed *
 	closep(&j->in.fd);
 	j->in.fd = -1;
 	if (!h->done && write(h->event_fd, &one, sizeof(one)) < 0)
-		j->digest.state = HASH_STATE_UNREADABLE;	/* can't be: the counter is at 0 */
+		j->digest.state = HASH_STATE_UNREADABLE; /* can't be: the counter is at 0 */
 	DL_APPEND(h->done, j);
 }
 
@@ -202,13 +203,13 @@ static void finished(struct filehash *h, struct hashjob *j, const struct hashed 
 	struct hashjob *list, *next;
 
 	/*
-	 * One that did not get hold of the object (its descriptor was of another one) says nothing about it:
-	 * the next one tries with its own.
+	 * One that did not get hold of the object (its descriptor was of another one) says nothing
+	 * about it: the next one tries with its own.
 	 */
 	list = hashqueue_end(&h->queue, j, state != HASH_STATE_CHANGED && state != HASH_STATE_UNREADABLE);
 	pthread_cond_signal(&h->work);
 	deliver(h, j, hashed);
-	DL_FOREACH_SAFE(list, j, next)
+	DL_FOREACH_SAFE (list, j, next)
 		deliver(h, j, hashed);
 }
 
@@ -299,8 +300,8 @@ bool filehash_cached(struct filehash *h, const struct object_id *id, uint64_t op
 	return found;
 }
 
-int filehash_collect(struct filehash *h, void (*done)(void *data, uint64_t token, const struct file_digest *digest),
-		     void *data)
+int filehash_collect(struct filehash *h,
+		     void (*done)(void *data, uint64_t token, const struct file_digest *digest), void *data)
 {
 	struct hashjob *list, *j, *next;
 	uint64_t count;
@@ -309,12 +310,12 @@ int filehash_collect(struct filehash *h, void (*done)(void *data, uint64_t token
 	pthread_mutex_lock(&h->lock);
 	list = TAKE_PTR(h->done);
 	if (list && read(h->event_fd, &count, sizeof(count)) < 0)
-		count = 0;		/* it is not read for its value */
-	DL_FOREACH(list, j)
+		count = 0; /* it is not read for its value */
+	DL_FOREACH (list, j)
 		hashqueue_release(&h->queue, j);
 	pthread_mutex_unlock(&h->lock);
 
-	DL_FOREACH_SAFE(list, j, next) {
+	DL_FOREACH_SAFE (list, j, next) {
 		done(data, j->in.token, &j->digest);
 		job_free(j);
 		n++;
@@ -361,7 +362,8 @@ static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
 	if (j->in.open) {
 		j->in.fd = j->in.open(j->in.opener);
 		if (j->in.fd < 0)
-			return conclude(ret, j->in.fd == -ESRCH ? HASH_STATE_TOO_LATE : HASH_STATE_UNREADABLE);
+			return conclude(ret,
+					j->in.fd == -ESRCH ? HASH_STATE_TOO_LATE : HASH_STATE_UNREADABLE);
 	}
 	r = hashing_new(&h->hashing, TAKE_FD(j->in.fd), j->in.has_id ? &j->in.id : NULL, &j->hashing);
 	if (r < 0)
@@ -406,7 +408,7 @@ static void end_turn(struct worker *w)
 	if (w->stuck) {
 		w->busy->stuck--;
 		w->stuck = false;
-		pthread_cond_broadcast(&w->owner->work);	/* its session may go on */
+		pthread_cond_broadcast(&w->owner->work); /* its session may go on */
 	}
 	w->busy = NULL;
 }

@@ -14,8 +14,9 @@
 
 #include "base/cleanup.h"
 #include "collect/elfnote.h"
+#include "collect/mounts.h"
 
-#ifndef STATX_MNT_ID_UNIQUE		/* Linux 6.8 */
+#ifndef STATX_MNT_ID_UNIQUE /* Linux 6.8 */
 #define STATX_MNT_ID_UNIQUE 0x00004000U
 #endif
 
@@ -30,8 +31,8 @@ struct hashing {
 	struct object_id want;
 	struct object_id id;
 	struct hashing_key key;
-	struct statx stx;	/* before reading */
-	int64_t began_ns;	/* CLOCK_REALTIME_COARSE, before stx */
+	struct statx stx; /* before reading */
+	int64_t began_ns; /* CLOCK_REALTIME_COARSE, before stx */
 	uint64_t at;
 	struct sha256_context *sha;
 	struct hashed result;
@@ -80,8 +81,8 @@ static int look_again(const struct hashing *h, struct statx *ret)
 }
 
 /*
- * Before anything is asked of the file itself: a FUSE server need not answer, and may ask back whom it
- * pleases. The kernel's identity, by BPF, comes without its help.
+ * Before anything is asked of the file itself: a FUSE server need not answer, and may ask back whom
+ * it pleases. The kernel's identity, by BPF, comes without its help.
  */
 static int identify(struct hashing *h)
 {
@@ -109,7 +110,8 @@ static int identify(struct hashing *h)
 	return 1;
 }
 
-/* An O_PATH descriptor reads nothing. The link leads to the very object, whatever has its name now. */
+/* An O_PATH descriptor reads nothing. The link leads to the very object, whatever has its name now.
+ */
 static int make_readable(struct hashing *h)
 {
 	static const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -151,7 +153,8 @@ static void key_of(struct hashing *h, uint64_t mount)
 	h->has_key = true;
 }
 
-/* Only entries of filesystems that make_key() takes get in, so that the trust need not be known here. */
+/* Only entries of filesystems that make_key() takes get in, so that the trust need not be known
+ * here. */
 const struct hashing_key *hashing_peek(struct hashing *h)
 {
 	if (h->wanted)
@@ -172,8 +175,8 @@ static void make_key(struct hashing *h)
 }
 
 /*
- * The kernel's own digest, valid for every later read: it checks each page against it. The file need not
- * be read here.
+ * The kernel's own digest, valid for every later read: it checks each page against it. The file
+ * need not be read here.
  */
 static bool measure_verity(struct hashing *h)
 {
@@ -207,6 +210,19 @@ static void note_elf(struct hashing *h)
 	d->has_loader = note.loader[0];
 }
 
+/*
+ * An overlay over a disk filesystem proves as much as that does. One over tmpfs looks like one over
+ * FUSE: it is taken for the former where somebody privileged mounted it.
+ */
+static enum object_trust trust_overlay(const struct hashing *h)
+{
+	enum object_trust trust = object_trust_overlay(h->fd);
+
+	if (trust == OBJECT_STACKED)
+		return trust;
+	return h->has_id && mounts_have(h->id.device >> 20, h->id.device & 0xfffff) ? trust : OBJECT_FOREIGN;
+}
+
 int hashing_look(struct hashing *h)
 {
 	int r = identify(h);
@@ -217,7 +233,9 @@ int hashing_look(struct hashing *h)
 	if (look_again(h, &h->stx) < 0 || !S_ISREG(h->stx.stx_mode) || make_readable(h) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
 	if (h->result.trust == OBJECT_STACKED)
-		h->result.trust = object_trust_overlay(h->fd);
+		h->result.trust = trust_overlay(h);
+	if (h->result.trust == OBJECT_FOREIGN)
+		return conclude(h, HASH_STATE_UNREADABLE);
 	h->result.changed_ns = object_changed_ns(&h->stx);
 	make_key(h);
 
@@ -235,16 +253,14 @@ static bool same(const struct statx *a, const struct statx *b)
 {
 	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major &&
 	       a->stx_dev_minor == b->stx_dev_minor && a->stx_size == b->stx_size &&
-	       a->stx_ctime.tv_sec == b->stx_ctime.tv_sec &&
-	       a->stx_ctime.tv_nsec == b->stx_ctime.tv_nsec &&
-	       a->stx_mtime.tv_sec == b->stx_mtime.tv_sec &&
-	       a->stx_mtime.tv_nsec == b->stx_mtime.tv_nsec;
+	       a->stx_ctime.tv_sec == b->stx_ctime.tv_sec && a->stx_ctime.tv_nsec == b->stx_ctime.tv_nsec &&
+	       a->stx_mtime.tv_sec == b->stx_mtime.tv_sec && a->stx_mtime.tv_nsec == b->stx_mtime.tv_nsec;
 }
 
 /*
- * A page that is dirty already takes further stores through a mapping silently. Writing it out protects it
- * again, so that from here on every store moves the change time. sync_file_range(2) does it without waiting
- * for the disk's cache, but an overlay's own inode has no pages (tried).
+ * A page that is dirty already takes further stores through a mapping silently. Writing it out
+ * protects it again, so that from here on every store moves the change time. sync_file_range(2)
+ * does it without waiting for the disk's cache, but an overlay's own inode has no pages (tried).
  */
 static int barrier(struct hashing *h)
 {
@@ -283,7 +299,7 @@ static int finish(struct hashing *h)
 
 	if (h->at != h->stx.stx_size)
 		return conclude(h, HASH_STATE_CHANGED);
-	note_elf(h);	/* before the last look at the identity, which has to cover it */
+	note_elf(h); /* before the last look at the identity, which has to cover it */
 	if (look_again(h, &stx) < 0 || !same(&stx, &h->stx))
 		return conclude(h, HASH_STATE_CHANGED);
 	if (h->has_id) {
@@ -317,7 +333,7 @@ int hashing_slice(struct hashing *h, void *buffer, size_t buffer_size, uint64_t 
 		if (n == 0)
 			return finish(h);
 		h->at += n;
-		if (h->at > h->stx.stx_size)	/* else a file that grows is read for ever */
+		if (h->at > h->stx.stx_size) /* else a file that grows is read for ever */
 			return conclude(h, HASH_STATE_CHANGED);
 		if (sha256_update(h->sha, buffer, n) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
@@ -347,8 +363,8 @@ bool hashing_lasting(const struct hashing *h, bool by_id)
 	if (by_id && r->trust != OBJECT_LOCAL)
 		return false;
 	/*
-	 * Every change after began_ns has a change time of at least began_ns: if the one it has is older,
-	 * no change can bring it again.
+	 * Every change after began_ns has a change time of at least began_ns: if the one it has is
+	 * older, no change can bring it again.
 	 */
 	return h->has_key && r->changed_ns < h->began_ns - object_cache_margin_ns();
 }
@@ -388,7 +404,7 @@ void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, con
 		return unproven(ret);
 	if (!opened_ns)
 		return;
-	if (opened_ns <= epoch->stepped_ns)	/* times of before can't be compared with times of now */
+	if (opened_ns <= epoch->stepped_ns) /* times of before can't be compared with times of now */
 		return unproven(ret);
 
 	opened = (int64_t)opened_ns + epoch->low;

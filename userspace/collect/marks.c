@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "collect/mounts.h"
 #include "collect/procroot.h"
 
-#define NAMESPACES_MAX 64	/* more only cost another look */
+#define NAMESPACES_MAX 64 /* more only cost another look */
 #define LOOK_AGAIN_NS 1000000000ull
 
 struct marks {
@@ -72,88 +73,8 @@ static bool seen_lately(struct marks *m, ino_t ns)
 	return false;
 }
 
-/* \040 and the like (proc(5)). Only shortens. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*to++ = (s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0');
-			s += 4;
-		} else {
-			*to++ = *s++;
-		}
-	}
-	*to = '\0';
-}
-
-bool mount_line_parse(char *line, struct mount_line *ret)
-{
-	struct mount_line m = {};
-	char *save, *word;
-
-	word = strtok_r(line, " \n", &save);
-	for (int field = 1; word; field++) {
-		if (field == 3 && sscanf(word, "%u:%u", &m.major, &m.minor) != 2)
-			return false;
-		if (field == 5)
-			m.point = word;
-		/* Optional fields end with a lone '-', before which there are at least six. */
-		if (field > 6 && strcmp(word, "-") == 0) {
-			m.type = strtok_r(NULL, " \n", &save);
-			break;
-		}
-		word = strtok_r(NULL, " \n", &save);
-	}
-	if (!m.point || !m.type)
-		return false;
-	unescape(m.point);
-	*ret = m;
-	return true;
-}
-
-bool mount_type_local(const char *type)
-{
-	static const char *const local[] = {
-		"ext2",	   "ext3",     "ext4",	"xfs",	   "btrfs", "f2fs",  "bcachefs", "zfs",	  "jfs",
-		"nilfs2",  "reiserfs", "vfat",	"exfat",   "ntfs3", "ubifs", "tmpfs",	 "ramfs", "squashfs",
-		"iso9660", "udf",      "erofs", "overlay",
-	};
-
-	for (size_t i = 0; i < sizeof(local) / sizeof(*local); i++)
-		if (strcmp(type, local[i]) == 0)
-			return true;
-	return false;
-}
-
-static FILE *open_mountinfo(pid_t tgid)
-{
-	char path[40];
-
-	if (tgid)
-		snprintf(path, sizeof(path), "/proc/%d/mountinfo", tgid);
-	else
-		snprintf(path, sizeof(path), "/proc/self/mountinfo");
-	return fopen(path, "re");
-}
-
-/* Whether an overlay is mounted where we are, too: then somebody privileged did it. */
-static bool mounted_here(unsigned int major, unsigned int minor)
-{
-	_cleanup_fclose_ FILE *f = open_mountinfo(0);
-	_cleanup_free_ char *line = NULL;
-	struct mount_line m;
-	size_t size = 0;
-
-	while (f && getline(&line, &size, f) > 0)
-		if (mount_line_parse(line, &m) && m.major == major && m.minor == minor)
-			return true;
-	return false;
-}
-
-/* The user namespace that owns a mount namespace is ours: nobody without privilege here mounted in it. */
+/* The user namespace that owns a mount namespace is ours: nobody without privilege here mounted in
+ * it. */
 static bool owned_by_us(int ns)
 {
 	_cleanup_close_ int owner = ioctl(ns, NS_GET_USERNS);
@@ -164,8 +85,9 @@ static bool owned_by_us(int ns)
 }
 
 /*
- * A marked filesystem is marked again: it costs little, and its device number may have become another's.
- * The mount point is in the kernel's memory, so that no lookup has to ask a server on the way.
+ * A marked filesystem is marked again: it costs little, and its device number may have become
+ * another's. The mount point is in the kernel's memory, so that no lookup has to ask a server on
+ * the way.
  */
 static int mark(const struct marks *m, int root, const struct mount_line *line)
 {
@@ -175,7 +97,8 @@ static int mark(const struct marks *m, int root, const struct mount_line *line)
 
 	if (fd < 0)
 		return fd == -EAGAIN || fd == -ENOENT ? 0 : fd;
-	/* Another mount may cover it, or the path lead elsewhere by now. btrfs tells other numbers (subvolumes). */
+	/* Another mount may cover it, or the path lead elsewhere by now. btrfs tells other numbers
+	 * (subvolumes). */
 	if (strcmp(line->type, "btrfs") != 0 &&
 	    (fstat(fd, &st) < 0 || st.st_dev != makedev(line->major, line->minor)))
 		return 0;
@@ -188,7 +111,7 @@ static int mark(const struct marks *m, int root, const struct mount_line *line)
 static int mark_all(const struct marks *m, pid_t tgid, int ns)
 {
 	_cleanup_close_ int root = procroot_open(tgid);
-	_cleanup_fclose_ FILE *f = open_mountinfo(tgid);
+	_cleanup_fclose_ FILE *f = mounts_open(tgid);
 	_cleanup_free_ char *text = NULL;
 	bool ours = owned_by_us(ns);
 	struct mount_line line;
@@ -198,9 +121,9 @@ static int mark_all(const struct marks *m, pid_t tgid, int ns)
 	if (root < 0 || !f)
 		return -ESRCH;
 	while (getline(&text, &size, f) > 0) {
-		if (!mount_line_parse(text, &line) || !mount_type_local(line.type))
+		if (!mount_line_parse(text, &line) || !mounts_local(line.type))
 			continue;
-		if (strcmp(line.type, "overlay") == 0 && !ours && !mounted_here(line.major, line.minor))
+		if (strcmp(line.type, "overlay") == 0 && !ours && !mounts_have(line.major, line.minor))
 			continue;
 		r = mark(m, root, &line);
 		err = err ?: r;
@@ -228,6 +151,6 @@ int marks_add(struct marks *m, pid_t tgid)
 int marks_remove_all(struct marks *m)
 {
 	memset(m->seen, 0, sizeof(m->seen));
-	return fanotify_mark(m->fanotify, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, "/") < 0 ? -errno :
-													 0;
+	return fanotify_mark(m->fanotify, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, "/") < 0 ? -errno
+												      : 0;
 }

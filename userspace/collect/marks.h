@@ -6,7 +6,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 struct marks;
@@ -21,14 +20,3 @@ void marks_free(struct marks *m);
  */
 int marks_add(struct marks *m, pid_t tgid);
 int marks_remove_all(struct marks *m);
-
-/* One line of mountinfo (proc(5)), decoded in place: pointers go into it. */
-struct mount_line {
-	unsigned int major, minor;
-	char *point;
-	char *type;
-};
-bool mount_line_parse(char *line, struct mount_line *ret);
-
-/* By name: a filesystem that holds executables and answers by itself. */
-bool mount_type_local(const char *type);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/mounts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* \040 and the like (proc(5)). Only shortens. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+		    s[3] <= '7') {
+			*to++ = (s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0');
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+bool mount_line_parse(char *line, struct mount_line *ret)
+{
+	struct mount_line m = {};
+	char *save, *word;
+
+	word = strtok_r(line, " \n", &save);
+	for (int field = 1; word; field++) {
+		if (field == 3 && sscanf(word, "%u:%u", &m.major, &m.minor) != 2)
+			return false;
+		if (field == 5)
+			m.point = word;
+		/* Optional fields end with a lone '-', before which there are at least six. */
+		if (field > 6 && strcmp(word, "-") == 0) {
+			m.type = strtok_r(NULL, " \n", &save);
+			break;
+		}
+		word = strtok_r(NULL, " \n", &save);
+	}
+	if (!m.point || !m.type)
+		return false;
+	unescape(m.point);
+	*ret = m;
+	return true;
+}
+
+bool mounts_local(const char *type)
+{
+	static const char *const local[] = {
+		"ext2",  "ext3",     "ext4",     "xfs",  "btrfs", "f2fs",    "bcachefs", "zfs",
+		"jfs",   "nilfs2",   "reiserfs", "vfat", "exfat", "ntfs3",   "ubifs",    "tmpfs",
+		"ramfs", "squashfs", "iso9660",  "udf",  "erofs", "overlay",
+	};
+
+	for (size_t i = 0; i < sizeof(local) / sizeof(*local); i++)
+		if (strcmp(type, local[i]) == 0)
+			return true;
+	return false;
+}
+
+FILE *mounts_open(pid_t tgid)
+{
+	char path[40];
+
+	if (tgid)
+		snprintf(path, sizeof(path), "/proc/%d/mountinfo", tgid);
+	else
+		snprintf(path, sizeof(path), "/proc/self/mountinfo");
+	return fopen(path, "re");
+}
+
+bool mounts_have(unsigned int major, unsigned int minor)
+{
+	_cleanup_fclose_ FILE *f = mounts_open(0);
+	_cleanup_free_ char *line = NULL;
+	struct mount_line m;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0)
+		if (mount_line_parse(line, &m) && m.major == major && m.minor == minor)
+			return true;
+	return false;
+}

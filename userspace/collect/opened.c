@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/opened.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "collect/decode.h"
+#include "collect/object.h"
+#include "collect/procroot.h"
+
+bool opened_is_object(const struct chain_config *config, int fd, const struct object_id *id)
+{
+	struct object_id own;
+	struct stat st;
+
+	if (object_stat_exact(id->magic))
+		return fstat(fd, &st) == 0 && st.st_ino == id->inode &&
+		       (major(st.st_dev) << 20 | minor(st.st_dev)) == id->device;
+	return config->identify(config->context, fd, &own) == 0 && own.inode == id->inode &&
+	       own.device == id->device && own.generation == id->generation;
+}
+
+char *opened_path(int fd)
+{
+	char link[32], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path));
+	return n > 0 ? strndup(path, n) : NULL;
+}
+
+bool opened_is_named(const struct chain_config *config, int fd, const struct event_exec *exec,
+		     const char *name)
+{
+	_cleanup_close_ int root = -1, found = -1;
+	_cleanup_free_ char *path = opened_path(fd);
+	char cwd[PATH_TEXT_SIZE];
+	struct object_id id;
+	struct exec_strings x;
+
+	if (path && strcmp(path, name) == 0)
+		return true;
+	exec_strings(exec, &x);
+	path_from_components(x.cwd, x.cwd_len, exec->flags & EXEC_PATH_CUT, cwd);
+	root = procroot_open(exec->header.actor.tgid);
+	if (root < 0)
+		return false;
+	/* What was just executed is in memory. */
+	found = procroot_resolve(root, cwd, name, true);
+	return found >= 0 && config->identify(config->context, found, &id) == 0 &&
+	       opened_is_object(config, fd, &id);
+}
