@@ -149,6 +149,7 @@ int credentials_assume(const struct credentials *c, struct credentials_saved *re
 void credentials_restore(const struct credentials_saved *saved)
 {
 	/* The right to set ids comes first; setting them changes what is effective, so that this comes last, too. */
-	if (set_effective(saved->effective) < 0 || set_ids(&saved->ids) < 0 || set_effective(saved->effective) < 0)
+	if (set_effective(saved->effective) < 0 || set_ids(&saved->ids) < 0 ||
+	    set_effective(saved->effective) < 0)
 		abort();
 }

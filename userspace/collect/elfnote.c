@@ -20,7 +20,7 @@
 #define SEGMENTS_MAX 256
 #define NOTE_SEGMENTS_MAX 8
 
-#define NOTE_PACKAGE 0xcafe1a7eU	/* NT_FDO_PACKAGING_METADATA, owner "FDO" */
+#define NOTE_PACKAGE 0xcafe1a7eU /* NT_FDO_PACKAGING_METADATA, owner "FDO" */
 
 DEFINE_CLEANUP(Elf *, elf_end)
 
@@ -140,8 +140,7 @@ static void read_notes(struct piece p, bool big, size_t align, struct elfnote *r
 	uint32_t namesz, descsz, type;
 
 	while (take_u32(&p, big, &namesz) && take_u32(&p, big, &descsz) && take_u32(&p, big, &type) &&
-	       take_bytes(&p, start, namesz, align, &name) &&
-	       take_bytes(&p, start, descsz, align, &desc)) {
+	       take_bytes(&p, start, namesz, align, &name) && take_bytes(&p, start, descsz, align, &desc)) {
 		if (type == NT_GNU_BUILD_ID && named(&name, "GNU") && ret->build_id_len == 0)
 			keep_build_id(&desc, ret);
 		else if (type == NOTE_PACKAGE && named(&name, "FDO") && !ret->package[0])
@@ -153,7 +152,7 @@ struct file {
 	int fd;
 	const uint8_t *head;
 	size_t head_len;
-	uint8_t *spare;		/* NOTES_BYTES, for what is not in the head */
+	uint8_t *spare; /* NOTES_BYTES, for what is not in the head */
 };
 
 /* Up to @max bytes of a segment; fewer when the file has fewer. */

@@ -43,7 +43,7 @@ void hashcache_clear(struct hashcache *c)
 {
 	struct entry *e, *next;
 
-	HASH_ITER(hh, c->entries, e, next)
+	HASH_ITER (hh, c->entries, e, next)
 		drop(c, e);
 }
 

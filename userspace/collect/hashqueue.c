@@ -123,14 +123,14 @@ struct hashjob *hashqueue_next(struct hashqueue *q)
 	struct hashsession *s;
 	struct hashjob *j;
 
-	DL_FOREACH(q->rotation, s)
+	DL_FOREACH (q->rotation, s)
 		if (!s->stuck)
 			break;
 	if (!s)
 		return NULL;
 	j = s->queue;
 	unqueue(q, j);
-	if (s->queue) {		/* to the end */
+	if (s->queue) { /* to the end */
 		DL_DELETE(q->rotation, s);
 		DL_APPEND(q->rotation, s);
 	}
@@ -152,7 +152,7 @@ struct hashjob *hashqueue_end(struct hashqueue *q, struct hashjob *j, bool settl
 		return NULL;
 	}
 	list = TAKE_PTR(f->followers);
-	DL_FOREACH(list, next)
+	DL_FOREACH (list, next)
 		next->flight = NULL;
 	HASH_DEL(q->flights, f);
 	free(f);
@@ -163,7 +163,7 @@ static void free_list(struct hashjob *list, void (*free_job)(struct hashjob *j))
 {
 	struct hashjob *j, *next;
 
-	DL_FOREACH_SAFE(list, j, next)
+	DL_FOREACH_SAFE (list, j, next)
 		free_job(j);
 }
 
@@ -172,12 +172,12 @@ void hashqueue_clear(struct hashqueue *q, void (*free_job)(struct hashjob *j))
 	struct hashsession *s, *next_session;
 	struct hashflight *f, *next_flight;
 
-	HASH_ITER(hh, q->flights, f, next_flight) {
+	HASH_ITER (hh, q->flights, f, next_flight) {
 		HASH_DEL(q->flights, f);
 		free_list(f->followers, free_job);
 		free(f);
 	}
-	HASH_ITER(hh, q->sessions, s, next_session) {
+	HASH_ITER (hh, q->sessions, s, next_session) {
 		HASH_DEL(q->sessions, s);
 		free_list(s->queue, free_job);
 		free(s);

@@ -22,7 +22,7 @@ struct job {
 	uint64_t token;
 	struct credentials credentials;
 	struct manifest manifest;
-	int *fds;			/* of manifest.paths */
+	int *fds; /* of manifest.paths */
 	struct job *prev, *next;
 };
 
@@ -30,7 +30,7 @@ struct manifests {
 	struct manifests_config config;
 	int event_fd;
 	atomic_bool stop;
-	pthread_mutex_t lock;		/* all that follows */
+	pthread_mutex_t lock; /* all that follows */
 	pthread_cond_t work;
 	struct job *waiting;
 	struct job *done;
@@ -104,9 +104,9 @@ void manifests_free(struct manifests *m)
 	pthread_mutex_unlock(&m->lock);
 	for (unsigned int i = 0; i < m->started; i++)
 		pthread_join(m->threads[i], NULL);
-	DL_FOREACH_SAFE(m->waiting, j, next)
+	DL_FOREACH_SAFE (m->waiting, j, next)
 		job_free(j);
-	DL_FOREACH_SAFE(m->done, j, next)
+	DL_FOREACH_SAFE (m->done, j, next)
 		job_free(j);
 	closep(&m->event_fd);
 	pthread_cond_destroy(&m->work);
@@ -206,9 +206,9 @@ int manifests_collect(struct manifests *m,
 	pthread_mutex_lock(&m->lock);
 	list = TAKE_PTR(m->done);
 	if (list && read(m->event_fd, &count, sizeof(count)) < 0)
-		count = 0;		/* it is not read for its value */
+		count = 0; /* it is not read for its value */
 	pthread_mutex_unlock(&m->lock);
-	DL_FOREACH_SAFE(list, j, next) {
+	DL_FOREACH_SAFE (list, j, next) {
 		done(data, j->token, &j->manifest);
 		job_free(j);
 		n++;
@@ -237,7 +237,7 @@ static void list_files(struct manifest *m, struct manifest_list *list, unsigned 
 
 	files = reallocarray(m->files, m->files_count + n ?: 1, sizeof(*files));
 	if (!files)
-		return;		/* they are a convenience: all entries are under the root */
+		return; /* they are a convenience: all entries are under the root */
 	m->files = files;
 	for (size_t i = 0; i < n; i++) {
 		m->files[m->files_count] = list->files[i];
@@ -350,7 +350,7 @@ static void *work(void *arg)
 		run(m, j);
 		pthread_mutex_lock(&m->lock);
 		if (!m->done && write(m->event_fd, &one, sizeof(one)) < 0)
-			m->stop = true;		/* can't be: the counter is at 0 */
+			m->stop = true; /* can't be: the counter is at 0 */
 		DL_APPEND(m->done, j);
 	}
 	pthread_mutex_unlock(&m->lock);

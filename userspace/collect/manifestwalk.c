@@ -18,14 +18,14 @@
 #include "collect/object.h"
 
 #define BUFFER_BYTES (256u << 10)
-#define SLICE_BYTES (4u << 20)	/* how often the bounds are looked at */
+#define SLICE_BYTES (4u << 20) /* how often the bounds are looked at */
 
 struct walk {
 	struct manifest_budget *budget;
 	struct manifest_list *list;
 	struct hashing_config hashing;
 	void *buffer;
-	char path[PATH_MAX];		/* of what is looked at */
+	char path[PATH_MAX]; /* of what is looked at */
 	size_t len;
 };
 
@@ -174,7 +174,7 @@ static enum hash_state visit_file(struct walk *w, int fd, uint64_t size, struct 
 		return HASH_STATE_TOO_LARGE;
 	}
 	state = hash_file(w, fd, ret, &bytes);
-	if (bytes > w->budget->bytes)	/* it has grown since */
+	if (bytes > w->budget->bytes) /* it has grown since */
 		return HASH_STATE_TOO_LARGE;
 	w->budget->bytes -= bytes;
 	return state;

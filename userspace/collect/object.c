@@ -38,7 +38,7 @@ static const struct {
 	{ISOFS_SUPER_MAGIC, OBJECT_IMAGE},
 	{CRAMFS_MAGIC, OBJECT_IMAGE},
 	{OVERLAYFS_SUPER_MAGIC, OBJECT_STACKED},
-	{TMPFS_MAGIC, OBJECT_TRACELESS},	/* memfd_create(2) too */
+	{TMPFS_MAGIC, OBJECT_TRACELESS}, /* memfd_create(2) too */
 	{RAMFS_MAGIC, OBJECT_TRACELESS},
 	{HUGETLBFS_MAGIC, OBJECT_TRACELESS},
 	{0x2fc12fc1 /* zfs */, OBJECT_TRACELESS},
@@ -70,7 +70,7 @@ bool object_stat_exact(uint32_t magic)
 
 enum object_trust object_trust_overlay(int fd)
 {
-	struct fiemap map = {.fm_length = 1};	/* counts extents, returns none */
+	struct fiemap map = {.fm_length = 1}; /* counts extents, returns none */
 
 	return ioctl(fd, FS_IOC_FIEMAP, &map) ? OBJECT_TRACELESS : OBJECT_STACKED;
 }

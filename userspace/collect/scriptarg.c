@@ -25,18 +25,18 @@
  * Unknown letters end the search without a script; unknown long options are flags.
  */
 struct interpreter {
-	const char *name;	/* "python" stands for python3 and python3.11 as well */
-	const char *letters;	/* NULL: options are single words after one dash (java) */
+	const char *name; /* "python" stands for python3 and python3.11 as well */
+	const char *letters; /* NULL: options are single words after one dash (java) */
 	const char *words;
-	const char *commands;	/* words before the script */
-	bool pathlike;		/* a script has a dot or a slash in its name; other words are commands */
+	const char *commands; /* words before the script */
+	bool pathlike; /* a script has a dot or a slash in its name; other words are commands */
 };
 
-#define NODE_WORDS                                                                                 \
-	"eval! print! require: import: loader: experimental-loader: conditions: env-file: "        \
-	"icu-data-dir: input-type: openssl-config: redirect-warnings: title: "                     \
-	"trace-event-categories: unhandled-rejections: watch-path: disable-warning: "              \
-	"dns-result-order: tls-cipher-list: diagnostic-dir: max-http-header-size: "                \
+#define NODE_WORDS                                                                                           \
+	"eval! print! require: import: loader: experimental-loader: conditions: env-file: "                  \
+	"icu-data-dir: input-type: openssl-config: redirect-warnings: title: "                               \
+	"trace-event-categories: unhandled-rejections: watch-path: disable-warning: "                        \
+	"dns-result-order: tls-cipher-list: diagnostic-dir: max-http-header-size: "                          \
 	"heapsnapshot-signal: run! test! help! version! v8-options!"
 
 static const struct interpreter interpreters[] = {
@@ -52,21 +52,25 @@ static const struct interpreter interpreters[] = {
 	{"nodejs", "hvice!p!r:C:", NODE_WORDS, "inspect", false},
 	{"perl", "0=acC=dD=F=hi=I:l=M=m=npsStTuUvV=wWx=Xe!E!", "help! version!"},
 	{"ruby", "0=aC:dE:F=hi=I:K=lnpr:sST=vwW=x=ye!", "help! version! encoding: external-encoding:"},
-	{"php", "aCehHilmnqsvwc:d:g:z:f>r!B!R!F>E!S!t:", "define: file> run! help! version! server! docroot: ini!"},
+	{"php",
+	 "aCehHilmnqsvwc:d:g:z:f>r!B!R!F>E!S!t:", "define: file> run! help! version! server! docroot: ini!"},
 	{"lua", "iEvWl:e:", ""},
 	{"luajit", "iEve:l:j=O=b!", ""},
 	{"java", NULL,
 	 "jar> cp: classpath: -class-path: p: -module-path: -upgrade-module-path: -add-modules: "
-	 "-add-exports: -add-opens: -add-reads: -limit-modules: -source: m! -module! version! -version! help! -help!"},
-	{"deno", "qAhVrc:L:", "config: import-map: log-level: cert: lock: location: seed: help! version! eval!",
+	 "-add-exports: -add-opens: -add-reads: -limit-modules: -source: m! -module! version! -version! "
+	 "help! -help!"},
+	{"deno",
+	 "qAhVrc:L:", "config: import-map: log-level: cert: lock: location: seed: help! version! eval!",
 	 "run serve test bench", true},
-	{"bun", "hvib:r:c:e!p!", "preload: require: config: cwd: env-file: eval! print! help! version!", "run test",
-	 true},
+	{"bun", "hvib:r:c:e!p!", "preload: require: config: cwd: env-file: eval! print! help! version!",
+	 "run test", true},
 	{"tclsh", "", ""},
 	{"Rscript", "e!", "help! version!"},
 	/* `ld.so ./program` runs a program that the kernel saw no exec of (trap 5). */
-	{"ld-linux", "", "library-path: preload: audit: argv0: inhibit-rpath: glibc-hwcaps-prepend: "
-			 "glibc-hwcaps-mask: help! version! list-tunables! list-diagnostics!"},
+	{"ld-linux", "",
+	 "library-path: preload: audit: argv0: inhibit-rpath: glibc-hwcaps-prepend: "
+	 "glibc-hwcaps-mask: help! version! list-tunables! list-diagnostics!"},
 	{"ld-musl", "", "library-path: preload: argv0:"},
 };
 
@@ -75,9 +79,8 @@ static bool is_called(const char *file, const char *name)
 {
 	size_t n = strlen(name);
 
-	return strncmp(file, name, n) == 0 &&
-	       (strspn(file + n, "0123456789.-") == strlen(file + n) ||
-		(strncmp(name, "ld-", 3) == 0 && file[n] == '-'));
+	return strncmp(file, name, n) == 0 && (strspn(file + n, "0123456789.-") == strlen(file + n) ||
+					       (strncmp(name, "ld-", 3) == 0 && file[n] == '-'));
 }
 
 static const struct interpreter *find(const char *file)
@@ -245,7 +248,7 @@ const char *scriptarg_name(const struct event_exec *exec)
 /* ---- opening ---- */
 
 struct scriptarg {
-	int proc;		/* /proc/PID */
+	int proc; /* /proc/PID */
 	uint64_t start_boottime;
 	char cwd[PATH_TEXT_SIZE];
 	char name[];
@@ -295,9 +298,10 @@ static bool is_same_process(const struct scriptarg *s)
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
-	p = strrchr(text, ')');		/* the name before it may hold anything */
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-			 &start) != 1)
+	p = strrchr(text, ')'); /* the name before it may hold anything */
+	if (!p ||
+	    sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		   &start) != 1)
 		return false;
 	return start == s->start_boottime / tick_ns;
 }
@@ -332,7 +336,7 @@ int scriptarg_open(void *scriptarg)
 	root = openat(s->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || !is_same_process(s))
 		return -ESRCH;
-	if (s->cwd[0] != '/' && s->name[0] != '/')	/* the event had no room for all of it */
+	if (s->cwd[0] != '/' && s->name[0] != '/') /* the event had no room for all of it */
 		return -ENAMETOOLONG;
 	r = credentials_read(s->proc, &c) ?: credentials_assume(&c, &saved);
 	if (r < 0)
