@@ -31,7 +31,9 @@
 #define S 1000000000ull
 #define WALL_OFFSET INT64_C(1790000000000000000)
 
-/* ---- enrichment: replaces collect/enrich.c ---- */
+/* ---- enrichment: replaces collect/enrich.c, unless all of the daemon is tested ---- */
+
+#ifndef PIPELINE_WITHOUT_ENRICH
 
 struct enrich {
 	struct image_context context;
@@ -102,6 +104,8 @@ static inline void enrich_drop(struct enrich *e)
 		image_unref(e->awaited[--e->count]);
 }
 
+#endif
+
 /* ---- records ---- */
 
 struct emitted {
@@ -115,7 +119,9 @@ struct emitted {
 struct pipeline {
 	struct attribute *attribute;
 	struct attribute_config config;
+#ifndef PIPELINE_WITHOUT_ENRICH
 	struct enrich enrich;
+#endif
 	struct emitted *records;
 	size_t count, room;
 	size_t read;			/* so many were looked at by next() */
@@ -179,7 +185,6 @@ static inline struct pipeline *pipeline_new(void)
 	struct pipeline *p = calloc(1, sizeof(*p));
 
 	p->now = 1000 * S;
-	p->enrich.context.argv_max = 2048;
 	p->config = (struct attribute_config){
 		.boot_id = "boot 0123456789",
 		.host = "host 0123456789",
@@ -189,7 +194,6 @@ static inline struct pipeline *pipeline_new(void)
 		.digest_wait_ns = 2 * S,
 		.connections_max = 1000,
 		.held_max = 1000,
-		.enrich = &p->enrich,
 		.emit = pipeline_emit,
 		.selector = pipeline_selector,
 		.began = pipeline_began,
@@ -197,6 +201,10 @@ static inline struct pipeline *pipeline_new(void)
 		.untagged = pipeline_untagged,
 		.data = p,
 	};
+#ifndef PIPELINE_WITHOUT_ENRICH
+	p->enrich.context.argv_max = 2048;
+	p->config.enrich = &p->enrich;
+#endif
 	assert_int_equal(attribute_new(&p->config, &p->attribute), 0);
 	attribute_tick(p->attribute, p->now);
 	return p;
@@ -216,7 +224,9 @@ static inline void pipeline_free(struct pipeline *p)
 	pipeline_forget(p);
 	free(p->records);
 	attribute_free(p->attribute);
+#ifndef PIPELINE_WITHOUT_ENRICH
 	enrich_drop(&p->enrich);	/* as in the daemon: images outlive the table */
+#endif
 	free(p);
 }
 

@@ -620,7 +620,7 @@ struct fixture {
 
 static void prepare(struct fixture *f, unsigned int seed, size_t count)
 {
-	world_make(&f->world, seed, count);
+	world_make(&f->world, seed, count, false, 100);
 	f->config = f->world.clock->config;
 	f->config.began = NULL;
 	f->config.entered = NULL;

@@ -20,6 +20,8 @@ struct item {
 #define WORLD_NOTES 1000000	/* numbers of these notes: the daemon's own are below */
 
 struct world {
+	bool ring_only;		/* no notes */
+	uint32_t first_pid;
 	struct pipeline *clock;	/* borrowed for its time, numbers and event makers; no event is given to it */
 	unsigned int seed;
 	struct item *items;
@@ -84,7 +86,7 @@ static inline struct proc *new_proc(struct world *w, uint64_t session, uint32_t 
 	if (!p)
 		return NULL;
 	/* Pids are given again. */
-	*p = (struct proc){ .session = session, .tgid = 100 + w->pids++ % 40, .start = w->clock->now, .flags = flags,
+	*p = (struct proc){ .session = session, .tgid = w->first_pid + w->pids++ % 40, .start = w->clock->now, .flags = flags,
 			    .exec_seq = 1 + dice(w, 3) };
 	w->alive[p - w->procs] = true;
 	return p;
@@ -108,7 +110,7 @@ static inline void world_begin(struct world *w)
 {
 	struct proc *p;
 
-	if (dice(w, 2)) {
+	if (!w->ring_only && dice(w, 2)) {
 		uint64_t key = ++w->keys + 1000;
 
 		p = new_proc(w, key, 0);
@@ -161,7 +163,7 @@ static inline void world_exit(struct world *w)
 	w->alive[p - w->procs] = false;
 	head_fill(w->clock, &e.header, dice(w, 2), EVENT_EXIT, sizeof(e), p);
 	world_add(w, &e, false);
-	if (w->count == before && dice(w, 2)) {	/* lost: it is missed, or not yet */
+	if (w->count == before && !w->ring_only && dice(w, 2)) {	/* lost: it is missed, or not yet */
 		Affiant__V1__NoteGone m = AFFIANT__V1__NOTE_GONE__INIT;
 
 		SET(&m, tgid, p->tgid);
@@ -279,6 +281,8 @@ static inline void world_notice(struct world *w)
 	Affiant__V1__NoteEnd end = AFFIANT__V1__NOTE_END__INIT;
 	struct proc *p = some_proc(w, true);
 
+	if (w->ring_only)
+		return;
 	if (dice(w, 2)) {
 		SET(&clock, offset_ns, WALL_OFFSET + (int64_t)(dice(w, 4000) * MS));
 		SET(&clock, state, 1 + dice(w, 3));
@@ -304,7 +308,8 @@ static inline void world_invert(struct world *w)
 	}
 }
 
-static inline void world_make(struct world *w, unsigned int seed, size_t count)
+/* @first_pid: where it is not to meet a process of this machine. */
+static inline void world_make(struct world *w, unsigned int seed, size_t count, bool ring_only, uint32_t first_pid)
 {
 	static void (*const acts[])(struct world *) = {
 		world_fork, world_fork, world_fork, world_exit, world_exit, world_connect, world_connect, world_connect,
@@ -312,7 +317,7 @@ static inline void world_make(struct world *w, unsigned int seed, size_t count)
 		world_other, world_notice, world_begin,
 	};
 
-	*w = (struct world){ .clock = pipeline_new(), .seed = seed };
+	*w = (struct world){ .clock = pipeline_new(), .seed = seed, .ring_only = ring_only, .first_pid = first_pid };
 	while (w->count < count) {
 		struct proc *p;
 		unsigned int act = dice(w, sizeof(acts) / sizeof(acts[0]) + 4);
