@@ -293,6 +293,64 @@ static void test_elf(void **state)
 	filehash_free(h);
 }
 
+static bool is_local(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && object_trust_of(fs.f_type) == OBJECT_LOCAL;
+}
+
+/*
+ * A program that is removed, or put elsewhere, while it runs is the same program: the digest is there for one who
+ * knows that it runs.
+ */
+static void unlink_it(unsigned int call)
+{
+	if (call == 2 && unlink(path_of("self-deleting")) < 0)
+		abort();
+}
+
+static void test_moved_since_it_was_executed(void **state)
+{
+	struct filehash *h = start((struct filehash_config){});
+	struct filehash_job j;
+	struct file_digest d;
+	struct sha256 sum;
+
+	(void)state;
+	assert_int_equal(sha256_of("program", 7, &sum), 0);
+	for (int late = 0; late < 2; late++) {
+		write_file(path_of("self-deleting"), "program", 7);
+		let_age();
+		j = executed(path_of("self-deleting"), now_ns(CLOCK_BOOTTIME));
+		identified = 0;
+		meanwhile = late ? unlink_it : NULL;
+		if (!late)
+			assert_int_equal(unlink(path_of("self-deleting")), 0);
+		d = ask(h, &j);
+		assert_int_equal(d.state, HASH_STATE_CHANGED);
+		if (is_local(dir)) {
+			assert_true(d.unproven);
+			assert_memory_equal(&d.sha256, &sum, sizeof(sum));
+		}
+		assert_false(filehash_cached(h, &j.id, j.opened_ns, &d));
+	}
+	filehash_free(h);
+}
+
+/* Holes alone: no reason to read for hours. */
+static void test_hollow_file(void **state)
+{
+	struct filehash *h = start((struct filehash_config){});
+	int fd = open(path_of("hollow"), O_RDWR | O_CREAT | O_CLOEXEC, 0700);
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 1ll << 40), 0);
+	close(fd);
+	assert_int_equal(ask_path(h, path_of("hollow"), O_RDONLY).state, HASH_STATE_TOO_LARGE);
+	filehash_free(h);
+}
+
 static void test_another_object(void **state)
 {
 	struct filehash *h = start((struct filehash_config){});
@@ -470,13 +528,6 @@ static void test_memfd(void **state)
 	munmap(map, 5);
 	close(fd);
 	filehash_free(h);
-}
-
-static bool is_local(const char *path)
-{
-	struct statfs fs;
-
-	return statfs(path, &fs) == 0 && object_trust_of(fs.f_type) == OBJECT_LOCAL;
 }
 
 /* A page that is dirty takes stores without a new change time: a digest must not be remembered over
@@ -1168,6 +1219,8 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_cache_by_identity),
 		cmocka_unit_test(test_another_object),
+		cmocka_unit_test(test_moved_since_it_was_executed),
+		cmocka_unit_test(test_hollow_file),
 		cmocka_unit_test(test_elf),
 		cmocka_unit_test(test_young_is_not_remembered),
 		cmocka_unit_test(test_two_writes_in_one_tick),

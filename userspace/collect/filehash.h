@@ -35,9 +35,9 @@ enum hash_state {
 /*
  * Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP.
  *
- * @unproven comes with CHANGED alone: no change was seen, but one could have gone unseen. Either the change
- * time lies within a clock tick of the exec (trap 9), or the filesystem has no trace of stores through a
- * mapping (tmpfs, memfd: tried). The digest is then there all the same, for one who knows more: the file
+ * @unproven comes with CHANGED alone: the object can't be shown to have the bytes that it had. Its change time
+ * lies within a clock tick of the exec (trap 9); or something about it changed since (its removal is enough);
+ * or the filesystem has no trace of stores through a mapping (tmpfs, memfd: tried). The digest is then there all the same, for one who knows more: the file
  * was not writable as long as the process runs what it executed at opened_ns (ETXTBSY), so if it still does
  * *after* the result came, the state is OBSERVED. Otherwise the digest must not be used.
  */

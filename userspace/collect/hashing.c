@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fsverity.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 #define STATX_MNT_ID_UNIQUE 0x00004000U
 #endif
 
+#define HOLLOW_BYTES (1ull << 30)
+
 #define STATX_WANTED (STATX_BASIC_STATS | STATX_MNT_ID_UNIQUE)
 
 struct hashing {
@@ -28,6 +31,7 @@ struct hashing {
 	bool wanted;
 	bool has_id;
 	bool has_key;
+	bool unsteady; /* it was not in one state all the time */
 	struct object_id want;
 	struct object_id id;
 	struct hashing_key key;
@@ -92,8 +96,9 @@ static int identify(struct hashing *h)
 		if (h->config->identify(h->config->identify_context, h->fd, &h->id) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
 		h->has_id = true;
-		if (h->wanted && !object_id_equal(&h->id, &h->want))
+		if (h->wanted && !object_id_same(&h->id, &h->want))
 			return conclude(h, HASH_STATE_CHANGED);
+		h->result.moved = h->wanted && !object_id_equal(&h->id, &h->want);
 	} else if (h->wanted) {
 		return conclude(h, HASH_STATE_UNREADABLE);
 	}
@@ -210,6 +215,12 @@ static void note_elf(struct hashing *h)
 	d->has_loader = note.loader[0];
 }
 
+/* Petabytes of holes cost their maker nothing, and us hours. */
+static bool is_hollow(const struct statx *s)
+{
+	return s->stx_size > HOLLOW_BYTES && s->stx_blocks < s->stx_size / 512 / 16;
+}
+
 /*
  * An overlay over a disk filesystem proves as much as that does. One over tmpfs looks like one over
  * FUSE: it is taken for the former where somebody privileged mounted it.
@@ -244,7 +255,7 @@ int hashing_look(struct hashing *h)
 		note_elf(h);
 		return conclude(h, HASH_STATE_VERITY);
 	}
-	if (h->config->size_max && h->stx.stx_size > h->config->size_max)
+	if ((h->config->size_max && h->stx.stx_size > h->config->size_max) || is_hollow(&h->stx))
 		return conclude(h, HASH_STATE_TOO_LARGE);
 	return 1;
 }
@@ -255,6 +266,20 @@ static bool same(const struct statx *a, const struct statx *b)
 	       a->stx_dev_minor == b->stx_dev_minor && a->stx_size == b->stx_size &&
 	       a->stx_ctime.tv_sec == b->stx_ctime.tv_sec && a->stx_ctime.tv_nsec == b->stx_ctime.tv_nsec &&
 	       a->stx_mtime.tv_sec == b->stx_mtime.tv_sec && a->stx_mtime.tv_nsec == b->stx_mtime.tv_nsec;
+}
+
+/*
+ * What a process executed may be moved about or removed meanwhile: as long as it runs that, the bytes stay
+ * the same. Whether it does is for others to say.
+ */
+static bool still_good(struct hashing *h, const struct statx *now)
+{
+	if (same(now, &h->stx))
+		return true;
+	if (!h->wanted || now->stx_size != h->stx.stx_size)
+		return false;
+	h->unsteady = h->result.moved = true;
+	return true;
 }
 
 /*
@@ -285,7 +310,7 @@ static int begin(struct hashing *h)
 	h->began_ns = object_clock_ns();
 	if (barrier(h) < 0 || sha256_new(&h->sha) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
-	if (look_again(h, &stx) < 0 || !same(&stx, &h->stx))
+	if (look_again(h, &stx) < 0 || !still_good(h, &stx))
 		return conclude(h, HASH_STATE_CHANGED);
 	h->result.tied = h->result.changed_ns >= h->began_ns - object_tick_ns();
 	(void)posix_fadvise(h->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -300,13 +325,15 @@ static int finish(struct hashing *h)
 	if (h->at != h->stx.stx_size)
 		return conclude(h, HASH_STATE_CHANGED);
 	note_elf(h); /* before the last look at the identity, which has to cover it */
-	if (look_again(h, &stx) < 0 || !same(&stx, &h->stx))
+	if (look_again(h, &stx) < 0 || !still_good(h, &stx))
 		return conclude(h, HASH_STATE_CHANGED);
 	if (h->has_id) {
 		if (h->config->identify(h->config->identify_context, h->fd, &id) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
-		if (!object_id_equal(&id, &h->id))
+		if (!object_id_equal(&id, &h->id) && !h->wanted)
 			return conclude(h, HASH_STATE_CHANGED);
+		if (!object_id_equal(&id, &h->id))
+			h->unsteady = h->result.moved = true;
 	}
 	if (sha256_final(h->sha, &h->result.digest.sha256) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
@@ -355,7 +382,7 @@ bool hashing_lasting(const struct hashing *h, bool by_id)
 {
 	const struct hashed *r = &h->result;
 
-	if (!h->config->lasting ||
+	if (!h->config->lasting || h->unsteady ||
 	    (r->digest.state != HASH_STATE_OBSERVED && r->digest.state != HASH_STATE_VERITY))
 		return false;
 	if (r->trust == OBJECT_IMAGE)
@@ -379,15 +406,30 @@ uint64_t hashing_bytes(const struct hashing *h)
 	return h->at;
 }
 
-static void unproven(struct file_digest *d)
-{
-	d->state = HASH_STATE_CHANGED;
-	d->unproven = true;
-}
-
 static void changed(struct file_digest *d)
 {
 	*d = (struct file_digest){.state = HASH_STATE_CHANGED};
+}
+
+static bool running_is_protected;
+
+static void look_at_protection(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/exe", O_WRONLY | O_CLOEXEC);
+
+	running_is_protected = fd < 0 && errno != ENOENT;
+}
+
+/* Linux 6.11 let running executables be written (2a010c412853); then nothing is left to prove it by. */
+static void unproven(struct file_digest *d)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, look_at_protection);
+	if (!running_is_protected)
+		return changed(d);
+	d->state = HASH_STATE_CHANGED;
+	d->unproven = true;
 }
 
 void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, const struct object_epoch *epoch,
@@ -398,10 +440,11 @@ void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, con
 	*ret = h->digest;
 	if (ret->state != HASH_STATE_OBSERVED || h->trust == OBJECT_IMAGE)
 		return;
-	if (h->tied)
+	if (h->tied || (executed && h->trust == OBJECT_TRACELESS))
 		return unproven(ret);
-	if (executed && h->trust == OBJECT_TRACELESS)
-		return unproven(ret);
+	/* On overlayfs a program can run although its file can be stored to. */
+	if (h->moved)
+		return h->trust == OBJECT_LOCAL ? unproven(ret) : changed(ret);
 	if (!opened_ns)
 		return;
 	if (opened_ns <= epoch->stepped_ns) /* times of before can't be compared with times of now */

@@ -20,6 +20,7 @@ struct hashed {
 	struct file_digest digest;
 	int64_t changed_ns;		/* CLOCK_REALTIME: the latest moment at which it can have changed */
 	enum object_trust trust;
+	bool moved;			/* the object that was wanted, but not in that state any more */
 	bool tied;			/* changed in the tick in which it was read, as far as the clock can tell */
 };
 

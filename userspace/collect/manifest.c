@@ -18,6 +18,8 @@
 #include "base/merkle.h"
 #include "collect/manifestwalk.h"
 
+#define STUCK_S 2 /* longer than a worker takes to notice that it is to stop */
+
 struct job {
 	uint64_t token;
 	struct credentials credentials;
@@ -92,18 +94,29 @@ int manifests_new(const struct manifests_config *config, struct manifests **ret)
 	return 0;
 }
 
-void manifests_free(struct manifests *m)
+/* False: one did not come back. */
+static bool stop_workers(struct manifests *m)
 {
-	struct job *j, *next;
+	struct timespec end;
+	bool all = true;
 
-	if (!m)
-		return;
 	pthread_mutex_lock(&m->lock);
 	m->stop = true;
 	pthread_cond_broadcast(&m->work);
 	pthread_mutex_unlock(&m->lock);
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += STUCK_S;
 	for (unsigned int i = 0; i < m->started; i++)
-		pthread_join(m->threads[i], NULL);
+		all = pthread_timedjoin_np(m->threads[i], NULL, &end) == 0 && all;
+	return all;
+}
+
+void manifests_free(struct manifests *m)
+{
+	struct job *j, *next;
+
+	if (!m || !stop_workers(m))
+		return;
 	DL_FOREACH_SAFE (m->waiting, j, next)
 		job_free(j);
 	DL_FOREACH_SAFE (m->done, j, next)

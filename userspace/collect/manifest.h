@@ -63,7 +63,7 @@ struct manifests_config {
 struct manifests;
 
 int manifests_new(const struct manifests_config *config, struct manifests **ret);
-/* Drops what waits and ends what runs. */
+/* Drops what waits and ends what runs. A worker that a filesystem does not let go is left behind. */
 void manifests_free(struct manifests *m);
 
 /* Readable when manifests_collect() has something. Borrowed. */

@@ -13,11 +13,15 @@
 #define NS_PER_MS 1000000LL
 #define NS_PER_US 1000LL
 
+bool object_id_same(const struct object_id *a, const struct object_id *b)
+{
+	return a->inode == b->inode && a->device == b->device && a->generation == b->generation;
+}
+
 bool object_id_equal(const struct object_id *a, const struct object_id *b)
 {
-	return a->inode == b->inode && a->device == b->device && a->generation == b->generation &&
-	       a->size == b->size && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns &&
-	       a->version == b->version;
+	return object_id_same(a, b) && a->size == b->size && a->ctime_s == b->ctime_s &&
+	       a->ctime_ns == b->ctime_ns && a->version == b->version;
 }
 
 /*

@@ -16,6 +16,9 @@ struct statx;
 /* The same object in the same state. The filesystem's magic is no part of that: a field that older events lack. */
 bool object_id_equal(const struct object_id *a, const struct object_id *b);
 
+/* The same object, in whatever state. */
+bool object_id_same(const struct object_id *a, const struct object_id *b);
+
 /* By how far the filesystem can be trusted to show a change. */
 enum object_trust {
 	/*
@@ -27,7 +30,9 @@ enum object_trust {
 	OBJECT_TRACELESS,
 	/*
 	 * overlayfs on a disk filesystem. Stores through a mapping move the change time of the real inode, as
-	 * statx(2) shows it, but not the overlay inode's, which is what the kernel programs read.
+	 * statx(2) shows it, but not the overlay inode's, which is what the kernel programs read. And nothing
+	 * keeps a file from being executed while such a mapping, made before, lives (tried; elsewhere ETXTBSY):
+	 * stores to pages that were dirty already, between the exec and the first look at it, are not seen.
 	 */
 	OBJECT_STACKED,
 	/* The first store to a page through a mapping moves the change time (page_mkwrite). */

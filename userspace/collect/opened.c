@@ -21,8 +21,7 @@ bool opened_is_object(const struct chain_config *config, int fd, const struct ob
 	if (object_stat_exact(id->magic))
 		return fstat(fd, &st) == 0 && st.st_ino == id->inode &&
 		       (major(st.st_dev) << 20 | minor(st.st_dev)) == id->device;
-	return config->identify(config->context, fd, &own) == 0 && own.inode == id->inode &&
-	       own.device == id->device && own.generation == id->generation;
+	return config->identify(config->context, fd, &own) == 0 && object_id_same(&own, id);
 }
 
 char *opened_path(int fd)
