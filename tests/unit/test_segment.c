@@ -235,10 +235,15 @@ static void skip_is_not_fooled_by_a_payload(void **state)
 
 	(void)state;
 	segment_header_encode(&header, file);
-	for (size_t i = 0; i + frame_size(6) <= sizeof(payload); i += 2 * frame_size(6)) {
-		forged.sequence = 2 + i % 3 * 1000000;
+	/* One alone with a number that fits, and two in a row with numbers that don't. */
+	for (size_t i = 0; i + 5 * frame_size(6) <= sizeof(payload); i += 5 * frame_size(6)) {
+		forged.sequence = 2;
 		frame_encode(&forged, payload + i);
 		memset(payload + i + frame_size(6), 0xee, 8);
+		for (int n = 2; n < 4; n++) {
+			forged.sequence = 1000000 + n;
+			frame_encode(&forged, payload + i + n * frame_size(6));
+		}
 	}
 	frame_encode(&outer, file + size);
 	file[size + 40] ^= 1;
@@ -260,12 +265,12 @@ static void follows_a_growing_file(void **state)
 {
 	struct segment_frame frame;
 	struct segment_reader *r;
-	uint8_t junk[16];
+	uint8_t other[256], payload[200] = {};
+	const size_t half = 100;
 	int fd, i = 0;
 
 	(void)state;
 	make_image(true);
-	memset(junk, 0xee, sizeof(junk));
 	fd = memfd_of(image, SEGMENT_HEADER_SIZE);
 	assert_int_equal(segment_reader_new(dup(fd), &r), 0);
 	for (size_t len = SEGMENT_HEADER_SIZE; len < image_size; len++) {
@@ -281,7 +286,9 @@ static void follows_a_growing_file(void **state)
 	close(fd);
 
 	fd = memfd_of(image, frame_end[0]);
-	assert_int_equal(pwrite(fd, junk, sizeof(junk), frame_end[0]), sizeof(junk));
+	frame = (struct segment_frame){ .sequence = FIRST + 1, .payload = payload, .len = sizeof(payload) };
+	frame_encode(&frame, other);
+	assert_int_equal(pwrite(fd, other, half, frame_end[0]), half);
 	assert_int_equal(segment_reader_new(dup(fd), &r), 0);
 	expect_frame(r, 0);
 	assert_int_equal(segment_reader_next(r, &frame), 0);

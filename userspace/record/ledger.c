@@ -158,7 +158,7 @@ int ledger_append(struct ledger *l, uint64_t source, uint32_t part, const void *
 
 	if (!len || len > SEGMENT_PAYLOAD_MAX)
 		return -EMSGSIZE;
-	err = l->sealing || is_full(l) ? rotate(l) : 0;
+	err = is_full(l) ? rotate(l) : 0;	/* still full when sealing it did not succeed */
 	if (!err && l->end >= LEDGER_BUFFER)
 		err = ledger_flush(l);
 	if (err)

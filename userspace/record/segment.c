@@ -25,8 +25,8 @@ struct segment_reader {
 DEFINE_CLEANUP(struct segment_reader *, segment_reader_free)
 
 /*
- * Bytes of the file from @offset on: at least @want of them unless the file is shorter. What is incomplete is
- * read again each time: a torn tail can be cut and written anew under us.
+ * Bytes of the file from @offset on: at least @want of them unless the file is shorter. An incomplete frame is asked for
+ * beyond what is cached, and so read again each time: a torn tail can be cut and written anew under us.
  */
 static int fetch(struct segment_reader *r, uint64_t offset, size_t want, const uint8_t **ret, size_t *ret_len)
 {
@@ -139,8 +139,6 @@ int segment_reader_next(struct segment_reader *r, struct segment_frame *ret)
 	size_t size;
 	int err = frame_at(r, r->offset, r->expected, &frame, &size);
 
-	if (err == 0)
-		r->cached = 0;
 	if (err != 1)
 		return err;
 	r->offset += size;
