@@ -284,3 +284,9 @@ static const struct sample {
 };
 
 static const size_t samples_count __attribute__((unused)) = sizeof(samples) / sizeof(*samples);
+
+/* Its bytes, in @buffer, which is large enough for every sample. */
+static inline size_t sample_pack(const Affiant__V1__Record *r, uint8_t *buffer)
+{
+	return affiant__v1__record__pack(r, buffer);
+}

@@ -27,7 +27,7 @@ static uint64_t fill(void)
 			Affiant__V1__Record r = *samples[i].record;
 
 			r.sequence = ledger_next_sequence(l);
-			assert_int_equal(record_pack(&r, NULL, 0, packed, sizeof(packed), &len), 0);
+			len = sample_pack(&r, packed);
 			assert_int_equal(ledger_append(l, SEGMENT_NO_SOURCE, 0, packed, len), 0);
 		}
 	ledger_close(l);

@@ -10,33 +10,6 @@
 #define FIELD_FIRST_BODY 20
 #define FIELD_LAST_BODY 30
 
-int record_pack(const Affiant__V1__Record *r, const void *more, size_t more_len, uint8_t *buffer,
-		size_t size, size_t *ret_len)
-{
-	size_t len = affiant__v1__record__get_packed_size(r);
-
-	if (len > size || more_len > size - len)
-		return -EMSGSIZE;
-	affiant__v1__record__pack(r, buffer);
-	if (more_len)
-		memcpy(buffer + len, more, more_len);
-	*ret_len = len + more_len;
-	return 0;
-}
-
-int record_pack_part(const Affiant__V1__Record *part, uint8_t **ret, size_t *ret_len)
-{
-	size_t len = affiant__v1__record__get_packed_size(part);
-	uint8_t *data = malloc(len ?: 1);
-
-	if (!data)
-		return -ENOMEM;
-	affiant__v1__record__pack(part, data);
-	*ret = data;
-	*ret_len = len;
-	return 0;
-}
-
 void record_free(Affiant__V1__Record *r)
 {
 	affiant__v1__record__free_unpacked(r, NULL);
@@ -85,6 +58,8 @@ static int check_length(const ProtobufCMessage *m, const ProtobufCFieldDescripto
 	return 0;
 }
 
+static int message_check(const ProtobufCMessage *m);
+
 static int check_value(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *field, const void *value)
 {
 	switch (field->type) {
@@ -117,7 +92,7 @@ static size_t element_size(const ProtobufCFieldDescriptor *field)
 }
 
 /* Messages are not recursive: the depth is that of the schema. */
-int message_check(const ProtobufCMessage *m)
+static int message_check(const ProtobufCMessage *m)
 {
 	const ProtobufCMessageDescriptor *d = m->descriptor;
 	int err = 0;

@@ -98,11 +98,6 @@ uint64_t segment_reader_sequence(const struct segment_reader *r)
 	return r->expected;
 }
 
-const uint8_t *segment_reader_boot_id(const struct segment_reader *r)
-{
-	return r->header.boot_id;
-}
-
 int64_t segment_reader_left(const struct segment_reader *r)
 {
 	struct stat st;

@@ -42,8 +42,6 @@ uint64_t segment_reader_index(const struct segment_reader *r);
 /* Of the next frame: where it is, and the sequence number it must have. */
 uint64_t segment_reader_offset(const struct segment_reader *r);
 uint64_t segment_reader_sequence(const struct segment_reader *r);
-/* 16 bytes, borrowed. */
-const uint8_t *segment_reader_boot_id(const struct segment_reader *r);
 /* Bytes of the file behind the next frame's beginning, or a negative errno. */
 int64_t segment_reader_left(const struct segment_reader *r);
 
