@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is saved is what is loaded, and what contradicts itself is refused. */
+#include "world.h"
+
+static struct world world;
+
+static int set_up(void **state)
+{
+	struct pipeline *p = pipeline_new();
+
+	world_make(&world, 4242, 600, false, 100);
+	p->config.connections_max = 1000;
+	p->enrich.slow = true;
+	for (size_t i = 0; i < world.count; i++) {
+		struct event_header *h = (void *)world.items[i].bytes;
+
+		give(p, h);
+		/* At the end digests are awaited. */
+		if (i + 100 < world.count)
+			digest_ready(p->attribute, &p->enrich);
+	}
+	skip_all(p);
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	pipeline_free(*state);
+	world_free(&world);
+	return 0;
+}
+
+static uint8_t *save(struct attribute *a, size_t *ret_len)
+{
+	Affiant__V1__State *m = state_save(a);
+	uint8_t *packed;
+
+	assert_non_null(m);
+	packed = malloc(affiant__v1__state__get_packed_size(m));
+	*ret_len = affiant__v1__state__pack(m, packed);
+	affiant__v1__state__free_unpacked(m, NULL);
+	return packed;
+}
+
+static int load(struct pipeline *p, Affiant__V1__State *m)
+{
+	int err;
+
+	attribute_free(p->attribute);
+	assert_int_equal(attribute_new(&p->config, &p->attribute), 0);
+	err = state_load(p->attribute, m);
+	affiant__v1__state__free_unpacked(m, NULL);
+	return err;
+}
+
+static Affiant__V1__State *saved(struct pipeline *p)
+{
+	size_t len;
+	uint8_t *packed = save(p->attribute, &len);
+	Affiant__V1__State *m = affiant__v1__state__unpack(NULL, len, packed);
+
+	free(packed);
+	assert_non_null(m);
+	return m;
+}
+
+static void has_something_of_everything(void **state)
+{
+	Affiant__V1__State *m = saved(*state);
+	size_t ended = 0, openers = 0, cut = 0;
+
+	for (size_t i = 0; i < m->n_sessions; i++)
+		ended += m->sessions[i]->has_ended_wall_ns;
+	for (size_t i = 0; i < m->n_connections; i++)
+		openers += m->connections[i]->has_opener;
+	for (size_t i = 0; i < m->n_actors; i++)
+		cut += m->actors[i]->ancestry_cut;
+	assert_true(m->n_sessions > ended && ended && m->n_ended && openers && cut);
+	assert_true(m->n_images && m->n_actors && m->n_processes && m->n_connections && m->n_held && m->n_cpus);
+	assert_true(m->clock && m->boottime_ns);
+	affiant__v1__state__free_unpacked(m, NULL);
+}
+
+/* Saving changes nothing, and what was loaded is saved as it was; held records are told by then. */
+static void comes_back_as_it_was(void **state)
+{
+	struct pipeline *p = *state;
+	size_t first_len, second_len, held;
+	uint8_t *first, *second;
+
+	first = save(p->attribute, &first_len);
+	second = save(p->attribute, &second_len);
+	assert_int_equal(first_len, second_len);
+	assert_memory_equal(first, second, first_len);
+	free(first);
+	free(second);
+
+	held = p->attribute->table.held;
+	assert_true(held > 0);
+	assert_int_equal(load(p, saved(p)), 0);
+	assert_int_equal(p->count - p->read, held);
+	skip_all(p);
+	first = save(p->attribute, &first_len);
+	assert_int_equal(load(p, saved(p)), 0);
+	second = save(p->attribute, &second_len);
+	assert_int_equal(first_len, second_len);
+	assert_memory_equal(first, second, first_len);
+	no_more(p);
+	free(first);
+	free(second);
+}
+
+static void shares_what_was_shared(void **state)
+{
+	struct pipeline *p = *state;
+	size_t before = HASH_COUNT(p->attribute->table.paths), after;
+
+	assert_int_equal(load(p, saved(p)), 0);
+	after = HASH_COUNT(p->attribute->table.paths);
+	/* Held records took theirs along. */
+	assert_true(after && after <= before);
+}
+
+static Affiant__V1__StateSession *living(Affiant__V1__State *m)
+{
+	for (size_t i = 0; i < m->n_sessions; i++)
+		if (!m->sessions[i]->ended_wall_ns && m->sessions[i]->processes)
+			return m->sessions[i];
+	fail();
+	return NULL;
+}
+
+static Affiant__V1__StateSession *other_living(Affiant__V1__State *m)
+{
+	Affiant__V1__StateSession *one = living(m);
+
+	for (size_t i = m->n_sessions; i--;)
+		if (!m->sessions[i]->ended_wall_ns && m->sessions[i] != one)
+			return m->sessions[i];
+	fail();
+	return NULL;
+}
+
+static void same_key(Affiant__V1__State *m) { living(m)->key = other_living(m)->key; }
+static void short_id(Affiant__V1__State *m) { living(m)->head->session->id.len--; }
+static void too_few(Affiant__V1__State *m) { living(m)->processes = 0; }
+static void no_such_ended(Affiant__V1__State *m) { m->ended[0] = m->n_sessions; }
+static void far_session(Affiant__V1__State *m) { m->actors[0]->session = m->n_sessions; }
+static void far_image(Affiant__V1__State *m) { m->actors[0]->image = UINT64_MAX; }
+static void far_actor(Affiant__V1__State *m) { m->processes[0]->actor = m->n_actors; }
+static void twice(Affiant__V1__State *m) { m->processes[0]->actor = m->processes[1]->actor; }
+static void far_actor_connection(Affiant__V1__State *m) { m->connections[0]->actor = m->n_actors; }
+static void far_actor_held(Affiant__V1__State *m) { m->held[0]->actor = m->n_actors; }
+static void told_too_much(Affiant__V1__State *m) { m->connections[0]->told = TOLD_LAST + 1; }
+static void short_attempt(Affiant__V1__State *m) { m->connections[0]->attempt.len -= 8; }
+static void far_cpu(Affiant__V1__State *m) { m->cpus[0]->cpu = SEEN_CPUS; }
+static void same_cpu(Affiant__V1__State *m) { m->cpus[0]->cpu = m->cpus[1]->cpu; }
+static void low_top(Affiant__V1__State *m) { m->cpus[0]->low = m->cpus[0]->top + 1; }
+
+static void living_ended(Affiant__V1__State *m)
+{
+	for (size_t i = 0; i < m->n_sessions; i++)
+		if (m->sessions[i] == living(m))
+			m->ended[0] = i;
+}
+
+static void ended_with_a_process(Affiant__V1__State *m)
+{
+	SET(m->sessions[m->actors[m->processes[0]->actor]->session], ended_wall_ns, 1);
+}
+
+static void no_head(Affiant__V1__State *m)
+{
+	affiant__v1__record__free_unpacked(living(m)->head, NULL);
+	living(m)->head = NULL;
+}
+
+static void far_opener(Affiant__V1__State *m)
+{
+	SET(m->connections[0], opener, m->n_sessions);
+}
+
+static void other_attempt(Affiant__V1__State *m)
+{
+	((struct event_header *)m->connections[0]->attempt.data)->type = EVENT_UNIX;
+}
+
+static void same_connection(Affiant__V1__State *m)
+{
+	memcpy(m->connections[0]->attempt.data, m->connections[1]->attempt.data, m->connections[0]->attempt.len);
+}
+
+static void long_lineage(Affiant__V1__State *m)
+{
+	Affiant__V1__StateActor *a = m->actors[0];
+
+	while (a->n_ancestry)
+		affiant__v1__ancestor__free_unpacked(a->ancestry[--a->n_ancestry], NULL);
+	free(a->ancestry);
+	a->ancestry = calloc(LINEAGE_MAX + 1, sizeof(*a->ancestry));
+	for (; a->n_ancestry <= LINEAGE_MAX; a->n_ancestry++) {
+		a->ancestry[a->n_ancestry] = malloc(sizeof(**a->ancestry));
+		affiant__v1__ancestor__init(a->ancestry[a->n_ancestry]);
+	}
+}
+
+static void refuses_contradictions(void **state)
+{
+	static void (*const contradictions[])(Affiant__V1__State *m) = {
+		same_key, short_id, too_few, no_such_ended, far_session, far_image, far_actor, twice,
+		far_actor_connection, far_actor_held, told_too_much, short_attempt, far_cpu, same_cpu, low_top,
+		living_ended, ended_with_a_process, no_head, far_opener, other_attempt, same_connection, long_lineage,
+	};
+	struct pipeline *p = *state;
+	size_t len;
+	uint8_t *packed = save(p->attribute, &len);
+
+	for (size_t i = 0; i < sizeof(contradictions) / sizeof(contradictions[0]); i++) {
+		Affiant__V1__State *m = affiant__v1__state__unpack(NULL, len, packed);
+
+		contradictions[i](m);
+		if (load(p, m) != -EBADMSG)
+			fail_msg("contradiction %zu", i);
+	}
+	free(packed);
+}
+
+/* What is missing is taken for zero, and never followed. */
+static void takes_empty_messages(void **state)
+{
+	struct pipeline *p = *state;
+	Affiant__V1__State *m = malloc(sizeof(*m));
+
+	affiant__v1__state__init(m);
+	assert_int_equal(load(p, m), 0);
+	m = malloc(sizeof(*m));
+	affiant__v1__state__init(m);
+	m->images = calloc(1, sizeof(*m->images));
+	m->images[m->n_images++] = malloc(sizeof(**m->images));
+	affiant__v1__state_image__init(m->images[0]);
+	m->losses = calloc(1, sizeof(*m->losses));
+	m->losses[m->n_losses++] = malloc(sizeof(**m->losses));
+	affiant__v1__lost_count__init(m->losses[0]);
+	assert_int_equal(load(p, m), 0);
+	assert_int_equal(HASH_COUNT(p->attribute->table.sessions), 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(has_something_of_everything),
+		TEST(comes_back_as_it_was),
+		TEST(shares_what_was_shared),
+		TEST(refuses_contradictions),
+		TEST(takes_empty_messages),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
