@@ -152,6 +152,7 @@ static void far_actor(Affiant__V1__State *m) { m->processes[0]->actor = m->n_act
 static void twice(Affiant__V1__State *m) { m->processes[0]->actor = m->processes[1]->actor; }
 static void far_actor_connection(Affiant__V1__State *m) { m->connections[0]->actor = m->n_actors; }
 static void far_actor_held(Affiant__V1__State *m) { m->held[0]->actor = m->n_actors; }
+static void empty_held(Affiant__V1__State *m) { m->held[0]->record.len = 0; }
 static void told_too_much(Affiant__V1__State *m) { m->connections[0]->told = TOLD_LAST + 1; }
 static void short_attempt(Affiant__V1__State *m) { m->connections[0]->attempt.len -= 8; }
 static void far_cpu(Affiant__V1__State *m) { m->cpus[0]->cpu = SEEN_CPUS; }
@@ -209,7 +210,7 @@ static void refuses_contradictions(void **state)
 {
 	static void (*const contradictions[])(Affiant__V1__State *m) = {
 		same_key, short_id, too_few, no_such_ended, far_session, far_image, far_actor, twice,
-		far_actor_connection, far_actor_held, told_too_much, short_attempt, far_cpu, same_cpu, low_top,
+		far_actor_connection, far_actor_held, empty_held, told_too_much, short_attempt, far_cpu, same_cpu, low_top,
 		living_ended, ended_with_a_process, no_head, far_opener, other_attempt, same_connection, long_lineage,
 	};
 	struct pipeline *p = *state;

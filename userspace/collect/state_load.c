@@ -231,7 +231,7 @@ static int load_held(struct loader *l)
 	for (size_t n = 0; n < l->m->n_held; n++) {
 		const Affiant__V1__StateHeld *m = l->m->held[n];
 
-		if (m->actor >= l->m->n_actors)
+		if (m->actor >= l->m->n_actors || !m->record.len)
 			return -EBADMSG;
 		tell_again(l->a, m->source, m->part, l->actors[m->actor], m->record.data, m->record.len);
 	}
