@@ -99,7 +99,7 @@ static void names_cgroups(void **state)
 {
 	char path[64], below[128];
 	struct cgroup_names *c = NULL;
-	uint64_t id, below_id, root_id;
+	uint64_t id = 0, below_id, root_id;
 
 	(void)state;
 	snprintf(path, sizeof(path), "/affiant-test-%d", getpid());
@@ -140,7 +140,7 @@ static void remembers_so_many(void **state)
 	static uint64_t ids[MANY];
 	struct cgroup_names *c = NULL;
 	char path[64];
-	uint64_t top;
+	uint64_t top = 0;
 
 	(void)state;
 	snprintf(path, sizeof(path), "/affiant-test-%d", getpid());
