@@ -133,6 +133,22 @@ static void arguments_are_quoted(void **state)
 	assert_non_null(strstr(out.data, "argv: plain 'a b' 'it\\x27s' \\\\x27 '' \\x0a\n"));
 }
 
+/* protobuf-c leaves the pointer of an empty field NULL. */
+static void empty_is_not_null(void **state)
+{
+	_cleanup_buffer_ struct buffer out = {};
+	Affiant__V1__Executable executable = { BASE(executable), HAS(path, {}) };
+	ProtobufCBinaryData argv[] = { {} };
+	Affiant__V1__Process p = { BASE(process), .n_argv = 1, .argv = argv, .executable = &executable };
+	Affiant__V1__Record r = *samples[3].record;
+
+	(void)state;
+	r.process = &p;
+	compact_line(&r, &(struct compact_style){}, &out);
+	buffer_add_char(&out, '\0');
+	assert_non_null(strstr(out.data, "argv: ''\n"));
+}
+
 static void figures_have_three_digits(void **state)
 {
 	static const struct {
@@ -186,6 +202,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(assurance_never_looks_alike),
 		cmocka_unit_test(columns_are_aligned),
 		cmocka_unit_test(arguments_are_quoted),
+		cmocka_unit_test(empty_is_not_null),
 		cmocka_unit_test(figures_have_three_digits),
 		cmocka_unit_test(long_arguments_say_how_long),
 	};

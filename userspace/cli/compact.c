@@ -21,7 +21,7 @@ static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path, Pro
 	const uint8_t *slash = path->len ? memrchr(path->data, '/', path->len) : NULL;
 	size_t skip = slash ? (size_t)(slash - path->data) + 1 : 0;
 
-	*ret = (ProtobufCBinaryData){ path->len - skip, path->data + skip };
+	*ret = (ProtobufCBinaryData){ path->len - skip, path->len ? path->data + skip : NULL };
 	return ret;
 }
 
@@ -78,17 +78,16 @@ static void add_process(struct line *l, const Affiant__V1__Process *p)
 static void add_argument(struct line *l, const ProtobufCBinaryData *arg, size_t len)
 {
 	bool quote = !arg->len || memchr(arg->data, ' ', arg->len) || memchr(arg->data, '\'', arg->len);
-	const uint8_t *at = arg->data, *end = arg->data + len;
 
 	if (quote)
 		buffer_add_char(&l->cell, '\'');
-	while (at < end) {
-		const uint8_t *stop = memchr(at, '\'', end - at) ?: end;
+	for (size_t at = 0, end; at < len; at = end + 1) {
+		const uint8_t *stop = memchr(arg->data + at, '\'', len - at);
 
-		cell_bytes(l, at, stop - at, false);
-		if (stop < end)
+		end = stop ? (size_t)(stop - arg->data) : len;
+		cell_bytes(l, arg->data + at, end - at, false);
+		if (stop)
 			buffer_add_text(&l->cell, "\\x27");
-		at = stop < end ? stop + 1 : end;
 	}
 	if (quote)
 		buffer_add_char(&l->cell, '\'');
