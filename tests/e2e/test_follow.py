@@ -111,3 +111,14 @@ def test_no_records_without_a_clear_word(new_daemon, start):
 	assert not done.stdout
 	assert done.stderr.startswith("affiant events: ")
 	assert len(done.stderr.splitlines()) == 1
+
+
+def test_more_segments_than_one_answer_holds(new_daemon):
+	"""The daemon hands out sixteen descriptors at a time."""
+	daemon = new_daemon(config="segment_bytes: 64KiB\n")
+	_execs(daemon, 2000).wait()
+	wait.until("twenty segments", lambda: len(list((daemon.state / "ledger").glob("*.seg"))) > 20)
+	found = [r.sequence for r in daemon.records()]
+	assert found == list(range(1, len(found) + 1))
+	last = [r.sequence for r in daemon.records("-n", "1500")]
+	assert last == list(range(last[-1] - 1499, last[-1] + 1))

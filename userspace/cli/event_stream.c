@@ -3,15 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "record/frame.h"
 
+/* Of thousands of small segments one is open at a time: its reader comes with the first frame, and goes after the last. */
 struct source {
-	struct segment_reader *reader;	/* NULL: its header is damaged */
+	uint64_t index;
+	int fd;				/* -1: by name, in the directory */
+	struct segment_reader *reader;
 	bool ended;			/* nothing will come any more: sealed, or the rest is damage and was told */
 };
 
@@ -20,6 +23,7 @@ struct event_stream {
 	void *data;
 	struct source *sources;
 	size_t count;
+	int dir;
 	bool live;
 };
 
@@ -30,6 +34,7 @@ int event_stream_new(void (*damaged)(void *data, const struct event_damage *dama
 
 	if (!s)
 		return -ENOMEM;
+	s->dir = -1;
 	s->damaged = damaged;
 	s->data = data;
 	*ret = s;
@@ -40,9 +45,12 @@ void event_stream_free(struct event_stream *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->count; i++)
+	for (size_t i = 0; i < s->count; i++) {
 		segment_reader_free(s->sources[i].reader);
+		closep(&s->sources[i].fd);
+	}
 	free(s->sources);
+	closep(&s->dir);
 	free(s);
 }
 
@@ -51,67 +59,42 @@ bool event_stream_ended(const struct event_stream *s)
 	return !s->count || s->sources[s->count - 1].ended;
 }
 
-/* A damaged header keeps its index to itself, but segments are numbered one after another. */
-static uint64_t next_index(const struct event_stream *s)
-{
-	for (size_t i = s->count; i-- > 0;)
-		if (s->sources[i].reader)
-			return segment_reader_index(s->sources[i].reader) + (s->count - i);
-	return s->count + 1;
-}
-
-int event_stream_add(struct event_stream *s, int fd)
+int event_stream_add(struct event_stream *s, uint64_t index, int fd)
 {
 	struct source *sources = reallocarray(s->sources, s->count + 1, sizeof(*sources));
-	struct source *source;
-	struct stat st = {};
-	int err;
 
 	if (!sources) {
-		close(fd);
+		closep(&fd);
 		return -ENOMEM;
 	}
 	s->sources = sources;
-	source = &sources[s->count];
-	*source = (struct source){};
-	if (fstat(fd, &st))
-		st.st_size = 0;
-	err = segment_reader_new(fd, &source->reader);
-	if (err == -EBADMSG) {
-		struct event_damage d = { .index = next_index(s), .bytes = st.st_size };
-
-		source->ended = true;
-		s->damaged(s->data, &d);
-	} else if (err) {
-		return err;
-	}
-	s->count++;
+	sources[s->count++] = (struct source){ .index = index, .fd = fd };
 	return 0;
 }
 
 static int only_segments(const struct dirent *entry)
 {
-	return !fnmatch("????????????????.seg", entry->d_name, FNM_PERIOD);
+	uint64_t index;
+
+	return !segment_name_parse(entry->d_name, &index);
 }
 
 int event_stream_add_directory(struct event_stream *s, const char *path)
 {
-	_cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent **names;
 	int count, err = 0;
 
-	if (dir < 0)
+	s->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir < 0)
 		return -errno;
-	count = scandirat(dir, ".", &names, only_segments, alphasort);
+	count = scandirat(s->dir, ".", &names, only_segments, alphasort);
 	if (count < 0)
 		return -errno;
 	for (int i = 0; i < count; i++) {
-		int fd = err ? -1 : openat(dir, names[i]->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		uint64_t index;
 
-		if (fd >= 0)
-			err = event_stream_add(s, fd);
-		else if (!err && errno != ENOENT)	/* retention took it meanwhile */
-			err = -errno;
+		if (!err && !segment_name_parse(names[i]->d_name, &index))
+			err = event_stream_add(s, index, -1);
 		free(names[i]);
 	}
 	free(names);
@@ -128,12 +111,38 @@ size_t event_stream_count(const struct event_stream *s)
 	return s->count;
 }
 
+/* 0 with no reader when the segment can't be read at all, which is told. */
+static int open_source(struct event_stream *s, struct source *source)
+{
+	struct event_damage d = { .index = source->index };
+	char name[SEGMENT_NAME_SIZE];
+	struct stat st;
+	int fd, err;
+
+	segment_name_format(source->index, "seg", name);
+	fd = source->fd >= 0 ? TAKE_FD(source->fd) : openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;	/* retention took it meanwhile */
+	d.bytes = fstat(fd, &st) ? 0 : st.st_size;
+	err = segment_reader_new(fd, &source->reader);
+	if (err != -EBADMSG)
+		return err;
+	s->damaged(s->data, &d);
+	return 0;
+}
+
+static void end_source(struct source *source)
+{
+	segment_reader_free(TAKE_PTR(source->reader));
+	source->ended = true;
+}
+
 /* Passes over damage: 0 when there are intact frames behind it, else -ENOENT; then nothing is left to read for now. */
 static int pass_over(struct event_stream *s, struct source *source, bool growing)
 {
 	struct segment_reader *r = source->reader;
 	struct event_damage d = {
-		.index = segment_reader_index(r),
+		.index = source->index,
 		.offset = segment_reader_offset(r),
 		.first = segment_reader_sequence(r),
 	};
@@ -150,7 +159,7 @@ static int pass_over(struct event_stream *s, struct source *source, bool growing
 		if (left < 0)
 			return left;
 		d.bytes = left;
-		source->ended = true;
+		end_source(source);
 	} else {
 		return err;
 	}
@@ -164,16 +173,20 @@ int event_stream_next(struct event_stream *s, size_t i, struct segment_frame *re
 	struct source *source = &s->sources[i];
 	bool growing = s->live && i + 1 == s->count;
 
-	for (;;) {
-		int err;
+	if (!source->reader && !source->ended) {
+		int err = open_source(s, source);
 
-		if (!source->reader || source->ended)
-			return 0;
-		err = segment_reader_next(source->reader, ret);
+		source->ended = !source->reader;
+		if (err)
+			return err;
+	}
+	while (!source->ended) {
+		int err = segment_reader_next(source->reader, ret);
+
 		if (err == 1)
 			return 1;
 		if (err == -ENODATA)
-			source->ended = true;
+			end_source(source);
 		if (err == -ENODATA || (err == 0 && growing))
 			return 0;
 		if (err && err != -EBADMSG)
@@ -182,4 +195,5 @@ int event_stream_next(struct event_stream *s, size_t i, struct segment_frame *re
 		if (err)
 			return err == -ENOENT ? 0 : err;
 	}
+	return 0;
 }

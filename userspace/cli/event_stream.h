@@ -22,11 +22,8 @@ int event_stream_new(void (*damaged)(void *data, const struct event_damage *dama
 		     struct event_stream **ret);
 void event_stream_free(struct event_stream *s);
 
-/*
- * Adds a segment behind the others; @fd is taken over, also on failure. Its damaged header is told as damage,
- * and is no error.
- */
-int event_stream_add(struct event_stream *s, int fd);
+/* Adds a segment behind the others; @fd is taken over, also on failure. It is not looked at before it is read. */
+int event_stream_add(struct event_stream *s, uint64_t index, int fd);
 
 /* Adds all *.seg of a ledger's directory. -ENOENT: there is none. */
 int event_stream_add_directory(struct event_stream *s, const char *path);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/cleanup.h"
@@ -27,6 +28,7 @@ struct events {
 	struct event_stream *stream;
 	struct client *client;
 	uint64_t next_index;		/* of the first segment not asked for yet */
+	bool more;			/* there are such */
 };
 
 /* ---- one record ---- */
@@ -114,6 +116,86 @@ static void tell_damage(void *events, const struct event_damage *d)
 	e->incomplete = true;
 }
 
+/* ---- where the segments come from ---- */
+
+/* Asks for some of the segments behind those that are there; e->more: there are others behind them. */
+static int add_segments(struct events *e)
+{
+	Affiant__V1__ReadSegments body = AFFIANT__V1__READ_SEGMENTS__INIT;
+	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
+	Affiant__V1__Response *answer;
+	int fds[CLIENT_FDS_MAX];
+	size_t count = 0;
+	int err;
+
+	request.call_case = AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS;
+	request.read_segments = &body;
+	body.has_from_index = body.has_follow = true;
+	body.from_index = e->next_index;
+	body.follow = e->o.follow;
+	err = client_call(e->client, &request, NULL, 0, &answer, fds, &count);
+	if (err)
+		return err;
+	if (answer->answer_case != AFFIANT__V1__RESPONSE__ANSWER_SEGMENTS ||
+	    answer->segments->n_segments != count)
+		err = -EPROTO;
+	for (size_t i = 0; i < count; i++) {
+		if (err) {
+			close(fds[i]);
+			continue;
+		}
+		err = event_stream_add(e->stream, answer->segments->segments[i]->index, fds[i]);
+		e->next_index = answer->segments->segments[i]->index + 1;
+	}
+	e->more = !err && answer->segments->more && count;
+	affiant__v1__response__free_unpacked(answer, NULL);
+	return err;
+}
+
+/* 1: it has been told. */
+static int failed(const struct events *e, int err)
+{
+	if (e->o.ledger)
+		fprintf(stderr, "affiant events: %s: %s\n", e->o.ledger,
+			err == -ENOENT ? "there are no segments of a ledger" : strerror(-err));
+	else if (!e->client)
+		fprintf(stderr, "affiant events: %s: %s%s\n", client_path(e->o.socket), strerror(-err),
+			err == -ENOENT || err == -ECONNREFUSED ? "; does affiantd run?" :
+			err == -EACCES ? "; readers are root and the group affiant-read" : "");
+	else
+		fprintf(stderr, "affiant events: %s\n", *client_error(e->client) ? client_error(e->client) :
+								      strerror(-err));
+	return 1;
+}
+
+static bool is_gone(int err)
+{
+	return err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE;
+}
+
+/* A daemon that restarts goes on in the same ledger: so does who follows it. It may be gone again at any moment. */
+static int reconnect(struct events *e)
+{
+	int err;
+
+	fprintf(stderr, "affiant events: affiantd is gone; waiting for it\n");
+	do {
+		client_close(TAKE_PTR(e->client));
+		err = client_open(e->o.socket, &e->client) ?: add_segments(e);
+	} while (is_gone(err) && !nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL));
+	return err;
+}
+
+/* add_segments(), for who is in the middle of reading. 1: it failed, and has been told. */
+static int add_more(struct events *e)
+{
+	int err = add_segments(e);
+
+	if (e->o.follow && is_gone(err))
+		err = reconnect(e);
+	return err ? failed(e, err) : 0;
+}
+
 /* ---- all of them ---- */
 
 static int show_segment(struct events *e, size_t i)
@@ -134,16 +216,22 @@ static int show_segment(struct events *e, size_t i)
 	return err;
 }
 
+/* From segment *@i on, which then is the last one. A few are asked for at a time, and descriptors remain few. */
 static int show_from(struct events *e, size_t *i)
 {
-	int err = 0;
+	int err;
 
-	for (; !err && *i < event_stream_count(e->stream); (*i)++) {
-		err = show_segment(e, *i);
-		if (*i + 1 == event_stream_count(e->stream))
-			break;
+	for (;;) {
+		err = *i < event_stream_count(e->stream) ? show_segment(e, *i) : 0;
+		if (!err && *i + 1 < event_stream_count(e->stream))
+			++*i;
+		else if (!err && e->more)
+			err = add_more(e);
+		else
+			return err ?: finish(e);
+		if (err)
+			return err;
 	}
-	return err ?: finish(e);
 }
 
 /* ---- the last ones: segments are read from the newest back, until there are enough ---- */
@@ -199,11 +287,26 @@ static int show_kept(struct events *e, const struct kept *kept, size_t count)
 	return err ?: finish(e);
 }
 
+/* Here the newest segments count, so all are asked for first. */
+static int add_all_segments(struct events *e)
+{
+	struct rlimit files;
+	int err = 0;
+
+	if (e->more && !getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	while (!err && e->more)
+		err = add_more(e);
+	return err;
+}
+
 static int show_last(struct events *e, size_t *ret_i)
 {
-	size_t room = e->o.last, segments = event_stream_count(e->stream);
 	_cleanup_free_ struct kept *kept = calloc(e->o.last, sizeof(*kept));
-	int err = kept ? 0 : -ENOMEM;
+	int err = kept ? add_all_segments(e) : -ENOMEM;
+	size_t room = e->o.last, segments = event_stream_count(e->stream);
 
 	for (size_t i = segments; !err && room && i-- > 0;) {
 		_cleanup_free_ struct kept *ring = calloc(room, sizeof(*ring));
@@ -234,61 +337,7 @@ static void set_style(struct events *e)
 			  !(terminal && !strcmp(terminal, "dumb"));
 }
 
-/* ---- where the segments come from ---- */
-
-/* Asks for the segments behind those that are there. */
-static int add_segments(struct events *e)
-{
-	Affiant__V1__ReadSegments body = AFFIANT__V1__READ_SEGMENTS__INIT;
-	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
-	bool more = true;
-	int err = 0;
-
-	request.call_case = AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS;
-	request.read_segments = &body;
-	body.has_from_index = body.has_follow = true;
-	body.follow = e->o.follow;
-	while (!err && more) {
-		Affiant__V1__Response *answer;
-		int fds[CLIENT_FDS_MAX];
-		size_t count = 0;
-
-		body.from_index = e->next_index;
-		err = client_call(e->client, &request, NULL, 0, &answer, fds, &count);
-		if (err)
-			return err;
-		if (answer->answer_case != AFFIANT__V1__RESPONSE__ANSWER_SEGMENTS ||
-		    answer->segments->n_segments != count)
-			err = -EPROTO;
-		for (size_t i = 0; i < count; i++) {
-			if (err) {
-				close(fds[i]);
-				continue;
-			}
-			e->next_index = answer->segments->segments[i]->index + 1;
-			err = event_stream_add(e->stream, fds[i]);
-		}
-		more = !err && answer->segments->more && count;
-		affiant__v1__response__free_unpacked(answer, NULL);
-	}
-	return err;
-}
-
-/* 1: it has been told. */
-static int failed(const struct events *e, int err)
-{
-	if (e->o.ledger)
-		fprintf(stderr, "affiant events: %s: %s\n", e->o.ledger,
-			err == -ENOENT ? "there are no segments of a ledger" : strerror(-err));
-	else if (!e->client)
-		fprintf(stderr, "affiant events: %s: %s%s\n", client_path(e->o.socket), strerror(-err),
-			err == -ENOENT || err == -ECONNREFUSED ? "; does affiantd run?" :
-			err == -EACCES ? "; readers are root and the group affiant-read" : "");
-	else
-		fprintf(stderr, "affiant events: %s\n", *client_error(e->client) ? client_error(e->client) :
-								      strerror(-err));
-	return 1;
-}
+/* ---- the whole command ---- */
 
 static int open_stream(struct events *e)
 {
@@ -300,36 +349,17 @@ static int open_stream(struct events *e)
 	return client_open(e->o.socket, &e->client) ?: add_segments(e);
 }
 
-static bool is_gone(int err)
-{
-	return err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE;
-}
-
-/* A daemon that restarts goes on in the same ledger: so does who follows it. It may be gone again at any moment. */
-static int reconnect(struct events *e)
-{
-	int err;
-
-	fprintf(stderr, "affiant events: affiantd is gone; waiting for it\n");
-	do {
-		client_close(TAKE_PTR(e->client));
-		err = client_open(e->o.socket, &e->client) ?: add_segments(e);
-	} while (is_gone(err) && !nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL));
-	return err;
-}
-
 static int follow(struct events *e, size_t i)
 {
 	for (;;) {
 		int err = client_appended(e->client, -1);
 
-		if (err == 1)
-			err = event_stream_ended(e->stream) ? add_segments(e) : 0;
 		if (is_gone(err))
 			err = reconnect(e);
 		if (err < 0 && err != -EINTR)
 			return failed(e, err);
-		err = show_from(e, &i);
+		err = event_stream_ended(e->stream) ? add_more(e) : 0;
+		err = err ?: show_from(e, &i);
 		if (err)
 			return err;
 	}
