@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events and notes of any bytes, in any order: every record that comes out is well-formed, and what is saved in between
- * can be loaded.
+ * Events and notes of any bytes, in any order: every record that comes out is well-formed, and what
+ * is saved in between can be loaded.
  *
- * The input is a list of {u8 type, u16 length, bytes of an event}. What names processes, sessions and connections is
- * brought into a small range, so that events meet.
+ * The input is a list of {u8 type, u16 length, bytes of an event}. What names processes, sessions
+ * and connections is brought into a small range, so that events meet.
  */
 #include "collect/attribute.h"
 #include "collect/decode.h"
@@ -31,13 +31,13 @@ static void emit(void *data, uint64_t source, uint32_t part, const uint8_t *reco
 static bool selector(void *data, uint32_t id, struct attribute_selector *ret)
 {
 	(void)data;
-	*ret = (struct attribute_selector){ .agent = "a", .words = "w" };
+	*ret = (struct attribute_selector){.agent = "a", .words = "w"};
 	return id & 1;
 }
 
 static const struct attribute_config config = {
 	.trust_domain = "example.org",
-	.clock = { 1790000000000000000, AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED },
+	.clock = {1790000000000000000, AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED},
 	.outcome_wait_ns = 1000,
 	.digest_wait_ns = 2000,
 	.connections_max = 8,

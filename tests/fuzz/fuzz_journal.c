@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A journal with anything between and behind its batches: what is read are the batches that were written, in their
- * order.
+ * A journal with anything between and behind its batches: what is read are the batches that were
+ * written, in their order.
  *
  * The input is a list of {u8 kind, u8 words, words}: a batch, or bytes that are none.
  */
@@ -61,7 +61,7 @@ static void write_all(struct journal *j, const uint8_t *data, size_t size)
 			continue;
 		if (kind) {
 			check(!journal_append(j, data, len));
-			written[count++] = (struct written){ data, len };
+			written[count++] = (struct written){data, len};
 		} else {
 			append_bytes(data, len);
 		}
@@ -73,7 +73,7 @@ static void write_all(struct journal *j, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint8_t boot[16] = { 1 };
+	static const uint8_t boot[16] = {1};
 	uint64_t damaged = 0, index;
 	struct journal *j;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A saved state of any content: it is loaded or refused, and what was loaded can be saved, loaded and ended. */
+/* A saved state of any content: it is loaded or refused, and what was loaded can be saved, loaded
+ * and ended. */
 #include "collect/attribute.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ static void emit(void *data, uint64_t source, uint32_t part, const uint8_t *reco
 
 	(void)data, (void)source, (void)part;
 	check(copy != NULL);
-	memcpy(copy, record, len);	/* each byte is looked at by the sanitizer */
+	memcpy(copy, record, len); /* each byte is looked at by the sanitizer */
 	free(copy);
 }
 

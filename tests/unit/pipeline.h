@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pipeline: events made by hand, the attribution that they are given to, and the records that come out. The enrichment
- * is the test's: digests come when it says so.
+ * pipeline: events made by hand, the attribution that they are given to, and the records that come
+ * out. The enrichment is the test's: digests come when it says so.
  */
 #pragma once
 
@@ -37,7 +37,7 @@
 
 struct enrich {
 	struct image_context context;
-	bool slow;			/* digests come later, by digest_ready() */
+	bool slow; /* digests come later, by digest_ready() */
 	struct image *awaited[256];
 	size_t count;
 };
@@ -49,7 +49,7 @@ const struct image_context *enrich_image_context(const struct enrich *e)
 
 static inline struct file_digest digest_of(const char *exe)
 {
-	struct file_digest d = { .state = HASH_STATE_OBSERVED };
+	struct file_digest d = {.state = HASH_STATE_OBSERVED};
 
 	if (sha256_of(exe, strlen(exe), &d.sha256))
 		abort();
@@ -63,7 +63,8 @@ static inline void digest_set(struct image *i)
 	image_set_digest(i, IMAGE_EXE, &d);
 }
 
-void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i, uint64_t session)
+void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i,
+		  uint64_t session)
 {
 	(void)event, (void)session;
 	if (!e->slow)
@@ -74,7 +75,7 @@ void enrich_image(struct enrich *e, const struct event_exec *event, struct image
 
 void enrich_disabled(struct enrich *e, const struct event_exec *event, struct image *i)
 {
-	const struct file_digest d = { .state = HASH_STATE_DISABLED };
+	const struct file_digest d = {.state = HASH_STATE_DISABLED};
 
 	(void)e, (void)event;
 	image_set_digest(i, IMAGE_EXE, &d);
@@ -124,14 +125,15 @@ struct pipeline {
 #endif
 	struct emitted *records;
 	size_t count, room;
-	size_t read;			/* so many were looked at by next() */
+	size_t read; /* so many were looked at by next() */
 	uint64_t now;
 	uint64_t sequence[8];
 	uint64_t notes;
 	unsigned int entered, untagged, began;
 };
 
-static inline void pipeline_emit(void *data, uint64_t source, uint32_t part, const uint8_t *record, size_t len)
+static inline void pipeline_emit(void *data, uint64_t source, uint32_t part, const uint8_t *record,
+				 size_t len)
 {
 	struct pipeline *p = data;
 	struct emitted *e;
@@ -141,10 +143,10 @@ static inline void pipeline_emit(void *data, uint64_t source, uint32_t part, con
 		p->records = realloc(p->records, p->room * sizeof(*p->records));
 	}
 	e = &p->records[p->count++];
-	*e = (struct emitted){ .source = source, .part = part, .len = len };
+	*e = (struct emitted){.source = source, .part = part, .len = len};
 	e->bytes = malloc(len + 2);
 	memcpy(e->bytes, record, len);
-	memcpy(e->bytes + len, "\x10\x01", 2);	/* the ledger adds the number */
+	memcpy(e->bytes + len, "\x10\x01", 2); /* the ledger adds the number */
 	/* Whatever comes out is a record that others will take. */
 	assert_int_equal(record_unpack(e->bytes, len + 2, &e->r), 0);
 	assert_true(e->r->has_id && e->r->has_boot_id && e->r->has_host && e->r->has_wall_ns);
@@ -155,8 +157,9 @@ static inline bool pipeline_selector(void *data, uint32_t id, struct attribute_s
 	(void)data;
 	if (id != 77 && id != 78)
 		return false;
-	*ret = (struct attribute_selector){ .agent = id == 77 ? "chosen" : "other", .words = "exe /bin/agent",
-					    .own_user = id == 78 };
+	*ret = (struct attribute_selector){.agent = id == 77 ? "chosen" : "other",
+					   .words = "exe /bin/agent",
+					   .own_user = id == 78};
 	return true;
 }
 
@@ -189,7 +192,7 @@ static inline struct pipeline *pipeline_new(void)
 		.boot_id = "boot 0123456789",
 		.host = "host 0123456789",
 		.trust_domain = "example.org",
-		.clock = { WALL_OFFSET, AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED },
+		.clock = {WALL_OFFSET, AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED},
 		.outcome_wait_ns = S,
 		.digest_wait_ns = 2 * S,
 		.connections_max = 1000,
@@ -225,13 +228,14 @@ static inline void pipeline_free(struct pipeline *p)
 	free(p->records);
 	attribute_free(p->attribute);
 #ifndef PIPELINE_WITHOUT_ENRICH
-	enrich_drop(&p->enrich);	/* as in the daemon: images outlive the table */
+	enrich_drop(&p->enrich); /* as in the daemon: images outlive the table */
 #endif
 	free(p);
 }
 
 /* The next record that came out, and its part; fails when there is none. */
-static inline const Affiant__V1__Record *next_part(struct pipeline *p, uint32_t part, Affiant__V1__Record__BodyCase body)
+static inline const Affiant__V1__Record *next_part(struct pipeline *p, uint32_t part,
+						   Affiant__V1__Record__BodyCase body)
 {
 	const struct emitted *e;
 
@@ -264,8 +268,8 @@ struct proc {
 	uint32_t flags;
 };
 
-static inline void head_fill(struct pipeline *p, struct event_header *h, uint32_t cpu, uint16_t type, size_t size,
-			     const struct proc *by)
+static inline void head_fill(struct pipeline *p, struct event_header *h, uint32_t cpu,
+			     uint16_t type, size_t size, const struct proc *by)
 {
 	h->boottime_ns = p->now += MS / 10;
 	h->sequence = ++p->sequence[cpu];
@@ -273,8 +277,11 @@ static inline void head_fill(struct pipeline *p, struct event_header *h, uint32_
 	h->type = type;
 	h->size = size;
 	if (by)
-		h->actor = (struct event_actor){ .session = by->session, .start_boottime = by->start, .tgid = by->tgid,
-						 .exec_seq = by->exec_seq, .flags = by->flags };
+		h->actor = (struct event_actor){.session = by->session,
+						.start_boottime = by->start,
+						.tgid = by->tgid,
+						.exec_seq = by->exec_seq,
+						.flags = by->flags};
 }
 
 /* As the daemon does it: what was made is checked. */
@@ -286,10 +293,12 @@ static inline void give(struct pipeline *p, const void *event)
 	assert_int_equal(attribute_event(p->attribute, h), 0);
 }
 
-static inline struct event_fork fork_event(struct pipeline *p, const struct proc *parent, const struct proc *child)
+static inline struct event_fork fork_event(struct pipeline *p, const struct proc *parent,
+					   const struct proc *child)
 {
-	struct event_fork e = { .parent_start = parent->start, .parent_tgid = parent->tgid,
-				.parent_exec_seq = parent->exec_seq };
+	struct event_fork e = {.parent_start = parent->start,
+			       .parent_tgid = parent->tgid,
+			       .parent_exec_seq = parent->exec_seq};
 
 	head_fill(p, &e.header, 0, EVENT_FORK, sizeof(e), child);
 	return e;
@@ -314,8 +323,8 @@ union exec_buffer {
 };
 
 /* @exe: "/bin/agent" becomes "agent\0bin\0". */
-static inline void exec_fill(struct pipeline *p, union exec_buffer *b, uint16_t type, const struct proc *by,
-			     const struct proc *parent, const char *exe)
+static inline void exec_fill(struct pipeline *p, union exec_buffer *b, uint16_t type,
+			     const struct proc *by, const struct proc *parent, const char *exe)
 {
 	size_t len = strlen(exe), at = 0;
 	const char *end = exe + len;
@@ -350,7 +359,8 @@ static inline void exec_fill(struct pipeline *p, union exec_buffer *b, uint16_t 
 	head_fill(p, &b->e.header, 0, type, sizeof(b->e) + (at + 7) / 8 * 8, by);
 }
 
-static inline void do_exec(struct pipeline *p, struct proc *by, const struct proc *parent, const char *exe)
+static inline void do_exec(struct pipeline *p, struct proc *by, const struct proc *parent,
+			   const char *exe)
 {
 	union exec_buffer b;
 
@@ -359,7 +369,8 @@ static inline void do_exec(struct pipeline *p, struct proc *by, const struct pro
 	give(p, &b);
 }
 
-static inline void do_adopt(struct pipeline *p, const struct proc *by, const struct proc *parent, const char *exe)
+static inline void do_adopt(struct pipeline *p, const struct proc *by, const struct proc *parent,
+			    const char *exe)
 {
 	union exec_buffer b;
 
@@ -369,18 +380,18 @@ static inline void do_adopt(struct pipeline *p, const struct proc *by, const str
 
 static inline void do_exit(struct pipeline *p, const struct proc *by, int status)
 {
-	struct event_exit e = { .status = status };
+	struct event_exit e = {.status = status};
 
 	head_fill(p, &e.header, 1, EVENT_EXIT, sizeof(e), by);
 	give(p, &e);
 }
 
 /* An attempt to 203.0.113.7:@port. */
-static inline struct event_connect connect_event(struct pipeline *p, const struct proc *by, uint16_t protocol,
-						 uint16_t port)
+static inline struct event_connect connect_event(struct pipeline *p, const struct proc *by,
+						 uint16_t protocol, uint16_t port)
 {
 	struct event_connect e = {
-		.reached = { .family = AF_INET, .port = port, .bytes = { 203, 0, 113, 7 } },
+		.reached = {.family = AF_INET, .port = port, .bytes = {203, 0, 113, 7}},
 		.uid = 1000,
 		.gid = 1001,
 		.sock_type = protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM,
@@ -395,7 +406,8 @@ static inline struct event_connect connect_event(struct pipeline *p, const struc
 	return e;
 }
 
-static inline struct event_connect do_connect(struct pipeline *p, const struct proc *by, uint16_t port)
+static inline struct event_connect do_connect(struct pipeline *p, const struct proc *by,
+					      uint16_t port)
 {
 	struct event_connect e = connect_event(p, by, IPPROTO_TCP, port);
 
@@ -403,13 +415,14 @@ static inline struct event_connect do_connect(struct pipeline *p, const struct p
 	return e;
 }
 
-static inline struct event_outcome outcome_event(struct pipeline *p, const struct event_connect *of, int error)
+static inline struct event_outcome outcome_event(struct pipeline *p, const struct event_connect *of,
+						 int error)
 {
 	struct event_outcome e = {
 		.connection = of->connection,
 		.cookie = of->cookie,
 		.latency_ns = 5 * MS,
-		.local = { .family = AF_INET, .port = 40000, .bytes = { 192, 0, 2, 1 } },
+		.local = {.family = AF_INET, .port = 40000, .bytes = {192, 0, 2, 1}},
 		.peer = of->reached,
 		.error = error,
 		.from = TCP_SYN_SENT,
@@ -460,7 +473,8 @@ static inline void do_close(struct pipeline *p, const struct event_connect *of)
 
 /* ---- notes ---- */
 
-static inline struct event_header *note_event(struct pipeline *p, uint16_t type, const ProtobufCMessage *m)
+static inline struct event_header *note_event(struct pipeline *p, uint16_t type,
+					      const ProtobufCMessage *m)
 {
 	struct event_header *h = NULL;
 
@@ -476,7 +490,8 @@ static inline void do_note(struct pipeline *p, uint16_t type, const ProtobufCMes
 	free(h);
 }
 
-static inline struct event_header *session_event(struct pipeline *p, uint64_t key, const char *agent)
+static inline struct event_header *session_event(struct pipeline *p, uint64_t key,
+						 const char *agent)
 {
 	Affiant__V1__StateSession m = AFFIANT__V1__STATE_SESSION__INIT;
 	Affiant__V1__Record head = AFFIANT__V1__RECORD__INIT;
@@ -485,7 +500,7 @@ static inline struct event_header *session_event(struct pipeline *p, uint64_t ke
 	Affiant__V1__Session s = AFFIANT__V1__SESSION__INIT;
 	Affiant__V1__Task t = AFFIANT__V1__TASK__INIT;
 	Affiant__V1__Principal by = AFFIANT__V1__PRINCIPAL__INIT;
-	uint8_t id[16] = { 1, 2, 3, 4, 5, 6, 0x70, 8, 0x80 };
+	uint8_t id[16] = {1, 2, 3, 4, 5, 6, 0x70, 8, 0x80};
 
 	memcpy(id + 9, &key, 7);
 	a.name = (char *)agent;
@@ -518,7 +533,7 @@ static inline void do_session(struct pipeline *p, uint64_t key, const char *agen
 /* A session opened through the API, its first process adopted, and that executing the agent. */
 static inline struct proc begin_session(struct pipeline *p, uint64_t key, uint32_t tgid)
 {
-	struct proc run = { .session = key, .start = p->now, .tgid = tgid, .exec_seq = 1 };
+	struct proc run = {.session = key, .start = p->now, .tgid = tgid, .exec_seq = 1};
 
 	do_session(p, key, "research");
 	do_adopt(p, &run, NULL, "/usr/bin/affiant");

@@ -23,20 +23,20 @@ static void finds_containers(void **state)
 	static const struct {
 		const char *path, *id;
 	} cases[] = {
-		{ "/", "" },
-		{ "", "" },
-		{ "/system.slice/cron.service", "" },
-		{ "/docker/" ID, ID },
-		{ "/system.slice/docker-" ID ".scope", ID },
-		{ "/kubepods.slice/kubepods-pod1.slice/cri-containerd-" ID ".scope", ID },
-		{ "/docker/" ID "/init.scope", ID },
-		{ "/docker/" ID "/docker/" ID2, ID2 },	/* a container within one */
-		{ "/docker/" ID2 "-" ID, ID },
-		{ "/x/0123456789abcdef", "" },
-		{ "/x/" ID "0", "" },			/* 65 digits are something else */
-		{ "/x/" ID ID, "" },
-		{ "/x/0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", "" },
-		{ ID, ID },
+		{"/", ""},
+		{"", ""},
+		{"/system.slice/cron.service", ""},
+		{"/docker/" ID, ID},
+		{"/system.slice/docker-" ID ".scope", ID},
+		{"/kubepods.slice/kubepods-pod1.slice/cri-containerd-" ID ".scope", ID},
+		{"/docker/" ID "/init.scope", ID},
+		{"/docker/" ID "/docker/" ID2, ID2}, /* a container within one */
+		{"/docker/" ID2 "-" ID, ID},
+		{"/x/0123456789abcdef", ""},
+		{"/x/" ID "0", ""}, /* 65 digits are something else */
+		{"/x/" ID ID, ""},
+		{"/x/0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", ""},
+		{ID, ID},
 	};
 
 	(void)state;
@@ -70,7 +70,8 @@ static bool find_root(void)
 	char line[8192];
 
 	while (f && fgets(line, sizeof(line), f))
-		if (strstr(line, " - cgroup2 ") && sscanf(line, "%*s %*s %*s %*s %4095s", root) == 1)
+		if (strstr(line, " - cgroup2 ") &&
+		    sscanf(line, "%*s %*s %*s %*s %4095s", root) == 1)
 			return true;
 	return false;
 }
@@ -105,7 +106,8 @@ static void names_cgroups(void **state)
 	snprintf(path, sizeof(path), "/affiant-test-%d", getpid());
 	snprintf(below, sizeof(below), "%s/b c", path);
 	if (!find_root() || !make(path, &id)) {
-		print_message("skipped: no cgroup2 hierarchy in which this user may make cgroups\n");
+		print_message(
+			"skipped: no cgroup2 hierarchy in which this user may make cgroups\n");
 		skip();
 	}
 	assert_true(make(below, &below_id));
@@ -145,7 +147,8 @@ static void remembers_so_many(void **state)
 	(void)state;
 	snprintf(path, sizeof(path), "/affiant-test-%d", getpid());
 	if (!find_root() || !make(path, &top)) {
-		print_message("skipped: no cgroup2 hierarchy in which this user may make cgroups\n");
+		print_message(
+			"skipped: no cgroup2 hierarchy in which this user may make cgroups\n");
 		skip();
 	}
 	assert_int_equal(cgroup_names_new(root, &c), 0);

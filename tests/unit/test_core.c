@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon's core over a ring that the test fills, killed (SIGKILL) at random moments. Ring, disk and processes are
- * real but for the kernel programs: the ring's position lies in shared memory and outlives the daemon, as the kernel's
- * does. In the end the ledger must hold every record once, as an attribution that was never disturbed makes them.
+ * The daemon's core over a ring that the test fills, killed (SIGKILL) at random moments. Ring, disk
+ * and processes are real but for the kernel programs: the ring's position lies in shared memory and
+ * outlives the daemon, as the kernel's does. In the end the ledger must hold every record once, as
+ * an attribution that was never disturbed makes them.
  */
 #define PIPELINE_WITHOUT_ENRICH
 #include "world.h"
@@ -26,19 +27,19 @@
 #include "record/segment.h"
 
 #define EVENTS 6000
-#define FIRST_PID 5000000	/* above what a kernel gives (PID_MAX_LIMIT is 2^22) */
+#define FIRST_PID 5000000 /* above what a kernel gives (PID_MAX_LIMIT is 2^22) */
 
 /* ---- the kernel: what it has given, and what was given back ---- */
 
 static struct kernel {
-	size_t limit;		/* events that have happened */
+	size_t limit; /* events that have happened */
 	size_t released;
 	uint64_t losses[LOSS_ALL];
 	uint8_t boot[16];
-	bool stop;		/* for the daemon: end in order */
-	bool idle;		/* by the daemon: all is read and written */
-	bool room;		/* the disk was full, and has room again */
-	unsigned int danger;	/* one in so many system calls that change the disk is the last; 0: none */
+	bool stop; /* for the daemon: end in order */
+	bool idle; /* by the daemon: all is read and written */
+	bool room; /* the disk was full, and has room again */
+	unsigned int danger; /* one system call of so many is the last; 0: none is */
 } *kernel;
 
 static struct world world;
@@ -62,7 +63,7 @@ static void maybe_die(void)
 	type name parameters                                                                       \
 	{                                                                                          \
 		type result;                                                                       \
-												   \
+                                                                                                   \
 		maybe_die();                                                                       \
 		result = syscall(number, __VA_ARGS__);                                             \
 		maybe_die();                                                                       \
@@ -71,12 +72,14 @@ static void maybe_die(void)
 
 DANGEROUS(ssize_t, write, SYS_write, (int fd, const void *data, size_t len), fd, data, len)
 DANGEROUS(ssize_t, writev, SYS_writev, (int fd, const struct iovec *iov, int n), fd, iov, n)
-DANGEROUS(ssize_t, pwrite, SYS_pwrite64, (int fd, const void *data, size_t len, off_t at), fd, data, len, at)
+DANGEROUS(ssize_t, pwrite, SYS_pwrite64, (int fd, const void *data, size_t len, off_t at), fd, data,
+	  len, at)
 DANGEROUS(int, fdatasync, SYS_fdatasync, (int fd), fd)
 DANGEROUS(int, fsync, SYS_fsync, (int fd), fd)
 DANGEROUS(int, ftruncate, SYS_ftruncate, (int fd, off_t len), fd, len)
 DANGEROUS(int, unlinkat, SYS_unlinkat, (int dir, const char *name, int flags), dir, name, flags)
-DANGEROUS(int, renameat, SYS_renameat, (int from, const char *a, int to, const char *b), from, a, to, b)
+DANGEROUS(int, renameat, SYS_renameat, (int from, const char *a, int to, const char *b), from, a,
+	  to, b)
 
 int sd_id128_get_boot(sd_id128_t *ret)
 {
@@ -139,25 +142,92 @@ int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *r
 }
 
 /* The rest does nothing here. */
-static const char *const nothing[] = { NULL };
+static const char *const nothing[] = {NULL};
 
-bool source_continued(const struct source *s) { (void)s; return true; }
-const char *const *source_features(const struct source *s) { (void)s; return nothing; }
-const char *const *source_missing(const struct source *s) { (void)s; return nothing; }
-const void *source_object(const struct source *s, size_t *size) { (void)s; *size = 0; return NULL; }
-int source_cgroup_fd(const struct source *s) { (void)s; return -1; }
-int source_fd(const struct source *s) { return s->fd; }
-void source_sleep(struct source *s, bool asleep) { (void)s, (void)asleep; }
-size_t source_ring_size(const struct source *s) { (void)s; return 1 << 20; }
-int source_tag(struct source *s, int fd, const struct tag *t) { (void)s, (void)fd, (void)t; return -ESRCH; }
-int source_tag_of(struct source *s, pid_t p, struct tag *t) { (void)s, (void)p, (void)t; return -ENOENT; }
-int source_untag(struct source *s, pid_t p, uint64_t n) { (void)s, (void)p, (void)n; return 0; }
-uint32_t source_tags_max(const struct source *s) { (void)s; return 1; }
-int source_select_cgroup(struct source *s, uint64_t i, const struct selector *x) { (void)s, (void)i, (void)x; return 0; }
-int source_select_uid(struct source *s, uint32_t u, const struct selector *x) { (void)s, (void)u, (void)x; return 0; }
-int source_select_none(struct source *s) { (void)s; return 0; }
-int source_select_running(struct source *s) { (void)s; return 0; }
-int source_object_id(struct source *s, int fd, struct object_id *i) { (void)s, (void)fd, (void)i; return -EPERM; }
+bool source_continued(const struct source *s)
+{
+	(void)s;
+	return true;
+}
+const char *const *source_features(const struct source *s)
+{
+	(void)s;
+	return nothing;
+}
+const char *const *source_missing(const struct source *s)
+{
+	(void)s;
+	return nothing;
+}
+const void *source_object(const struct source *s, size_t *size)
+{
+	(void)s;
+	*size = 0;
+	return NULL;
+}
+int source_cgroup_fd(const struct source *s)
+{
+	(void)s;
+	return -1;
+}
+int source_fd(const struct source *s)
+{
+	return s->fd;
+}
+void source_sleep(struct source *s, bool asleep)
+{
+	(void)s, (void)asleep;
+}
+size_t source_ring_size(const struct source *s)
+{
+	(void)s;
+	return 1 << 20;
+}
+int source_tag(struct source *s, int fd, const struct tag *t)
+{
+	(void)s, (void)fd, (void)t;
+	return -ESRCH;
+}
+int source_tag_of(struct source *s, pid_t p, struct tag *t)
+{
+	(void)s, (void)p, (void)t;
+	return -ENOENT;
+}
+int source_untag(struct source *s, pid_t p, uint64_t n)
+{
+	(void)s, (void)p, (void)n;
+	return 0;
+}
+uint32_t source_tags_max(const struct source *s)
+{
+	(void)s;
+	return 1;
+}
+int source_select_cgroup(struct source *s, uint64_t i, const struct selector *x)
+{
+	(void)s, (void)i, (void)x;
+	return 0;
+}
+int source_select_uid(struct source *s, uint32_t u, const struct selector *x)
+{
+	(void)s, (void)u, (void)x;
+	return 0;
+}
+int source_select_none(struct source *s)
+{
+	(void)s;
+	return 0;
+}
+int source_select_running(struct source *s)
+{
+	(void)s;
+	return 0;
+}
+int source_object_id(struct source *s, int fd, struct object_id *i)
+{
+	(void)s, (void)fd, (void)i;
+	return -EPERM;
+}
 
 int source_select_exe(struct source *s, const struct selector_exe_key *k, const struct selector *x)
 {
@@ -165,7 +235,8 @@ int source_select_exe(struct source *s, const struct selector_exe_key *k, const 
 	return 0;
 }
 
-int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data)
+int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data),
+		    void *data)
 {
 	(void)s, (void)each, (void)data;
 	return 0;
@@ -177,7 +248,7 @@ static char directory[128];
 
 static int live(bool tiny)
 {
-	struct config_paths paths = { .state_dir = directory };
+	struct config_paths paths = {.state_dir = directory};
 	struct config *config = NULL;
 	sd_event *event = NULL;
 	struct core *c = NULL;
@@ -185,7 +256,8 @@ static int live(bool tiny)
 
 	srand(getpid());
 	fate = getpid();
-	if (config_load(TEST_DATA "/../../packaging/affiant.yaml", &paths, &config, &why) || sd_event_new(&event) < 0)
+	if (config_load(TEST_DATA "/../../packaging/affiant.yaml", &paths, &config, &why) ||
+	    sd_event_new(&event) < 0)
 		return 2;
 	config->hash.wait_ns = 50 * MS;
 	if (core_open(config, event, &c, &why) || core_start(c)) {
@@ -227,9 +299,13 @@ static pid_t start(void)
 
 		int code;
 
-		dup2(null, 2);	/* it says what it can't do here */
+		dup2(null, 2); /* it says what it can't do here */
 		code = live(false);
-		_exit(code ?: __lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() ? 9 : 0);
+		_exit(code
+			      ?: __lsan_do_recoverable_leak_check &&
+					 __lsan_do_recoverable_leak_check()
+				 ? 9
+				 : 0);
 	}
 	return pid;
 }
@@ -269,7 +345,8 @@ struct told_list {
 	size_t count, room;
 };
 
-static void told_add_one(struct told_list *l, uint64_t source, uint32_t part, const uint8_t *bytes, size_t len)
+static void told_add_one(struct told_list *l, uint64_t source, uint32_t part, const uint8_t *bytes,
+			 size_t len)
 {
 	struct told_one *t;
 
@@ -278,7 +355,7 @@ static void told_add_one(struct told_list *l, uint64_t source, uint32_t part, co
 		l->at = realloc(l->at, l->room * sizeof(*l->at));
 	}
 	t = &l->at[l->count++];
-	*t = (struct told_one){ .source = source, .part = part };
+	*t = (struct told_one){.source = source, .part = part};
 	assert_int_equal(record_unpack(bytes, len, &t->r), 0);
 }
 
@@ -287,7 +364,7 @@ static void told_clear(struct told_list *l)
 	for (size_t i = 0; i < l->count; i++)
 		record_free(l->at[i].r);
 	free(l->at);
-	*l = (struct told_list){ 0 };
+	*l = (struct told_list){0};
 }
 
 static int by_name(const void *a, const void *b)
@@ -302,7 +379,8 @@ static int by_name(const void *a, const void *b)
 /* Numbers are without holes. */
 static void read_ledger(struct told_list *l)
 {
-	struct ledger_config config = { .directory = NULL, .segment_bytes = 64 << 20, .total_bytes = 1 << 30 };
+	struct ledger_config config = {
+		.directory = NULL, .segment_bytes = 64 << 20, .total_bytes = 1 << 30};
 	struct ledger_recovery recovery;
 	struct ledger *ledger = NULL;
 	char path[160];
@@ -368,7 +446,8 @@ static void make_want(size_t count, bool reboot)
 	qsort(want.at, want.count, sizeof(*want.at), by_name);
 }
 
-/* Sessions that a selector began have ids by the clock of the run: one of here is always the same one of there. */
+/* Sessions that a selector began have ids by the clock of the run: one of here is always the same
+ * one of there. */
 static struct pair {
 	uint8_t want[16], got[16];
 } pairs[4096];
@@ -380,7 +459,8 @@ static void assert_same_session(ProtobufCBinaryData *w, ProtobufCBinaryData *g)
 	if (!w->len)
 		return;
 	for (size_t i = 0; i < pairs_count; i++) {
-		bool one = !memcmp(pairs[i].want, w->data, 16), other = !memcmp(pairs[i].got, g->data, 16);
+		bool one = !memcmp(pairs[i].want, w->data, 16),
+		     other = !memcmp(pairs[i].got, g->data, 16);
 
 		assert_int_equal(one, other);
 		if (one) {
@@ -409,7 +489,8 @@ static void drop_digest(Affiant__V1__Record *r)
 static void level(Affiant__V1__Record *r)
 {
 	drop_digest(r);
-	r->has_id = r->has_wall_ns = r->has_clock_state = r->has_boot_id = r->has_host = r->has_sequence = false;
+	r->has_id = r->has_wall_ns = r->has_clock_state = r->has_boot_id = r->has_host =
+		r->has_sequence = false;
 	if (r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT)
 		r->connect->has_completes_pending = false;
 	if (r->agent) {
@@ -455,17 +536,22 @@ static void assert_told_once(void)
 	pairs_count = 0;
 	qsort(got.at, got.count, sizeof(*got.at), by_name);
 	for (size_t n = 1; n < got.count; n++)
-		if (got.at[n].source != SEGMENT_NO_SOURCE && by_name(&got.at[n - 1], &got.at[n]) == 0)
-			fail_msg("told twice: source %llx, part %u", (unsigned long long)got.at[n].source,
-				 got.at[n].part);
+		if (got.at[n].source != SEGMENT_NO_SOURCE &&
+		    by_name(&got.at[n - 1], &got.at[n]) == 0)
+			fail_msg("told twice: source %llx, part %u",
+				 (unsigned long long)got.at[n].source, got.at[n].part);
 	while (i < want.count || k < got.count) {
-		int order = i == want.count ? 1 : k == got.count ? -1 : by_name(&want.at[i], &got.at[k]);
+		int order = i == want.count  ? 1
+			    : k == got.count ? -1
+					     : by_name(&want.at[i], &got.at[k]);
 		const struct told_one *one = order <= 0 ? &want.at[i] : &got.at[k];
 
 		if (order == 0)
 			assert_equal(want.at[i].r, got.at[k].r);
-		else if (one->source >> 48 != NOTE_CPU && one->source != SEGMENT_NO_SOURCE && !may_be_missing(one))
-			fail_msg("%s: source %llx, part %u, body %d", order < 0 ? "missing" : "never told",
+		else if (one->source >> 48 != NOTE_CPU && one->source != SEGMENT_NO_SOURCE &&
+			 !may_be_missing(one))
+			fail_msg("%s: source %llx, part %u, body %d",
+				 order < 0 ? "missing" : "never told",
 				 (unsigned long long)one->source, one->part, one->r->body_case);
 		i += order <= 0;
 		k += order >= 0;
@@ -474,13 +560,14 @@ static void assert_told_once(void)
 
 static void assert_losses(void)
 {
-	uint64_t sums[LOSS_ALL] = { 0 };
+	uint64_t sums[LOSS_ALL] = {0};
 
 	for (size_t i = 0; i < got.count; i++) {
 		const Affiant__V1__Record *r = got.at[i].r;
 
-		for (size_t k = 0; r->body_case == AFFIANT__V1__RECORD__BODY_LOST && k < r->lost->n_counts; k++) {
-			uint64_t one[LOSS_ALL] = { 0 };
+		for (size_t k = 0;
+		     r->body_case == AFFIANT__V1__RECORD__BODY_LOST && k < r->lost->n_counts; k++) {
+			uint64_t one[LOSS_ALL] = {0};
 
 			loss_set_totals(one, &r->lost->counts[k], 1);
 			for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
@@ -563,7 +650,7 @@ static void tells_all_once_whenever_it_is_killed(void **state)
 		pid_t pid = start();
 
 		wait_until(&kernel->idle);
-		usleep(1200000);	/* losses are told once a second */
+		usleep(1200000); /* losses are told once a second */
 		stop(pid);
 	}
 	/* And once more, for what waited for a digest. */
@@ -612,7 +699,8 @@ static int fill_disk(void)
 	char path[160];
 	int fd;
 
-	if (geteuid() || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	if (geteuid() || unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tmpfs", directory, "tmpfs", 0, "size=6m"))
 		return 77;
 	snprintf(path, sizeof(path), "%s/ballast", directory);
@@ -672,6 +760,7 @@ int main(void)
 		TEST(waits_for_a_full_disk),
 	};
 
-	kernel = mmap(NULL, sizeof(*kernel), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	kernel = mmap(NULL, sizeof(*kernel), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	return kernel == MAP_FAILED ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

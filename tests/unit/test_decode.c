@@ -12,16 +12,16 @@ static const struct {
 	uint16_t type;
 	size_t size;
 } fixed[] = {
-	{ EVENT_FORK, sizeof(struct event_fork) },
-	{ EVENT_EXEC, sizeof(struct event_exec) },
-	{ EVENT_EXIT, sizeof(struct event_exit) },
-	{ EVENT_ADOPT, sizeof(struct event_exec) },
-	{ EVENT_CONNECT, sizeof(struct event_connect) },
-	{ EVENT_OUTCOME, sizeof(struct event_outcome) },
-	{ EVENT_CLOSE, sizeof(struct event_close) },
-	{ EVENT_UNIX, sizeof(struct event_unix) },
-	{ EVENT_UNTRACKED, sizeof(struct event_untracked) },
-	{ EVENT_TAG_LOST, sizeof(struct event_fork) },
+	{EVENT_FORK, sizeof(struct event_fork)},
+	{EVENT_EXEC, sizeof(struct event_exec)},
+	{EVENT_EXIT, sizeof(struct event_exit)},
+	{EVENT_ADOPT, sizeof(struct event_exec)},
+	{EVENT_CONNECT, sizeof(struct event_connect)},
+	{EVENT_OUTCOME, sizeof(struct event_outcome)},
+	{EVENT_CLOSE, sizeof(struct event_close)},
+	{EVENT_UNIX, sizeof(struct event_unix)},
+	{EVENT_UNTRACKED, sizeof(struct event_untracked)},
+	{EVENT_TAG_LOST, sizeof(struct event_fork)},
 };
 
 union any {
@@ -100,8 +100,8 @@ static void refuses_types_that_are_none(void **state)
 static void refuses_strings_beyond_an_exec(void **state)
 {
 	static union any e;
-	uint16_t *const lengths[] = { &e.exec.exe_len, &e.exec.cwd_len, &e.exec.filename_len, &e.exec.interp_len,
-				      &e.exec.argv_len };
+	uint16_t *const lengths[] = {&e.exec.exe_len, &e.exec.cwd_len, &e.exec.filename_len,
+				     &e.exec.interp_len, &e.exec.argv_len};
 
 	(void)state;
 	memset(&e, 0, sizeof(e));
@@ -135,7 +135,7 @@ static void refuses_a_unix_path_beyond_its_field(void **state)
 	assert_int_equal(decode(&e, sizeof(e)), 0);
 	e.un.path_len++;
 	assert_int_equal(decode(&e, sizeof(e)), -EBADMSG);
-	e.header.size += 8;	/* a larger event has no larger field */
+	e.header.size += 8; /* a larger event has no larger field */
 	assert_int_equal(decode(&e, sizeof(e)), -EBADMSG);
 }
 
@@ -164,7 +164,8 @@ static void finds_the_strings(void **state)
 
 static void names_sources_apart(void **state)
 {
-	struct event_header a = { .cpu = 1, .sequence = 7 }, b = { .cpu = 7, .sequence = 1 }, n = { .cpu = NOTE_CPU };
+	struct event_header a = {.cpu = 1, .sequence = 7}, b = {.cpu = 7, .sequence = 1},
+			    n = {.cpu = NOTE_CPU};
 
 	(void)state;
 	assert_true(event_source(&a) == (UINT64_C(1) << 48 | 7));
@@ -239,7 +240,8 @@ static void stays_within_its_bounds(void **state)
 		for (size_t len = 0; len <= sizeof(components); len += len < 2100 ? 1 : 977)
 			for (int cut = 0; cut < 2; cut++) {
 				path[PATH_TEXT_SIZE] = '#';
-				assert_true(path_from_components(components, len, cut, path) < PATH_TEXT_SIZE);
+				assert_true(path_from_components(components, len, cut, path) <
+					    PATH_TEXT_SIZE);
 				assert_int_equal(path[PATH_TEXT_SIZE], '#');
 			}
 	}

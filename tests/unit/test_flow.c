@@ -72,7 +72,7 @@ static void tells_a_connection_from_attempt_to_end(void **state)
 	r = NEXT(f->p, PART_MAIN, CLOSE);
 	assert_connection(r->close->connection, &c);
 	assert_int_equal(r->close->remote->port, 443);
-	assert_int_equal(r->close->local->port, 40000);	/* bound since the attempt */
+	assert_int_equal(r->close->local->port, 40000); /* bound since the attempt */
 	assert_int_equal(r->close->bytes_sent, 100);
 	assert_int_equal(r->close->bytes_received, 200);
 	assert_int_equal(r->close->duration_ns, 7 * S);
@@ -198,7 +198,8 @@ static void knows_that_what_closes_was_established(void **state)
 static void follows_one_socket_over_several_attempts(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect a = do_connect(f->p, &f->run, 1), b = connect_event(f->p, &f->run, IPPROTO_TCP, 2);
+	struct event_connect a = do_connect(f->p, &f->run, 1),
+			     b = connect_event(f->p, &f->run, IPPROTO_TCP, 2);
 	struct event_outcome o = outcome_event(f->p, &a, 0);
 
 	o.from = o.to = 0;
@@ -233,7 +234,8 @@ static void tells_what_others_did_to_it(void **state)
 	c.flags |= CONNECT_ASKED | CONNECT_MAPPED;
 	c.asked = c.reached;
 	c.asked.port = 80;
-	c.reached = (struct event_address){ .family = AF_INET6, .port = 8080, .scope_id = 3, .bytes = { 0xfe, 0x80 } };
+	c.reached = (struct event_address){
+		.family = AF_INET6, .port = 8080, .scope_id = 3, .bytes = {0xfe, 0x80}};
 	give(f->p, &c);
 	do_outcome(f->p, &c, ECONNREFUSED);
 	r = NEXT(f->p, PART_OUTCOME, CONNECT);
@@ -266,7 +268,8 @@ static void says_what_it_cannot_follow(void **state)
 
 /* ---- datagrams ---- */
 
-static struct event_connect do_flow(struct pipeline *p, const struct proc *by, uint64_t cookie, uint16_t port, uint16_t flags)
+static struct event_connect do_flow(struct pipeline *p, const struct proc *by, uint64_t cookie,
+				    uint16_t port, uint16_t flags)
 {
 	struct event_connect e = connect_event(p, by, IPPROTO_UDP, port);
 
@@ -398,7 +401,8 @@ static void ends_a_socket_whose_first_flow_is_unknown(void **state)
 static void keeps_sockets_without_a_cookie_apart(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect a = do_flow(f->p, &f->run, 0, 53, 0), b = do_flow(f->p, &f->run, 0, 54, 0);
+	struct event_connect a = do_flow(f->p, &f->run, 0, 53, 0),
+			     b = do_flow(f->p, &f->run, 0, 54, 0);
 
 	skip_all(f->p);
 	do_close(f->p, &a);
@@ -415,22 +419,24 @@ static void names_protocols(void **state)
 		uint16_t family, type, protocol;
 		Affiant__V1__Protocol want;
 	} cases[] = {
-		{ AF_INET, SOCK_STREAM, IPPROTO_TCP, PROTO(TCP) },
-		{ AF_INET6, SOCK_DGRAM, IPPROTO_UDP, PROTO(UDP) },
-		{ AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE, PROTO(UDPLITE) },
-		{ AF_INET, SOCK_DGRAM, IPPROTO_ICMP, PROTO(ICMP) },
-		{ AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6, PROTO(ICMPV6) },
-		{ AF_INET, SOCK_SEQPACKET, IPPROTO_SCTP, PROTO(SCTP) },
-		{ AF_INET, SOCK_STREAM, 262, PROTO(MPTCP) },
-		{ AF_INET, SOCK_RAW, IPPROTO_ICMP, PROTO(RAW) },
-		{ AF_INET, SOCK_RAW, IPPROTO_TCP, PROTO(RAW) },
-		{ AF_INET, SOCK_DGRAM, 199, PROTO(OTHER) },
+		{AF_INET, SOCK_STREAM, IPPROTO_TCP, PROTO(TCP)},
+		{AF_INET6, SOCK_DGRAM, IPPROTO_UDP, PROTO(UDP)},
+		{AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE, PROTO(UDPLITE)},
+		{AF_INET, SOCK_DGRAM, IPPROTO_ICMP, PROTO(ICMP)},
+		{AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6, PROTO(ICMPV6)},
+		{AF_INET, SOCK_SEQPACKET, IPPROTO_SCTP, PROTO(SCTP)},
+		{AF_INET, SOCK_STREAM, 262, PROTO(MPTCP)},
+		{AF_INET, SOCK_RAW, IPPROTO_ICMP, PROTO(RAW)},
+		{AF_INET, SOCK_RAW, IPPROTO_TCP, PROTO(RAW)},
+		{AF_INET, SOCK_DGRAM, 199, PROTO(OTHER)},
 	};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct event_untracked e = { .family = cases[i].family, .sock_type = cases[i].type,
-					     .protocol = cases[i].protocol, .cookie = 8 };
+		struct event_untracked e = {.family = cases[i].family,
+					    .sock_type = cases[i].type,
+					    .protocol = cases[i].protocol,
+					    .cookie = 8};
 		const Affiant__V1__Record *r;
 
 		head_fill(f->p, &e.header, 0, EVENT_UNTRACKED, sizeof(e), &f->run);
@@ -446,8 +452,13 @@ static void names_protocols(void **state)
 
 static void tells_unix_sockets(void **state)
 {
-	struct event_unix e = { .uid = 5, .gid = 6, .sock_type = SOCK_STREAM, .flags = CONNECT_OPENER, .path_len = 5,
-				.cookie = 12, .path = "\0name" };
+	struct event_unix e = {.uid = 5,
+			       .gid = 6,
+			       .sock_type = SOCK_STREAM,
+			       .flags = CONNECT_OPENER,
+			       .path_len = 5,
+			       .cookie = 12,
+			       .path = "\0name"};
 	struct fixture *f = *state;
 	const Affiant__V1__Record *r;
 
@@ -481,14 +492,16 @@ static void names_who_opened_the_socket(void **state)
 	struct event_connect c = connect_event(f->p, &child, IPPROTO_TCP, 443);
 	const Affiant__V1__Record *r;
 
-	c.opener = (struct event_actor){ .session = 42, .start_boottime = f->run.start, .tgid = 100, .exec_seq = 1 };
+	c.opener = (struct event_actor){
+		.session = 42, .start_boottime = f->run.start, .tgid = 100, .exec_seq = 1};
 	give(f->p, &c);
 	do_outcome(f->p, &c, ECONNREFUSED);
 	r = NEXT(f->p, PART_OUTCOME, CONNECT);
 	assert_int_equal(r->process->id->tgid, 101);
 	assert_int_equal(r->connect->opener->process->tgid, 100);
 	assert_int_equal(r->connect->opener->process->start_boottime_ns, f->run.start);
-	assert_int_equal(r->connect->opener->process->exec_seq, 1);	/* before it executed the agent */
+	assert_int_equal(r->connect->opener->process->exec_seq,
+			 1); /* before it executed the agent */
 	assert_memory_equal(r->connect->opener->session.data, r->session->id.data, 16);
 
 	/* Of another session, which has ended since. */
@@ -498,10 +511,11 @@ static void names_who_opened_the_socket(void **state)
 	NEXT(f->p, PART_MAIN, EXIT);
 	r = NEXT(f->p, PART_SESSION_ENDED, SESSION_ENDED);
 	c = connect_event(f->p, &child, IPPROTO_TCP, 443);
-	c.opener = (struct event_actor){ .session = 43, .start_boottime = gone.start, .tgid = 300 };
+	c.opener = (struct event_actor){.session = 43, .start_boottime = gone.start, .tgid = 300};
 	give(f->p, &c);
 	do_outcome(f->p, &c, ECONNREFUSED);
-	assert_memory_equal(NEXT(f->p, PART_OUTCOME, CONNECT)->connect->opener->session.data, r->session->id.data, 16);
+	assert_memory_equal(NEXT(f->p, PART_OUTCOME, CONNECT)->connect->opener->session.data,
+			    r->session->id.data, 16);
 
 	/* Of a session that nobody knows. */
 	c = connect_event(f->p, &child, IPPROTO_TCP, 443);
@@ -516,12 +530,14 @@ static void names_who_opened_the_socket(void **state)
 
 static struct event_connect do_foreign(struct pipeline *p, const struct proc *opener)
 {
-	struct proc outsider = { .tgid = 900, .start = 5, .exec_seq = 8 };
+	struct proc outsider = {.tgid = 900, .start = 5, .exec_seq = 8};
 	struct event_connect c = connect_event(p, &outsider, IPPROTO_TCP, 443);
 
 	c.flags = CONNECT_FOREIGN | CONNECT_OPENER;
-	c.opener = (struct event_actor){ .session = opener->session, .start_boottime = opener->start,
-					 .tgid = opener->tgid, .exec_seq = opener->exec_seq };
+	c.opener = (struct event_actor){.session = opener->session,
+					.start_boottime = opener->start,
+					.tgid = opener->tgid,
+					.exec_seq = opener->exec_seq};
 	give(p, &c);
 	return c;
 }
@@ -568,7 +584,7 @@ static void tells_who_uses_a_socket_of_the_session(void **state)
 static void tells_a_foreign_use_of_what_nobody_knows(void **state)
 {
 	struct fixture *f = *state;
-	struct proc opener = { .session = 4711, .tgid = 5, .start = 6, .exec_seq = 7 };
+	struct proc opener = {.session = 4711, .tgid = 5, .start = 6, .exec_seq = 7};
 	struct event_connect c = do_foreign(f->p, &opener);
 	const Affiant__V1__Record *r;
 
@@ -621,7 +637,8 @@ static void attributes_to_the_image_that_attempted(void **state)
 	do_exec(f->p, &f->run, NULL, "/bin/other");
 	NEXT(f->p, PART_MAIN, EXEC);
 	do_outcome(f->p, &c, 0);
-	assert_memory_equal(NEXT(f->p, PART_OUTCOME, CONNECT)->process->executable->path.data, "/usr/bin/agent", 14);
+	assert_memory_equal(NEXT(f->p, PART_OUTCOME, CONNECT)->process->executable->path.data,
+			    "/usr/bin/agent", 14);
 }
 
 static void counts_what_belongs_to_nothing(void **state)
@@ -671,11 +688,12 @@ static void forgets_the_oldest_and_counts_it(void **state)
 static void lets_the_first_flow_go_before_the_last(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect first = do_flow(f->p, &f->run, 555, 53, 0), second = do_flow(f->p, &f->run, 555, 54, 0);
+	struct event_connect first = do_flow(f->p, &f->run, 555, 53, 0),
+			     second = do_flow(f->p, &f->run, 555, 54, 0);
 
 	f->p->attribute->config.connections_max = 2;
 	skip_all(f->p);
-	do_connect(f->p, &f->run, 80);	/* the first flow has to go */
+	do_connect(f->p, &f->run, 80); /* the first flow has to go */
 	do_refusal(f->p, &second, ECONNREFUSED);
 	assert_connection(NEXT(f->p, PART_OUTCOME, CONNECT)->connect->connection, &second);
 	do_close(f->p, &first);

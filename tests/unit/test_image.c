@@ -19,7 +19,7 @@ static union {
 } event;
 
 static struct table table;
-static const struct image_context context = { .argv_max = 2048 };
+static const struct image_context context = {.argv_max = 2048};
 
 static int set_up(void **state)
 {
@@ -37,7 +37,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void set_strings(const char *exe, size_t exe_len, const char *cwd, size_t cwd_len, const char *argv, size_t argv_len)
+static void set_strings(const char *exe, size_t exe_len, const char *cwd, size_t cwd_len,
+			const char *argv, size_t argv_len)
 {
 	event.e.exe_len = exe_len;
 	event.e.cwd_len = cwd_len;
@@ -76,8 +77,11 @@ static void done(struct image *i, Affiant__V1__Process *p)
 
 static void tells_all_of_an_exec(void **state)
 {
-	struct file_digest d = { .state = HASH_STATE_OBSERVED, .sha256 = { { 1, 2, 3 } }, .build_id_len = 2,
-				 .build_id = { 0xab, 0xcd }, .package = "{\"name\":\"x\"}" };
+	struct file_digest d = {.state = HASH_STATE_OBSERVED,
+				.sha256 = {{1, 2, 3}},
+				.build_id_len = 2,
+				.build_id = {0xab, 0xcd},
+				.package = "{\"name\":\"x\"}"};
 	Affiant__V1__Process *p;
 	struct image *i;
 
@@ -90,7 +94,7 @@ static void tells_all_of_an_exec(void **state)
 	event.e.cap_effective = 5;
 	event.e.cap_permitted = 1ull << 40;
 	event.e.cgroup = 77;
-	event.e.exe = (struct object_id){ .inode = 11, .size = 12, .device = 13 };
+	event.e.exe = (struct object_id){.inode = 11, .size = 12, .device = 13};
 	event.e.argc = 4;
 	event.e.flags = EXEC_SETUID | EXEC_MEMFD | EXEC_DELETED;
 	for (unsigned int n = 0; n < NS_COUNT; n++)
@@ -148,7 +152,7 @@ static void tells_no_path_that_is_not_known(void **state)
 	assert_null(i->exe);
 	p = finish(i);
 	assert_false(p->executable->has_path);
-	assert_bytes(p->cwd, "/");	/* no components, and none were cut */
+	assert_bytes(p->cwd, "/"); /* no components, and none were cut */
 	assert_false(p->has_setuid);
 	assert_int_equal(p->n_argv, 0);
 	done(i, p);
@@ -179,7 +183,7 @@ static void tells_no_arguments_of_what_ran_already(void **state)
 static void keeps_so_much_of_the_arguments(void **state)
 {
 	static char argv[EVENT_ARGV_MAX];
-	const struct image_context small = { .argv_max = 100 };
+	const struct image_context small = {.argv_max = 100};
 	Affiant__V1__Process *p;
 	struct image *i;
 
@@ -246,16 +250,21 @@ static void carries_a_digest_only_where_there_is_one(void **state)
 {
 	(void)state;
 	for (unsigned int s = HASH_STATE_UNKNOWN; s <= HASH_STATE_DISABLED; s++) {
-		struct file_digest d = { .state = s, .sha256 = { { 9 } }, .verity = { 8 }, .verity_len = 32,
-					 .verity_algorithm = 1, .unproven = true };
+		struct file_digest d = {.state = s,
+					.sha256 = {{9}},
+					.verity = {8},
+					.verity_len = 32,
+					.verity_algorithm = 1,
+					.unproven = true};
 		struct image *i = simple();
 		Affiant__V1__Process *p;
 
 		image_set_digest(i, IMAGE_EXE, &d);
 		p = finish(i);
 		assert_int_equal(p->executable->digest->state, s);
-		assert_int_equal(p->executable->digest->has_sha256,
-				 s == HASH_STATE_OBSERVED || s == HASH_STATE_HELD || s == HASH_STATE_KERNEL);
+		assert_int_equal(p->executable->digest->has_sha256, s == HASH_STATE_OBSERVED ||
+									    s == HASH_STATE_HELD ||
+									    s == HASH_STATE_KERNEL);
 		assert_int_equal(p->executable->digest->has_verity, s == HASH_STATE_VERITY);
 		if (s == HASH_STATE_VERITY)
 			assert_string_equal(p->executable->digest->verity_algorithm, "sha256");
@@ -265,26 +274,26 @@ static void carries_a_digest_only_where_there_is_one(void **state)
 
 static void keeps_the_first_word(void **state)
 {
-	struct file_digest first = { .state = HASH_STATE_OBSERVED, .sha256 = { { 1 } } };
-	struct file_digest second = { .state = HASH_STATE_OBSERVED, .sha256 = { { 2 } } };
+	struct file_digest first = {.state = HASH_STATE_OBSERVED, .sha256 = {{1}}};
+	struct file_digest second = {.state = HASH_STATE_OBSERVED, .sha256 = {{2}}};
 	struct image *i = simple();
 	Affiant__V1__Process *p;
 
 	(void)state;
 	image_set_digest(i, IMAGE_EXE, &first);
 	image_set_digest(i, IMAGE_EXE, &second);
-	image_set_digest(i, 5, &second);	/* a slot that nobody asked for */
+	image_set_digest(i, 5, &second); /* a slot that nobody asked for */
 	assert_int_equal(i->awaited, 0);
 	p = finish(i);
 	assert_int_equal(p->executable->digest->sha256.data[0], 1);
-	image_set_digest(i, IMAGE_EXE, &second);	/* too late */
+	image_set_digest(i, IMAGE_EXE, &second); /* too late */
 	done(i, p);
 }
 
 static void tells_the_chain(void **state)
 {
-	struct file_digest exe = { .state = HASH_STATE_OBSERVED, .sha256 = { { 1 } }, .build_id_len = 1 };
-	struct file_digest script = { .state = HASH_STATE_CHANGED };
+	struct file_digest exe = {.state = HASH_STATE_OBSERVED, .sha256 = {{1}}, .build_id_len = 1};
+	struct file_digest script = {.state = HASH_STATE_CHANGED};
 	struct image *i = simple();
 	Affiant__V1__Process *p;
 	int a, b, c;
@@ -321,8 +330,11 @@ static void bounds_the_chain(void **state)
 	(void)state;
 	memset(path, '/', sizeof(path));
 	for (int n = 1; n < IMAGE_DIGESTS_MAX; n++)
-		assert_int_equal(image_add_step(i, AFFIANT__V1__STEP_KIND__STEP_SCRIPT, path, sizeof(path), false), n);
-	assert_int_equal(image_add_step(i, AFFIANT__V1__STEP_KIND__STEP_SCRIPT, path, 1, false), -ENOSPC);
+		assert_int_equal(image_add_step(i, AFFIANT__V1__STEP_KIND__STEP_SCRIPT, path,
+						sizeof(path), false),
+				 n);
+	assert_int_equal(image_add_step(i, AFFIANT__V1__STEP_KIND__STEP_SCRIPT, path, 1, false),
+			 -ENOSPC);
 	p = finish(i);
 	assert_int_equal(p->n_chain, IMAGE_DIGESTS_MAX - 1);
 	assert_int_equal(p->chain[0]->path.len, EVENT_PATH_MAX);

@@ -23,7 +23,7 @@
 #define BATCH_HEADER 16
 
 static char top[64], directory[96];
-static const uint8_t boot[16] = { 1, 2, 3 }, earlier[16] = { 9, 8, 7 }, earliest[16] = { 4, 4, 4 };
+static const uint8_t boot[16] = {1, 2, 3}, earlier[16] = {9, 8, 7}, earliest[16] = {4, 4, 4};
 
 /* Batch @n: its bytes and its length follow from its number. */
 static size_t batch_of(unsigned int n, uint64_t ret[static 64])
@@ -72,11 +72,12 @@ static struct journal *open_as(const uint8_t id[static 16])
 	return j;
 }
 
-static uint64_t replay(struct journal *j, const uint8_t id[static 16], uint64_t index, struct got *g)
+static uint64_t replay(struct journal *j, const uint8_t id[static 16], uint64_t index,
+		       struct got *g)
 {
 	uint64_t damaged = UINT64_C(0xa5a5a5a5);
 
-	*g = (struct got){ 0 };
+	*g = (struct got){0};
 	assert_int_equal(journal_replay(j, id, index, take, g, &damaged), 0);
 	return damaged;
 }
@@ -184,7 +185,7 @@ static void reads_back_in_order(void **state)
 static void stops_when_told_to(void **state)
 {
 	struct journal *j = open_as(boot);
-	struct got g = { .stop_after = 2 };
+	struct got g = {.stop_after = 2};
 	uint64_t damaged;
 
 	(void)state;
@@ -236,7 +237,7 @@ static void keeps_boots_apart(void **state)
 	j = open_as(earlier);
 	assert_int_equal(append(j, 20), 0);
 	journal_close(j);
-	j = open_as(earliest);	/* as if a clock had brought it back */
+	j = open_as(earliest); /* as if a clock had brought it back */
 	assert_int_equal(append(j, 11), 0);
 	journal_close(j);
 
@@ -347,7 +348,7 @@ static void loses_the_flipped_batch_alone(void **state)
 		whole[bit / 8] ^= 1u << bit % 8;
 		j = open_as(boot);
 		damaged = replay(j, boot, 0, &g);
-		if (bit / 8 < FILE_HEADER) {	/* nobody knows of which boot it is */
+		if (bit / 8 < FILE_HEADER) { /* nobody knows of which boot it is */
 			assert_int_equal(damaged, len);
 			assert_int_equal(g.count, 0);
 		} else {
@@ -414,7 +415,7 @@ static void reads_the_files_behind_a_damaged_one(void **state)
 /* What a process says ends up in batches: it must not be able to say a batch. */
 static void takes_no_batch_out_of_a_damaged_one(void **state)
 {
-	uint64_t words[16] = { 0 }, inner[64];
+	uint64_t words[16] = {0}, inner[64];
 	size_t ends[BATCHES], len;
 	uint8_t whole[8192];
 	struct journal *j;
@@ -442,8 +443,8 @@ static void takes_no_batch_out_of_a_damaged_one(void **state)
 
 static void leaves_other_files_alone(void **state)
 {
-	static const char *const names[] = { "1.jnl", "000000000000000z.jnl", "0000000000000001.jnl.old",
-					     "00000000000000AB.jnl" };
+	static const char *const names[] = {"1.jnl", "000000000000000z.jnl",
+					    "0000000000000001.jnl.old", "00000000000000AB.jnl"};
 	struct journal *j = open_as(boot);
 	char path[256];
 	uint64_t index;
@@ -464,7 +465,8 @@ static void leaves_other_files_alone(void **state)
 
 /* ---- a full disk ---- */
 
-/* Appends until it fails, makes room, goes on; all that was said to be written must be there, and nothing else. */
+/* Appends until it fails, makes room, goes on; all that was said to be written must be there, and
+ * nothing else. */
 static void fills(struct journal *j, void (*make_room)(void))
 {
 	unsigned int n = 0;
@@ -557,7 +559,8 @@ static void survives_a_full_disk(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
-		if (geteuid() || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		if (geteuid() || unshare(CLONE_NEWNS) ||
+		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 			_exit(77);
 		_exit(fill_tmpfs());
 	}

@@ -26,13 +26,14 @@ static bool tell_losses(struct pipeline *p, const uint64_t kernel[static LOSS_AL
 	return true;
 }
 
-static uint64_t count_of(Affiant__V1__LostCount *const *counts, size_t n, const char *stage, const char *kind)
+static uint64_t count_of(Affiant__V1__LostCount *const *counts, size_t n, const char *stage,
+			 const char *kind)
 {
 	uint64_t found = 0;
 
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(counts[i]->stage, stage) && !strcmp(counts[i]->kind, kind)) {
-			assert_int_equal(found, 0);	/* once at most */
+			assert_int_equal(found, 0); /* once at most */
 			found = counts[i]->count;
 			assert_true(found > 0);
 		}
@@ -43,23 +44,23 @@ static const struct {
 	unsigned int kind;
 	const char *stage, *name;
 } kinds[] = {
-	{ EVENT_FORK, "ring", "fork" },
-	{ EVENT_EXEC, "ring", "exec" },
-	{ EVENT_EXIT, "ring", "exit" },
-	{ EVENT_ADOPT, "ring", "adopt" },
-	{ EVENT_CONNECT, "ring", "connect" },
-	{ EVENT_OUTCOME, "ring", "outcome" },
-	{ EVENT_CLOSE, "ring", "close" },
-	{ EVENT_UNIX, "ring", "connect_unix" },
-	{ EVENT_UNTRACKED, "ring", "untracked_socket" },
-	{ EVENT_TAG_LOST, "ring", "tag_lost" },
-	{ LOSS_STORAGE, "storage", "outcome" },
-	{ LOSS_TAG, "tag", "process" },
-	{ LOSS_HOOK, "hook", "run" },
-	{ LOSS_CHAIN, "chain", "open" },
-	{ LOSS_TABLE, "table", "connection" },
-	{ LOSS_JOURNAL, "journal", "byte" },
-	{ LOSS_RECORD, "ledger", "record" },
+	{EVENT_FORK, "ring", "fork"},
+	{EVENT_EXEC, "ring", "exec"},
+	{EVENT_EXIT, "ring", "exit"},
+	{EVENT_ADOPT, "ring", "adopt"},
+	{EVENT_CONNECT, "ring", "connect"},
+	{EVENT_OUTCOME, "ring", "outcome"},
+	{EVENT_CLOSE, "ring", "close"},
+	{EVENT_UNIX, "ring", "connect_unix"},
+	{EVENT_UNTRACKED, "ring", "untracked_socket"},
+	{EVENT_TAG_LOST, "ring", "tag_lost"},
+	{LOSS_STORAGE, "storage", "outcome"},
+	{LOSS_TAG, "tag", "process"},
+	{LOSS_HOOK, "hook", "run"},
+	{LOSS_CHAIN, "chain", "open"},
+	{LOSS_TABLE, "table", "connection"},
+	{LOSS_JOURNAL, "journal", "byte"},
+	{LOSS_RECORD, "ledger", "record"},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -70,7 +71,7 @@ static void names_every_kind(void **state)
 	uint64_t totals[LOSS_ALL];
 	const Affiant__V1__Lost *m;
 
-	assert_int_equal(KINDS, LOSS_ALL - 1);	/* there is no event of type 0 */
+	assert_int_equal(KINDS, LOSS_ALL - 1); /* there is no event of type 0 */
 	for (unsigned int i = 0; i < LOSS_ALL; i++)
 		totals[i] = 100 + i;
 	assert_true(tell_losses(p, totals));
@@ -78,8 +79,10 @@ static void names_every_kind(void **state)
 	assert_int_equal(m->n_counts, KINDS);
 	assert_int_equal(m->n_totals, KINDS);
 	for (size_t i = 0; i < KINDS; i++) {
-		assert_int_equal(count_of(m->counts, m->n_counts, kinds[i].stage, kinds[i].name), 100 + kinds[i].kind);
-		assert_int_equal(count_of(m->totals, m->n_totals, kinds[i].stage, kinds[i].name), 100 + kinds[i].kind);
+		assert_int_equal(count_of(m->counts, m->n_counts, kinds[i].stage, kinds[i].name),
+				 100 + kinds[i].kind);
+		assert_int_equal(count_of(m->totals, m->n_totals, kinds[i].stage, kinds[i].name),
+				 100 + kinds[i].kind);
 	}
 	assert_false(tell_losses(p, totals));
 	no_more(p);
@@ -98,7 +101,7 @@ static void reload(struct pipeline *p)
 static void adds_up_exactly(void **state)
 {
 	struct pipeline *p = *state;
-	uint64_t kernel[LOSS_ALL] = { 0 }, lost[LOSS_ALL] = { 0 };
+	uint64_t kernel[LOSS_ALL] = {0}, lost[LOSS_ALL] = {0};
 	unsigned int seed = 7;
 
 	for (int round = 0; round < 2000; round++) {
@@ -107,7 +110,8 @@ static void adds_up_exactly(void **state)
 
 		lost[kind] += n;
 		/* Some are the kernel's, some the daemon's own, which begins anew. */
-		if (kind == LOSS_TABLE || kind == LOSS_CHAIN || kind == LOSS_JOURNAL || kind == LOSS_RECORD)
+		if (kind == LOSS_TABLE || kind == LOSS_CHAIN || kind == LOSS_JOURNAL ||
+		    kind == LOSS_RECORD)
 			p->attribute->dropped[kind] += n;
 		else
 			kernel[kind] += n;
@@ -123,7 +127,8 @@ static void adds_up_exactly(void **state)
 
 		for (size_t n = 0; n < p->count; n++) {
 			const Affiant__V1__Lost *m = p->records[n].r->lost;
-			uint64_t total = count_of(m->totals, m->n_totals, kinds[i].stage, kinds[i].name);
+			uint64_t total =
+				count_of(m->totals, m->n_totals, kinds[i].stage, kinds[i].name);
 
 			sum += count_of(m->counts, m->n_counts, kinds[i].stage, kinds[i].name);
 			assert_int_equal(sum, total);
@@ -138,7 +143,7 @@ static void adds_up_exactly(void **state)
 static void tells_what_could_not_be_told(void **state)
 {
 	struct pipeline *p = *state;
-	uint64_t kernel[LOSS_ALL] = { [EVENT_EXEC] = 5 };
+	uint64_t kernel[LOSS_ALL] = {[EVENT_EXEC] = 5};
 	Affiant__V1__Lost *m = loss_since(p->attribute, kernel);
 
 	affiant__v1__lost__free_unpacked(m, NULL);
@@ -150,8 +155,8 @@ static void tells_what_could_not_be_told(void **state)
 
 static void give_number(struct pipeline *p, uint32_t cpu, uint64_t sequence, uint64_t time)
 {
-	struct event_untracked e = { .family = AF_INET };
-	struct proc by = { .session = 1, .tgid = 1, .start = 1, .exec_seq = 1 };
+	struct event_untracked e = {.family = AF_INET};
+	struct proc by = {.session = 1, .tgid = 1, .start = 1, .exec_seq = 1};
 
 	head_fill(p, &e.header, cpu, EVENT_UNTRACKED, sizeof(e), &by);
 	e.header.sequence = sequence;
@@ -170,7 +175,7 @@ static const Affiant__V1__Lost *last_lost(const struct pipeline *p)
 static void tells_between_which_numbers(void **state)
 {
 	struct pipeline *p = *state;
-	uint64_t kernel[LOSS_ALL] = { [EVENT_EXEC] = 3 };
+	uint64_t kernel[LOSS_ALL] = {[EVENT_EXEC] = 3};
 	const Affiant__V1__Lost *m;
 
 	give_number(p, 4, 1, S);
@@ -197,7 +202,7 @@ static void tells_between_which_numbers(void **state)
 static void tells_gaps_once_across_a_restart(void **state)
 {
 	struct pipeline *p = *state;
-	uint64_t kernel[LOSS_ALL] = { 0 };
+	uint64_t kernel[LOSS_ALL] = {0};
 
 	give_number(p, 4, 1, S);
 	give_number(p, 4, 5, S);
@@ -219,9 +224,9 @@ static void tells_gaps_once_across_a_restart(void **state)
 static void tells_gaps_once_when_a_journal_is_read_again(void **state)
 {
 	struct pipeline *p = *state;
-	uint64_t kernel[LOSS_ALL] = { 0 };
+	uint64_t kernel[LOSS_ALL] = {0};
 	Affiant__V1__Lost m = AFFIANT__V1__LOST__INIT;
-	Affiant__V1__LostRange range = AFFIANT__V1__LOST_RANGE__INIT, *list[] = { &range };
+	Affiant__V1__LostRange range = AFFIANT__V1__LOST_RANGE__INIT, *list[] = {&range};
 
 	give_number(p, 4, 1, S);
 	give_number(p, 4, 5, S);
@@ -245,7 +250,7 @@ static void tells_gaps_once_when_a_journal_is_read_again(void **state)
 static void bounds_its_ranges(void **state)
 {
 	struct pipeline *p = *state;
-	uint64_t kernel[LOSS_ALL] = { [EVENT_EXEC] = 5000 };
+	uint64_t kernel[LOSS_ALL] = {[EVENT_EXEC] = 5000};
 
 	for (uint64_t n = 1; n < 10000; n += 2)
 		give_number(p, 4, n, S);
@@ -253,7 +258,8 @@ static void bounds_its_ranges(void **state)
 	give_number(p, 4, 10003, 5 * S);
 	assert_true(tell_losses(p, kernel));
 	assert_int_equal(last_lost(p)->n_ranges, 64);
-	assert_int_equal(count_of(last_lost(p)->counts, last_lost(p)->n_counts, "ring", "exec"), 5000);
+	assert_int_equal(count_of(last_lost(p)->counts, last_lost(p)->n_counts, "ring", "exec"),
+			 5000);
 	assert_false(tell_losses(p, kernel));
 }
 

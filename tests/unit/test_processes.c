@@ -86,7 +86,7 @@ static void tells_a_session_from_beginning_to_end(void **state)
 	do_exit(p, &grandchild, 256);
 	r = NEXT(p, PART_MAIN, EXIT);
 	assert_id(r->process->id, &grandchild);
-	assert_exe(r->process, "/bin/sh");	/* it never executed anything itself */
+	assert_exe(r->process, "/bin/sh"); /* it never executed anything itself */
 	assert_int_equal(r->process->n_ancestry, 2);
 	assert_text(r->process->ancestry[0]->exe, "/bin/sh");
 	assert_text(r->process->ancestry[1]->exe, "/usr/bin/agent");
@@ -130,9 +130,10 @@ static void names_records_for_good(void **state)
 static void drops_what_comes_twice(void **state)
 {
 	struct pipeline *p = *state;
-	struct proc run = begin_session(p, 42, 100), child = { .session = 42, .tgid = 101, .start = p->now, .exec_seq = 2 };
+	struct proc run = begin_session(p, 42, 100),
+		    child = {.session = 42, .tgid = 101, .start = p->now, .exec_seq = 2};
 	struct event_fork f = fork_event(p, &run, &child);
-	struct event_exit e = { .status = 0 };
+	struct event_exit e = {.status = 0};
 
 	head_fill(p, &e.header, 1, EVENT_EXIT, sizeof(e), &child);
 	for (int i = 0; i < 3; i++) {
@@ -192,8 +193,9 @@ static void tells_lineage_as_it_was(void **state)
 static void tells_a_new_parent(void **state)
 {
 	struct pipeline *p = *state;
-	struct proc run = begin_session(p, 42, 100), child = do_fork(p, &run, 101), orphan = do_fork(p, &child, 102);
-	struct proc init = { .tgid = 1, .start = 1 };
+	struct proc run = begin_session(p, 42, 100), child = do_fork(p, &run, 101),
+		    orphan = do_fork(p, &child, 102);
+	struct proc init = {.tgid = 1, .start = 1};
 	const Affiant__V1__Record *r;
 
 	do_exit(p, &child, 0);
@@ -201,7 +203,7 @@ static void tells_a_new_parent(void **state)
 	do_exec(p, &orphan, &init, "/bin/daemon");
 	r = NEXT(p, PART_MAIN, EXEC);
 	assert_id(r->process->parent, &init);
-	assert_false(r->process->parent->has_exec_seq);	/* what init executed is not known */
+	assert_false(r->process->parent->has_exec_seq); /* what init executed is not known */
 	assert_id(r->process->ancestry[0]->id, &child);
 	/* A subreaper of the session is known in full. */
 	do_exec(p, &orphan, &run, "/bin/daemon");
@@ -209,21 +211,23 @@ static void tells_a_new_parent(void **state)
 	assert_id(r->process->parent, &run);
 }
 
-/* Every record carries what the launcher said, and paths are the process's choice: together they have to fit. */
+/* Every record carries what the launcher said, and paths are the process's choice: together they
+ * have to fit. */
 static void fits_into_a_record(void **state)
 {
 	static char purpose[65000];
 	struct pipeline *p = *state;
-	size_t sizes[] = { 40000, 58500, 64000 };
+	size_t sizes[] = {40000, 58500, 64000};
 
 	for (int i = 0; i < 3; i++) {
 		struct event_header *h = session_event(p, 50 + i, "research"), *large;
 		Affiant__V1__StateSession *m;
-		struct proc run = { .session = 50 + i, .tgid = 100, .start = p->now, .exec_seq = 1 };
+		struct proc run = {.session = 50 + i, .tgid = 100, .start = p->now, .exec_seq = 1};
 		const Affiant__V1__Record *r;
 		char exe[600];
 
-		m = affiant__v1__state_session__unpack(NULL, h->size - sizeof(*h) - h->tid, (const uint8_t *)(h + 1));
+		m = affiant__v1__state_session__unpack(NULL, h->size - sizeof(*h) - h->tid,
+						       (const uint8_t *)(h + 1));
 		memset(purpose, 'x', sizes[i]);
 		m->head->task->purpose = purpose;
 		large = note_event(p, NOTE_SESSION, &m->base);
@@ -295,7 +299,7 @@ static void tells_each_image_by_itself(void **state)
 	do_exec(p, &run, NULL, "/bin/one");
 	c = do_connect(p, &run, 80);
 	do_exec(p, &run, NULL, "/bin/two");
-	do_outcome(p, &c, 0);		/* of the first image's attempt */
+	do_outcome(p, &c, 0); /* of the first image's attempt */
 	do_exit(p, &run, 0);
 	no_more(p);
 	/* The second digest is there first. */
@@ -330,14 +334,16 @@ static void waits_for_no_digest_for_ever(void **state)
 	no_more(p);
 	assert_int_equal(attribute_tick(p->attribute, deadline), UINT64_MAX);
 	r = NEXT(p, PART_MAIN, EXEC);
-	assert_int_equal(r->process->executable->digest->state, AFFIANT__V1__HASH_STATE__HASH_TOO_LATE);
+	assert_int_equal(r->process->executable->digest->state,
+			 AFFIANT__V1__HASH_STATE__HASH_TOO_LATE);
 	assert_false(r->process->executable->digest->has_sha256);
 	assert_text(r->process->executable->path, "/bin/slow");
 	/* When it comes, nobody asks any more. */
 	digest_ready(p->attribute, &p->enrich);
 	do_exit(p, &run, 0);
 	r = NEXT(p, PART_MAIN, EXIT);
-	assert_int_equal(r->process->executable->digest->state, AFFIANT__V1__HASH_STATE__HASH_TOO_LATE);
+	assert_int_equal(r->process->executable->digest->state,
+			 AFFIANT__V1__HASH_STATE__HASH_TOO_LATE);
 }
 
 static void waits_not_at_all_when_told_so(void **state)
@@ -386,9 +392,9 @@ static void holds_so_many_records(void **state)
 static void adopts_what_runs_already(void **state)
 {
 	struct pipeline *p = *state;
-	struct proc run = { .session = 42, .tgid = 100, .start = 7, .exec_seq = 3 };
-	struct proc child = { .session = 42, .tgid = 101, .start = 8, .exec_seq = 5 };
-	struct proc other = { .session = 42, .tgid = 102, .start = 9, .exec_seq = 5 };
+	struct proc run = {.session = 42, .tgid = 100, .start = 7, .exec_seq = 3};
+	struct proc child = {.session = 42, .tgid = 101, .start = 8, .exec_seq = 5};
+	struct proc other = {.session = 42, .tgid = 102, .start = 9, .exec_seq = 5};
 	const Affiant__V1__Record *r;
 
 	do_session(p, 42, "research");
@@ -401,7 +407,7 @@ static void adopts_what_runs_already(void **state)
 	attribute_tick(p->attribute, p->now + 10 * S);
 	r = NEXT(p, PART_MAIN, CONNECT);
 	assert_true(r->process->late);
-	assert_false(r->process->has_argc);	/* argv can have been rewritten by now */
+	assert_false(r->process->has_argc); /* argv can have been rewritten by now */
 	assert_int_equal(r->process->n_ancestry, 1);
 	assert_text(r->process->ancestry[0]->exe, "/bin/agent");
 	do_exit(p, &other, 0);
@@ -418,7 +424,7 @@ static void adopts_what_runs_already(void **state)
 static void learns_what_an_early_actor_is(void **state)
 {
 	struct pipeline *p = *state;
-	struct proc run = { .session = 42, .tgid = 100, .start = 7, .exec_seq = 3 };
+	struct proc run = {.session = 42, .tgid = 100, .start = 7, .exec_seq = 3};
 	const Affiant__V1__Record *r;
 	struct event_connect c;
 
@@ -444,7 +450,11 @@ static void learns_what_an_early_actor_is(void **state)
 
 static struct proc select_exec(struct pipeline *p, uint64_t key, uint32_t tgid, uint32_t selector)
 {
-	struct proc run = { .session = key, .tgid = tgid, .start = p->now, .exec_seq = 4, .flags = TAG_SELECTED };
+	struct proc run = {.session = key,
+			   .tgid = tgid,
+			   .start = p->now,
+			   .exec_seq = 4,
+			   .flags = TAG_SELECTED};
 	union exec_buffer b;
 
 	exec_fill(p, &b, EVENT_EXEC, &run, NULL, "/bin/agent");
@@ -498,7 +508,8 @@ static void begins_sessions_by_selectors(void **state)
 
 static void says_what_began_late(void **state)
 {
-	struct proc run = { .session = 5, .tgid = 100, .start = 7, .exec_seq = 3, .flags = TAG_SELECTED };
+	struct proc run = {
+		.session = 5, .tgid = 100, .start = 7, .exec_seq = 3, .flags = TAG_SELECTED};
 	struct pipeline *p = *state;
 	const Affiant__V1__Record *r;
 	union exec_buffer b;
@@ -511,10 +522,12 @@ static void says_what_began_late(void **state)
 	assert_string_equal(r->agent->name, "chosen");
 }
 
-/* No agent is named by guess: a selector that is not configured any more, a session whose beginning was lost. */
+/* No agent is named by guess: a selector that is not configured any more, a session whose beginning
+ * was lost. */
 static void names_no_agent_by_guess(void **state)
 {
-	struct proc run = { .session = 9, .tgid = 100, .start = 7, .exec_seq = 3, .flags = TAG_SELECTED };
+	struct proc run = {
+		.session = 9, .tgid = 100, .start = 7, .exec_seq = 3, .flags = TAG_SELECTED};
 	struct pipeline *p = *state;
 	const Affiant__V1__Record *r;
 
@@ -537,7 +550,7 @@ static void makes_up_nothing_for_a_lost_fork(void **state)
 {
 	struct pipeline *p = *state;
 	struct proc run = begin_session(p, 42, 100);
-	struct proc child = { .session = 42, .tgid = 101, .start = p->now, .exec_seq = 2 };
+	struct proc child = {.session = 42, .tgid = 101, .start = p->now, .exec_seq = 2};
 	const Affiant__V1__Record *r;
 
 	skip_all(p);
@@ -553,7 +566,7 @@ static void tells_the_parent_of_a_lost_fork(void **state)
 {
 	struct pipeline *p = *state;
 	struct proc run = begin_session(p, 42, 100);
-	struct proc lost = { .session = 42, .tgid = 101, .start = p->now, .exec_seq = 6 }, child;
+	struct proc lost = {.session = 42, .tgid = 101, .start = p->now, .exec_seq = 6}, child;
 	const Affiant__V1__Record *r;
 
 	(void)run;
@@ -601,7 +614,7 @@ static void finds_lost_exits(void **state)
 	skip_all(p);
 	SET(&gone, tgid, child.tgid);
 	SET(&gone, start_boottime_ns, child.start + 1);
-	do_note(p, NOTE_GONE, &gone.base);	/* another process of that pid */
+	do_note(p, NOTE_GONE, &gone.base); /* another process of that pid */
 	no_more(p);
 	gone.start_boottime_ns = child.start;
 	do_note(p, NOTE_GONE, &gone.base);
@@ -623,7 +636,7 @@ static void finds_lost_exits(void **state)
 /* All that is heard of a session is an exit. */
 static void tells_a_session_of_which_little_is_left(void **state)
 {
-	struct proc run = { .session = 9, .tgid = 100, .start = 7, .exec_seq = 3 };
+	struct proc run = {.session = 9, .tgid = 100, .start = 7, .exec_seq = 3};
 	struct pipeline *p = *state;
 
 	do_exit(p, &run, 0);
@@ -756,12 +769,13 @@ static void tells_a_step_of_the_clock_once(void **state)
 
 /* ---- notes that make no sense ---- */
 
-static void give_bytes(struct pipeline *p, uint16_t type, const void *bytes, size_t len, uint32_t padding)
+static void give_bytes(struct pipeline *p, uint16_t type, const void *bytes, size_t len,
+		       uint32_t padding)
 {
 	union {
 		struct event_header h;
 		uint8_t bytes[512];
-	} note = { .h = { .cpu = NOTE_CPU, .type = type, .sequence = p->notes++, .tid = padding } };
+	} note = {.h = {.cpu = NOTE_CPU, .type = type, .sequence = p->notes++, .tid = padding}};
 
 	memcpy(note.bytes + sizeof(note.h), bytes, len);
 	note.h.size = (sizeof(note.h) + len + 7) / 8 * 8;

@@ -13,7 +13,7 @@
 #include "collect/decode.h"
 #include "daemon/config.h"
 
-static char *flags[] = { (char *)"--token", (char *)"--password", (char *)"-p" };
+static char *flags[] = {(char *)"--token", (char *)"--password", (char *)"-p"};
 static char *patterns[] = {
 	(char *)"bearer ([^ ]+)",
 	(char *)"sk-[a-z0-9]{4,}",
@@ -56,7 +56,8 @@ static void assert_redacted(const struct redact *r, const char *argv, const char
 			char *text = redact_text(bytes + at, n, &hidden);
 
 			assert_int_equal(hidden, !!strstr(text, REDACTED_TEXT));
-			used += snprintf(shown + used, sizeof(shown) - used, "%s%s", at ? "|" : "", text);
+			used += snprintf(shown + used, sizeof(shown) - used, "%s%s", at ? "|" : "",
+					 text);
 			free(text);
 			at += n + 1;
 		}
@@ -67,7 +68,13 @@ static void assert_redacted(const struct redact *r, const char *argv, const char
 static void leaves_the_rest_alone(void **state)
 {
 	static const char *const harmless[] = {
-		"git|clone|https://example.org/x.git", "a", "--tokenizer=fast", "--tok", "x--token=1", "bearer", "sk-a",
+		"git|clone|https://example.org/x.git",
+		"a",
+		"--tokenizer=fast",
+		"--tok",
+		"x--token=1",
+		"bearer",
+		"sk-a",
 		"--TOKEN|x",
 	};
 
@@ -90,18 +97,23 @@ static void hides_values_of_flags(void **state)
 
 static void hides_too_much_rather_than_too_little(void **state)
 {
-	assert_redacted(*state, "x|--password|--token|abc|y", "x|--password|[redacted]|[redacted]|y");
+	assert_redacted(*state, "x|--password|--token|abc|y",
+			"x|--password|[redacted]|[redacted]|y");
 	assert_redacted(*state, "x|--password|--token=abc|y", "x|--password|[redacted]|y");
-	assert_redacted(*state, "x|--token|--token|--token|a|y", "x|--token|[redacted]|[redacted]|[redacted]|y");
+	assert_redacted(*state, "x|--token|--token|--token|a|y",
+			"x|--token|[redacted]|[redacted]|[redacted]|y");
 }
 
 static void hides_matches_of_patterns(void **state)
 {
-	assert_redacted(*state, "-H|Authorization: Bearer abc.def", "-H|Authorization: Bearer [redacted]");
+	assert_redacted(*state, "-H|Authorization: Bearer abc.def",
+			"-H|Authorization: Bearer [redacted]");
 	assert_redacted(*state, "bearer a bearer b", "bearer [redacted] bearer [redacted]");
-	assert_redacted(*state, "k=sk-abcd1 sk-x SK-ABCD2,sk-efgh", "k=[redacted] sk-x [redacted],[redacted]");
+	assert_redacted(*state, "k=sk-abcd1 sk-x SK-ABCD2,sk-efgh",
+			"k=[redacted] sk-x [redacted],[redacted]");
 	assert_redacted(*state, "u?pass=a&pass=b", "u?pass=[redacted]&pass=[redacted]");
-	assert_redacted(*state, "--header=bearer x --token=y", "--header=bearer [redacted] --token=y");
+	assert_redacted(*state, "--header=bearer x --token=y",
+			"--header=bearer [redacted] --token=y");
 }
 
 /* A match that hides nothing does not end the search. */
@@ -113,7 +125,7 @@ static void goes_on_behind_an_empty_match(void **state)
 
 static void ends_with_any_pattern(void **state)
 {
-	char *odd[] = { (char *)"", (char *)"x*", (char *)"(a)|b", (char *)"^c", (char *)"()" };
+	char *odd[] = {(char *)"", (char *)"x*", (char *)"(a)|b", (char *)"^c", (char *)"()"};
 	struct redact *r = NULL;
 
 	(void)state;
@@ -124,7 +136,7 @@ static void ends_with_any_pattern(void **state)
 
 static void refuses_bad_patterns(void **state)
 {
-	char *bad[] = { (char *)"a", (char *)"(" };
+	char *bad[] = {(char *)"a", (char *)"("};
 	struct redact *r = (void *)1;
 
 	(void)state;
@@ -176,7 +188,7 @@ static void redacts_arguments_of_a_batch(void **state)
 
 	at += add_exec(batch.bytes, EVENT_EXEC, argv, sizeof(argv));
 	fork = (void *)(batch.bytes + at);
-	*fork = (struct event_fork){ .header = { .type = EVENT_FORK, .size = sizeof(*fork) } };
+	*fork = (struct event_fork){.header = {.type = EVENT_FORK, .size = sizeof(*fork)}};
 	at += second = sizeof(*fork);
 	second = at;
 	at += add_exec(batch.bytes + at, EVENT_EXEC, argv, sizeof(argv) - 1);
@@ -185,7 +197,7 @@ static void redacts_arguments_of_a_batch(void **state)
 	redact_events(*state, batch.bytes, at + 64);
 
 	e = (void *)batch.bytes;
-	assert_memory_equal(e->data, "x\0--tok\0--token=", 16);	/* paths are no arguments */
+	assert_memory_equal(e->data, "x\0--tok\0--token=", 16); /* paths are no arguments */
 	assert_memory_equal(e->data + 16, "p\0--token\0\x1a\x1a\x1a\0", sizeof(argv));
 	e = (void *)(batch.bytes + second);
 	assert_memory_equal(e->data + 16, "p\0--token\0\x1a\x1a\x1a", sizeof(argv) - 1);
@@ -200,13 +212,13 @@ static void defaults_hide_the_usual_secrets(void **state)
 	static const struct {
 		const char *argv, *secret;
 	} cases[] = {
-		{ "curl|-H|Authorization: Bearer eyJhbGciOi.abc.def|https://x", "eyJhbGciOi" },
-		{ "curl|https://alice:hunter2hunter2@example.org/", "hunter2hunter2" },
-		{ "psql|--password=hunter2hunter2", "hunter2hunter2" },
-		{ "tool|--api-key|hunter2hunter2", "hunter2hunter2" },
-		{ "env|OPENAI_API_KEY=hunter2hunter2|codex", "hunter2hunter2" },
-		{ "sh|-c|export AWS_SECRET_ACCESS_KEY=hunter2hunter2; run", "hunter2hunter2" },
-		{ "x|ghp_0123456789abcdefghijABCDEFGHIJ012345", "0123456789abcdef" },
+		{"curl|-H|Authorization: Bearer eyJhbGciOi.abc.def|https://x", "eyJhbGciOi"},
+		{"curl|https://alice:hunter2hunter2@example.org/", "hunter2hunter2"},
+		{"psql|--password=hunter2hunter2", "hunter2hunter2"},
+		{"tool|--api-key|hunter2hunter2", "hunter2hunter2"},
+		{"env|OPENAI_API_KEY=hunter2hunter2|codex", "hunter2hunter2"},
+		{"sh|-c|export AWS_SECRET_ACCESS_KEY=hunter2hunter2; run", "hunter2hunter2"},
+		{"x|ghp_0123456789abcdefghijABCDEFGHIJ012345", "0123456789abcdef"},
 	};
 	struct config *c = NULL;
 	struct redact *r = NULL;
@@ -215,7 +227,8 @@ static void defaults_hide_the_usual_secrets(void **state)
 	(void)state;
 	assert_int_equal(config_load(TEST_DATA "/../../packaging/affiant.yaml", NULL, &c, &why), 0);
 	assert_int_equal(redact_new(c->redact.flags, c->redact.flags_count, c->redact.patterns,
-				    c->redact.patterns_count, &r), 0);
+				    c->redact.patterns_count, &r),
+			 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		size_t len = strlen(cases[i].argv);
 		char text[256];

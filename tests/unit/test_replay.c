@@ -2,18 +2,22 @@
 /*
  * A daemon that is killed at any moment, and one that is not, tell the same (P6).
  *
- * What a machine keeps is modelled: the ring with its position, the journal, the saved state, the ledger. What a daemon
- * has in memory is lost with it, but for a prefix of the records that it had handed to the ledger's writer. It dies
- * between any two of the steps that change one of these, while it starts, too, and again and again.
+ * What a machine keeps is modelled: the ring with its position, the journal, the saved state, the
+ * ledger. What a daemon has in memory is lost with it, but for a prefix of the records that it had
+ * handed to the ledger's writer. It dies between any two of the steps that change one of these,
+ * while it starts, too, and again and again.
  *
  * The same means, where a record is named by its (source, part):
  * - no name comes twice in the ledger;
- * - every name that the undisturbed daemon told is there, and no other; but that a connection was PENDING depends on
- *   when somebody looked, and may be told in one and not in the other. If it was, it comes before the outcome,
- *   which says that it completes it; if it wasn't, the outcome doesn't say so;
- * - what is told is equal, ids of records and sessions and times included. A digest that was awaited may be TOO_LATE,
- *   never another one; and which record is the first to say that the clock stepped, depends on the order;
- * - Lost records are made when somebody looks: their counts add up to the same, and their ranges are what is missing.
+ * - every name that the undisturbed daemon told is there, and no other; but that a connection was
+ * PENDING depends on when somebody looked, and may be told in one and not in the other. If it was,
+ * it comes before the outcome, which says that it completes it; if it wasn't, the outcome doesn't
+ * say so;
+ * - what is told is equal, ids of records and sessions and times included. A digest that was
+ * awaited may be TOO_LATE, never another one; and which record is the first to say that the clock
+ * stepped, depends on the order;
+ * - Lost records are made when somebody looks: their counts add up to the same, and their ranges
+ * are what is missing.
  */
 #include "world.h"
 
@@ -33,13 +37,14 @@ struct list {
 	size_t count, room;
 };
 
-static void list_add(struct list *l, uint64_t source, uint32_t part, const uint8_t *bytes, size_t len)
+static void list_add(struct list *l, uint64_t source, uint32_t part, const uint8_t *bytes,
+		     size_t len)
 {
 	if (l->count == l->room) {
 		l->room = l->room ? 2 * l->room : 256;
 		l->at = realloc(l->at, l->room * sizeof(*l->at));
 	}
-	l->at[l->count] = (struct stored){ source, part, malloc(len ?: 1), len };
+	l->at[l->count] = (struct stored){source, part, malloc(len ?: 1), len};
 	memcpy(l->at[l->count++].bytes, bytes, len);
 }
 
@@ -48,7 +53,7 @@ static void list_clear(struct list *l)
 	for (size_t i = 0; i < l->count; i++)
 		free(l->at[i].bytes);
 	free(l->at);
-	*l = (struct list){ 0 };
+	*l = (struct list){0};
 }
 
 static Affiant__V1__Record *unpack(const struct stored *s)
@@ -67,15 +72,15 @@ struct machine {
 	const struct world *world;
 	const struct attribute_config *config;
 	unsigned int seed;
-	bool rebooted;			/* what runs now tells what is left of the boot */
-	bool calm;			/* never dies, looks at the clock at the end alone, digests come at once */
-	size_t end;			/* of a calm one that sees no more */
-	long fuse;			/* steps until it dies; negative: never */
+	bool rebooted; /* what runs now tells what is left of the boot */
+	bool calm;     /* never dies, looks at the clock at the end alone, digests come at once */
+	size_t end;    /* of a calm one that sees no more */
+	long fuse;     /* steps until it dies; negative: never */
 	long steps;
 
-	size_t position;		/* of the ring and of who calls: what comes next */
-	size_t journaled;		/* so many items are in the journal, or in what a state contains */
-	struct list journal;		/* source: index of the file */
+	size_t position;     /* of the ring and of who calls: what comes next */
+	size_t journaled;    /* so many items are in the journal, or in what a state contains */
+	struct list journal; /* source: index of the file */
 	uint64_t file;
 	uint8_t *state;
 	size_t state_len;
@@ -85,9 +90,9 @@ struct machine {
 	/* Of the daemon that runs: */
 	struct attribute *attribute;
 	struct enrich enrich;
-	struct list buffer;		/* handed to the ledger's writer */
+	struct list buffer; /* handed to the ledger's writer */
 	size_t told_from;
-	bool told;			/* while it starts: what the ledger holds matters */
+	bool told; /* while it starts: what the ledger holds matters */
 	uint64_t notes;
 };
 
@@ -126,7 +131,9 @@ static bool was_ended(void *data, const struct uuid *session)
 	bool ended = false;
 
 	for (size_t i = 0; !ended && i < m->ledger.count; i++) {
-		Affiant__V1__Record *r = m->ledger.at[i].part == PART_SESSION_ENDED ? unpack(&m->ledger.at[i]) : NULL;
+		Affiant__V1__Record *r = m->ledger.at[i].part == PART_SESSION_ENDED
+						 ? unpack(&m->ledger.at[i])
+						 : NULL;
 
 		if (!r)
 			continue;
@@ -215,7 +222,7 @@ static bool start(struct machine *m)
 	config.emit = emit;
 	config.told = was_told;
 	config.data = m;
-	m->enrich = (struct enrich){ .context.argv_max = 2048, .slow = !m->calm };
+	m->enrich = (struct enrich){.context.argv_max = 2048, .slow = !m->calm};
 	config.enrich = m->rebooted ? NULL : &m->enrich;
 	config.ended = m->rebooted ? was_ended : NULL;
 	assert_int_equal(attribute_new(&config, &m->attribute), 0);
@@ -245,7 +252,7 @@ static bool start(struct machine *m)
 			return false;
 	}
 	m->file++;
-	m->told = false;	/* from here on all is new */
+	m->told = false; /* from here on all is new */
 	return true;
 }
 
@@ -282,7 +289,7 @@ static bool tell_losses(struct machine *m)
 static bool drain(struct machine *m)
 {
 	const struct item *items = m->world->items;
-	size_t n = 0, most = m->calm ? 1 : 1 + roll(m, 6);	/* events of a batch */
+	size_t n = 0, most = m->calm ? 1 : 1 + roll(m, 6); /* events of a batch */
 
 	if (items[m->position].note) {
 		const struct item *i = &items[m->position++];
@@ -293,7 +300,8 @@ static bool drain(struct machine *m)
 	while (n < most && m->position + n < m->world->count && !items[m->position + n].note)
 		n++;
 	for (size_t i = 0; i < n; i++)
-		list_add(&m->journal, m->file, 0, items[m->position + i].bytes, items[m->position + i].size);
+		list_add(&m->journal, m->file, 0, items[m->position + i].bytes,
+			 items[m->position + i].size);
 	m->journaled = m->position + n;
 	/* It dies with the batch in the journal and in the ring. */
 	if (dies(m))
@@ -392,7 +400,8 @@ static void machine_clear(struct machine *m)
 
 static int by_name(const void *a, const void *b)
 {
-	const struct stored *x = *(const struct stored *const *)a, *y = *(const struct stored *const *)b;
+	const struct stored *x = *(const struct stored *const *)a,
+			    *y = *(const struct stored *const *)b;
 
 	if (x->source != y->source)
 		return x->source < y->source ? -1 : 1;
@@ -421,7 +430,8 @@ static void level(Affiant__V1__Record *want, Affiant__V1__Record *got)
 	Affiant__V1__Executable *w = want->process ? want->process->executable : NULL;
 	Affiant__V1__Executable *g = got->process ? got->process->executable : NULL;
 
-	if (w && g && w->digest && g->digest && g->digest->state == AFFIANT__V1__HASH_STATE__HASH_TOO_LATE) {
+	if (w && g && w->digest && g->digest &&
+	    g->digest->state == AFFIANT__V1__HASH_STATE__HASH_TOO_LATE) {
 		assert_false(g->digest->has_sha256);
 		affiant__v1__digest__free_unpacked(w->digest, NULL);
 		affiant__v1__digest__free_unpacked(g->digest, NULL);
@@ -473,10 +483,12 @@ static void assert_pending_completed(const struct list *l)
 		Affiant__V1__Record *r = unpack(&l->at[i]);
 		bool pending = false;
 
-		if (r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT && l->at[i].part == PART_OUTCOME &&
+		if (r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT &&
+		    l->at[i].part == PART_OUTCOME &&
 		    r->connect->protocol == AFFIANT__V1__PROTOCOL__PROTOCOL_TCP) {
 			for (size_t k = 0; k < l->count; k++)
-				if (l->at[k].source == l->at[i].source && l->at[k].part == PART_MAIN) {
+				if (l->at[k].source == l->at[i].source &&
+				    l->at[k].part == PART_MAIN) {
 					assert_true(k < i);
 					pending = true;
 				}
@@ -487,7 +499,8 @@ static void assert_pending_completed(const struct list *l)
 }
 
 /* Each number in a range is one that the kernel dropped, and is told once. */
-static void assert_range(const struct world *w, const Affiant__V1__LostRange *range, bool told[static 256])
+static void assert_range(const struct world *w, const Affiant__V1__LostRange *range,
+			 bool told[static 256])
 {
 	for (uint64_t n = range->first; n <= range->last; n++) {
 		size_t i = 0;
@@ -503,8 +516,8 @@ static void assert_range(const struct world *w, const Affiant__V1__LostRange *ra
 /* Counts by kind; in each record the totals are what was counted so far. */
 static void sum_losses(const struct world *w, const struct list *l, uint64_t sums[static LOSS_ALL])
 {
-	uint64_t totals[LOSS_ALL] = { 0 };
-	bool told[256] = { false };
+	uint64_t totals[LOSS_ALL] = {0};
+	bool told[256] = {false};
 
 	memset(sums, 0, LOSS_ALL * sizeof(*sums));
 	for (size_t i = 0; i < l->count; i++) {
@@ -514,7 +527,7 @@ static void sum_losses(const struct world *w, const struct list *l, uint64_t sum
 			continue;
 		assert_int_equal(r->body_case, AFFIANT__V1__RECORD__BODY_LOST);
 		for (size_t k = 0; k < r->lost->n_counts; k++) {
-			uint64_t one[LOSS_ALL] = { 0 };
+			uint64_t one[LOSS_ALL] = {0};
 
 			loss_set_totals(one, &r->lost->counts[k], 1);
 			for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
@@ -528,7 +541,8 @@ static void sum_losses(const struct world *w, const struct list *l, uint64_t sum
 	}
 }
 
-static void assert_same_losses(const struct world *w, const struct list *want, const struct list *got)
+static void assert_same_losses(const struct world *w, const struct list *want,
+			       const struct list *got)
 {
 	uint64_t want_sums[LOSS_ALL], got_sums[LOSS_ALL];
 
@@ -545,20 +559,24 @@ static void assert_no_doubles(const struct list *l)
 
 	for (size_t n = 1; n < l->count; n++)
 		if (by_name(&s[n - 1], &s[n]) == 0)
-			fail_msg("told twice: source %llx, part %u", (unsigned long long)s[n]->source, s[n]->part);
+			fail_msg("told twice: source %llx, part %u",
+				 (unsigned long long)s[n]->source, s[n]->part);
 	free(s);
 }
 
 static void assert_one_end(const struct list *l)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		Affiant__V1__Record *r = l->at[i].part == PART_SESSION_ENDED ? unpack(&l->at[i]) : NULL;
+		Affiant__V1__Record *r =
+			l->at[i].part == PART_SESSION_ENDED ? unpack(&l->at[i]) : NULL;
 
 		for (size_t k = 0; r && k < i; k++) {
-			Affiant__V1__Record *other = l->at[k].part == PART_SESSION_ENDED ? unpack(&l->at[k]) : NULL;
+			Affiant__V1__Record *other =
+				l->at[k].part == PART_SESSION_ENDED ? unpack(&l->at[k]) : NULL;
 
 			if (other)
-				assert_memory_not_equal(r->session->id.data, other->session->id.data, UUID_SIZE);
+				assert_memory_not_equal(r->session->id.data,
+							other->session->id.data, UUID_SIZE);
 			if (other)
 				record_free(other);
 		}
@@ -573,7 +591,8 @@ static void assert_may_be_missing(const struct stored *s, const char *why)
 	Affiant__V1__Record *r = unpack(s);
 
 	if (!is_pending(r))
-		fail_msg("%s: source %llx, part %u, body %d", why, (unsigned long long)s->source, s->part, r->body_case);
+		fail_msg("%s: source %llx, part %u, body %d", why, (unsigned long long)s->source,
+			 s->part, r->body_case);
 	record_free(r);
 }
 
@@ -625,9 +644,10 @@ static void prepare(struct fixture *f, unsigned int seed, size_t count)
 	f->config.began = NULL;
 	f->config.entered = NULL;
 	f->config.untagged = NULL;
-	f->config.connections_max = 14;	/* small enough to be met */
+	f->config.connections_max = 14; /* small enough to be met */
 	f->config.held_max = 40;
-	f->calm = (struct machine){ .world = &f->world, .config = &f->config, .seed = 1, .calm = true };
+	f->calm =
+		(struct machine){.world = &f->world, .config = &f->config, .seed = 1, .calm = true};
 	run(&f->calm, -1, -1);
 	assert_pending_completed(&f->calm.ledger);
 }
@@ -640,7 +660,7 @@ static void finish(struct fixture *f)
 
 static long try(struct fixture *f, unsigned int seed, long fuse, long next)
 {
-	struct machine m = { .world = &f->world, .config = &f->config, .seed = seed };
+	struct machine m = {.world = &f->world, .config = &f->config, .seed = seed};
 	long steps;
 
 	run(&m, fuse, next);
@@ -653,7 +673,7 @@ static long try(struct fixture *f, unsigned int seed, long fuse, long next)
 /* What the worlds consist of: a test of nothing would pass, too. */
 static void makes_worlds_that_have_everything(void **state)
 {
-	uint64_t bodies[32] = { 0 }, outcomes[16] = { 0 }, flags[4] = { 0 }, sums[LOSS_ALL];
+	uint64_t bodies[32] = {0}, outcomes[16] = {0}, flags[4] = {0}, sums[LOSS_ALL];
 	uint64_t lost = 0, unknown = 0, dropped = 0;
 
 	(void)state;
@@ -681,10 +701,13 @@ static void makes_worlds_that_have_everything(void **state)
 		dropped += sums[LOSS_TABLE];
 		finish(&f);
 	}
-	for (int body = AFFIANT__V1__RECORD__BODY_SESSION_STARTED; body <= AFFIANT__V1__RECORD__BODY_LOST; body++)
+	for (int body = AFFIANT__V1__RECORD__BODY_SESSION_STARTED;
+	     body <= AFFIANT__V1__RECORD__BODY_LOST; body++)
 		assert_true(bodies[body] > 0);
-	assert_true(outcomes[AFFIANT__V1__OUTCOME__ESTABLISHED] && outcomes[AFFIANT__V1__OUTCOME__REFUSED] &&
-		    outcomes[AFFIANT__V1__OUTCOME__DENIED] && outcomes[AFFIANT__V1__OUTCOME__ATTEMPTED] &&
+	assert_true(outcomes[AFFIANT__V1__OUTCOME__ESTABLISHED] &&
+		    outcomes[AFFIANT__V1__OUTCOME__REFUSED] &&
+		    outcomes[AFFIANT__V1__OUTCOME__DENIED] &&
+		    outcomes[AFFIANT__V1__OUTCOME__ATTEMPTED] &&
 		    outcomes[AFFIANT__V1__OUTCOME__PENDING]);
 	assert_true(flags[0] && flags[1] && flags[2] && flags[3]);
 	assert_true(lost && unknown && dropped);
@@ -734,7 +757,8 @@ static void tells_the_same_when_killed_all_the_time(void **state)
 	}
 }
 
-/* The machine goes down with the daemon, and the first daemon of the next boot dies a few times, too. */
+/* The machine goes down with the daemon, and the first daemon of the next boot dies a few times,
+ * too. */
 static void ends_a_boot_once(void **state)
 {
 	(void)state;
@@ -743,10 +767,11 @@ static void ends_a_boot_once(void **state)
 		struct machine m, calm;
 
 		prepare(&f, 9000 + seed, 200);
-		m = (struct machine){ .world = &f.world, .config = &f.config, .seed = seed };
+		m = (struct machine){.world = &f.world, .config = &f.config, .seed = seed};
 		run_to_reboot(&m, 20 + 3 * seed, 0);
 		/* All that it had written down, told by one that was never disturbed. */
-		calm = (struct machine){ .world = &f.world, .config = &f.config, .calm = true, .end = m.journaled };
+		calm = (struct machine){
+			.world = &f.world, .config = &f.config, .calm = true, .end = m.journaled};
 		calm.fuse = -1;
 		calm.now = 1000 * S;
 		start(&calm);
@@ -771,7 +796,7 @@ static void contradicts_nothing_after_a_power_cut(void **state)
 		struct machine m;
 
 		prepare(&f, 9000 + seed, 200);
-		m = (struct machine){ .world = &f.world, .config = &f.config, .seed = seed };
+		m = (struct machine){.world = &f.world, .config = &f.config, .seed = seed};
 		run_to_reboot(&m, 20 + 3 * seed, 1 + seed);
 		assert_no_doubles(&m.ledger);
 		assert_pending_completed(&m.ledger);

@@ -29,7 +29,7 @@ static void missing(void *data, uint32_t cpu, uint64_t first, uint64_t last)
 
 	assert_true(first <= last);
 	assert_true(f->count < sizeof(f->gaps) / sizeof(f->gaps[0]));
-	f->gaps[f->count++] = (struct gap){ cpu, first, last };
+	f->gaps[f->count++] = (struct gap){cpu, first, last};
 }
 
 static int set_up(void **state)
@@ -51,7 +51,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void assert_gap(const struct fixture *f, size_t n, uint32_t cpu, uint64_t first, uint64_t last)
+static void assert_gap(const struct fixture *f, size_t n, uint32_t cpu, uint64_t first,
+		       uint64_t last)
 {
 	assert_true(n < f->count);
 	assert_int_equal(f->gaps[n].cpu, cpu);
@@ -104,9 +105,9 @@ static void tells_a_gap_once_when_it_is_final(void **state)
 	struct fixture *f = *state;
 
 	seen_mark(&f->seen, 0, 1, S);
-	seen_mark(&f->seen, 0, 5, S);		/* 2..4 */
-	seen_mark(&f->seen, 0, 7, S);		/* 6 */
-	seen_mark(&f->seen, 0, 8, 2 * S);	/* of a second later: marks how far it is ripe */
+	seen_mark(&f->seen, 0, 5, S);     /* 2..4 */
+	seen_mark(&f->seen, 0, 7, S);     /* 6 */
+	seen_mark(&f->seen, 0, 8, 2 * S); /* of a second later: marks how far it is ripe */
 	assert_int_equal(f->count, 0);
 	seen_mark(&f->seen, 0, 9, 3 * S - 1);
 	assert_int_equal(f->count, 0);
@@ -148,7 +149,7 @@ static void tells_what_leaves_the_window(void **state)
 
 	seen_mark(&f->seen, 0, 1, S);
 	seen_mark(&f->seen, 0, 1 + SEEN_WINDOW, S);
-	assert_int_equal(f->count, 0);	/* 2 is the lowest that is not final */
+	assert_int_equal(f->count, 0); /* 2 is the lowest that is not final */
 	assert_int_equal(seen_mark(&f->seen, 0, 2, S), 1);
 	seen_mark(&f->seen, 0, 2 + SEEN_WINDOW, S);
 	assert_int_equal(f->count, 0);
@@ -236,7 +237,8 @@ static void refuses_a_state_that_contradicts_itself(void **state)
 	assert_int_equal(seen_load(&f->seen, 0, 9, 1, bits, 1), -EBADMSG);
 	assert_int_equal(seen_load(&f->seen, 0, 1, 9, bits, 0), -EBADMSG);
 	assert_int_equal(seen_load(&f->seen, 0, 1, 9, bits, 2), -EBADMSG);
-	assert_int_equal(seen_load(&f->seen, 0, 0, SEEN_WINDOW + 1, bits, SEEN_WINDOW / 8 + 1), -EBADMSG);
+	assert_int_equal(seen_load(&f->seen, 0, 0, SEEN_WINDOW + 1, bits, SEEN_WINDOW / 8 + 1),
+			 -EBADMSG);
 	assert_int_equal(seen_load(&f->seen, 0, UINT64_MAX - 8, UINT64_MAX, bits, 1), -EBADMSG);
 	assert_int_equal(seen_load(&f->seen, 0, 1, 9, bits, 1), 0);
 	assert_int_equal(seen_load(&f->seen, 0, 1, 9, bits, 1), -EBADMSG);
@@ -253,13 +255,14 @@ static void reload(struct fixture *f)
 	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
 		if (seen_save(&old, cpu, &span))
 			assert_int_equal(seen_load(&f->seen, cpu, span.low, span.top, span.bits,
-						   seen_span_bytes(span.low, span.top)), 0);
+						   seen_span_bytes(span.low, span.top)),
+					 0);
 	seen_clear(&old);
 }
 
 /*
- * A ring as the kernel fills it: each number is taken in order and finds its place up to 50 ms later; some are
- * lost, some are read twice, and the daemon is restarted now and then.
+ * A ring as the kernel fills it: each number is taken in order and finds its place up to 50 ms
+ * later; some are lost, some are read twice, and the daemon is restarted now and then.
  */
 static void tells_exactly_what_is_lost(void **state)
 {
@@ -275,7 +278,8 @@ static void tells_exactly_what_is_lost(void **state)
 	for (uint64_t i = 0; i < NUMBERS; i++) {
 		uint64_t late = rand_r(&seed) % 16 ? 0 : rand_r(&seed) % (50 * MS);
 
-		events[i] = (struct event){ .number = i + 1, .taken = i * MS, .placed = i * MS + late };
+		events[i] =
+			(struct event){.number = i + 1, .taken = i * MS, .placed = i * MS + late};
 		/* Singly, and in runs. */
 		events[i].lost = rand_r(&seed) % 97 == 0 || (i % 5000 > 4900);
 		if (!events[i].lost)
@@ -292,10 +296,13 @@ static void tells_exactly_what_is_lost(void **state)
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(seen_mark(&f->seen, 5, order[i]->number, order[i]->placed), 1);
 		if (rand_r(&seed) % 50 == 0)
-			assert_int_equal(seen_mark(&f->seen, 5, order[i]->number, order[i]->placed), 0);
-		if (rand_r(&seed) % 200 == 0)	/* and so is all of a batch */
+			assert_int_equal(seen_mark(&f->seen, 5, order[i]->number, order[i]->placed),
+					 0);
+		if (rand_r(&seed) % 200 == 0) /* and so is all of a batch */
 			for (size_t k = i > 300 ? i - 300 : 0; k <= i; k++)
-				assert_int_equal(seen_mark(&f->seen, 5, order[k]->number, order[k]->placed), 0);
+				assert_int_equal(
+					seen_mark(&f->seen, 5, order[k]->number, order[k]->placed),
+					0);
 		if (rand_r(&seed) % 300 == 0)
 			reload(f);
 	}

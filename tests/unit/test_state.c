@@ -77,7 +77,8 @@ static void has_something_of_everything(void **state)
 	for (size_t i = 0; i < m->n_actors; i++)
 		cut += m->actors[i]->ancestry_cut;
 	assert_true(m->n_sessions > ended && ended && m->n_ended && openers && cut);
-	assert_true(m->n_images && m->n_actors && m->n_processes && m->n_connections && m->n_held && m->n_cpus);
+	assert_true(m->n_images && m->n_actors && m->n_processes && m->n_connections && m->n_held &&
+		    m->n_cpus);
 	assert_true(m->clock && m->boottime_ns);
 	affiant__v1__state__free_unpacked(m, NULL);
 }
@@ -142,22 +143,70 @@ static Affiant__V1__StateSession *other_living(Affiant__V1__State *m)
 	return NULL;
 }
 
-static void same_key(Affiant__V1__State *m) { living(m)->key = other_living(m)->key; }
-static void short_id(Affiant__V1__State *m) { living(m)->head->session->id.len--; }
-static void too_few(Affiant__V1__State *m) { living(m)->processes = 0; }
-static void no_such_ended(Affiant__V1__State *m) { m->ended[0] = m->n_sessions; }
-static void far_session(Affiant__V1__State *m) { m->actors[0]->session = m->n_sessions; }
-static void far_image(Affiant__V1__State *m) { m->actors[0]->image = UINT64_MAX; }
-static void far_actor(Affiant__V1__State *m) { m->processes[0]->actor = m->n_actors; }
-static void twice(Affiant__V1__State *m) { m->processes[0]->actor = m->processes[1]->actor; }
-static void far_actor_connection(Affiant__V1__State *m) { m->connections[0]->actor = m->n_actors; }
-static void far_actor_held(Affiant__V1__State *m) { m->held[0]->actor = m->n_actors; }
-static void empty_held(Affiant__V1__State *m) { m->held[0]->record.len = 0; }
-static void told_too_much(Affiant__V1__State *m) { m->connections[0]->told = TOLD_LAST + 1; }
-static void short_attempt(Affiant__V1__State *m) { m->connections[0]->attempt.len -= 8; }
-static void far_cpu(Affiant__V1__State *m) { m->cpus[0]->cpu = SEEN_CPUS; }
-static void same_cpu(Affiant__V1__State *m) { m->cpus[0]->cpu = m->cpus[1]->cpu; }
-static void low_top(Affiant__V1__State *m) { m->cpus[0]->low = m->cpus[0]->top + 1; }
+static void same_key(Affiant__V1__State *m)
+{
+	living(m)->key = other_living(m)->key;
+}
+static void short_id(Affiant__V1__State *m)
+{
+	living(m)->head->session->id.len--;
+}
+static void too_few(Affiant__V1__State *m)
+{
+	living(m)->processes = 0;
+}
+static void no_such_ended(Affiant__V1__State *m)
+{
+	m->ended[0] = m->n_sessions;
+}
+static void far_session(Affiant__V1__State *m)
+{
+	m->actors[0]->session = m->n_sessions;
+}
+static void far_image(Affiant__V1__State *m)
+{
+	m->actors[0]->image = UINT64_MAX;
+}
+static void far_actor(Affiant__V1__State *m)
+{
+	m->processes[0]->actor = m->n_actors;
+}
+static void twice(Affiant__V1__State *m)
+{
+	m->processes[0]->actor = m->processes[1]->actor;
+}
+static void far_actor_connection(Affiant__V1__State *m)
+{
+	m->connections[0]->actor = m->n_actors;
+}
+static void far_actor_held(Affiant__V1__State *m)
+{
+	m->held[0]->actor = m->n_actors;
+}
+static void empty_held(Affiant__V1__State *m)
+{
+	m->held[0]->record.len = 0;
+}
+static void told_too_much(Affiant__V1__State *m)
+{
+	m->connections[0]->told = TOLD_LAST + 1;
+}
+static void short_attempt(Affiant__V1__State *m)
+{
+	m->connections[0]->attempt.len -= 8;
+}
+static void far_cpu(Affiant__V1__State *m)
+{
+	m->cpus[0]->cpu = SEEN_CPUS;
+}
+static void same_cpu(Affiant__V1__State *m)
+{
+	m->cpus[0]->cpu = m->cpus[1]->cpu;
+}
+static void low_top(Affiant__V1__State *m)
+{
+	m->cpus[0]->low = m->cpus[0]->top + 1;
+}
 
 static void living_ended(Affiant__V1__State *m)
 {
@@ -189,7 +238,8 @@ static void other_attempt(Affiant__V1__State *m)
 
 static void same_connection(Affiant__V1__State *m)
 {
-	memcpy(m->connections[0]->attempt.data, m->connections[1]->attempt.data, m->connections[0]->attempt.len);
+	memcpy(m->connections[0]->attempt.data, m->connections[1]->attempt.data,
+	       m->connections[0]->attempt.len);
 }
 
 static void long_lineage(Affiant__V1__State *m)
@@ -208,10 +258,15 @@ static void long_lineage(Affiant__V1__State *m)
 
 static void refuses_contradictions(void **state)
 {
-	static void (*const contradictions[])(Affiant__V1__State *m) = {
-		same_key, short_id, too_few, no_such_ended, far_session, far_image, far_actor, twice,
-		far_actor_connection, far_actor_held, empty_held, told_too_much, short_attempt, far_cpu, same_cpu, low_top,
-		living_ended, ended_with_a_process, no_head, far_opener, other_attempt, same_connection, long_lineage,
+	static void (*const contradictions[])(Affiant__V1__State * m) = {
+		same_key,        short_id,     too_few,
+		no_such_ended,   far_session,  far_image,
+		far_actor,       twice,        far_actor_connection,
+		far_actor_held,  empty_held,   told_too_much,
+		short_attempt,   far_cpu,      same_cpu,
+		low_top,         living_ended, ended_with_a_process,
+		no_head,         far_opener,   other_attempt,
+		same_connection, long_lineage,
 	};
 	struct pipeline *p = *state;
 	size_t len;
@@ -251,10 +306,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(has_something_of_everything),
-		TEST(comes_back_as_it_was),
-		TEST(shares_what_was_shared),
-		TEST(refuses_contradictions),
+		TEST(has_something_of_everything), TEST(comes_back_as_it_was),
+		TEST(shares_what_was_shared),      TEST(refuses_contradictions),
 		TEST(takes_empty_messages),
 	};
 

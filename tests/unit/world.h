@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * world: a random but causally possible stream of events and notes: sessions that begin by the API and by selectors,
- * processes that fork, execute and exit, connections of every kind, and what the kernel had to drop.
+ * world: a random but causally possible stream of events and notes: sessions that begin by the API
+ * and by selectors, processes that fork, execute and exit, connections of every kind, and what the
+ * kernel had to drop.
  */
 #pragma once
 
@@ -10,19 +11,20 @@
 #include "affiant/v1/state.pb-c.h"
 
 struct item {
-	bool note;		/* the daemon writes it, it does not come through the ring */
+	bool note; /* the daemon writes it, it does not come through the ring */
 	uint16_t size;
-	uint8_t *bytes;		/* 8-aligned */
+	uint8_t *bytes; /* 8-aligned */
 };
 
 #define WORLD_PROCS 24
 #define WORLD_CONNECTIONS 24
-#define WORLD_NOTES 1000000	/* numbers of these notes: the daemon's own are below */
+#define WORLD_NOTES 1000000 /* numbers of these notes: the daemon's own are below */
 
 struct world {
-	bool ring_only;		/* no notes */
+	bool ring_only; /* no notes */
 	uint32_t first_pid;
-	struct pipeline *clock;	/* borrowed for its time, numbers and event makers; no event is given to it */
+	struct pipeline *clock; /* borrowed for its time, numbers and event makers; no event is
+				   given to it */
 	unsigned int seed;
 	struct item *items;
 	size_t count, room;
@@ -32,7 +34,7 @@ struct world {
 	bool open[WORLD_CONNECTIONS], established[WORLD_CONNECTIONS];
 	uint32_t pids;
 	uint64_t keys;
-	uint64_t lost[LOSS_ALL];	/* by the kernel */
+	uint64_t lost[LOSS_ALL]; /* by the kernel */
 	uint64_t lost_sources[256];
 	size_t lost_count;
 };
@@ -47,7 +49,7 @@ static inline void world_add(struct world *w, const void *event, bool note)
 	const struct event_header *h = event;
 	struct item *i;
 
-	if (!note && dice(w, 40) == 0) {	/* no room in the ring: its number is gone */
+	if (!note && dice(w, 40) == 0) { /* no room in the ring: its number is gone */
 		w->lost[h->type]++;
 		if (w->lost_count < 256)
 			w->lost_sources[w->lost_count++] = event_source(h);
@@ -58,7 +60,7 @@ static inline void world_add(struct world *w, const void *event, bool note)
 		w->items = realloc(w->items, w->room * sizeof(*w->items));
 	}
 	i = &w->items[w->count++];
-	*i = (struct item){ .note = note, .size = h->size, .bytes = malloc(h->size) };
+	*i = (struct item){.note = note, .size = h->size, .bytes = malloc(h->size)};
 	memcpy(i->bytes, event, h->size);
 }
 
@@ -86,15 +88,19 @@ static inline struct proc *new_proc(struct world *w, uint64_t session, uint32_t 
 	if (!p)
 		return NULL;
 	/* Pids are given again. */
-	*p = (struct proc){ .session = session, .tgid = w->first_pid + w->pids++ % 40, .start = w->clock->now, .flags = flags,
-			    .exec_seq = 1 + dice(w, 3) };
+	*p = (struct proc){.session = session,
+			   .tgid = w->first_pid + w->pids++ % 40,
+			   .start = w->clock->now,
+			   .flags = flags,
+			   .exec_seq = 1 + dice(w, 3)};
 	w->alive[p - w->procs] = true;
 	return p;
 }
 
 static inline void world_exec(struct world *w, struct proc *p, uint16_t type, uint32_t flags)
 {
-	static const char *const exes[] = { "/usr/bin/agent", "/bin/sh", "/usr/bin/git", "/opt/a/b/c/tool", "/init" };
+	static const char *const exes[] = {"/usr/bin/agent", "/bin/sh", "/usr/bin/git",
+					   "/opt/a/b/c/tool", "/init"};
 	const struct proc *parent = dice(w, 3) ? some_proc(w, true) : NULL;
 	union exec_buffer b;
 
@@ -117,11 +123,11 @@ static inline void world_begin(struct world *w)
 		if (!p)
 			return;
 		world_note(w, session_event(w->clock, key, "research"));
-		if (dice(w, 8) == 0) {	/* gone before it was tagged */
+		if (dice(w, 8) == 0) { /* gone before it was tagged */
 			w->alive[p - w->procs] = false;
 			return;
 		}
-		if (dice(w, 4) == 0) {	/* it acts between its tag and the word of it */
+		if (dice(w, 4) == 0) { /* it acts between its tag and the word of it */
 			struct event_connect e = connect_event(w->clock, p, IPPROTO_TCP, 7);
 
 			world_add(w, &e, false);
@@ -156,14 +162,15 @@ static inline void world_exit(struct world *w)
 {
 	struct proc *p = some_proc(w, true);
 	size_t before = w->count;
-	struct event_exit e = { .status = dice(w, 3) };
+	struct event_exit e = {.status = dice(w, 3)};
 
 	if (!p)
 		return;
 	w->alive[p - w->procs] = false;
 	head_fill(w->clock, &e.header, dice(w, 2), EVENT_EXIT, sizeof(e), p);
 	world_add(w, &e, false);
-	if (w->count == before && !w->ring_only && dice(w, 2)) {	/* lost: it is missed, or not yet */
+	if (w->count == before && !w->ring_only &&
+	    dice(w, 2)) { /* lost: it is missed, or not yet */
 		Affiant__V1__NoteGone m = AFFIANT__V1__NOTE_GONE__INIT;
 
 		SET(&m, tgid, p->tgid);
@@ -206,7 +213,8 @@ static inline void world_connect(struct world *w)
 		/* The opener's, who may be dead by now. */
 		e.opener.session = w->procs[dice(w, WORLD_PROCS)].session ?: 1;
 		e.flags = CONNECT_FOREIGN | CONNECT_OPENER;
-		e.header.actor = (struct event_actor){ .tgid = 7, .start_boottime = 7, .exec_seq = 7 };
+		e.header.actor =
+			(struct event_actor){.tgid = 7, .start_boottime = 7, .exec_seq = 7};
 		break;
 	}
 	if (protocol == IPPROTO_UDP && dice(w, 2)) {
@@ -233,7 +241,8 @@ static inline void world_outcome(struct world *w)
 
 	if (!w->open[i] || (w->established[i] && w->connections[i].protocol == IPPROTO_TCP))
 		return;
-	e = outcome_event(w->clock, &w->connections[i], w->established[i] || dice(w, 2) ? ECONNREFUSED : 0);
+	e = outcome_event(w->clock, &w->connections[i],
+			  w->established[i] || dice(w, 2) ? ECONNREFUSED : 0);
 	if (w->established[i]) {
 		e.from = e.to = 0;
 		e.flags = OUTCOME_REPORT;
@@ -259,8 +268,8 @@ static inline void world_close(struct world *w)
 static inline void world_other(struct world *w)
 {
 	struct proc *p = some_proc(w, true);
-	struct event_untracked u = { .family = AF_INET, .sock_type = SOCK_RAW };
-	struct event_unix x = { .path_len = 4, .path = "/run", .flags = CONNECT_OPENER };
+	struct event_untracked u = {.family = AF_INET, .sock_type = SOCK_RAW};
+	struct event_unix x = {.path_len = 4, .path = "/run", .flags = CONNECT_OPENER};
 
 	if (!p)
 		return;
@@ -297,11 +306,13 @@ static inline void world_notice(struct world *w)
 static inline void world_invert(struct world *w)
 {
 	for (size_t i = 1; i < w->count; i++) {
-		struct event_header *a = (void *)w->items[i - 1].bytes, *b = (void *)w->items[i].bytes;
+		struct event_header *a = (void *)w->items[i - 1].bytes,
+				    *b = (void *)w->items[i].bytes;
 		uint64_t n = a->sequence;
 
-		if (w->items[i].note || w->items[i - 1].note || a->cpu != b->cpu || a->type == EVENT_CONNECT ||
-		    b->type == EVENT_CONNECT || a->type == EVENT_UNIX || b->type == EVENT_UNIX || dice(w, 10))
+		if (w->items[i].note || w->items[i - 1].note || a->cpu != b->cpu ||
+		    a->type == EVENT_CONNECT || b->type == EVENT_CONNECT || a->type == EVENT_UNIX ||
+		    b->type == EVENT_UNIX || dice(w, 10))
 			continue;
 		a->sequence = b->sequence;
 		b->sequence = n;
@@ -309,15 +320,20 @@ static inline void world_invert(struct world *w)
 }
 
 /* @first_pid: where it is not to meet a process of this machine. */
-static inline void world_make(struct world *w, unsigned int seed, size_t count, bool ring_only, uint32_t first_pid)
+static inline void world_make(struct world *w, unsigned int seed, size_t count, bool ring_only,
+			      uint32_t first_pid)
 {
 	static void (*const acts[])(struct world *) = {
-		world_fork, world_fork, world_fork, world_exit, world_exit, world_connect, world_connect, world_connect,
-		world_connect, world_outcome, world_outcome, world_outcome, world_outcome, world_close, world_close,
-		world_other, world_notice, world_begin,
+		world_fork,    world_fork,    world_fork,    world_exit,    world_exit,
+		world_connect, world_connect, world_connect, world_connect, world_outcome,
+		world_outcome, world_outcome, world_outcome, world_close,   world_close,
+		world_other,   world_notice,  world_begin,
 	};
 
-	*w = (struct world){ .clock = pipeline_new(), .seed = seed, .ring_only = ring_only, .first_pid = first_pid };
+	*w = (struct world){.clock = pipeline_new(),
+			    .seed = seed,
+			    .ring_only = ring_only,
+			    .first_pid = first_pid};
 	while (w->count < count) {
 		struct proc *p;
 		unsigned int act = dice(w, sizeof(acts) / sizeof(acts[0]) + 4);

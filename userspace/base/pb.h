@@ -17,13 +17,13 @@
 /* Borrows: for messages on the stack, which are packed and never freed. */
 static inline ProtobufCBinaryData pb_bytes(const void *data, size_t len)
 {
-	return (ProtobufCBinaryData){ .data = (uint8_t *)data, .len = len };
+	return (ProtobufCBinaryData){.data = (uint8_t *)data, .len = len};
 }
 
 /* Copies: for messages that *__free_unpacked() frees. Without memory it is empty. */
 static inline ProtobufCBinaryData pb_copy(const void *data, size_t len)
 {
-	ProtobufCBinaryData b = { .data = malloc(len ?: 1) };
+	ProtobufCBinaryData b = {.data = malloc(len ?: 1)};
 
 	if (b.data && len) {
 		memcpy(b.data, data, len);

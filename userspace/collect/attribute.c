@@ -147,8 +147,8 @@ uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 		flow_overdue(a, t->awaiting);
 
 	if (t->drafts && t->awaiting)
-		return t->drafts->deadline_ns < t->awaiting->deadline_ns ? t->drafts->deadline_ns :
-									   t->awaiting->deadline_ns;
+		return t->drafts->deadline_ns < t->awaiting->deadline_ns ? t->drafts->deadline_ns
+									 : t->awaiting->deadline_ns;
 	if (t->drafts)
 		return t->drafts->deadline_ns;
 	return t->awaiting ? t->awaiting->deadline_ns : UINT64_MAX;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attribute: events become records. Each event changes the table and yields records whose source is that event,
- * so that reading a journal twice yields the same records under the same ids. What a record must wait for (a
- * digest, a connection's outcome) holds it, within a bound, and nothing else.
+ * attribute: events become records. Each event changes the table and yields records whose source is
+ * that event, so that reading a journal twice yields the same records under the same ids. What a
+ * record must wait for (a digest, a connection's outcome) holds it, within a bound, and nothing
+ * else.
  *
- * sessions.c, processes.c and flow.c follow what their names say, tell.c makes records, state_save.c and state_load.c
- * keep it all across a restart.
+ * sessions.c, processes.c and flow.c follow what their names say, tell.c makes records,
+ * state_save.c and state_load.c keep it all across a restart.
  */
 #pragma once
 
@@ -18,10 +19,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A source can yield several records: the part tells them apart. Stored in segments: never change a number. */
+/* A source can yield several records: the part tells them apart. Stored in segments: never change a
+ * number. */
 enum part {
-	PART_MAIN = 0,		/* exec, exit, close, untracked, lost; a connection still pending */
-	PART_OUTCOME = 1,	/* a connection's outcome; at a datagram flow, its refusal */
+	PART_MAIN = 0,    /* exec, exit, close, untracked, lost; a connection still pending */
+	PART_OUTCOME = 1, /* a connection's outcome; at a datagram flow, its refusal */
 	PART_SESSION_STARTED = 2,
 	PART_SESSION_ENDED = 3,
 };
@@ -36,7 +38,7 @@ struct wall_clock {
 #define ATTRIBUTE_UNKNOWN_AGENT "unknown"
 
 struct attribute_selector {
-	const char *agent;	/* borrowed */
+	const char *agent; /* borrowed */
 	const char *words;
 	bool own_user;
 };
@@ -45,18 +47,19 @@ struct attribute_config {
 	uint8_t boot_id[16];
 	uint8_t host[16];
 	const char *trust_domain;
-	struct wall_clock clock;	/* until a NOTE_CLOCK says otherwise */
+	struct wall_clock clock; /* until a NOTE_CLOCK says otherwise */
 	uint64_t outcome_wait_ns;
 	uint64_t digest_wait_ns;
 	size_t connections_max;
-	size_t held_max;		/* records that wait for digests */
-	struct enrich *enrich;	/* NULL: no digests, for a journal of an earlier boot */
+	size_t held_max;       /* records that wait for digests */
+	struct enrich *enrich; /* NULL: no digests, for a journal of an earlier boot */
 
 	/* A record without its sequence number, which is the ledger's to give. */
 	void (*emit)(void *data, uint64_t source, uint32_t part, const uint8_t *record, size_t len);
 	/* Whether that record was handed on before a restart. */
 	bool (*told)(void *data, uint64_t source, uint32_t part);
-	/* Whether the end of that session was handed on before a reboot, which may have cost the journal's end. */
+	/* Whether the end of that session was handed on before a reboot, which may have cost the
+	 * journal's end. */
 	bool (*ended)(void *data, const struct uuid *session);
 	/* What selector @id says; false: it is not configured any more. */
 	bool (*selector)(void *data, uint32_t id, struct attribute_selector *ret);
@@ -74,8 +77,8 @@ struct attribute_config {
 struct attribute_counts {
 	uint64_t events[EVENT_TYPES];
 	uint64_t records;
-	uint64_t doubles;	/* events that were seen before */
-	uint64_t orphans;	/* outcomes and closes whose attempt was lost, or had to be dropped */
+	uint64_t doubles; /* events that were seen before */
+	uint64_t orphans; /* outcomes and closes whose attempt was lost, or had to be dropped */
 };
 
 #define LOSS_SLOTS (LOSS_KINDS + 8)
@@ -85,14 +88,14 @@ struct attribute {
 	struct table table;
 	struct seen seen;
 	struct wall_clock clock;
-	bool stepped;		/* the clock: to be told with the next record */
+	bool stepped; /* the clock: to be told with the next record */
 	struct attribute_counts counts;
-	uint64_t now_ns;	/* CLOCK_BOOTTIME at the last tick */
+	uint64_t now_ns; /* CLOCK_BOOTTIME at the last tick */
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;
-	uint64_t losses[LOSS_SLOTS];	/* told so far: enum loss, enum loss_user (loss.h) */
-	uint64_t dropped[LOSS_SLOTS];	/* by user space, told or not; kept across restarts */
+	uint64_t losses[LOSS_SLOTS];  /* told so far: enum loss, enum loss_user (loss.h) */
+	uint64_t dropped[LOSS_SLOTS]; /* by user space, told or not; kept across restarts */
 };
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret);
@@ -101,15 +104,17 @@ void attribute_free(struct attribute *a);
 /* One event or note, checked by event_decode(). 0, or -ENOMEM: it is not recorded. */
 int attribute_event(struct attribute *a, const struct event_header *h);
 
-/* Lets go what waited long enough. Returns when to call again (CLOCK_BOOTTIME), UINT64_MAX: never. */
+/* Lets go what waited long enough. Returns when to call again (CLOCK_BOOTTIME), UINT64_MAX: never.
+ */
 uint64_t attribute_tick(struct attribute *a, uint64_t now_ns);
 
-/* Lets everything go that waits: the end, or a journal of an earlier boot, whose sessions end by it. */
+/* Lets everything go that waits: the end, or a journal of an earlier boot, whose sessions end by
+ * it. */
 void attribute_finish(struct attribute *a, bool reboot);
 
 /*
- * The clock changes in the journal's order alone, so that a replay derives the same ids: the part of a NOTE_CLOCK, and
- * of a state, that sets it.
+ * The clock changes in the journal's order alone, so that a replay derives the same ids: the part
+ * of a NOTE_CLOCK, and of a state, that sets it.
  */
 void attribute_set_clock(struct attribute *a, const Affiant__V1__NoteClock *m);
 
@@ -119,29 +124,32 @@ void attribute_image_ready(struct attribute *a, struct image *i);
 /* ---- sessions.c ---- */
 
 /*
- * The session of the actor in @h, which begins with it when it is not known. @selector: of the match that it began by;
- * NULL where the event does not tell. NULL: no memory.
+ * The session of the actor in @h, which begins with it when it is not known. @selector: of the
+ * match that it began by; NULL where the event does not tell. NULL: no memory.
  */
-struct session *session_of(struct attribute *a, const struct event_header *h, const uint32_t *selector);
+struct session *session_of(struct attribute *a, const struct event_header *h,
+			   const uint32_t *selector);
 /* Likewise, of a socket's opener: it may have ended. */
 struct session *session_of_opener(struct attribute *a, const struct event_header *h, uint64_t key);
 /* Tells that it began, once: @first is the first process that is heard of. */
 void session_begin(struct attribute *a, struct actor *first, uint64_t boottime_ns);
 /* Its last process is gone: @last, if it is known. */
-void session_finish(struct attribute *a, struct session *s, const struct event_header *h, struct actor *last,
-		    Affiant__V1__SessionEndReason reason);
+void session_finish(struct attribute *a, struct session *s, const struct event_header *h,
+		    struct actor *last, Affiant__V1__SessionEndReason reason);
 /* What session_noted() and state_load() take: all that others rely on is there. */
 bool session_head_valid(const Affiant__V1__Record *head);
 
 /* NOTE_SESSION, NOTE_END. @note: @len bytes behind the header. */
-int session_noted(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len);
-void session_end_noted(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len);
+int session_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		  size_t len);
+void session_end_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		       size_t len);
 
 /* ---- processes.c ---- */
 
 /*
- * The process that acts in @h, borrowed from the table; one of a lost exec or fork is made up, with nothing known.
- * NULL: no memory.
+ * The process that acts in @h, borrowed from the table; one of a lost exec or fork is made up, with
+ * nothing known. NULL: no memory.
  */
 struct actor *attribute_actor(struct attribute *a, const struct event_header *h);
 /* One outside of the session that uses a socket of it: to be given back by actor_unref(). */
@@ -152,7 +160,8 @@ int process_exec(struct attribute *a, const struct event_exec *e);
 int process_adopt(struct attribute *a, const struct event_exec *e);
 int process_exit(struct attribute *a, const struct event_exit *e);
 /* NOTE_GONE */
-void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len);
+void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		  size_t len);
 
 /* ---- flow.c ---- */
 
@@ -168,20 +177,24 @@ void flow_overdue(struct attribute *a, struct connection *c);
 
 /* ---- tell.c ---- */
 
-#define TELL_RECORD_MAX 65000	/* bytes that a record takes at most, where its head and body are bounded */
-#define TELL_NO_SOURCE UINT64_MAX	/* the daemon's own word, told once: a fresh id */
+#define TELL_RECORD_MAX                                                                            \
+	65000 /* bytes that a record takes at most, where its head and body are bounded */
+#define TELL_NO_SOURCE UINT64_MAX /* the daemon's own word, told once: a fresh id */
 
 /*
- * Fills in what every record has, packs it and hands it on, or holds it while @actor's image is a draft.
+ * Fills in what every record has, packs it and hands it on, or holds it while @actor's image is a
+ * draft.
  * @actor NULL: the daemon's own word, of @session or of none.
  */
-int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, Affiant__V1__Record *r,
-	 struct actor *actor, struct session *session);
+int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+	 Affiant__V1__Record *r, struct actor *actor, struct session *session);
 
-void tell_session_started(struct attribute *a, struct session *s, struct actor *first, uint64_t boottime_ns);
+void tell_session_started(struct attribute *a, struct session *s, struct actor *first,
+			  uint64_t boottime_ns);
 /* @last: the process whose exit ended it, or NULL. */
-void tell_session_ended(struct attribute *a, struct session *s, uint64_t source, uint64_t boottime_ns,
-			struct actor *last, Affiant__V1__SessionEndReason reason);
+void tell_session_ended(struct attribute *a, struct session *s, uint64_t source,
+			uint64_t boottime_ns, struct actor *last,
+			Affiant__V1__SessionEndReason reason);
 /* Hands on, in order, what waited for @i. */
 void tell_held(struct attribute *a, struct image *i);
 
@@ -189,12 +202,13 @@ void tell_held(struct attribute *a, struct image *i);
 bool told_before(const struct attribute *a, uint64_t source, enum part part);
 
 /* A record that was held when the state was saved. */
-void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor, const uint8_t *record,
-		size_t len);
+void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor,
+		const uint8_t *record, size_t len);
 
 /* ---- state_save.c, state_load.c ---- */
 
 /* All of the table, as a State message; freed with affiant__v1__state__free_unpacked(). */
 Affiant__V1__State *state_save(struct attribute *a);
 /* Into an empty table. -EBADMSG: it contradicts itself. */
-int state_load(struct attribute *a, const Affiant__V1__State *state);	/* takes the sessions' heads */
+int state_load(struct attribute *a,
+	       const Affiant__V1__State *state); /* takes the sessions' heads */

@@ -22,8 +22,8 @@ struct name {
 
 struct cgroup_names {
 	int root;
-	char root_path[PATH_MAX];	/* "" when it is "/" */
-	struct name *names;		/* the least used first */
+	char root_path[PATH_MAX]; /* "" when it is "/" */
+	struct name *names;       /* the least used first */
 };
 
 static int fd_path(int fd, char ret[static PATH_MAX])
@@ -87,7 +87,7 @@ static struct name *look_up(struct cgroup_names *c, uint64_t id)
 	struct {
 		struct file_handle h;
 		uint64_t id;
-	} handle = { .h = { .handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS } };
+	} handle = {.h = {.handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS}};
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
 	const char *below;

@@ -8,16 +8,16 @@ static const struct {
 	const char *name;
 	size_t size;
 } types[EVENT_TYPES] = {
-	[EVENT_FORK] = { "fork", sizeof(struct event_fork) },
-	[EVENT_EXEC] = { "exec", sizeof(struct event_exec) },
-	[EVENT_EXIT] = { "exit", sizeof(struct event_exit) },
-	[EVENT_ADOPT] = { "adopt", sizeof(struct event_exec) },
-	[EVENT_CONNECT] = { "connect", sizeof(struct event_connect) },
-	[EVENT_OUTCOME] = { "outcome", sizeof(struct event_outcome) },
-	[EVENT_CLOSE] = { "close", sizeof(struct event_close) },
-	[EVENT_UNIX] = { "unix", sizeof(struct event_unix) },
-	[EVENT_UNTRACKED] = { "untracked_socket", sizeof(struct event_untracked) },
-	[EVENT_TAG_LOST] = { "tag_lost", sizeof(struct event_fork) },
+	[EVENT_FORK] = {"fork", sizeof(struct event_fork)},
+	[EVENT_EXEC] = {"exec", sizeof(struct event_exec)},
+	[EVENT_EXIT] = {"exit", sizeof(struct event_exit)},
+	[EVENT_ADOPT] = {"adopt", sizeof(struct event_exec)},
+	[EVENT_CONNECT] = {"connect", sizeof(struct event_connect)},
+	[EVENT_OUTCOME] = {"outcome", sizeof(struct event_outcome)},
+	[EVENT_CLOSE] = {"close", sizeof(struct event_close)},
+	[EVENT_UNIX] = {"unix", sizeof(struct event_unix)},
+	[EVENT_UNTRACKED] = {"untracked_socket", sizeof(struct event_untracked)},
+	[EVENT_TAG_LOST] = {"tag_lost", sizeof(struct event_fork)},
 };
 
 const char *event_type_name(unsigned int type)
@@ -27,7 +27,8 @@ const char *event_type_name(unsigned int type)
 
 static bool exec_fits(const struct event_exec *e)
 {
-	size_t data = (size_t)e->exe_len + e->cwd_len + e->filename_len + e->interp_len + e->argv_len;
+	size_t data =
+		(size_t)e->exe_len + e->cwd_len + e->filename_len + e->interp_len + e->argv_len;
 
 	return sizeof(*e) + data <= e->header.size;
 }
@@ -76,11 +77,13 @@ void exec_strings(const struct event_exec *e, struct exec_strings *ret)
 	ret->argv = at + e->interp_len;
 }
 
-/* The kernel's walk ends after 64 steps, of which crossing a mount is one, or when a name finds no room. */
+/* The kernel's walk ends after 64 steps, of which crossing a mount is one, or when a name finds no
+ * room. */
 #define WALK_SHORT 32
 #define NAME_SIZE 256
 
-size_t path_from_components(const char *components, size_t len, bool cut, char ret[static PATH_TEXT_SIZE])
+size_t path_from_components(const char *components, size_t len, bool cut,
+			    char ret[static PATH_TEXT_SIZE])
 {
 	bool whole = !cut || (len && len <= EVENT_PATH_MAX - NAME_SIZE);
 	char built[EVENT_PATH_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * decode: bytes of the ring or the journal become events. The kernel wrote them, but a journal may be
- * damaged: sizes and inner lengths are checked here, once, and trusted behind.
+ * decode: bytes of the ring or the journal become events. The kernel wrote them, but a journal may
+ * be damaged: sizes and inner lengths are checked here, once, and trusted behind.
  */
 #pragma once
 
@@ -12,16 +12,17 @@
 #include <stdint.h>
 
 /*
- * Notes share the events' framing and take type numbers of their own. Their payload is a protobuf message of
- * state.proto, right behind the header.
+ * Notes share the events' framing and take type numbers of their own. Their payload is a protobuf
+ * message of state.proto, right behind the header.
  */
 #define NOTE_CPU 0xffffu
 enum note_type {
-	NOTE_SESSION = 0x8001,	/* StateSession: opened through the API */
-	NOTE_END = 0x8002,	/* NoteEnd: ended through the API, or its process was gone before it was tagged */
-	NOTE_LOST = 0x8003,	/* Lost */
-	NOTE_GONE = 0x8004,	/* NoteGone: the exit of this process was missed */
-	NOTE_CLOCK = 0x8005,	/* NoteClock: the wall clock, as records tell it from here on */
+	NOTE_SESSION = 0x8001, /* StateSession: opened through the API */
+	NOTE_END = 0x8002,  /* NoteEnd: ended through the API, or its process was gone before it was
+			       tagged */
+	NOTE_LOST = 0x8003, /* Lost */
+	NOTE_GONE = 0x8004, /* NoteGone: the exit of this process was missed */
+	NOTE_CLOCK = 0x8005, /* NoteClock: the wall clock, as records tell it from here on */
 	NOTE_LAST = NOTE_CLOCK,
 };
 
@@ -39,7 +40,8 @@ static inline uint64_t event_source(const struct event_header *h)
 }
 
 /*
- * The event at the beginning of @data: 0, -ENODATA at the end, -EBADMSG when it isn't one. @data is 8-aligned.
+ * The event at the beginning of @data: 0, -ENODATA at the end, -EBADMSG when it isn't one. @data is
+ * 8-aligned.
  */
 int event_decode(const void *data, size_t left, const struct event_header **ret);
 
@@ -51,12 +53,14 @@ struct exec_strings {
 void exec_strings(const struct event_exec *e, struct exec_strings *ret);
 
 /*
- * Components from leaf to root, each ended by NUL, become "/a/b/c"; no components are "/". @cut: the event says
- * that a path of it did not fit (EXEC_PATH_CUT). If it can have been this one, it begins with "..." instead of the
- * root, and is empty when nothing of it is known. Returns the length.
+ * Components from leaf to root, each ended by NUL, become "/a/b/c"; no components are "/". @cut:
+ * the event says that a path of it did not fit (EXEC_PATH_CUT). If it can have been this one, it
+ * begins with "..." instead of the root, and is empty when nothing of it is known. Returns the
+ * length.
  */
 #define PATH_TEXT_SIZE (EVENT_PATH_MAX + 4)
-size_t path_from_components(const char *components, size_t len, bool cut, char ret[static PATH_TEXT_SIZE]);
+size_t path_from_components(const char *components, size_t len, bool cut,
+			    char ret[static PATH_TEXT_SIZE]);
 
 /* "connect", as Lost records and counters name it; NULL for a number that is none. */
 const char *event_type_name(unsigned int type);

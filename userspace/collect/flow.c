@@ -44,13 +44,13 @@ static Affiant__V1__Protocol protocol_of(uint16_t family, uint16_t type, uint16_
 }
 
 /* NULL for an absent address. Borrows the event's bytes. */
-static Affiant__V1__Endpoint *endpoint_of(const struct event_address *from, Affiant__V1__Endpoint *to)
+static Affiant__V1__Endpoint *endpoint_of(const struct event_address *from,
+					  Affiant__V1__Endpoint *to)
 {
 	if (from->family != AF_INET && from->family != AF_INET6)
 		return NULL;
 	affiant__v1__endpoint__init(to);
-	SET(to, address,
-	    pb_bytes(from->bytes, from->family == AF_INET ? 4 : 16));
+	SET(to, address, pb_bytes(from->bytes, from->family == AF_INET ? 4 : 16));
 	SET(to, port, from->port);
 	if (from->scope_id)
 		SET(to, scope_id, from->scope_id);
@@ -78,12 +78,13 @@ static void set_id(Affiant__V1__ConnectionId *id, uint64_t cookie, uint64_t numb
 /* The one who acts is no other than the one who made the socket. */
 static bool is_own(const struct actor *actor, uint16_t flags, const struct event_actor *opener)
 {
-	return flags & CONNECT_OPENER && opener->tgid == actor->key.tgid && opener->start_boottime == actor->key.start;
+	return flags & CONNECT_OPENER && opener->tgid == actor->key.tgid &&
+	       opener->start_boottime == actor->key.start;
 }
 
 /* By now: later the key may be that of another session. */
-static struct session *session_of_socket(struct attribute *a, const struct actor *actor, uint16_t flags,
-					 const struct event_actor *opener)
+static struct session *session_of_socket(struct attribute *a, const struct actor *actor,
+					 uint16_t flags, const struct event_actor *opener)
 {
 	if (!(flags & CONNECT_OPENER) || is_own(actor, flags, opener))
 		return NULL;
@@ -143,19 +144,19 @@ static void set_inet(struct connect_parts *p, const struct event_connect *e)
 
 /* What is said of an attempt, and when. */
 struct telling {
-	const struct event_header *attempt;	/* an event_connect or event_unix */
+	const struct event_header *attempt; /* an event_connect or event_unix */
 	struct actor *actor;
-	const struct session *opener;		/* NULL: unknown, or the actor itself opened the socket */
+	const struct session *opener; /* NULL: unknown, or the actor itself opened the socket */
 	enum part part;
 	uint64_t boottime_ns;
-	Affiant__V1__Outcome outcome;		/* OUTCOME_UNKNOWN: absent */
-	const struct event_outcome *event;	/* NULL, or what says more of it */
+	Affiant__V1__Outcome outcome;      /* OUTCOME_UNKNOWN: absent */
+	const struct event_outcome *event; /* NULL, or what says more of it */
 	bool completes_pending;
 };
 
 static int tell_connect(struct attribute *a, const struct telling *t)
 {
-	struct connect_parts p = { .record = AFFIANT__V1__RECORD__INIT };
+	struct connect_parts p = {.record = AFFIANT__V1__RECORD__INIT};
 	Affiant__V1__Outcome outcome = t->outcome;
 	int32_t error;
 
@@ -191,7 +192,8 @@ static int tell_connect(struct attribute *a, const struct telling *t)
 	p.record.body_case = AFFIANT__V1__RECORD__BODY_CONNECT;
 	p.record.connect = &p.body;
 	/* Both parts have the attempt as their source: the ids can be made again after a crash. */
-	return tell(a, event_source(t->attempt), t->part, t->boottime_ns, &p.record, t->actor, NULL);
+	return tell(a, event_source(t->attempt), t->part, t->boottime_ns, &p.record, t->actor,
+		    NULL);
 }
 
 /* @e NULL: that it was established is all that is known. */
@@ -226,7 +228,8 @@ void flow_overdue(struct attribute *a, struct connection *c)
 	};
 
 	connection_settle(&a->table, c);
-	/* After a crash the ledger may know more than the journal, of which a power cut takes the end. */
+	/* After a crash the ledger may know more than the journal, of which a power cut takes the
+	 * end. */
 	if (told_before(a, event_source(t.attempt), PART_OUTCOME)) {
 		c->told = TOLD_OUTCOME;
 		return;
@@ -247,9 +250,10 @@ static void make_room(struct attribute *a)
 	connection_remove(&a->table, oldest);
 }
 
-/* All that there will be to tell of a TCP or Unix attempt; of a datagram's flow, what is known at once. */
-static void tell_at_once(struct attribute *a, const struct event_header *h, uint16_t flags, struct actor *actor,
-			 const struct session *opener)
+/* All that there will be to tell of a TCP or Unix attempt; of a datagram's flow, what is known at
+ * once. */
+static void tell_at_once(struct attribute *a, const struct event_header *h, uint16_t flags,
+			 struct actor *actor, const struct session *opener)
 {
 	struct telling t = {
 		.attempt = h,
@@ -263,7 +267,8 @@ static void tell_at_once(struct attribute *a, const struct event_header *h, uint
 	if (flags & CONNECT_DENIED) {
 		t.part = PART_OUTCOME;
 		t.outcome = AFFIANT__V1__OUTCOME__DENIED;
-	} else if (h->type == EVENT_CONNECT && !attempt_is_datagram((const struct event_connect *)h)) {
+	} else if (h->type == EVENT_CONNECT &&
+		   !attempt_is_datagram((const struct event_connect *)h)) {
 		t.part = PART_OUTCOME;
 		t.outcome = AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN;
 	}
@@ -282,7 +287,8 @@ void flow_await(struct attribute *a, struct connection *c)
 	DL_APPEND(a->table.awaiting, c);
 }
 
-/* A datagram's socket ends by the number of its first flow, and is refused by that of the one it is connected to. */
+/* A datagram's socket ends by the number of its first flow, and is refused by that of the one it is
+ * connected to. */
 static bool flow_matters(struct attribute *a, const struct event_connect *e)
 {
 	return !(e->flags & CONNECT_SENDMSG) || (e->cookie && !socket_find(&a->table, e->cookie));
@@ -333,7 +339,8 @@ int flow_unix(struct attribute *a, const struct event_unix *e)
 	if (!actor)
 		return -ENOMEM;
 	actor->session->connections++;
-	tell_at_once(a, &e->header, e->flags, actor, session_of_socket(a, actor, e->flags, &e->opener));
+	tell_at_once(a, &e->header, e->flags, actor,
+		     session_of_socket(a, actor, e->flags, &e->opener));
 	return 0;
 }
 
@@ -366,7 +373,8 @@ static void tell_close(struct attribute *a, struct connection *c, const struct e
 
 	set_id(&id, c->cookie, c->number);
 	body.connection = &id;
-	SET(&body, protocol, protocol_of(attempt->reached.family, attempt->sock_type, attempt->protocol));
+	SET(&body, protocol,
+	    protocol_of(attempt->reached.family, attempt->sock_type, attempt->protocol));
 	body.remote = endpoint_of(&attempt->reached, &remote);
 	body.local = endpoint_of(&attempt->local, &local);
 	SET(&body, duration_ns, e->duration_ns);
@@ -380,7 +388,8 @@ static void tell_close(struct attribute *a, struct connection *c, const struct e
 		SET(&body, excess_datagrams, e->excess);
 	r.body_case = AFFIANT__V1__RECORD__BODY_CLOSE;
 	r.close = &body;
-	(void)tell(a, event_source(&e->header), PART_MAIN, e->header.boottime_ns, &r, c->actor, NULL);
+	(void)tell(a, event_source(&e->header), PART_MAIN, e->header.boottime_ns, &r, c->actor,
+		   NULL);
 }
 
 int flow_close(struct attribute *a, const struct event_close *e)

@@ -38,8 +38,8 @@ static Affiant__V1__Namespaces *namespaces_of(const struct event_exec *e)
 	return n;
 }
 
-static void set_argv(Affiant__V1__Process *p, const struct event_exec *e, const struct exec_strings *x,
-		     const struct image_context *c)
+static void set_argv(Affiant__V1__Process *p, const struct event_exec *e,
+		     const struct exec_strings *x, const struct image_context *c)
 {
 	uint32_t redacted = 0;
 	size_t used = 0, n = 0;
@@ -88,7 +88,8 @@ static void set_cgroup(Affiant__V1__Process *p, uint64_t id, struct cgroup_names
 		p->container_id = strdup(container);
 }
 
-static Affiant__V1__Executable *executable_of(const struct event_exec *e, const char *path, size_t len)
+static Affiant__V1__Executable *executable_of(const struct event_exec *e, const char *path,
+					      size_t len)
 {
 	Affiant__V1__Executable *x = malloc(sizeof(*x));
 
@@ -108,7 +109,8 @@ static Affiant__V1__Executable *executable_of(const struct event_exec *e, const 
 	return x;
 }
 
-struct image *image_from_exec(struct table *t, const struct event_exec *e, const struct image_context *c)
+struct image *image_from_exec(struct table *t, const struct event_exec *e,
+			      const struct image_context *c)
 {
 	struct image *i = image_new(t);
 	bool path_cut = e->flags & EXEC_PATH_CUT;
@@ -155,7 +157,7 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e, const
 		image_unref(i);
 		return NULL;
 	}
-	i->digests[IMAGE_EXE] = (struct image_digest){ p->executable->digest, p->executable };
+	i->digests[IMAGE_EXE] = (struct image_digest){p->executable->digest, p->executable};
 	i->awaited = 1;
 	return i;
 }
@@ -165,7 +167,8 @@ struct image *image_unknown(struct table *t)
 	return image_new(t);
 }
 
-int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path, size_t len, bool by_argv)
+int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path, size_t len,
+		   bool by_argv)
 {
 	Affiant__V1__Process *p = i->draft;
 	Affiant__V1__Step *s, **chain;
@@ -191,7 +194,7 @@ int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path
 	p->chain[p->n_chain++] = s;
 	if (!s->digest)
 		return -ENOMEM;
-	i->digests[slot] = (struct image_digest){ .digest = s->digest };
+	i->digests[slot] = (struct image_digest){.digest = s->digest};
 	i->awaited++;
 	return slot;
 }
@@ -233,7 +236,7 @@ void image_set_digest(struct image *i, unsigned int slot, const struct file_dige
 
 void image_finish(struct image *i)
 {
-	static const struct file_digest late = { .state = HASH_STATE_TOO_LATE };
+	static const struct file_digest late = {.state = HASH_STATE_TOO_LATE};
 
 	for (unsigned int slot = 0; i->awaited && slot < IMAGE_DIGESTS_MAX; slot++)
 		image_set_digest(i, slot, &late);

@@ -21,14 +21,15 @@ struct file_header {
 	char magic[8];
 	uint8_t boot_id[16];
 	uint64_t index;
-	uint32_t salt;		/* random: no process can put into its arguments what would pass for a batch */
+	uint32_t salt; /* random: no process can put into its arguments what would pass for a batch
+			*/
 	uint32_t crc;
 };
 
 struct batch_header {
 	uint32_t len;
 	uint32_t crc;
-	uint32_t header_crc;	/* of the two before, salted */
+	uint32_t header_crc; /* of the two before, salted */
 	uint32_t spare;
 };
 
@@ -39,7 +40,8 @@ struct journal {
 	uint64_t index;
 	uint32_t salt;
 	uint64_t bytes;
-	bool half;		/* the file may have more bytes than that: a write failed, and so did undoing it */
+	bool half; /* the file may have more bytes than that: a write failed, and so did undoing it
+		    */
 };
 
 static uint32_t crc_of(const void *data, size_t len)
@@ -103,7 +105,7 @@ static int each_file(struct journal *j, void (*each)(void *data, const struct fi
 	TAKE_FD(copy);
 
 	while ((e = readdir(d))) {
-		struct file f = { .name = e->d_name };
+		struct file f = {.name = e->d_name};
 		char name[32];
 
 		f.index = strtoull(e->d_name, NULL, 16);
@@ -126,7 +128,7 @@ static void highest(void *data, const struct file *f)
 
 static int new_file(struct journal *j)
 {
-	struct file_header h = { .magic = MAGIC, .index = j->index };
+	struct file_header h = {.magic = MAGIC, .index = j->index};
 	_cleanup_close_ int fd = -1;
 	char name[32];
 
@@ -199,9 +201,10 @@ struct reading {
 /* false: there are fewer bytes, or they are no header. */
 static bool batch_header(const struct reading *r, off_t at, struct batch_header *ret)
 {
-	return r->end - at >= (off_t)sizeof(*ret) && pread(r->fd, ret, sizeof(*ret), at) == (ssize_t)sizeof(*ret) &&
-	       header_crc_of(ret, r->salt) == ret->header_crc && !ret->spare && ret->len && !(ret->len % 8) &&
-	       ret->len <= JOURNAL_BATCH_MAX;
+	return r->end - at >= (off_t)sizeof(*ret) &&
+	       pread(r->fd, ret, sizeof(*ret), at) == (ssize_t)sizeof(*ret) &&
+	       header_crc_of(ret, r->salt) == ret->header_crc && !ret->spare && ret->len &&
+	       !(ret->len % 8) && ret->len <= JOURNAL_BATCH_MAX;
 }
 
 static bool batch_intact(const struct reading *r, off_t at, struct batch_header *ret)
@@ -220,11 +223,12 @@ static bool is_cut_short(const struct reading *r, off_t at)
 	       (batch_header(r, at, &b) && b.len > (uint64_t)(r->end - at) - sizeof(b));
 }
 
-static int replay_file(int fd, uint32_t salt, int (*batch)(void *data, const void *events, size_t len), void *data,
+static int replay_file(int fd, uint32_t salt,
+		       int (*batch)(void *data, const void *events, size_t len), void *data,
 		       uint64_t *damaged)
 {
 	_cleanup_free_ void *events = malloc(JOURNAL_BATCH_MAX);
-	struct reading r = { .fd = fd, .salt = salt, .events = events };
+	struct reading r = {.fd = fd, .salt = salt, .events = events};
 	off_t at = sizeof(struct file_header), bad = 0;
 	struct batch_header b;
 	struct stat st;
@@ -240,7 +244,7 @@ static int replay_file(int fd, uint32_t salt, int (*batch)(void *data, const voi
 			if (!bad && is_cut_short(&r, at))
 				break;
 			bad = bad ?: at;
-			at += 8;	/* batches are 8-aligned */
+			at += 8; /* batches are 8-aligned */
 			continue;
 		}
 		if (bad)
@@ -277,13 +281,14 @@ static void oldest(void *data, const struct file *f)
 }
 
 int journal_replay(struct journal *j, const uint8_t boot_id[static 16], uint64_t index,
-		   int (*batch)(void *data, const void *events, size_t len), void *data, uint64_t *ret_damaged)
+		   int (*batch)(void *data, const void *events, size_t len), void *data,
+		   uint64_t *ret_damaged)
 {
 	uint64_t damaged = 0;
 
 	for (;;) {
 		/* What the current file holds was handed on already. */
-		struct wanted w = { .boot_id = boot_id, .from = index, .current = j->index };
+		struct wanted w = {.boot_id = boot_id, .from = index, .current = j->index};
 		_cleanup_close_ int fd = -1;
 		char name[32];
 		int err = each_file(j, oldest, &w);
@@ -331,7 +336,7 @@ static void other_boot(void *data, const struct file *f)
 
 bool journal_other_boot(struct journal *j, const uint8_t boot_id[static 16], uint8_t ret[static 16])
 {
-	struct other o = { .boot_id = boot_id, .ret = ret };
+	struct other o = {.boot_id = boot_id, .ret = ret};
 
 	return !each_file(j, other_boot, &o) && o.found;
 }
@@ -348,10 +353,10 @@ static int undo_half(struct journal *j)
 
 int journal_append(struct journal *j, const void *events, size_t len)
 {
-	struct batch_header b = { .len = len, .crc = crc_of(events, len) };
+	struct batch_header b = {.len = len, .crc = crc_of(events, len)};
 	struct iovec iov[] = {
-		{ .iov_base = &b, .iov_len = sizeof(b) },
-		{ .iov_base = (void *)events, .iov_len = len },
+		{.iov_base = &b, .iov_len = sizeof(b)},
+		{.iov_base = (void *)events, .iov_len = len},
 	};
 	ssize_t n;
 	int err;
@@ -405,7 +410,7 @@ static void drop_below(void *data, const struct file *f)
 
 void journal_drop(struct journal *j, uint64_t index)
 {
-	struct drop d = { .j = j, .below = index };
+	struct drop d = {.j = j, .below = index};
 
 	/* Removing may fail: the files are then read again, and what they tell is known. */
 	(void)each_file(j, drop_below, &d);
@@ -421,7 +426,7 @@ static void drop_boot(void *data, const struct file *f)
 
 void journal_forget(struct journal *j, const uint8_t boot_id[static 16])
 {
-	struct drop d = { .j = j, .boot_id = boot_id };
+	struct drop d = {.j = j, .boot_id = boot_id};
 
 	(void)each_file(j, drop_boot, &d);
 }

@@ -6,28 +6,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAPS_MAX 64	/* ranges in one Lost record: the counts are exact without them */
+#define GAPS_MAX 64 /* ranges in one Lost record: the counts are exact without them */
 
 static const struct {
 	const char *stage, *kind;
 } names[LOSS_ALL] = {
-	[EVENT_FORK] = { "ring", "fork" },
-	[EVENT_EXEC] = { "ring", "exec" },
-	[EVENT_EXIT] = { "ring", "exit" },
-	[EVENT_ADOPT] = { "ring", "adopt" },
-	[EVENT_CONNECT] = { "ring", "connect" },
-	[EVENT_OUTCOME] = { "ring", "outcome" },
-	[EVENT_CLOSE] = { "ring", "close" },
-	[EVENT_UNIX] = { "ring", "connect_unix" },
-	[EVENT_UNTRACKED] = { "ring", "untracked_socket" },
-	[EVENT_TAG_LOST] = { "ring", "tag_lost" },
-	[LOSS_STORAGE] = { "storage", "outcome" },
-	[LOSS_TAG] = { "tag", "process" },
-	[LOSS_HOOK] = { "hook", "run" },
-	[LOSS_CHAIN] = { "chain", "open" },
-	[LOSS_TABLE] = { "table", "connection" },
-	[LOSS_JOURNAL] = { "journal", "byte" },
-	[LOSS_RECORD] = { "ledger", "record" },
+	[EVENT_FORK] = {"ring", "fork"},
+	[EVENT_EXEC] = {"ring", "exec"},
+	[EVENT_EXIT] = {"ring", "exit"},
+	[EVENT_ADOPT] = {"ring", "adopt"},
+	[EVENT_CONNECT] = {"ring", "connect"},
+	[EVENT_OUTCOME] = {"ring", "outcome"},
+	[EVENT_CLOSE] = {"ring", "close"},
+	[EVENT_UNIX] = {"ring", "connect_unix"},
+	[EVENT_UNTRACKED] = {"ring", "untracked_socket"},
+	[EVENT_TAG_LOST] = {"ring", "tag_lost"},
+	[LOSS_STORAGE] = {"storage", "outcome"},
+	[LOSS_TAG] = {"tag", "process"},
+	[LOSS_HOOK] = {"hook", "run"},
+	[LOSS_CHAIN] = {"chain", "open"},
+	[LOSS_TABLE] = {"table", "connection"},
+	[LOSS_JOURNAL] = {"journal", "byte"},
+	[LOSS_RECORD] = {"ledger", "record"},
 };
 _Static_assert(LOSS_ALL <= LOSS_SLOTS, "struct attribute has room for each");
 
@@ -94,7 +94,8 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static 
 	return m;
 }
 
-void loss_set_totals(uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount *const *counts, size_t n)
+void loss_set_totals(uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount *const *counts,
+		     size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
@@ -104,7 +105,8 @@ void loss_set_totals(uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount *c
 				totals[kind] = counts[i]->count;
 }
 
-size_t loss_totals(const uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount ret[static LOSS_ALL])
+size_t loss_totals(const uint64_t totals[static LOSS_ALL],
+		   Affiant__V1__LostCount ret[static LOSS_ALL])
 {
 	size_t n = 0;
 
@@ -120,7 +122,8 @@ size_t loss_totals(const uint64_t totals[static LOSS_ALL], Affiant__V1__LostCoun
 	return n;
 }
 
-/* Gaps are found at slightly other moments when a journal is read again: what was told is not told once more. */
+/* Gaps are found at slightly other moments when a journal is read again: what was told is not told
+ * once more. */
 static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 {
 	seen_forgive(&a->seen, told->cpu, told->first, told->last);

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loss: what the kernel or the daemon had to drop becomes Lost records, each count told exactly once. */
+/* loss: what the kernel or the daemon had to drop becomes Lost records, each count told exactly
+ * once. */
 #pragma once
 
 #include "collect/attribute.h"
 
 /* Counters after LOSS_KINDS that user space adds. Names: loss_name(). */
 enum loss_user {
-	LOSS_HOOK = LOSS_KINDS,	/* programs that the kernel skipped: recursion_misses */
-	LOSS_CHAIN,		/* fanotify events dropped */
-	LOSS_TABLE,		/* connections dropped from the daemon's table before their end */
-	LOSS_JOURNAL,		/* bytes of the journal that were damaged when it was read again */
-	LOSS_RECORD,		/* records that were larger than the ledger takes, or found no memory */
+	LOSS_HOOK = LOSS_KINDS, /* programs that the kernel skipped: recursion_misses */
+	LOSS_CHAIN,             /* fanotify events dropped */
+	LOSS_TABLE,             /* connections dropped from the daemon's table before their end */
+	LOSS_JOURNAL,           /* bytes of the journal that were damaged when it was read again */
+	LOSS_RECORD, /* records that were larger than the ledger takes, or found no memory */
 	LOSS_ALL,
 };
 
 /*
- * What is more than was told so far, or NULL when nothing is. @totals: the kernel's; what user space dropped is in
+ * What is more than was told so far, or NULL when nothing is. @totals: the kernel's; what user
+ * space dropped is in
  * @a. Freed with affiant__v1__lost__free_unpacked().
  */
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL]);
@@ -27,5 +29,7 @@ void loss_told(struct attribute *a, const struct event_header *h, const uint8_t 
 void loss_gap(void *attribute, uint32_t cpu, uint64_t first, uint64_t last);
 
 /* Totals by name, as a snapshot keeps them. */
-size_t loss_totals(const uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount ret[static LOSS_ALL]);
-void loss_set_totals(uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount *const *counts, size_t n);
+size_t loss_totals(const uint64_t totals[static LOSS_ALL],
+		   Affiant__V1__LostCount ret[static LOSS_ALL]);
+void loss_set_totals(uint64_t totals[static LOSS_ALL], Affiant__V1__LostCount *const *counts,
+		     size_t n);

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns, const ProtobufCMessage *message,
-	     struct event_header **ret)
+int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns,
+	     const ProtobufCMessage *message, struct event_header **ret)
 {
 	size_t len = protobuf_c_message_get_packed_size(message);
 	size_t padding = -len % 8;

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * Frames @message as an event of type @type (enum note_type): *@ret is the caller's to free, ret->size its
- * length. -EMSGSIZE: larger than a note can be.
+ * Frames @message as an event of type @type (enum note_type): *@ret is the caller's to free,
+ * ret->size its length. -EMSGSIZE: larger than a note can be.
  */
-int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns, const ProtobufCMessage *message,
-	     struct event_header **ret);
+int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns,
+	     const ProtobufCMessage *message, struct event_header **ret);

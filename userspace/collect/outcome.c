@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 
-/* What ICMP becomes: net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c, tab_unreach, icmpv6_err_convert(). */
+/* What ICMP becomes: net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c, tab_unreach,
+ * icmpv6_err_convert(). */
 static Affiant__V1__Outcome outcome_of_errno(int error)
 {
 	switch (error) {
@@ -17,15 +18,15 @@ static Affiant__V1__Outcome outcome_of_errno(int error)
 	case EHOSTDOWN:
 	case ENETDOWN:
 	case ENONET:
-	case ENOPROTOOPT:	/* protocol unreachable */
-	case EOPNOTSUPP:	/* source route failed */
-	case EACCES:		/* IPv6: prohibited */
-	case EPROTO:		/* IPv6: the peer can't read it */
+	case ENOPROTOOPT: /* protocol unreachable */
+	case EOPNOTSUPP:  /* source route failed */
+	case EACCES:      /* IPv6: prohibited */
+	case EPROTO:      /* IPv6: the peer can't read it */
 		return AFFIANT__V1__OUTCOME__UNREACHABLE;
 	case ECONNRESET:
 	case EPIPE:
 		return AFFIANT__V1__OUTCOME__RESET;
-	case ECONNABORTED:	/* SOCK_DESTROY (ss -K), or the address went away */
+	case ECONNABORTED: /* SOCK_DESTROY (ss -K), or the address went away */
 		return AFFIANT__V1__OUTCOME__ABORTED;
 	default:
 		return AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN;
@@ -46,12 +47,13 @@ Affiant__V1__Outcome outcome_of(const struct event_outcome *e, int32_t *ret_errn
 		return outcome ?: AFFIANT__V1__OUTCOME__ATTEMPTED;
 	}
 	/*
-	 * Told by the socket's release or its next use. Without a state nothing left, and no hook knows the errno;
-	 * with one the kernel took it up, and what came of it was not seen.
+	 * Told by the socket's release or its next use. Without a state nothing left, and no hook
+	 * knows the errno; with one the kernel took it up, and what came of it was not seen.
 	 */
 	*ret_errno = e->flags & (OUTCOME_RELEASE | OUTCOME_REUSED) ? -1 : e->error;
 	if (*ret_errno < 0)
-		return e->from ? AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN : AFFIANT__V1__OUTCOME__NOT_SENT;
+		return e->from ? AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN
+			       : AFFIANT__V1__OUTCOME__NOT_SENT;
 	/* Closed by the program: a soft error that was pending is not why. */
 	return e->error ? outcome_of_errno(e->error) : AFFIANT__V1__OUTCOME__ABORTED;
 }

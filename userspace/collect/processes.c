@@ -12,9 +12,9 @@
 
 static void set_identity(struct actor *actor, const struct event_header *h)
 {
-	actor->key = (struct process_key){ .start = h->actor.start_boottime,
-					   .tgid = h->actor.tgid,
-					   .exec_seq = h->actor.exec_seq };
+	actor->key = (struct process_key){.start = h->actor.start_boottime,
+					  .tgid = h->actor.tgid,
+					  .exec_seq = h->actor.exec_seq};
 }
 
 /* The lineage of @parent's children, a new reference. NULL: no memory. */
@@ -25,7 +25,8 @@ static struct lineage *offspring_of(struct process *parent)
 	return parent->offspring ? lineage_ref(parent->offspring) : NULL;
 }
 
-/* Enters a process. @image and @lineage (NULL: it has no forebears in the session) are taken over, also on failure. */
+/* Enters a process. @image and @lineage (NULL: it has no forebears in the session) are taken over,
+ * also on failure. */
 static struct process *enter(struct attribute *a, const struct event_header *h, struct session *s,
 			     struct image *image, struct lineage *lineage)
 {
@@ -42,7 +43,8 @@ static struct process *enter(struct attribute *a, const struct event_header *h, 
 }
 
 /* The same process with another image, which is taken over. */
-static struct actor *become(struct attribute *a, struct process *p, const struct event_header *h, struct image *image)
+static struct actor *become(struct attribute *a, struct process *p, const struct event_header *h,
+			    struct image *image)
 {
 	struct actor *actor = image ? actor_new(&a->table, p->actor->session, image) : NULL;
 
@@ -88,7 +90,8 @@ struct actor *attribute_foreign(struct attribute *a, const struct event_connect 
 	/* The last trace of a session that nobody knows: nothing else will end it. */
 	if (!s->told && !s->live && !s->ended_wall_ns) {
 		session_begin(a, actor, e->header.boottime_ns);
-		session_finish(a, s, &e->header, actor, AFFIANT__V1__SESSION_END_REASON__END_UNKNOWN);
+		session_finish(a, s, &e->header, actor,
+			       AFFIANT__V1__SESSION_END_REASON__END_UNKNOWN);
 	}
 	return actor;
 }
@@ -96,7 +99,8 @@ struct actor *attribute_foreign(struct attribute *a, const struct event_connect 
 /* ---- what they do ---- */
 
 /* Asks for the image's digests; what is not there at once is awaited. */
-static void complete(struct attribute *a, const struct event_exec *e, struct image *i, struct session *s)
+static void complete(struct attribute *a, const struct event_exec *e, struct image *i,
+		     struct session *s)
 {
 	if (a->config.enrich && a->config.hashes && !a->config.hashes(a->config.data, s))
 		enrich_disabled(a->config.enrich, e, i);
@@ -116,9 +120,10 @@ static void complete(struct attribute *a, const struct event_exec *e, struct ima
 
 static struct image *image_of(struct attribute *a, const struct event_exec *e)
 {
-	static const struct image_context none = { .argv_max = EVENT_ARGV_MAX };
+	static const struct image_context none = {.argv_max = EVENT_ARGV_MAX};
 
-	return image_from_exec(&a->table, e, a->config.enrich ? enrich_image_context(a->config.enrich) : &none);
+	return image_from_exec(&a->table, e,
+			       a->config.enrich ? enrich_image_context(a->config.enrich) : &none);
 }
 
 /* All that is known of the forebears is the parent's id. */
@@ -127,7 +132,8 @@ static struct lineage *lineage_of_lost(const struct event_fork *e)
 	struct lineage *l = lineage_unknown();
 
 	if (l)
-		l->up[l->count++].key = (struct process_key){ e->parent_start, e->parent_tgid, e->parent_exec_seq };
+		l->up[l->count++].key =
+			(struct process_key){e->parent_start, e->parent_tgid, e->parent_exec_seq};
 	return l;
 }
 
@@ -147,7 +153,8 @@ int process_fork(struct attribute *a, const struct event_fork *e)
 		p = enter(a, &e->header, s, image_unknown(&a->table), lineage_of_lost(e));
 	if (!p)
 		return -ENOMEM;
-	p->actor->parent = (struct process_key){ e->parent_start, e->parent_tgid, e->parent_exec_seq };
+	p->actor->parent =
+		(struct process_key){e->parent_start, e->parent_tgid, e->parent_exec_seq};
 	session_begin(a, p->actor, e->header.boottime_ns);
 	return 0;
 }
@@ -176,12 +183,13 @@ static void set_parent(struct attribute *a, struct actor *actor, const struct ev
 	if (actor->parent.tgid == e->parent_tgid && actor->parent.start == e->parent_start)
 		return;
 	parent = process_find(&a->table, e->parent_tgid, e->parent_start);
-	actor->parent = (struct process_key){ e->parent_start, e->parent_tgid,
-					      parent ? parent->actor->key.exec_seq : 0 };
+	actor->parent = (struct process_key){e->parent_start, e->parent_tgid,
+					     parent ? parent->actor->key.exec_seq : 0};
 }
 
 /* @actor has the image @i from now on. */
-static void begin_image(struct attribute *a, const struct event_exec *e, struct actor *actor, struct image *i)
+static void begin_image(struct attribute *a, const struct event_exec *e, struct actor *actor,
+			struct image *i)
 {
 	set_parent(a, actor, e);
 	if (a->config.entered)
@@ -197,7 +205,8 @@ static void begin_image(struct attribute *a, const struct event_exec *e, struct 
 /* A process becomes another image: the same process, a new actor. */
 int process_exec(struct attribute *a, const struct event_exec *e)
 {
-	struct process *p = process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime);
+	struct process *p =
+		process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime);
 	struct session *s = p ? p->actor->session : session_of(a, &e->header, &e->selector);
 	struct image *i = s ? image_of(a, e) : NULL;
 
@@ -206,8 +215,10 @@ int process_exec(struct attribute *a, const struct event_exec *e)
 	if (p) {
 		p = become(a, p, &e->header, image_ref(i)) ? p : NULL;
 	} else {
-		/* One that a selector took has no forebears in the session; another's fork was lost. */
-		p = enter(a, &e->header, s, image_ref(i), e->flags & EXEC_SELECTED ? NULL : lineage_unknown());
+		/* One that a selector took has no forebears in the session; another's fork was
+		 * lost. */
+		p = enter(a, &e->header, s, image_ref(i),
+			  e->flags & EXEC_SELECTED ? NULL : lineage_unknown());
 	}
 	if (p)
 		begin_image(a, e, p->actor, i);
@@ -216,12 +227,13 @@ int process_exec(struct attribute *a, const struct event_exec *e)
 }
 
 /*
- * An existing process was tagged. It may have acted already, between the tag and this word of it: then it is known, but
- * not what it is.
+ * An existing process was tagged. It may have acted already, between the tag and this word of it:
+ * then it is known, but not what it is.
  */
 int process_adopt(struct attribute *a, const struct event_exec *e)
 {
-	struct process *p = process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime);
+	struct process *p =
+		process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime);
 	struct process *parent = process_find(&a->table, e->parent_tgid, e->parent_start);
 	struct lineage *lineage;
 	struct session *s;
@@ -233,7 +245,8 @@ int process_adopt(struct attribute *a, const struct event_exec *e)
 	i = s ? image_of(a, e) : NULL;
 	if (!i)
 		return -ENOMEM;
-	lineage = parent && parent != p && parent->actor->session == s ? offspring_of(parent) : NULL;
+	lineage =
+		parent && parent != p && parent->actor->session == s ? offspring_of(parent) : NULL;
 	if (!p) {
 		p = enter(a, &e->header, s, image_ref(i), lineage);
 	} else if (become(a, p, &e->header, image_ref(i))) {
@@ -250,7 +263,8 @@ int process_adopt(struct attribute *a, const struct event_exec *e)
 }
 
 /* @status NULL: it can't be known any more. */
-static void leave(struct attribute *a, struct process *p, const struct event_header *h, const int32_t *status)
+static void leave(struct attribute *a, struct process *p, const struct event_header *h,
+		  const int32_t *status)
 {
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
 	Affiant__V1__Exit body = AFFIANT__V1__EXIT__INIT;
@@ -261,7 +275,8 @@ static void leave(struct attribute *a, struct process *p, const struct event_hea
 		SET(&body, status, *status);
 	if (status && h->boottime_ns > p->key.start)
 		SET(&body, lifetime_ns, h->boottime_ns - p->key.start);
-	if (status && s->has_first && s->first.tgid == p->key.tgid && s->first.start == p->key.start) {
+	if (status && s->has_first && s->first.tgid == p->key.tgid &&
+	    s->first.start == p->key.start) {
 		s->has_status = true;
 		s->status = *status;
 	}
@@ -279,11 +294,13 @@ int process_exit(struct attribute *a, const struct event_exit *e)
 {
 	if (!attribute_actor(a, &e->header))
 		return -ENOMEM;
-	leave(a, process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime), &e->header, &e->status);
+	leave(a, process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime),
+	      &e->header, &e->status);
 	return 0;
 }
 
-void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
+void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		  size_t len)
 {
 	Affiant__V1__NoteGone *m = affiant__v1__note_gone__unpack(NULL, len, note);
 	struct process *p;

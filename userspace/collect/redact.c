@@ -73,7 +73,7 @@ static void hide_matches(const regex_t *regex, char *text, size_t len)
 	while (at < len) {
 		const regmatch_t *cut = &m[0];
 
-		m[0] = (regmatch_t){ .rm_so = at, .rm_eo = len };
+		m[0] = (regmatch_t){.rm_so = at, .rm_eo = len};
 		if (regexec(regex, text, 2, m, REG_STARTEND))
 			return;
 		if (regex->re_nsub && m[1].rm_so >= 0)
@@ -124,7 +124,8 @@ void redact_events(const struct redact *r, void *events, size_t len)
 	const struct event_header *h;
 	struct exec_strings x;
 
-	for (size_t at = 0; at < len && !event_decode((char *)events + at, len - at, &h); at += h->size) {
+	for (size_t at = 0; at < len && !event_decode((char *)events + at, len - at, &h);
+	     at += h->size) {
 		if (event_is_note(h) || (h->type != EVENT_EXEC && h->type != EVENT_ADOPT))
 			continue;
 		exec_strings((const struct event_exec *)h, &x);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redact: secrets are cut out of argv before anything is written, the journal included (trap 7). A flag ("--token")
- * hides the argument after it, and what follows '=' in its own; a pattern (POSIX extended regular expression, case
- * ignored) hides what its first subexpression matches, or all of the match where it has none.
+ * redact: secrets are cut out of argv before anything is written, the journal included (trap 7). A
+ * flag ("--token") hides the argument after it, and what follows '=' in its own; a pattern (POSIX
+ * extended regular expression, case ignored) hides what its first subexpression matches, or all of
+ * the match where it has none.
  *
- * In events a hidden byte is overwritten: nothing moves. In records what is hidden reads "[redacted]".
+ * In events a hidden byte is overwritten: nothing moves. In records what is hidden reads
+ * "[redacted]".
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define REDACTED_BYTE '\x1a'	/* SUB: stands in for a character (ECMA-48) */
+#define REDACTED_BYTE '\x1a' /* SUB: stands in for a character (ECMA-48) */
 #define REDACTED_TEXT "[redacted]"
 
 struct redact;
@@ -28,7 +30,7 @@ void redact_argv(const struct redact *r, char *argv, size_t len);
 void redact_events(const struct redact *r, void *events, size_t len);
 
 /*
- * One argument of a redacted event as it is shown, NUL-terminated and the caller's; *@ret_hidden says whether
- * something was hidden. NULL: no memory.
+ * One argument of a redacted event as it is shown, NUL-terminated and the caller's; *@ret_hidden
+ * says whether something was hidden. NULL: no memory.
  */
 char *redact_text(const char *argument, size_t len, bool *ret_hidden);

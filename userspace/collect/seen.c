@@ -5,13 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_WINDOW 4096	/* the first number from a CPU is below: those before it may still come, or are lost */
-#define FIRST_INVERSION 64	/* otherwise an earlier daemon read them, but for these */
+#define FIRST_WINDOW                                                                               \
+	4096 /* the first number from a CPU is below: those before it may still come, or are lost  \
+	      */
+#define FIRST_INVERSION 64 /* otherwise an earlier daemon read them, but for these */
 
 struct seen_cpu {
-	uint64_t base;		/* all below is final */
-	uint64_t top;		/* one past the newest */
-	uint64_t ripe;		/* the top at ripe_ns: all below is final SEEN_FINAL_NS later */
+	uint64_t base; /* all below is final */
+	uint64_t top;  /* one past the newest */
+	uint64_t ripe; /* the top at ripe_ns: all below is final SEEN_FINAL_NS later */
 	uint64_t ripe_ns;
 	uint64_t bits[SEEN_WINDOW / 64];
 };
@@ -94,7 +96,8 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 		s->now_ns = time_ns;
 	/* The kernel counts from 1. Who comes later knows nothing of what went before. */
 	if (!s->cpus[cpu])
-		s->cpus[cpu] = cpu_new(sequence < FIRST_WINDOW ? 1 : sequence - FIRST_INVERSION, s->now_ns);
+		s->cpus[cpu] = cpu_new(sequence < FIRST_WINDOW ? 1 : sequence - FIRST_INVERSION,
+				       s->now_ns);
 	c = s->cpus[cpu];
 	if (!c)
 		return -ENOMEM;
@@ -144,12 +147,13 @@ bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret)
 	return true;
 }
 
-int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const uint8_t *bits, size_t len)
+int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const uint8_t *bits,
+	      size_t len)
 {
 	struct seen_cpu *c;
 
-	if (cpu >= SEEN_CPUS || s->cpus[cpu] || top < low || top - low > SEEN_WINDOW || top > (uint64_t)1 << 48 ||
-	    len != seen_span_bytes(low, top))
+	if (cpu >= SEEN_CPUS || s->cpus[cpu] || top < low || top - low > SEEN_WINDOW ||
+	    top > (uint64_t)1 << 48 || len != seen_span_bytes(low, top))
 		return -EBADMSG;
 	c = cpu_new(low, 0);
 	if (!c)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * seen: which events have been read, as a window over each CPU's sequence numbers. A window and not a maximum,
- * because the order within the ring inverts: a number is taken before the place in the ring, and whoever took it
- * can be interrupted or preempted in between. Drops doubles, tells gaps once they are final.
+ * seen: which events have been read, as a window over each CPU's sequence numbers. A window and not
+ * a maximum, because the order within the ring inverts: a number is taken before the place in the
+ * ring, and whoever took it can be interrupted or preempted in between. Drops doubles, tells gaps
+ * once they are final.
  *
  * What is final follows from the events alone, so that reading a journal again comes to the same.
  */
@@ -12,22 +13,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SEEN_WINDOW 65536		/* a number this far behind the newest is final: there, or missing */
-#define SEEN_FINAL_NS 1000000000ull	/* and one below a number that is older than this */
+#define SEEN_WINDOW 65536 /* a number this far behind the newest is final: there, or missing */
+#define SEEN_FINAL_NS 1000000000ull /* and one below a number that is older than this */
 #define SEEN_CPUS 8192
 
 struct seen_cpu;
 
 struct seen {
-	struct seen_cpu *cpus[SEEN_CPUS];	/* made at first sight; freed by seen_clear() */
-	uint64_t now_ns;			/* of the newest event */
-	/* Numbers that will not come any more. Called in order for one CPU, once for each number. */
+	struct seen_cpu *cpus[SEEN_CPUS]; /* made at first sight; freed by seen_clear() */
+	uint64_t now_ns;                  /* of the newest event */
+	/* Numbers that will not come any more. Called in order for one CPU, once for each number.
+	 */
 	void (*missing)(void *data, uint32_t cpu, uint64_t first, uint64_t last);
 	void *data;
 };
 
 /*
- * 1: new. 0: seen before, or final, which only a doubled event can be. -ENOMEM; -ERANGE: no such CPU.
+ * 1: new. 0: seen before, or final, which only a doubled event can be. -ENOMEM; -ERANGE: no such
+ * CPU.
  * @time_ns: of the event.
  */
 int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns);
@@ -38,7 +41,8 @@ void seen_ripen(struct seen *s);
 /* These are known to be missing: they are not told again. */
 void seen_forgive(struct seen *s, uint32_t cpu, uint64_t first, uint64_t last);
 
-/* What a restart needs of a CPU: all below @low is final, @bits has a bit for each number in [low, top). */
+/* What a restart needs of a CPU: all below @low is final, @bits has a bit for each number in [low,
+ * top). */
 struct seen_span {
 	uint64_t low, top;
 	uint8_t bits[SEEN_WINDOW / 8];
@@ -51,6 +55,7 @@ static inline size_t seen_span_bytes(uint64_t low, uint64_t top)
 /* false: nothing came from that CPU. */
 bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret);
 /* -EBADMSG: it is there already, or contradicts itself. */
-int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const uint8_t *bits, size_t len);
+int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const uint8_t *bits,
+	      size_t len);
 
 void seen_clear(struct seen *s);

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The head of a session that no launcher named: by a selector, or of tags that outlived their state. */
+/* The head of a session that no launcher named: by a selector, or of tags that outlived their
+ * state. */
 static Affiant__V1__Record *make_head(struct attribute *a, const struct uuid *id, const char *agent)
 {
 	Affiant__V1__Record *r = malloc(sizeof(*r));
@@ -32,7 +33,8 @@ static Affiant__V1__Record *make_head(struct attribute *a, const struct uuid *id
 		goto fail;
 
 	r->agent->name = strdup(agent);
-	if (asprintf(&r->agent->spiffe_id, "spiffe://%s/agent/%s", a->config.trust_domain, agent) < 0)
+	if (asprintf(&r->agent->spiffe_id, "spiffe://%s/agent/%s", a->config.trust_domain, agent) <
+	    0)
 		r->agent->spiffe_id = NULL;
 	r->session->id.data = malloc(UUID_SIZE);
 	if (!r->agent->name || !r->agent->spiffe_id || !r->session->id.data)
@@ -53,7 +55,8 @@ static int name_session(struct attribute *a, struct session *s, const struct eve
 	if (!s->head)
 		return -ENOMEM;
 	SET(s->head->session, isolation,
-	    by->own_user ? AFFIANT__V1__ISOLATION__ISOLATION_UID : AFFIANT__V1__ISOLATION__ISOLATION_NONE);
+	    by->own_user ? AFFIANT__V1__ISOLATION__ISOLATION_UID
+			 : AFFIANT__V1__ISOLATION__ISOLATION_NONE);
 	if (by->words) {
 		SET(s->head->session_started, origin, AFFIANT__V1__SESSION_ORIGIN__ORIGIN_SELECTOR);
 		s->head->session_started->selector = strdup(by->words);
@@ -67,16 +70,16 @@ static int name_session(struct attribute *a, struct session *s, const struct eve
 }
 
 /* A session that begins with this event: derived from it, so that a replay makes the same one. */
-static struct session *session_from_event(struct attribute *a, const struct event_header *h, uint64_t key,
-					  const uint32_t *selector)
+static struct session *session_from_event(struct attribute *a, const struct event_header *h,
+					  uint64_t key, const uint32_t *selector)
 {
-	struct attribute_selector by = { .agent = ATTRIBUTE_UNKNOWN_AGENT };
+	struct attribute_selector by = {.agent = ATTRIBUTE_UNKNOWN_AGENT};
 	struct session *s;
 	struct uuid id;
 	struct {
 		uint8_t boot_id[16];
 		uint64_t source, key;
-	} seed = { .source = event_source(h), .key = key };
+	} seed = {.source = event_source(h), .key = key};
 
 	memcpy(seed.boot_id, a->config.boot_id, sizeof(seed.boot_id));
 	if (uuid7_derive(h->boottime_ns + a->clock.offset_ns, &seed, sizeof(seed), &id) < 0)
@@ -95,10 +98,11 @@ static struct session *session_from_event(struct attribute *a, const struct even
 	return s;
 }
 
-struct session *session_of(struct attribute *a, const struct event_header *h, const uint32_t *selector)
+struct session *session_of(struct attribute *a, const struct event_header *h,
+			   const uint32_t *selector)
 {
-	return session_find(&a->table, h->actor.session) ?:
-	       session_from_event(a, h, h->actor.session, selector);
+	return session_find(&a->table, h->actor.session)
+		       ?: session_from_event(a, h, h->actor.session, selector);
 }
 
 struct session *session_of_opener(struct attribute *a, const struct event_header *h, uint64_t key)
@@ -119,8 +123,8 @@ void session_begin(struct attribute *a, struct actor *first, uint64_t boottime_n
 	tell_session_started(a, s, first, boottime_ns);
 }
 
-void session_finish(struct attribute *a, struct session *s, const struct event_header *h, struct actor *last,
-		    Affiant__V1__SessionEndReason reason)
+void session_finish(struct attribute *a, struct session *s, const struct event_header *h,
+		    struct actor *last, Affiant__V1__SessionEndReason reason)
 {
 	if (s->told && !s->ending)
 		tell_session_ended(a, s, event_source(h), h->boottime_ns, last, reason);
@@ -131,12 +135,14 @@ void session_finish(struct attribute *a, struct session *s, const struct event_h
 
 bool session_head_valid(const Affiant__V1__Record *head)
 {
-	return head && head->session && head->session->has_id && head->session->id.len == UUID_SIZE &&
-	       head->agent && head->body_case == AFFIANT__V1__RECORD__BODY_SESSION_STARTED &&
+	return head && head->session && head->session->has_id &&
+	       head->session->id.len == UUID_SIZE && head->agent &&
+	       head->body_case == AFFIANT__V1__RECORD__BODY_SESSION_STARTED &&
 	       head->session_started;
 }
 
-int session_noted(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
+int session_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		  size_t len)
 {
 	Affiant__V1__StateSession *m = affiant__v1__state_session__unpack(NULL, len, note);
 	struct session *s;
@@ -159,7 +165,8 @@ int session_noted(struct attribute *a, const struct event_header *h, const uint8
 	return s ? session_pack(s) : -ENOMEM;
 }
 
-void session_end_noted(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
+void session_end_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		       size_t len)
 {
 	Affiant__V1__NoteEnd *m = affiant__v1__note_end__unpack(NULL, len, note);
 	struct session *s;

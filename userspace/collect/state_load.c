@@ -20,8 +20,8 @@ struct loader {
 static struct process_key key_of(const Affiant__V1__ProcessId *id)
 {
 	if (!id)
-		return (struct process_key){ 0 };
-	return (struct process_key){ id->start_boottime_ns, id->tgid, id->exec_seq };
+		return (struct process_key){0};
+	return (struct process_key){id->start_boottime_ns, id->tgid, id->exec_seq};
 }
 
 /* *@ret: NULL for what is absent. */
@@ -38,7 +38,8 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 {
 	struct session *s;
 
-	if (!session_head_valid(m->head) || (!m->ended_wall_ns && session_find(&l->a->table, m->key)))
+	if (!session_head_valid(m->head) ||
+	    (!m->ended_wall_ns && session_find(&l->a->table, m->key)))
 		return -EBADMSG;
 	s = session_new(&l->a->table, m->key);
 	if (!s)
@@ -157,7 +158,8 @@ static int load_processes(struct loader *l)
 		if (number >= l->m->n_actors)
 			return -EBADMSG;
 		a = l->actors[number];
-		if (a->session->ended_wall_ns || process_find(&l->a->table, a->key.tgid, a->key.start))
+		if (a->session->ended_wall_ns ||
+		    process_find(&l->a->table, a->key.tgid, a->key.start))
 			return -EBADMSG;
 		if (!process_new(&l->a->table, actor_ref(a)))
 			return -ENOMEM;
@@ -233,14 +235,15 @@ static int load_held(struct loader *l)
 
 		if (m->actor >= l->m->n_actors || !m->record.len)
 			return -EBADMSG;
-		tell_again(l->a, m->source, m->part, l->actors[m->actor], m->record.data, m->record.len);
+		tell_again(l->a, m->source, m->part, l->actors[m->actor], m->record.data,
+			   m->record.len);
 	}
 	return 0;
 }
 
 int state_load(struct attribute *a, const Affiant__V1__State *m)
 {
-	struct loader l = { .a = a, .m = m };
+	struct loader l = {.a = a, .m = m};
 	int err = -ENOMEM;
 
 	l.images = calloc(m->n_images + 1, sizeof(*l.images));

@@ -51,7 +51,7 @@ static Affiant__V1__ProcessId *id_new(const struct process_key *key)
 
 struct saver {
 	Affiant__V1__State *m;
-	uint64_t round;		/* an object saved in this round carries round + its number there */
+	uint64_t round; /* an object saved in this round carries round + its number there */
 	int err;
 };
 
@@ -61,8 +61,8 @@ static uint64_t rounds = 1;
 /* The draft's bytes, as if it were finished now. */
 static ProtobufCBinaryData packed_draft(struct image *i)
 {
-	ProtobufCBinaryData b = { 0 };
-	bool late[IMAGE_DIGESTS_MAX] = { false };
+	ProtobufCBinaryData b = {0};
+	bool late[IMAGE_DIGESTS_MAX] = {false};
 
 	for (unsigned int slot = 0; slot < IMAGE_DIGESTS_MAX; slot++) {
 		Affiant__V1__Digest *d = i->digests[slot].digest;
@@ -142,7 +142,8 @@ static uint64_t save_session(struct saver *s, struct session *from)
 static void save_lineage(struct saver *s, Affiant__V1__StateActor *m, const struct lineage *l)
 {
 	for (unsigned int i = 0; l && i < l->count; i++) {
-		Affiant__V1__Ancestor *up = NEW(m->ancestry, m->n_ancestry, affiant__v1__ancestor__init);
+		Affiant__V1__Ancestor *up =
+			NEW(m->ancestry, m->n_ancestry, affiant__v1__ancestor__init);
 
 		if (!up) {
 			s->err = -ENOMEM;
@@ -212,7 +213,8 @@ static void save_held(struct saver *s, const struct held *h)
 	SET(m, record, pb_copy(h->record, h->len));
 }
 
-static int save_totals(const uint64_t from[static LOSS_ALL], Affiant__V1__LostCount ***list, size_t *count)
+static int save_totals(const uint64_t from[static LOSS_ALL], Affiant__V1__LostCount ***list,
+		       size_t *count)
 {
 	Affiant__V1__LostCount totals[LOSS_ALL];
 	size_t n = loss_totals(from, totals);
@@ -237,7 +239,8 @@ static void save_counters(struct saver *s, struct attribute *a)
 		return;
 	}
 	for (size_t i = 0; i < a->gaps_count; i++) {
-		Affiant__V1__LostRange *m = NEW(s->m->gaps, s->m->n_gaps, affiant__v1__lost_range__init);
+		Affiant__V1__LostRange *m =
+			NEW(s->m->gaps, s->m->n_gaps, affiant__v1__lost_range__init);
 
 		if (!m) {
 			s->err = -ENOMEM;
@@ -319,7 +322,7 @@ static void save_clock(struct saver *s, const struct attribute *a)
 
 Affiant__V1__State *state_save(struct attribute *a)
 {
-	struct saver s = { .m = malloc(sizeof(*s.m)), .round = rounds };
+	struct saver s = {.m = malloc(sizeof(*s.m)), .round = rounds};
 
 	if (!s.m)
 		return NULL;

@@ -108,7 +108,8 @@ struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SI
 
 void session_remember(struct table *t, struct session *s)
 {
-	struct session **slot = &t->ended[t->ended_next++ % (sizeof(t->ended) / sizeof(t->ended[0]))];
+	struct session **slot =
+		&t->ended[t->ended_next++ % (sizeof(t->ended) / sizeof(t->ended[0]))];
 
 	session_unref(*slot);
 	*slot = s;
@@ -241,7 +242,7 @@ void actor_unref(struct actor *a)
 
 struct process *process_find(struct table *t, uint32_t tgid, uint64_t start)
 {
-	struct process_key key = { .tgid = tgid, .start = start };
+	struct process_key key = {.tgid = tgid, .start = start};
 	struct process *p;
 
 	HASH_FIND(hh, t->processes, &key, KEY_SIZE, p);
@@ -312,7 +313,7 @@ static void socket_join(struct table *t, struct connection *c)
 	if (!first)
 		HASH_ADD(by_cookie, t->sockets, cookie, sizeof(c->cookie), c);
 	else if (first->latest)
-		connection_remove(t, first->latest);	/* it is connected to that one no more */
+		connection_remove(t, first->latest); /* it is connected to that one no more */
 	if (first)
 		first->latest = c;
 }
@@ -330,15 +331,16 @@ static void socket_leave(struct table *t, struct connection *c)
 	}
 }
 
-struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a,
-				  struct session *opener)
+struct connection *connection_new(struct table *t, const struct event_connect *attempt,
+				  struct actor *a, struct session *opener)
 {
 	struct connection *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
 	c->attempt = *attempt;
-	c->attempt.header.size = sizeof(c->attempt);	/* what a later kernel program adds is not kept */
+	c->attempt.header.size =
+		sizeof(c->attempt); /* what a later kernel program adds is not kept */
 	c->number = attempt->connection;
 	c->cookie = attempt->cookie;
 	c->actor = actor_ref(a);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table: sessions, processes and connections as the events have told them so far. Everything here is changed
- * by events and notes alone, in their order, so that reading the journal again gives the same table.
+ * table: sessions, processes and connections as the events have told them so far. Everything here
+ * is changed by events and notes alone, in their order, so that reading the journal again gives the
+ * same table.
  *
- * Sessions, images and actors are shared and counted; _ref() returns its argument, _unref() takes NULL.
+ * Sessions, images and actors are shared and counted; _ref() returns its argument, _unref() takes
+ * NULL.
  */
 #pragma once
 
@@ -19,8 +21,8 @@
 
 /* A path, which images and lineages share: programs are few, processes many. */
 struct path {
-	UT_hash_handle hh;		/* *all */
-	struct path **all;		/* table.paths; NULL: the table is gone */
+	UT_hash_handle hh; /* *all */
+	struct path **all; /* table.paths; NULL: the table is gone */
 	unsigned int refs;
 	size_t len;
 	char text[];
@@ -28,39 +30,39 @@ struct path {
 
 /* (tgid, start) names a process within a boot; with exec_seq, what it was between two execs. */
 struct process_key {
-	uint64_t start;			/* CLOCK_BOOTTIME, ns */
+	uint64_t start; /* CLOCK_BOOTTIME, ns */
 	uint32_t tgid;
-	uint32_t exec_seq;		/* no part of a table's key */
+	uint32_t exec_seq; /* no part of a table's key */
 };
 
 struct session {
-	UT_hash_handle hh;		/* table.sessions, while it lives */
+	UT_hash_handle hh; /* table.sessions, while it lives */
 	uint64_t key;
 	unsigned int refs;
 	struct uuid id;
-	Affiant__V1__Record *head;	/* agent, session, task, principal; body: session_started */
-	uint8_t *packed;		/* the first four, serialised */
+	Affiant__V1__Record *head; /* agent, session, task, principal; body: session_started */
+	uint8_t *packed;           /* the first four, serialised */
 	size_t packed_len;
-	uint64_t source;		/* of its SessionStarted */
-	uint64_t started_ns;		/* CLOCK_BOOTTIME */
-	uint64_t ended_wall_ns;		/* 0: it lives */
-	uint64_t live;			/* processes now */
-	uint64_t processes;		/* ever */
+	uint64_t source;        /* of its SessionStarted */
+	uint64_t started_ns;    /* CLOCK_BOOTTIME */
+	uint64_t ended_wall_ns; /* 0: it lives */
+	uint64_t live;          /* processes now */
+	uint64_t processes;     /* ever */
 	uint64_t connections;
 	uint64_t execs;
-	bool told;			/* SessionStarted was handed on */
-	bool ending;			/* ended by request: no evidence, but still recorded */
+	bool told;   /* SessionStarted was handed on */
+	bool ending; /* ended by request: no evidence, but still recorded */
 	bool has_first;
 	struct process_key first;
 	bool has_status;
-	int32_t status;			/* of the first process, once it exited */
-	uint64_t saved;			/* as image.saved */
+	int32_t status; /* of the first process, once it exited */
+	uint64_t saved; /* as image.saved */
 };
 
 /* A file whose digest is awaited, or known. */
 struct image_digest {
-	Affiant__V1__Digest *digest;	/* in the draft */
-	Affiant__V1__Executable *exe;	/* gets build id and package too; NULL for a step */
+	Affiant__V1__Digest *digest;  /* in the draft */
+	Affiant__V1__Executable *exe; /* gets build id and package too; NULL for a step */
 };
 
 #define IMAGE_DIGESTS_MAX 20
@@ -69,20 +71,20 @@ struct image_digest {
 struct image {
 	unsigned int refs;
 	uint64_t number;
-	bool known;			/* false: its exec was lost */
-	struct path *exe;		/* NULL: unknown */
-	uint8_t *packed;		/* fields of Process, all but id, parent and ancestry; NULL: none */
+	bool known;       /* false: its exec was lost */
+	struct path *exe; /* NULL: unknown */
+	uint8_t *packed;  /* fields of Process, all but id, parent and ancestry; NULL: none */
 	size_t packed_len;
 	/* While it is a draft: */
 	Affiant__V1__Process *draft;
 	struct image_digest digests[IMAGE_DIGESTS_MAX];
 	unsigned int awaited;
-	unsigned int twin;		/* slot of the step that is the executable too; 0: none */
-	bool queued;			/* in table.drafts, which holds a reference */
+	unsigned int twin; /* slot of the step that is the executable too; 0: none */
+	bool queued;       /* in table.drafts, which holds a reference */
 	uint64_t deadline_ns;
-	struct held *held;		/* records that wait for it, in order */
-	struct image *prev, *next;	/* table.drafts */
-	uint64_t saved;			/* state.c: its number, in the round in which it was written */
+	struct held *held;         /* records that wait for it, in order */
+	struct image *prev, *next; /* table.drafts */
+	uint64_t saved;            /* state.c: its number, in the round in which it was written */
 };
 
 #define LINEAGE_MAX 16
@@ -91,10 +93,10 @@ struct image {
 struct lineage {
 	unsigned int refs;
 	unsigned int count;
-	bool cut;			/* there are more, or may be */
+	bool cut; /* there are more, or may be */
 	struct {
 		struct process_key key;
-		struct path *exe;	/* NULL: unknown */
+		struct path *exe; /* NULL: unknown */
 	} up[LINEAGE_MAX];
 };
 
@@ -105,42 +107,46 @@ struct actor {
 	struct session *session;
 	struct image *image;
 	struct process_key key;
-	struct process_key parent;	/* tgid 0: unknown; exec_seq 0: unknown, as only the kernel's threads have it */
-	struct lineage *lineage;	/* NULL: the session's first process */
+	struct process_key parent; /* tgid 0: unknown; exec_seq 0: unknown, as only the kernel's
+				      threads have it */
+	struct lineage *lineage;   /* NULL: the session's first process */
 	uint64_t saved;
 };
 
 struct process {
-	UT_hash_handle hh;		/* table.processes, by (tgid, start) */
+	UT_hash_handle hh; /* table.processes, by (tgid, start) */
 	struct process_key key;
 	struct actor *actor;
-	struct lineage *offspring;	/* its children's lineage; NULL until it forks, and after an exec */
-	uint64_t missed_ns;		/* since when it has no tag; 0: it has one, or nobody looked */
+	struct lineage
+		*offspring; /* its children's lineage; NULL until it forks, and after an exec */
+	uint64_t missed_ns; /* since when it has no tag; 0: it has one, or nobody looked */
 };
 
 /* What was handed on of a connection. */
 enum told {
 	TOLD_NOTHING,
 	TOLD_PENDING,
-	TOLD_ATTEMPT,		/* of a datagram socket: all there is, unless it is refused */
+	TOLD_ATTEMPT, /* of a datagram socket: all there is, unless it is refused */
 	TOLD_OUTCOME,
 	TOLD_LAST = TOLD_OUTCOME,
 };
 
 /*
- * A connection of which more will be heard. Of a datagram socket these are its first flow, whose number its end
- * tells, and the one that it is connected to, which can be refused.
+ * A connection of which more will be heard. Of a datagram socket these are its first flow, whose
+ * number its end tells, and the one that it is connected to, which can be refused.
  */
 struct connection {
-	UT_hash_handle hh;		/* table.connections, by number */
-	UT_hash_handle by_cookie;	/* table.sockets: the first flow of a datagram socket */
+	UT_hash_handle hh;        /* table.connections, by number */
+	UT_hash_handle by_cookie; /* table.sockets: the first flow of a datagram socket */
 	uint64_t number;
 	uint64_t cookie;
-	struct connection *latest;	/* in the first flow of a socket: the one it is connected to, if another */
+	struct connection
+		*latest; /* in the first flow of a socket: the one it is connected to, if another */
 	struct actor *actor;
-	struct session *opener;		/* of who made the socket, if another process; NULL: of none that is known */
+	struct session *opener; /* of who made the socket, if another process; NULL: of none that is
+				   known */
 	uint64_t deadline_ns;
-	struct connection *prev, *next;	/* table.awaiting, while no outcome is told */
+	struct connection *prev, *next; /* table.awaiting, while no outcome is told */
 	enum told told;
 	bool waiting;
 	struct event_connect attempt;
@@ -152,21 +158,21 @@ struct held {
 	uint64_t source;
 	uint32_t part;
 	size_t len;
-	uint8_t record[];		/* without process and sequence */
+	uint8_t record[]; /* without process and sequence */
 };
 
 struct table {
 	struct session *sessions;
-	struct session *ended[64];	/* lately, a ring; slots may be NULL */
+	struct session *ended[64]; /* lately, a ring; slots may be NULL */
 	unsigned int ended_next;
 	struct process *processes;
 	struct connection *connections;
 	struct connection *sockets;
-	struct connection *awaiting;	/* by deadline */
-	struct image *drafts;		/* by deadline */
-	size_t held;			/* records that wait for drafts */
+	struct connection *awaiting; /* by deadline */
+	struct image *drafts;        /* by deadline */
+	size_t held;                 /* records that wait for drafts */
 	struct path *paths;
-	uint64_t images;		/* numbers given */
+	uint64_t images; /* numbers given */
 	uint64_t actors;
 };
 
@@ -209,14 +215,15 @@ void actor_unref(struct actor *a);
 struct process *process_find(struct table *t, uint32_t tgid, uint64_t start);
 /* NULL: no memory. The actor's reference is taken over, also then. */
 struct process *process_new(struct table *t, struct actor *a);
-/* Takes the reference over; the old actor's is given up, so that what was borrowed from it may be gone. */
+/* Takes the reference over; the old actor's is given up, so that what was borrowed from it may be
+ * gone. */
 void process_set_actor(struct process *p, struct actor *a);
 void process_remove(struct table *t, struct process *p);
 
 struct connection *connection_find(struct table *t, uint64_t number);
 /* @opener: NULL, or the session of the socket's opener. */
-struct connection *connection_new(struct table *t, const struct event_connect *attempt, struct actor *a,
-				  struct session *opener);
+struct connection *connection_new(struct table *t, const struct event_connect *attempt,
+				  struct actor *a, struct session *opener);
 /* No outcome is awaited any more. */
 void connection_settle(struct table *t, struct connection *c);
 void connection_remove(struct table *t, struct connection *c);

@@ -69,11 +69,12 @@ static uint8_t *pack_identity(const struct actor *actor, bool brief, size_t *ret
 }
 
 /*
- * @record, then Process: the image's bytes were serialised once, and are only copied here. All that comes from processes
- * is bounded, so that a record fits into the ledger; of one whose paths are all as long as can be, the forebears go, and
- * then what it is. NULL: no memory.
+ * @record, then Process: the image's bytes were serialised once, and are only copied here. All that
+ * comes from processes is bounded, so that a record fits into the ledger; of one whose paths are
+ * all as long as can be, the forebears go, and then what it is. NULL: no memory.
  */
-static uint8_t *add_process(const struct actor *actor, const uint8_t *record, size_t len, size_t *ret_len)
+static uint8_t *add_process(const struct actor *actor, const uint8_t *record, size_t len,
+			    size_t *ret_len)
 {
 	const struct image *image = actor->image;
 	_cleanup_free_ uint8_t *identity = NULL;
@@ -112,8 +113,8 @@ static void hand_on(struct attribute *a, uint64_t source, uint32_t part, const s
 	a->config.emit(a->config.data, source, part, out ?: record, len);
 }
 
-static int hold(struct attribute *a, struct actor *actor, uint64_t source, uint32_t part, const uint8_t *record,
-		size_t len)
+static int hold(struct attribute *a, struct actor *actor, uint64_t source, uint32_t part,
+		const uint8_t *record, size_t len)
 {
 	struct held *h = malloc(sizeof(*h) + len);
 
@@ -150,8 +151,8 @@ bool told_before(const struct attribute *a, uint64_t source, enum part part)
 	return a->config.told && a->config.told(a->config.data, source, part);
 }
 
-void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor, const uint8_t *record,
-		size_t len)
+void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor,
+		const uint8_t *record, size_t len)
 {
 	if (!told_before(a, source, part))
 		hand_on(a, source, part, actor, record, len);
@@ -165,19 +166,20 @@ static Affiant__V1__ClockState clock_state(struct attribute *a)
 	return stepped ? AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED : a->clock.state;
 }
 
-static int set_head(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, struct uuid *id,
-		    Affiant__V1__Record *r)
+static int set_head(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+		    struct uuid *id, Affiant__V1__Record *r)
 {
 	uint64_t wall = boottime_ns + a->clock.offset_ns;
 	struct {
 		uint8_t boot_id[16];
 		uint64_t source;
 		uint64_t part;
-	} seed = { .source = source, .part = part };
+	} seed = {.source = source, .part = part};
 	int err;
 
 	memcpy(seed.boot_id, a->config.boot_id, sizeof(seed.boot_id));
-	err = source == TELL_NO_SOURCE ? uuid7_new(wall, id) : uuid7_derive(wall, &seed, sizeof(seed), id);
+	err = source == TELL_NO_SOURCE ? uuid7_new(wall, id)
+				       : uuid7_derive(wall, &seed, sizeof(seed), id);
 	if (err)
 		return err;
 	SET(r, id, pb_bytes(id->bytes, sizeof(id->bytes)));
@@ -189,8 +191,8 @@ static int set_head(struct attribute *a, uint64_t source, enum part part, uint64
 	return 0;
 }
 
-int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns, Affiant__V1__Record *r,
-	 struct actor *actor, struct session *session)
+int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+	 Affiant__V1__Record *r, struct actor *actor, struct session *session)
 {
 	_cleanup_free_ uint8_t *out = NULL;
 	struct uuid id;
@@ -222,7 +224,8 @@ int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime
 	return 0;
 }
 
-void tell_session_started(struct attribute *a, struct session *s, struct actor *first, uint64_t boottime_ns)
+void tell_session_started(struct attribute *a, struct session *s, struct actor *first,
+			  uint64_t boottime_ns)
 {
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
 
@@ -232,8 +235,9 @@ void tell_session_started(struct attribute *a, struct session *s, struct actor *
 		s->told = true;
 }
 
-void tell_session_ended(struct attribute *a, struct session *s, uint64_t source, uint64_t boottime_ns,
-			struct actor *last, Affiant__V1__SessionEndReason reason)
+void tell_session_ended(struct attribute *a, struct session *s, uint64_t source,
+			uint64_t boottime_ns, struct actor *last,
+			Affiant__V1__SessionEndReason reason)
 {
 	Affiant__V1__SessionEnded body = AFFIANT__V1__SESSION_ENDED__INIT;
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;

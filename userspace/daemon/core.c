@@ -14,8 +14,9 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
-#define CONNECTIONS_MAX 131072		/* open at once; beyond, the oldest is forgotten, and told as lost */
-#define HELD_MAX 32768			/* records that wait for digests; beyond, the oldest go without */
+#define CONNECTIONS_MAX 131072 /* open at once; beyond, the oldest is forgotten, and told as lost  \
+				*/
+#define HELD_MAX 32768         /* records that wait for digests; beyond, the oldest go without */
 
 /* Of this program, for sd_id128_get_machine_app_specific(). */
 #define APP_ID SD_ID128_MAKE(5a, 1e, 9f, 77, 0c, 41, 4b, 0d, 8d, 2a, 61, 4e, c5, d0, 3b, 92)
@@ -58,13 +59,15 @@ static int look_at_member(pid_t tgid, const struct tag *tag, void *looking)
 {
 	struct looking *l = looking;
 
-	return tag->session == l->session->key ? opensockets_add(tgid, l->session->head->session_started) : 0;
+	return tag->session == l->session->key
+		       ? opensockets_add(tgid, l->session->head->session_started)
+		       : 0;
 }
 
 /* What a session that begins late had open before. */
 static void began(void *core, struct session *s, uint32_t tgid)
 {
-	struct looking l = { .core = core, .session = s };
+	struct looking l = {.core = core, .session = s};
 
 	(void)tgid;
 	if (s->head->session_started->late)
@@ -89,7 +92,8 @@ static void entered(void *core, const struct event_exec *e)
 
 /* ---- opening ---- */
 
-static int why(char **ret_why, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int why(char **ret_why, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static int why(char **ret_why, int err, const char *format, ...)
 {
@@ -111,7 +115,8 @@ static int read_ids(struct core *c, char **ret_why)
 	if (err < 0)
 		return why(ret_why, err, "/proc/sys/kernel/random/boot_id: %s", strerror(-err));
 	memcpy(c->boot_id, boot.bytes, 16);
-	/* Without a machine id (a bare container image) the host is told as zero, and stated as missing. */
+	/* Without a machine id (a bare container image) the host is told as zero, and stated as
+	 * missing. */
 	if (sd_id128_get_machine_app_specific(APP_ID, &host) >= 0)
 		memcpy(c->host, host.bytes, 16);
 	return 0;
@@ -129,8 +134,9 @@ static int open_hashing(struct core *c, char **ret_why)
 		.identify = identify,
 		.identify_context = c,
 	};
-	struct chain_config chain = { .wanted = in_session, .identify = identify, .context = c, .queue_max = 8192 };
-	struct enrich_config enrich = { .ready = ready, .still = still, .data = c };
+	struct chain_config chain = {
+		.wanted = in_session, .identify = identify, .context = c, .queue_max = 8192};
+	struct enrich_config enrich = {.ready = ready, .still = still, .data = c};
 	struct manifests_config manifests = {
 		.workers = 1,
 		.entries_max = 100000,
@@ -153,10 +159,11 @@ static int open_hashing(struct core *c, char **ret_why)
 		return why(ret_why, err, "measuring thread: %s", strerror(-err));
 	err = chain_new(&chain, &c->chain);
 	if (err)
-		log_warning("fanotify: %s; scripts and loaders are recorded without digests", strerror(-err));
+		log_warning("fanotify: %s; scripts and loaders are recorded without digests",
+			    strerror(-err));
 	enrich.hash = c->hash;
 	enrich.chain = c->chain;
-	enrich.image = (struct image_context){ .cgroups = c->cgroups, .argv_max = 2048 };
+	enrich.image = (struct image_context){.cgroups = c->cgroups, .argv_max = 2048};
 	err = enrich_new(&enrich, &c->enrich);
 	return err ? why(ret_why, err, "out of memory") : 0;
 }
@@ -187,7 +194,8 @@ static int open_source(struct core *c, char **ret_why)
 	c->cgroup_root = path_of_fd(source_cgroup_fd(c->source));
 	/* Paths of cgroups are for people: without them there are still the ids. */
 	if (c->cgroup_root && cgroup_names_new(c->cgroup_root, &c->cgroups) < 0)
-		log_warning("%s: cannot be opened, cgroups are recorded by id alone", c->cgroup_root);
+		log_warning("%s: cannot be opened, cgroups are recorded by id alone",
+			    c->cgroup_root);
 	return 0;
 }
 

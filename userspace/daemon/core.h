@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread: everything here runs
- * in the event loop.
+ * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread:
+ * everything here runs in the event loop.
  *
- * core.c opens and closes; pump.c moves events in and records out; recover.c reads back what a crash left; opening.c and sessions.c
- * answer the local socket; * selectors.c keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
+ * core.c opens and closes; pump.c moves events in and records out; recover.c reads back what a
+ * crash left; opening.c and sessions.c answer the local socket; * selectors.c keeps the kernel's
+ * selectors; reconcile.c finds what events did not tell; status.c counts.
  */
 #pragma once
 
@@ -25,8 +26,9 @@
 struct manifests;
 struct opening;
 #define CORE_SECOND_NS 1000000000ull
-#define CORE_EVENTS_SIZE (1u << 20)	/* read from the ring at once, and written to the journal */
-#define CORE_JOURNAL_MIN (8ull << 20)	/* beyond it the state is saved and the journal begins anew */
+#define CORE_EVENTS_SIZE (1u << 20)   /* read from the ring at once, and written to the journal */
+#define CORE_JOURNAL_MIN (8ull << 20) /* beyond it the state is saved and the journal begins anew  \
+				       */
 
 struct selectors;
 struct told_set;
@@ -41,40 +43,40 @@ struct backlog {
 };
 
 struct core {
-	const struct config *config;	/* borrowed */
+	const struct config *config; /* borrowed */
 	sd_event *event;
 	uint8_t boot_id[16], host[16];
-	struct wall_clock clock;	/* as read; the attribution's is what the journal says */
+	struct wall_clock clock; /* as read; the attribution's is what the journal says */
 	uint64_t started_wall_ns;
-	int state_dir;			/* descriptors: the paths may be out of reach later */
+	int state_dir; /* descriptors: the paths may be out of reach later */
 	struct source *source;
 	struct journal *journal;
 	struct ledger *ledger;
-	bool recovered;			/* 'attribute' is of this boot and complete: it may be saved */
+	bool recovered; /* 'attribute' is of this boot and complete: it may be saved */
 	struct redact *redact;
 	struct cgroup_names *cgroups;
 	char *cgroup_root;
 	struct filehash *hash;
-	struct chain *chain;		/* NULL: fanotify was refused */
-	uint64_t chain_lost;		/* so much of chain_lost() is counted */
+	struct chain *chain; /* NULL: fanotify was refused */
+	uint64_t chain_lost; /* so much of chain_lost() is counted */
 	struct enrich *enrich;
 	struct manifests *manifests;
-	struct opening *openings;	/* whose files are being measured */
+	struct opening *openings; /* whose files are being measured */
 	struct attribute *attribute;
 	struct selectors *selectors;
 	struct server *server;
 
-	struct told_set *told;		/* while it starts: in the ledger since the saved state */
+	struct told_set *told; /* while it starts: in the ledger since the saved state */
 	uint64_t note_sequence;
-	uint64_t rotate_bytes;		/* journal size at which the state is saved */
+	uint64_t rotate_bytes; /* journal size at which the state is saved */
 
-	uint8_t *events;		/* what source_read() gave */
-	size_t events_len;		/* not yet in the journal */
+	uint8_t *events;   /* what source_read() gave */
+	size_t events_len; /* not yet in the journal */
 	struct backlog *backlog, **backlog_end;
-	bool full;			/* the disk: nothing is read until it takes what there is */
+	bool full; /* the disk: nothing is read until it takes what there is */
 
 	sd_event_source *timer;
-	unsigned int idle;		/* drains in a row that found nothing */
+	unsigned int idle; /* drains in a row that found nothing */
 	uint64_t synced_ns, reconciled_ns, losses_ns, clock_ns;
 	bool unsynced;
 };
@@ -114,17 +116,21 @@ uint64_t core_boottime_ns(void);
 
 /* ---- recover.c ---- */
 
-/* The state that was saved for that boot; an empty one when there is none, with *@ret_found false. */
-int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret, bool *ret_found);
+/* The state that was saved for that boot; an empty one when there is none, with *@ret_found false.
+ */
+int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
+	       bool *ret_found);
 /* Saves the state and drops the journal before it. */
 int state_write(struct core *c);
 
-/* Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the journal. */
+/* Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the
+ * journal. */
 int recover(struct core *c, const struct attribute_config *config, char **ret_why);
 
 /* ---- opening.c ---- */
 
-/* For struct server_ops. Answers when the session has begun, which can take as long as measuring its files. */
+/* For struct server_ops. Answers when the session has begun, which can take as long as measuring
+ * its files. */
 void opening_begin(void *core, struct server_call *call, const struct server_open *open);
 /* Goes on with those whose files have been measured. */
 void opening_collect(struct core *c);
@@ -135,7 +141,7 @@ void opening_free_all(struct core *c);
 /* Tells by a note that the session has ended. */
 int session_end_note(struct core *c, uint64_t key);
 
-extern const struct server_ops core_server_ops;	/* their context is the core */
+extern const struct server_ops core_server_ops; /* their context is the core */
 
 /* A SessionInfo of protobuf, in malloc'd memory. NULL: no memory. */
 Affiant__V1__SessionInfo *session_info(const struct core *c, const struct session *s);

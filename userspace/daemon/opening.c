@@ -14,10 +14,10 @@
 #include <sys/random.h>
 #include <utlist.h>
 
-#define TEXT_MAX 1024		/* bytes of a task's id, purpose, scope, or of a principal */
+#define TEXT_MAX 1024 /* bytes of a task's id, purpose, scope, or of a principal */
 #define SCOPES_MAX 64
-#define TEXTS_MAX 8192		/* of them all: every record of the session carries them */
-#define STARTED_MAX 32768	/* bytes of SessionStarted, which has to fit into a record with them */
+#define TEXTS_MAX 8192    /* of them all: every record of the session carries them */
+#define STARTED_MAX 32768 /* bytes of SessionStarted, which has to fit into a record with them */
 
 static bool text_fits(const char *text, size_t *sum)
 {
@@ -35,7 +35,8 @@ static bool request_fits(const Affiant__V1__OpenSession *r)
 		return false;
 	if (!r->task)
 		return true;
-	if (!text_fits(r->task->id, &sum) || !text_fits(r->task->purpose, &sum) || r->task->n_scope > SCOPES_MAX)
+	if (!text_fits(r->task->id, &sum) || !text_fits(r->task->purpose, &sum) ||
+	    r->task->n_scope > SCOPES_MAX)
 		return false;
 	for (size_t i = 0; i < r->task->n_scope; i++)
 		if (!text_fits(r->task->scope[i], &sum))
@@ -52,23 +53,27 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 
 	if (!name || !config_name_valid(name)) {
 		server_refuse(call, "bad_request",
-			      "an agent's name is letters, digits, '.', '-' and '_', at most %d, and not '"
-			      CONFIG_NAME_UNKNOWN "'", CONFIG_NAME_MAX);
+			      "an agent's name is letters, digits, '.', '-' and '_', at most %d, "
+			      "and not '" CONFIG_NAME_UNKNOWN "'",
+			      CONFIG_NAME_MAX);
 		return false;
 	}
 	if (!request_fits(open->request)) {
-		server_refuse(call, "bad_request", "task and principal: at most %d bytes each, %d in all, %d scopes",
+		server_refuse(call, "bad_request",
+			      "task and principal: at most %d bytes each, %d in all, %d scopes",
 			      TEXT_MAX, TEXTS_MAX, SCOPES_MAX);
 		return false;
 	}
 	if (!config_agent(c->config, name) &&
 	    !(c->config->any_agent && caller->roles & SERVER_ROLE_ROOT)) {
-		server_refuse(call, "denied", "no agent '%s' is configured: add it to 'agents' in %s", name,
+		server_refuse(call, "denied",
+			      "no agent '%s' is configured: add it to 'agents' in %s", name,
 			      CONFIG_PATH);
 		return false;
 	}
 	if (HASH_COUNT(c->attribute->table.sessions) >= c->config->limits.sessions) {
-		server_refuse(call, "limit", "%zu sessions live, which is the configured limit (limits.sessions)",
+		server_refuse(call, "limit",
+			      "%zu sessions live, which is the configured limit (limits.sessions)",
 			      c->config->limits.sessions);
 		return false;
 	}
@@ -79,23 +84,24 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 	return true;
 }
 
-static Affiant__V1__Isolation isolation_of(struct core *c, const struct server_open *open, uid_t uid)
+static Affiant__V1__Isolation isolation_of(struct core *c, const struct server_open *open,
+					   uid_t uid)
 {
 	const struct config_agent *agent = config_agent(c->config, open->request->agent);
 
 	if (agent && agent->own_user && agent->uid == uid)
 		return AFFIANT__V1__ISOLATION__ISOLATION_UID;
-	return open->request->has_isolation ? open->request->isolation :
-					      AFFIANT__V1__ISOLATION__ISOLATION_UNKNOWN;
+	return open->request->has_isolation ? open->request->isolation
+					    : AFFIANT__V1__ISOLATION__ISOLATION_UNKNOWN;
 }
 
 /* What opening needs until it is answered. */
 struct opening {
-	struct opening *prev, *next;	/* core.openings, while its manifest is made */
+	struct opening *prev, *next; /* core.openings, while its manifest is made */
 	struct core *core;
 	struct server_call *call;
 	struct server_open open;
-	uint64_t key;			/* of the session; also the manifest's token */
+	uint64_t key; /* of the session; also the manifest's token */
 	struct uuid id;
 	char spiffe_id[512];
 };
@@ -125,8 +131,8 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 		head.principal = &principal;
 	}
 	SET(&started, origin,
-	    request->target_is_pidfd ? AFFIANT__V1__SESSION_ORIGIN__ORIGIN_API :
-				       AFFIANT__V1__SESSION_ORIGIN__ORIGIN_RUN);
+	    request->target_is_pidfd ? AFFIANT__V1__SESSION_ORIGIN__ORIGIN_API
+				     : AFFIANT__V1__SESSION_ORIGIN__ORIGIN_RUN);
 	if (request->target_is_pidfd)
 		SET(&started, late, true);
 	SET(&started, launcher_uid, caller->uid);
@@ -161,11 +167,12 @@ static void answer_opened(struct opening *o)
 static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 {
 	struct core *c = o->core;
-	struct tag tag = { .session = o->key };
+	struct tag tag = {.session = o->key};
 	int err = write_note(o, manifest);
 
 	if (err) {
-		server_refuse(o->call, "unavailable", "the session can't be recorded: %s", strerror(-err));
+		server_refuse(o->call, "unavailable", "the session can't be recorded: %s",
+			      strerror(-err));
 		return;
 	}
 	if (c->chain)
@@ -174,11 +181,14 @@ static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 	if (err) {
 		(void)session_end_note(c, o->key);
 		if (err == -ENOSPC)
-			server_refuse(o->call, "limit", "%u processes are tracked, which is the configured limit "
-				      "(max_tags)", source_tags_max(c->source));
+			server_refuse(o->call, "limit",
+				      "%u processes are tracked, which is the configured limit "
+				      "(max_tags)",
+				      source_tags_max(c->source));
 		else
-			server_refuse(o->call, err == -ESRCH ? "not_found" : "denied", "process %d: %s",
-				      o->open.target, err == -EEXIST ? "is of a session already" : strerror(-err));
+			server_refuse(o->call, err == -ESRCH ? "not_found" : "denied",
+				      "process %d: %s", o->open.target,
+				      err == -EEXIST ? "is of a session already" : strerror(-err));
 		return;
 	}
 	core_drain(c);
@@ -251,7 +261,7 @@ static int message_fill(struct manifest_message *x, const struct manifest *from)
 
 static void measured(void *core, uint64_t token, const struct manifest *manifest)
 {
-	struct manifest_message x = { 0 };
+	struct manifest_message x = {0};
 	struct core *c = core;
 	struct opening *o;
 
@@ -333,8 +343,8 @@ void opening_begin(void *core, struct server_call *call, const struct server_ope
 	o->core = c;
 	o->call = call;
 	o->open = *open;
-	snprintf(o->spiffe_id, sizeof(o->spiffe_id), "spiffe://%s/agent/%s", c->config->trust_domain,
-		 open->request->agent);
+	snprintf(o->spiffe_id, sizeof(o->spiffe_id), "spiffe://%s/agent/%s",
+		 c->config->trust_domain, open->request->agent);
 	if (!open->request->n_measure) {
 		finish(o, NULL);
 		opening_free(o);

@@ -16,11 +16,11 @@
 #include <sys/timex.h>
 #include <time.h>
 
-#define DRAINS_MAX 16			/* in one turn of the loop */
-#define BUSY_NS 1000000ull		/* look again so soon while events come */
-#define IDLE_NS 20000000ull		/* and so late at most: a wake-up can be missed */
+#define DRAINS_MAX 16       /* in one turn of the loop */
+#define BUSY_NS 1000000ull  /* look again so soon while events come */
+#define IDLE_NS 20000000ull /* and so late at most: a wake-up can be missed */
 #define IDLE_AFTER 5
-#define MOVED_NS 1000000ll		/* a change of the wall clock that is worth a note */
+#define MOVED_NS 1000000ll /* a change of the wall clock that is worth a note */
 #define STEP_NS 500000000ll
 
 /* ---- clocks ---- */
@@ -38,7 +38,8 @@ uint64_t core_boottime_ns(void)
 	return now_ns(CLOCK_BOOTTIME);
 }
 
-/* The best of a few looks: between two of its calls a program can be held up for as long as a step would take. */
+/* The best of a few looks: between two of its calls a program can be held up for as long as a step
+ * would take. */
 static int64_t clock_offset(void)
 {
 	uint64_t best = UINT64_MAX;
@@ -60,11 +61,11 @@ static int64_t clock_offset(void)
 void core_read_clock(struct core *c, bool first)
 {
 	int64_t offset = clock_offset(), moved = offset - c->clock.offset_ns;
-	struct timex t = { 0 };
+	struct timex t = {0};
 
 	c->clock.offset_ns = offset;
-	c->clock.state = adjtimex(&t) == TIME_ERROR ? AFFIANT__V1__CLOCK_STATE__CLOCK_UNSYNCHRONISED :
-						     AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED;
+	c->clock.state = adjtimex(&t) == TIME_ERROR ? AFFIANT__V1__CLOCK_STATE__CLOCK_UNSYNCHRONISED
+						    : AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED;
 	/* Slewing moves it by 500 ppm at most; half a second between two looks is a step. */
 	if (!first && (moved > STEP_NS || moved < -STEP_NS))
 		c->clock.state = AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED;
@@ -84,7 +85,8 @@ static bool clock_moved(const struct core *c)
 {
 	int64_t moved = c->clock.offset_ns - c->attribute->clock.offset_ns;
 
-	return moved >= MOVED_NS || moved <= -MOVED_NS || c->clock.state != c->attribute->clock.state;
+	return moved >= MOVED_NS || moved <= -MOVED_NS ||
+	       c->clock.state != c->attribute->clock.state;
 }
 
 /* ---- what goes out ---- */
@@ -109,7 +111,8 @@ static int append(struct core *c, uint64_t source, uint32_t part, const uint8_t 
 	return err;
 }
 
-static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint8_t *record, size_t len)
+static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint8_t *record,
+		      size_t len)
 {
 	struct backlog *b = malloc(sizeof(*b) + len);
 
@@ -118,7 +121,7 @@ static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint
 		c->attribute->dropped[LOSS_RECORD]++;
 		return;
 	}
-	*b = (struct backlog){ .source = source, .part = part, .len = len };
+	*b = (struct backlog){.source = source, .part = part, .len = len};
 	memcpy(b->record, record, len);
 	*c->backlog_end = b;
 	c->backlog_end = &b->next;
@@ -127,8 +130,8 @@ static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint
 static void set_full(struct core *c, int err)
 {
 	if (!c->full)
-		log_error("%s: cannot be written (%s): events wait in the kernel until it can", c->config->state_dir,
-			  strerror(-err));
+		log_error("%s: cannot be written (%s): events wait in the kernel until it can",
+			  c->config->state_dir, strerror(-err));
 	c->full = true;
 }
 
@@ -198,8 +201,8 @@ void core_tell(struct core *c, Affiant__V1__Record *r)
 	/* Of an earlier boot, it is of when that was heard of last. */
 	bool now = !memcmp(c->attribute->config.boot_id, c->boot_id, sizeof(c->boot_id));
 
-	(void)tell(c->attribute, TELL_NO_SOURCE, PART_MAIN, now ? core_boottime_ns() : c->attribute->seen.now_ns, r,
-		   NULL, NULL);
+	(void)tell(c->attribute, TELL_NO_SOURCE, PART_MAIN,
+		   now ? core_boottime_ns() : c->attribute->seen.now_ns, r, NULL, NULL);
 }
 
 /* ---- what comes in ---- */
@@ -212,7 +215,8 @@ static int apply(struct core *c, const uint8_t *events, size_t len)
 		int err = event_decode(events + at, len - at, &h);
 
 		if (err) {
-			log_error("the kernel sent something that is not an event, %zu bytes of it are left out",
+			log_error("the kernel sent something that is not an event, %zu bytes of it "
+				  "are left out",
 				  len - at);
 			return 0;
 		}
@@ -234,8 +238,8 @@ int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message)
 		if (err || c->events_len)
 			return err ?: -EAGAIN;
 	}
-	err = note_new(type, c->note_sequence, core_boottime_ns(), message, &h) ?:
-	      journal_append(c->journal, h, h->size);
+	err = note_new(type, c->note_sequence, core_boottime_ns(), message, &h)
+		      ?: journal_append(c->journal, h, h->size);
 	if (err)
 		return err;
 	c->note_sequence++;
@@ -268,11 +272,13 @@ int core_drain(struct core *c)
 {
 	int n = 0, err;
 
-	/* With records that the disk did not take, nothing more is read: they are in memory alone. */
+	/* With records that the disk did not take, nothing more is read: they are in memory alone.
+	 */
 	while (n < DRAINS_MAX && !c->backlog && (err = take(c)) > 0) {
 		size_t len = c->events_len;
 
-		/* What an exec opened was queued before its event: read behind it, it is complete. */
+		/* What an exec opened was queued before its event: read behind it, it is complete.
+		 */
 		if (c->chain)
 			chain_read(c->chain);
 		c->events_len = 0;
@@ -285,7 +291,7 @@ int core_drain(struct core *c)
 
 static void tell_losses(struct core *c)
 {
-	uint64_t totals[LOSS_ALL] = { 0 };
+	uint64_t totals[LOSS_ALL] = {0};
 	Affiant__V1__Lost *m;
 	int err;
 
@@ -313,7 +319,7 @@ static void now_and_then(struct core *c, uint64_t now)
 		c->clock_ns = now;
 		core_read_clock(c, false);
 		if (clock_moved(c))
-			(void)core_note_clock(c);	/* otherwise in a second */
+			(void)core_note_clock(c); /* otherwise in a second */
 	}
 	if (now - c->losses_ns > CORE_SECOND_NS) {
 		c->losses_ns = now;
@@ -333,8 +339,9 @@ static void now_and_then(struct core *c, uint64_t now)
 		int err = state_write(c);
 
 		if (err) {
-			log_error("%s: the state can't be saved (%s): the journal grows until it can",
-				  c->config->state_dir, strerror(-err));
+			log_error(
+				"%s: the state can't be saved (%s): the journal grows until it can",
+				c->config->state_dir, strerror(-err));
 			c->rotate_bytes = 2 * bytes;
 		}
 	}
@@ -402,10 +409,15 @@ int core_start(struct core *c)
 	int err;
 
 	err = sd_event_add_time(c->event, &c->timer, CLOCK_BOOTTIME, 0, 1, on_time, c);
-	err = err < 0 ? err : sd_event_add_io(c->event, NULL, source_fd(c->source), EPOLLIN | EPOLLET,
-					      on_readable, c);
-	err = err < 0 ? err : sd_event_add_io(c->event, NULL, filehash_fd(c->hash), EPOLLIN, on_readable, c);
-	err = err < 0 ? err : sd_event_add_io(c->event, NULL, manifests_fd(c->manifests), EPOLLIN, on_measured, c);
+	err = err < 0 ? err
+		      : sd_event_add_io(c->event, NULL, source_fd(c->source), EPOLLIN | EPOLLET,
+					on_readable, c);
+	err = err < 0 ? err
+		      : sd_event_add_io(c->event, NULL, filehash_fd(c->hash), EPOLLIN, on_readable,
+					c);
+	err = err < 0 ? err
+		      : sd_event_add_io(c->event, NULL, manifests_fd(c->manifests), EPOLLIN,
+					on_measured, c);
 	if (err >= 0 && c->chain)
 		err = sd_event_add_io(c->event, NULL, chain_fd(c->chain), EPOLLIN, on_chain, c);
 	return err < 0 ? err : 0;

@@ -9,14 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MARGIN_NS CORE_SECOND_NS	/* between a look at the tags and an event that is read */
+#define MARGIN_NS CORE_SECOND_NS /* between a look at the tags and an event that is read */
 #define UNBEGUN_NS (60 * CORE_SECOND_NS)
 
 static bool has_tag(const struct core *c, const struct process *p)
 {
 	struct tag tag;
 
-	return source_tag_of(c->source, p->key.tgid, &tag) == 0 && tag.start_boottime == p->key.start;
+	return source_tag_of(c->source, p->key.tgid, &tag) == 0 &&
+	       tag.start_boottime == p->key.start;
 }
 
 static void tell_gone(struct core *c, const struct process *p)
@@ -29,7 +30,8 @@ static void tell_gone(struct core *c, const struct process *p)
 	m.start_boottime_ns = p->key.start;
 	err = core_note(c, NOTE_GONE, &m.base);
 	if (err)
-		log_error("the lost exit of process %u can't be told yet: %s", p->key.tgid, strerror(-err));
+		log_error("the lost exit of process %u can't be told yet: %s", p->key.tgid,
+			  strerror(-err));
 }
 
 /* A tag whose process is no more: the program at its exit was skipped. */
@@ -43,8 +45,9 @@ static int drop_stale(pid_t tgid, const struct tag *tag, void *core)
 }
 
 /*
- * A process that is in the table and has no tag: its exit is on its way, or was lost. It was lost when what the kernel
- * told well after the tag was gone has been read: either the ring was empty since, or newer events came out of it.
+ * A process that is in the table and has no tag: its exit is on its way, or was lost. It was lost
+ * when what the kernel told well after the tag was gone has been read: either the ring was empty
+ * since, or newer events came out of it.
  */
 static bool is_missed(const struct core *c, struct process *p, uint64_t now)
 {

@@ -38,7 +38,8 @@ static Affiant__V1__State *state_unpack(int fd)
 	    h.len > STATE_MAX)
 		return NULL;
 	packed = malloc(h.len ?: 1);
-	if (!packed || pread(fd, packed, h.len, sizeof(h)) != (ssize_t)h.len || crc32(0, packed, h.len) != h.crc)
+	if (!packed || pread(fd, packed, h.len, sizeof(h)) != (ssize_t)h.len ||
+	    crc32(0, packed, h.len) != h.crc)
 		return NULL;
 	m = affiant__v1__state__unpack(NULL, h.len, packed);
 	if (m && m->boot_id.len != 16) {
@@ -48,7 +49,8 @@ static Affiant__V1__State *state_unpack(int fd)
 	return m;
 }
 
-int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret, bool *ret_found)
+int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
+	       bool *ret_found)
 {
 	_cleanup_close_ int fd = openat(c->state_dir, STATE_FILE, O_RDONLY | O_CLOEXEC);
 	Affiant__V1__State *m = NULL;
@@ -58,7 +60,8 @@ int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__St
 	if (fd >= 0) {
 		m = state_unpack(fd);
 		if (!m)
-			log_error("%s/" STATE_FILE ": damaged; only the journal that is left is read again",
+			log_error("%s/" STATE_FILE
+				  ": damaged; only the journal that is left is read again",
 				  c->config->state_dir);
 	}
 	*ret_found = m && !memcmp(m->boot_id.data, boot_id, 16);
@@ -80,7 +83,7 @@ static int write_file(struct core *c, const Affiant__V1__State *m)
 {
 	size_t len = affiant__v1__state__get_packed_size(m);
 	_cleanup_free_ uint8_t *packed = malloc(len ?: 1);
-	struct state_header h = { .magic = STATE_MAGIC, .len = len };
+	struct state_header h = {.magic = STATE_MAGIC, .len = len};
 	_cleanup_fclose_ FILE *f = NULL;
 	int fd;
 
@@ -90,7 +93,8 @@ static int write_file(struct core *c, const Affiant__V1__State *m)
 		return -EFBIG;
 	affiant__v1__state__pack(m, packed);
 	h.crc = crc32(0, packed, len);
-	fd = openat(c->state_dir, STATE_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = openat(c->state_dir, STATE_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+		    0600);
 	if (fd < 0)
 		return -errno;
 	f = fdopen(fd, "w");
@@ -99,8 +103,9 @@ static int write_file(struct core *c, const Affiant__V1__State *m)
 		return -ENOMEM;
 	}
 	errno = EIO;
-	if (fwrite(&h, sizeof(h), 1, f) != 1 || (len && fwrite(packed, len, 1, f) != 1) || fflush(f) ||
-	    fdatasync(fd) < 0 || renameat(c->state_dir, STATE_FILE ".new", c->state_dir, STATE_FILE) < 0)
+	if (fwrite(&h, sizeof(h), 1, f) != 1 || (len && fwrite(packed, len, 1, f) != 1) ||
+	    fflush(f) || fdatasync(fd) < 0 ||
+	    renameat(c->state_dir, STATE_FILE ".new", c->state_dir, STATE_FILE) < 0)
 		return -errno;
 	(void)fsync(c->state_dir);
 	/* Saving costs as much as the state is large: the larger, the rarer. */
@@ -109,8 +114,8 @@ static int write_file(struct core *c, const Affiant__V1__State *m)
 }
 
 /*
- * The order matters: the records made so far are on disk before the state that contains them, and that before the
- * journal which they came from goes.
+ * The order matters: the records made so far are on disk before the state that contains them, and
+ * that before the journal which they came from goes.
  */
 int state_write(struct core *c)
 {
@@ -152,7 +157,7 @@ static int replay(void *core, const void *events, size_t len)
 	for (size_t at = 0; at < len; at += h->size) {
 		int err = event_decode((const uint8_t *)events + at, len - at, &h);
 
-		if (err)	/* its checksum held: written so by a program that knew other events */
+		if (err) /* its checksum held: written so by a program that knew other events */
 			return 0;
 		if (event_is_note(h) && h->sequence >= c->note_sequence)
 			c->note_sequence = h->sequence + 1;
@@ -170,7 +175,8 @@ static void tell_recovery(struct core *c, const struct ledger_recovery *r)
 
 	if (!r->torn_bytes && !r->damaged)
 		return;
-	log_warning("the ledger's end was damaged: %" PRIu64 " bytes were cut, and are told as a gap",
+	log_warning("the ledger's end was damaged: %" PRIu64
+		    " bytes were cut, and are told as a gap",
 		    r->torn_bytes);
 	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_TORN);
 	SET(&gap, bytes, r->torn_bytes);
@@ -188,7 +194,8 @@ static void note_damage(struct core *c, uint64_t bytes)
 {
 	if (!bytes)
 		return;
-	log_error("%s/journal: %" PRIu64 " bytes are damaged: what they told is lost", c->config->state_dir, bytes);
+	log_error("%s/journal: %" PRIu64 " bytes are damaged: what they told is lost",
+		  c->config->state_dir, bytes);
 	c->attribute->dropped[LOSS_JOURNAL] += bytes;
 }
 
@@ -212,8 +219,9 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 	err = state_read(c, config->boot_id, &state, &found);
 	if (err)
 		return err;
-	err = told_new(&c->told) ?:
-	      ledger_open(&ledger, state->ledger_sequence, told_add, c->told, &recovery, &c->ledger);
+	err = told_new(&c->told)
+		      ?: ledger_open(&ledger, state->ledger_sequence, told_add, c->told, &recovery,
+				     &c->ledger);
 	if (err && asprintf(ret_why, "%s: %s", path, strerror(-err)) < 0)
 		*ret_why = NULL;
 	err = err ?: attribute_new(config, &c->attribute);
@@ -226,13 +234,16 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 	}
 	if (!err && found) {
 		err = state_load(c->attribute, state);
-		if (err == -EBADMSG && asprintf(ret_why, "%s/" STATE_FILE ": contradicts itself; move it away",
-						c->config->state_dir) < 0)
+		if (err == -EBADMSG &&
+		    asprintf(ret_why, "%s/" STATE_FILE ": contradicts itself; move it away",
+			     c->config->state_dir) < 0)
 			*ret_why = NULL;
 	}
 	if (!err)
 		tell_recovery(c, &recovery);
-	err = err ?: journal_replay(c->journal, config->boot_id, state->journal_index, replay, c, &damaged);
+	err = err
+		      ?: journal_replay(c->journal, config->boot_id, state->journal_index, replay,
+					c, &damaged);
 	if (!err)
 		note_damage(c, damaged);
 	affiant__v1__state__free_unpacked(state, NULL);
@@ -242,7 +253,7 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 /* What the kernel lost at the end, nobody knows any more. */
 static void tell_last_losses(struct core *c)
 {
-	const uint64_t kernel[LOSS_ALL] = { 0 };
+	const uint64_t kernel[LOSS_ALL] = {0};
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
 
 	r.lost = loss_since(c->attribute, kernel);
@@ -288,7 +299,8 @@ static int end_boots(struct core *c, const struct attribute_config *config, char
 			return err;
 		journal_forget(c->journal, old.boot_id);
 		/* A directory that takes no more changes is found out elsewhere. */
-		if (journal_other_boot(c->journal, c->boot_id, again) && !memcmp(again, old.boot_id, sizeof(again)))
+		if (journal_other_boot(c->journal, c->boot_id, again) &&
+		    !memcmp(again, old.boot_id, sizeof(again)))
 			break;
 	}
 	return 0;

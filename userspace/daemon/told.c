@@ -70,7 +70,8 @@ static void add_record(struct told_set *t, const struct told_key *key)
 static void add_ended(struct told_set *t, const struct segment_frame *frame)
 {
 	Affiant__V1__Record *r = affiant__v1__record__unpack(NULL, frame->len, frame->payload);
-	struct told_session *e = r && r->session && r->session->id.len == UUID_SIZE ? calloc(1, sizeof(*e)) : NULL;
+	struct told_session *e =
+		r && r->session && r->session->id.len == UUID_SIZE ? calloc(1, sizeof(*e)) : NULL;
 
 	if (e) {
 		memcpy(e->id.bytes, r->session->id.data, UUID_SIZE);
@@ -82,7 +83,7 @@ static void add_ended(struct told_set *t, const struct segment_frame *frame)
 
 void told_add(void *told_set, const struct segment_frame *frame)
 {
-	const struct told_key key = { frame->source, frame->part };
+	const struct told_key key = {frame->source, frame->part};
 	const uint64_t number = frame->source & (((uint64_t)1 << 48) - 1);
 	struct told_set *t = told_set;
 
@@ -97,7 +98,7 @@ void told_add(void *told_set, const struct segment_frame *frame)
 
 bool told_has(const struct told_set *t, uint64_t source, uint32_t part)
 {
-	const struct told_key key = { source, part };
+	const struct told_key key = {source, part};
 	struct told_record *found = NULL;
 
 	if (t)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * told: what the ledger holds already, while a daemon that starts reads the journal again. Of the frames since the saved
- * state, by the source and part that name a record within a boot.
+ * told: what the ledger holds already, while a daemon that starts reads the journal again. Of the
+ * frames since the saved state, by the source and part that name a record within a boot.
  */
 #pragma once
 
