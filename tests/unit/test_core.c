@@ -26,6 +26,9 @@
 #include "daemon/core.h"
 #include "record/segment.h"
 
+#define SOURCE_NO_TAGS
+#include "source_none.h"
+
 #define EVENTS 6000
 #define FIRST_PID 5000000 /* above what a kernel gives (PID_MAX_LIMIT is 2^22) */
 
@@ -128,6 +131,11 @@ void source_release(struct source *s)
 	maybe_die();
 }
 
+int source_fd(const struct source *s)
+{
+	return s->fd;
+}
+
 size_t source_ring_used(const struct source *s)
 {
 	return kernel->limit - s->position;
@@ -138,107 +146,6 @@ int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *r
 	(void)s;
 	memcpy(ret, kernel->losses, LOSS_KINDS * sizeof(*ret));
 	*ret_missed = kernel->losses[LOSS_HOOK];
-	return 0;
-}
-
-/* The rest does nothing here. */
-static const char *const nothing[] = {NULL};
-
-bool source_continued(const struct source *s)
-{
-	(void)s;
-	return true;
-}
-const char *const *source_features(const struct source *s)
-{
-	(void)s;
-	return nothing;
-}
-const char *const *source_missing(const struct source *s)
-{
-	(void)s;
-	return nothing;
-}
-const void *source_object(const struct source *s, size_t *size)
-{
-	(void)s;
-	*size = 0;
-	return NULL;
-}
-int source_cgroup_fd(const struct source *s)
-{
-	(void)s;
-	return -1;
-}
-int source_fd(const struct source *s)
-{
-	return s->fd;
-}
-void source_sleep(struct source *s, bool asleep)
-{
-	(void)s, (void)asleep;
-}
-size_t source_ring_size(const struct source *s)
-{
-	(void)s;
-	return 1 << 20;
-}
-int source_tag(struct source *s, int fd, const struct tag *t)
-{
-	(void)s, (void)fd, (void)t;
-	return -ESRCH;
-}
-int source_tag_of(struct source *s, pid_t p, struct tag *t)
-{
-	(void)s, (void)p, (void)t;
-	return -ENOENT;
-}
-int source_untag(struct source *s, pid_t p, uint64_t n)
-{
-	(void)s, (void)p, (void)n;
-	return 0;
-}
-uint32_t source_tags_max(const struct source *s)
-{
-	(void)s;
-	return 1;
-}
-int source_select_cgroup(struct source *s, uint64_t i, const struct selector *x)
-{
-	(void)s, (void)i, (void)x;
-	return 0;
-}
-int source_select_uid(struct source *s, uint32_t u, const struct selector *x)
-{
-	(void)s, (void)u, (void)x;
-	return 0;
-}
-int source_select_none(struct source *s)
-{
-	(void)s;
-	return 0;
-}
-int source_select_running(struct source *s)
-{
-	(void)s;
-	return 0;
-}
-int source_object_id(struct source *s, int fd, struct object_id *i)
-{
-	(void)s, (void)fd, (void)i;
-	return -EPERM;
-}
-
-int source_select_exe(struct source *s, const struct selector_exe_key *k, const struct selector *x)
-{
-	(void)s, (void)k, (void)x;
-	return 0;
-}
-
-int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data),
-		    void *data)
-{
-	(void)s, (void)each, (void)data;
 	return 0;
 }
 

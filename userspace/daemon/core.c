@@ -214,6 +214,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.hashes = hashes,
 		.began = began,
 		.entered = entered,
+		.untagged = reconcile_untagged,
 		.data = c,
 	};
 	memcpy(config->boot_id, c->boot_id, 16);
@@ -287,6 +288,7 @@ void core_close(struct core *c)
 	}
 	free(c->cgroup_root);
 	free(c->events);
+	free(c->untagged);
 	closep(&c->state_dir);
 	free(c);
 }

@@ -75,6 +75,9 @@ struct core {
 	struct backlog *backlog, **backlog_end;
 	bool full; /* the disk: nothing is read until it takes what there is */
 
+	struct event_actor *untagged; /* who found no room among the tags; reconcile.c */
+	size_t untagged_count;
+
 	sd_event_source *timer;
 	unsigned int idle; /* drains in a row that found nothing */
 	uint64_t synced_ns, reconciled_ns, losses_ns, clock_ns;
@@ -165,3 +168,5 @@ void core_match(void *core, struct server_call *call, pid_t pid);
 
 /* Processes and tags that do not agree: exits and forks whose events were lost (trap 21). */
 void reconcile(struct core *c);
+/* For struct attribute_config: a child is without a tag. It gets one when there is room. */
+void reconcile_untagged(void *core, const struct event_fork *e);

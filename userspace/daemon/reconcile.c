@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "collect/decode.h"
 
@@ -8,9 +9,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define MARGIN_NS CORE_SECOND_NS /* between a look at the tags and an event that is read */
 #define UNBEGUN_NS (60 * CORE_SECOND_NS)
+#define UNTAGGED_MAX 4096
 
 static bool has_tag(const struct core *c, const struct process *p)
 {
@@ -72,6 +76,64 @@ static void end_unbegun(struct core *c, uint64_t now)
 			(void)session_end_note(c, s->key);
 }
 
+/* ---- children that found no room among the tags ---- */
+
+void reconcile_untagged(void *core, const struct event_fork *e)
+{
+	struct core *c = core;
+
+	if (!c->untagged)
+		c->untagged = calloc(UNTAGGED_MAX, sizeof(*c->untagged));
+	/* Counted as lost in any case (LOSS_TAG): this is the attempt to lose no more. */
+	if (c->untagged && c->untagged_count < UNTAGGED_MAX)
+		c->untagged[c->untagged_count++] = e->header.actor;
+}
+
+/* Its pid, held by @pidfd, is not another's by now: /proc tells when it began, in ticks. */
+static bool is_same(int pidfd, const struct event_actor *a)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	unsigned long long ticks;
+	char path[32], line[1024], *after;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", a->tgid);
+	f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		return false;
+	/* Field 22; the second one is a name of any characters, in brackets. */
+	after = strrchr(line, ')');
+	if (!after || sscanf(after + 1,
+			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			     "%*d %*d %llu",
+			     &ticks) != 1)
+		return false;
+	if (ticks != a->start_boottime / (CORE_SECOND_NS / sysconf(_SC_CLK_TCK)))
+		return false;
+	return syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno != ESRCH;
+}
+
+/* -ENOSPC: still no room. */
+static int tag_again(struct core *c, const struct event_actor *a)
+{
+	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, a->tgid, 0);
+	const struct tag tag = {.session = a->session, .task = a->task, .flags = a->flags};
+
+	if (pidfd < 0 || !is_same(pidfd, a) || !session_find(&c->attribute->table, a->session))
+		return -ESRCH;
+	return source_tag(c->source, pidfd, &tag);
+}
+
+/* The process, and what it has forked since, is of its session again from now on, and late. */
+static void tag_untagged(struct core *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->untagged_count; i++)
+		if (tag_again(c, &c->untagged[i]) == -ENOSPC)
+			c->untagged[kept++] = c->untagged[i];
+	c->untagged_count = kept;
+}
+
 void reconcile(struct core *c)
 {
 	uint64_t now = core_boottime_ns();
@@ -84,5 +146,6 @@ void reconcile(struct core *c)
 	HASH_ITER (hh, c->attribute->table.processes, p, next)
 		if (is_missed(c, p, now))
 			tell_gone(c, p);
+	tag_untagged(c);
 	end_unbegun(c, now);
 }

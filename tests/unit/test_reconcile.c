@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What events did not tell: exits that were lost, sessions that never began, children without a
+ * tag. */
+#define PIPELINE_WITHOUT_ENRICH
+#include "pipeline.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/core.h"
+
+#define SOURCE_NO_RING
+#include "source_none.h"
+
+/* ---- the kernel's side ---- */
+
+struct source {
+	struct tag tags[8];
+	pid_t tgids[8];
+	size_t count, ring_used;
+	int answer;        /* of source_tag() */
+	struct tag tagged; /* what it was asked for */
+	unsigned int asked;
+	pid_t untagged;
+};
+
+int source_tag_of(struct source *s, pid_t tgid, struct tag *ret)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (s->tgids[i] == tgid) {
+			*ret = s->tags[i];
+			return 0;
+		}
+	return -ENOENT;
+}
+
+int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data),
+		    void *data)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (each(s->tgids[i], &s->tags[i], data))
+			return 1;
+	return 0;
+}
+
+int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime)
+{
+	(void)start_boottime;
+	s->untagged = tgid;
+	return 0;
+}
+
+size_t source_ring_used(const struct source *s)
+{
+	return s->ring_used;
+}
+
+int source_tag(struct source *s, int pidfd, const struct tag *tag)
+{
+	(void)pidfd;
+	s->tagged = *tag;
+	s->asked++;
+	return s->answer;
+}
+
+/* ---- the daemon's ---- */
+
+struct fixture {
+	struct pipeline *p;
+	struct source source;
+	struct core core;
+	char directory[64];
+	struct proc run;
+};
+
+static void give_tag(struct fixture *f, const struct proc *p)
+{
+	f->source.tgids[f->source.count] = p->tgid;
+	f->source.tags[f->source.count++] =
+		(struct tag){.start_boottime = p->start, .session = p->session};
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-reconcile-XXXXXX");
+	if (!mkdtemp(f->directory))
+		return 1;
+	f->p = pipeline_new();
+	f->core.attribute = f->p->attribute;
+	f->core.source = &f->source;
+	f->p->now = core_boottime_ns();
+	if (journal_open(f->directory, f->p->config.boot_id, &f->core.journal))
+		return 1;
+	f->run = begin_session(f->p, 42, 5000001);
+	skip_all(f->p);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+
+	journal_close(f->core.journal);
+	snprintf(path, sizeof(path), "%s/0000000000000000.jnl", f->directory);
+	unlink(path);
+	rmdir(f->directory);
+	free(f->core.untagged);
+	pipeline_free(f->p);
+	free(f);
+	return 0;
+}
+
+static size_t processes(const struct fixture *f)
+{
+	return HASH_COUNT(f->p->attribute->table.processes);
+}
+
+/* ---- lost exits ---- */
+
+static void leaves_what_has_a_tag(void **state)
+{
+	struct fixture *f = *state;
+
+	give_tag(f, &f->run);
+	for (int i = 0; i < 4; i++)
+		reconcile(&f->core);
+	no_more(f->p);
+	assert_int_equal(processes(f), 1);
+}
+
+static void finds_a_lost_exit_at_the_second_look(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t bytes = journal_bytes(f->core.journal);
+
+	reconcile(&f->core);
+	no_more(f->p);
+	reconcile(&f->core);
+	assert_false(NEXT(f->p, PART_MAIN, EXIT)->exit->has_status);
+	NEXT(f->p, PART_SESSION_ENDED, SESSION_ENDED);
+	no_more(f->p);
+	/* So that a restart finds the same. */
+	assert_true(journal_bytes(f->core.journal) > bytes);
+	assert_int_equal(processes(f), 0);
+}
+
+/* Another process has the pid by now. */
+static void tells_processes_of_a_pid_apart(void **state)
+{
+	struct fixture *f = *state;
+	struct proc other = f->run;
+
+	other.start++;
+	give_tag(f, &other);
+	reconcile(&f->core);
+	reconcile(&f->core);
+	NEXT(f->p, PART_MAIN, EXIT);
+}
+
+/* Its exit may still lie in the ring. */
+static void waits_for_what_the_ring_holds(void **state)
+{
+	struct fixture *f = *state;
+
+	f->source.ring_used = 64;
+	for (int i = 0; i < 5; i++)
+		reconcile(&f->core);
+	no_more(f->p);
+	/* It never runs empty; but what comes out of it is younger than the first look. */
+	f->p->attribute->seen.now_ns = core_boottime_ns() + 2 * S;
+	reconcile(&f->core);
+	NEXT(f->p, PART_MAIN, EXIT);
+}
+
+static void waits_for_what_is_not_told_yet(void **state)
+{
+	struct fixture *f = *state;
+
+	f->core.full = true;
+	for (int i = 0; i < 3; i++)
+		reconcile(&f->core);
+	f->core.full = false;
+	f->core.events_len = 64;
+	for (int i = 0; i < 3; i++)
+		reconcile(&f->core);
+	f->core.events_len = 0;
+	no_more(f->p);
+}
+
+static void forgets_a_look_when_the_tag_is_there(void **state)
+{
+	struct fixture *f = *state;
+
+	reconcile(&f->core);
+	give_tag(f, &f->run);
+	reconcile(&f->core);
+	f->source.count = 0;
+	reconcile(&f->core);
+	no_more(f->p);
+	reconcile(&f->core);
+	NEXT(f->p, PART_MAIN, EXIT);
+}
+
+static void drops_tags_of_the_dead(void **state)
+{
+	struct fixture *f = *state;
+	struct proc dead = {.tgid = 5000009, .start = 5, .session = 42},
+		    alive = {.tgid = getpid(), .session = 42};
+
+	give_tag(f, &f->run);
+	f->source.tgids[0] = getpid();
+	give_tag(f, &alive);
+	reconcile(&f->core);
+	assert_int_equal(f->source.untagged, 0);
+	give_tag(f, &dead);
+	reconcile(&f->core);
+	assert_int_equal(f->source.untagged, dead.tgid);
+}
+
+/* ---- sessions that never began ---- */
+
+static void ends_a_session_that_never_began(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t now = core_boottime_ns();
+	struct session *s;
+
+	give_tag(f, &f->run);
+	do_session(f->p, 43, "research");
+	s = session_find(&f->p->attribute->table, 43);
+	s->started_ns = now - 50 * S;
+	reconcile(&f->core);
+	assert_non_null(session_find(&f->p->attribute->table, 43));
+	s->started_ns = now > 70 * S ? now - 70 * S : 0;
+	if (now > 70 * S) {
+		reconcile(&f->core);
+		assert_null(session_find(&f->p->attribute->table, 43));
+	}
+	assert_non_null(session_find(&f->p->attribute->table, 42));
+	no_more(f->p);
+}
+
+/* ---- children without a tag ---- */
+
+/* A child of this test that waits to be killed; *@ret is what the kernel would tell of it. */
+static pid_t child(struct event_fork *ret, uint64_t session)
+{
+	unsigned long long ticks = 0;
+	char path[32], line[1024] = "";
+	pid_t pid = fork();
+	FILE *f;
+
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	fclose(f);
+	assert_int_equal(sscanf(strrchr(line, ')') + 1,
+				" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
+				"%*d %*d %*d %*d %llu",
+				&ticks),
+			 1);
+	*ret = (struct event_fork){
+		.header.actor = {.session = session,
+				 .tgid = pid,
+				 .task = 3,
+				 .flags = TAG_SELECTED,
+				 .start_boottime = ticks * (S / sysconf(_SC_CLK_TCK)) + 12345}};
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void tags_again_when_there_is_room(void **state)
+{
+	struct fixture *f = *state;
+	struct event_fork e;
+	pid_t pid = child(&e, 42);
+
+	give_tag(f, &f->run);
+	reconcile_untagged(&f->core, &e);
+	f->source.answer = -ENOSPC;
+	for (unsigned int i = 1; i <= 3; i++) {
+		reconcile(&f->core);
+		assert_int_equal(f->source.asked, i);
+	}
+	f->source.answer = 0;
+	reconcile(&f->core);
+	assert_int_equal(f->source.asked, 4);
+	assert_int_equal(f->source.tagged.session, 42);
+	assert_int_equal(f->source.tagged.task, 3);
+	assert_int_equal(f->source.tagged.flags, TAG_SELECTED);
+	/* Once. */
+	reconcile(&f->core);
+	assert_int_equal(f->source.asked, 4);
+	end(pid);
+}
+
+static void tags_nobody_else(void **state)
+{
+	struct fixture *f = *state;
+	struct event_fork e, unknown;
+	pid_t pid = child(&e, 42), other = child(&unknown, 4711);
+
+	give_tag(f, &f->run);
+	/* The pid is another's: it began at another time. */
+	e.header.actor.start_boottime += S;
+	reconcile_untagged(&f->core, &e);
+	/* A session that is over. */
+	reconcile_untagged(&f->core, &unknown);
+	reconcile(&f->core);
+	assert_int_equal(f->source.asked, 0);
+	/* It is dead. */
+	e.header.actor.start_boottime -= S;
+	reconcile_untagged(&f->core, &e);
+	end(pid);
+	reconcile(&f->core);
+	assert_int_equal(f->source.asked, 0);
+	assert_int_equal(f->core.untagged_count, 0);
+	end(other);
+}
+
+static void remembers_so_many_without_a_tag(void **state)
+{
+	struct fixture *f = *state;
+	struct event_fork e = {
+		.header.actor = {.session = 42, .tgid = 5000005, .start_boottime = 1}};
+
+	give_tag(f, &f->run);
+	for (int i = 0; i < 10000; i++)
+		reconcile_untagged(&f->core, &e);
+	assert_true(f->core.untagged_count < 5000);
+	reconcile(&f->core);
+	assert_int_equal(f->core.untagged_count, 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(leaves_what_has_a_tag),           TEST(finds_a_lost_exit_at_the_second_look),
+		TEST(tells_processes_of_a_pid_apart),  TEST(waits_for_what_the_ring_holds),
+		TEST(waits_for_what_is_not_told_yet),  TEST(forgets_a_look_when_the_tag_is_there),
+		TEST(drops_tags_of_the_dead),          TEST(ends_a_session_that_never_began),
+		TEST(tags_again_when_there_is_room),   TEST(tags_nobody_else),
+		TEST(remembers_so_many_without_a_tag),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
