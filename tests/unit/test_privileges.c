@@ -48,11 +48,20 @@
 			SKIP("only root has privileges to drop");                                  \
 	} while (0)
 
+/*
+ * A child with one thread, as the daemon starts. In the child of a plain fork() ThreadSanitizer
+ * starts a thread of its own, whose capabilities nobody could take.
+ */
+static pid_t fork_one_thread(void)
+{
+	return _Fork();
+}
+
 /* The wait status of a child that gave up its privileges and then did @act. */
 static int confined(int (*act)(void))
 {
 	int status = -1;
-	pid_t pid = fork();
+	pid_t pid = fork_one_thread();
 
 	if (!pid) {
 		if (privileges_limit())
@@ -331,7 +340,7 @@ static int too_late(void)
 static int in_child(int (*act)(void))
 {
 	int status = -1;
-	pid_t pid = fork();
+	pid_t pid = fork_one_thread();
 
 	if (!pid)
 		_exit(act());
