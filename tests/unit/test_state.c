@@ -247,13 +247,25 @@ static void long_lineage(Affiant__V1__State *m)
 	Affiant__V1__StateActor *a = m->actors[0];
 
 	while (a->n_ancestry)
-		affiant__v1__ancestor__free_unpacked(a->ancestry[--a->n_ancestry], NULL);
+		affiant__v1__state_ancestor__free_unpacked(a->ancestry[--a->n_ancestry], NULL);
 	free(a->ancestry);
 	a->ancestry = calloc(LINEAGE_MAX + 1, sizeof(*a->ancestry));
 	for (; a->n_ancestry <= LINEAGE_MAX; a->n_ancestry++) {
 		a->ancestry[a->n_ancestry] = malloc(sizeof(**a->ancestry));
-		affiant__v1__ancestor__init(a->ancestry[a->n_ancestry]);
+		affiant__v1__state_ancestor__init(a->ancestry[a->n_ancestry]);
 	}
+}
+
+static void far_forebear(Affiant__V1__State *m)
+{
+	for (size_t i = 0; i < m->n_actors; i++)
+		if (m->actors[i]->n_ancestry)
+			SET(m->actors[i]->ancestry[0], image, m->n_images);
+}
+
+static void half_a_program(Affiant__V1__State *m)
+{
+	living(m)->programs.len--;
 }
 
 static void refuses_contradictions(void **state)
@@ -266,7 +278,8 @@ static void refuses_contradictions(void **state)
 		short_attempt,   far_cpu,      same_cpu,
 		low_top,         living_ended, ended_with_a_process,
 		no_head,         far_opener,   other_attempt,
-		same_connection, long_lineage,
+		same_connection, long_lineage, far_forebear,
+		half_a_program,
 	};
 	struct pipeline *p = *state;
 	size_t len;

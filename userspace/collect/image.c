@@ -151,6 +151,8 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e,
 	/* Nothing executable is a root directory: no components are an unknown path. */
 	len = x.exe_len ? path_from_components(x.exe, x.exe_len, path_cut, path) : 0;
 	i->known = true;
+	i->has_id = true;
+	i->id = e->exe;
 	i->exe = len ? path_get(t, path, len) : NULL;
 	p->executable = executable_of(e, path, len);
 	if (!p->executable || !p->executable->digest) {
@@ -241,6 +243,10 @@ void image_finish(struct image *i)
 	for (unsigned int slot = 0; i->awaited && slot < IMAGE_DIGESTS_MAX; slot++)
 		image_set_digest(i, slot, &late);
 
+	if (i->session && programs_add_process(&i->session->programs, i->draft))
+		i->session->programs.cut = true;
+	session_unref(i->session);
+	i->session = NULL;
 	i->packed = malloc(affiant__v1__process__get_packed_size(i->draft) ?: 1);
 	if (i->packed)
 		i->packed_len = affiant__v1__process__pack(i->draft, i->packed);

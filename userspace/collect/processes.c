@@ -102,6 +102,8 @@ struct actor *attribute_foreign(struct attribute *a, const struct event_connect 
 static void complete(struct attribute *a, const struct event_exec *e, struct image *i,
 		     struct session *s)
 {
+	if (!i->session)
+		i->session = session_ref(s);
 	if (a->config.enrich && a->config.hashes && !a->config.hashes(a->config.data, s))
 		enrich_disabled(a->config.enrich, e, i);
 	else if (a->config.enrich)

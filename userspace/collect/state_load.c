@@ -34,6 +34,15 @@ static int load_path(struct loader *l, bool has, ProtobufCBinaryData text, struc
 	return *ret ? 0 : -ENOMEM;
 }
 
+static int load_programs(struct programs *p, const ProtobufCBinaryData *leaves)
+{
+	int err = leaves->len % SHA256_SIZE ? -EBADMSG : 0;
+
+	for (size_t at = 0; !err && at < leaves->len; at += SHA256_SIZE)
+		err = programs_add(p, (const struct sha256 *)(leaves->data + at));
+	return err;
+}
+
 static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct session **ret)
 {
 	struct session *s;
@@ -54,6 +63,7 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 	s->connections = m->connections;
 	s->execs = m->execs;
 	s->ending = m->ending;
+	s->programs.cut = m->programs_cut;
 	s->has_first = m->first != NULL;
 	s->first = key_of(m->first);
 	s->has_status = m->has_status;
@@ -63,7 +73,7 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 		HASH_DEL(l->a->table.sessions, s);
 		session_unref(s);
 	}
-	return session_pack(s);
+	return load_programs(&s->programs, &m->programs) ?: session_pack(s);
 }
 
 static int load_sessions(struct loader *l)
@@ -94,6 +104,9 @@ static int load_images(struct loader *l)
 		if (err)
 			return err;
 		i->known = m->known;
+		i->has_id = m->object.len == sizeof(i->id);
+		if (i->has_id)
+			memcpy(&i->id, m->object.data, sizeof(i->id));
 		if (!m->packed.len)
 			continue;
 		i->packed = malloc(m->packed.len);
@@ -108,7 +121,6 @@ static int load_images(struct loader *l)
 static int load_lineage(struct loader *l, const Affiant__V1__StateActor *m, struct lineage **ret)
 {
 	struct lineage *lineage;
-	int err = 0;
 
 	if (!m->n_ancestry && !m->ancestry_cut)
 		return 0;
@@ -118,13 +130,17 @@ static int load_lineage(struct loader *l, const Affiant__V1__StateActor *m, stru
 	if (!lineage)
 		return -ENOMEM;
 	lineage->cut = m->ancestry_cut;
-	for (; !err && lineage->count < m->n_ancestry; lineage->count++) {
-		const Affiant__V1__Ancestor *up = m->ancestry[lineage->count];
+	for (; lineage->count < m->n_ancestry; lineage->count++) {
+		const Affiant__V1__StateAncestor *up = m->ancestry[lineage->count];
 
 		lineage->up[lineage->count].key = key_of(up->id);
-		err = load_path(l, up->has_exe, up->exe, &lineage->up[lineage->count].exe);
+		if (!up->has_image)
+			continue;
+		if (up->image >= l->m->n_images)
+			return -EBADMSG;
+		lineage->up[lineage->count].image = image_ref(l->images[up->image]);
 	}
-	return err;
+	return 0;
 }
 
 static int load_actors(struct loader *l)
@@ -142,7 +158,8 @@ static int load_actors(struct loader *l)
 		l->actors[n] = a;
 		a->key = key_of(m->id);
 		a->parent = key_of(m->parent);
-		err = load_lineage(l, m, &a->lineage);
+		/* Those whose digests were awaited are settled by now: too late. */
+		err = load_lineage(l, m, &a->lineage) ?: session_add_programs(a->session, a->image);
 		if (err)
 			return err;
 	}

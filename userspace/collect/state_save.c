@@ -97,6 +97,8 @@ static uint64_t save_image(struct saver *s, struct image *i)
 	SET(m, known, i->known);
 	if (i->exe)
 		SET(m, exe, pb_copy(i->exe->text, i->exe->len));
+	if (i->has_id)
+		SET(m, object, pb_copy(&i->id, sizeof(i->id)));
 	SET(m, packed, i->draft ? packed_draft(i) : pb_copy(i->packed, i->packed_len));
 	return m->number;
 }
@@ -125,6 +127,8 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	SET(m, connections, from->connections);
 	SET(m, execs, from->execs);
 	SET(m, ending, from->ending);
+	SET(m, programs, pb_copy(from->programs.leaves, from->programs.count * SHA256_SIZE));
+	SET(m, programs_cut, from->programs.cut);
 	if (from->has_first)
 		m->first = id_new(&from->first);
 	if (from->has_status)
@@ -142,16 +146,16 @@ static uint64_t save_session(struct saver *s, struct session *from)
 static void save_lineage(struct saver *s, Affiant__V1__StateActor *m, const struct lineage *l)
 {
 	for (unsigned int i = 0; l && i < l->count; i++) {
-		Affiant__V1__Ancestor *up =
-			NEW(m->ancestry, m->n_ancestry, affiant__v1__ancestor__init);
+		Affiant__V1__StateAncestor *up =
+			NEW(m->ancestry, m->n_ancestry, affiant__v1__state_ancestor__init);
 
 		if (!up) {
 			s->err = -ENOMEM;
 			return;
 		}
 		up->id = id_new(&l->up[i].key);
-		if (l->up[i].exe)
-			SET(up, exe, pb_copy(l->up[i].exe->text, l->up[i].exe->len));
+		if (l->up[i].image)
+			SET(up, image, save_image(s, l->up[i].image));
 	}
 	if (l && l->cut)
 		SET(m, ancestry_cut, true);

@@ -71,6 +71,7 @@ void session_unref(struct session *s)
 	if (s->head)
 		affiant__v1__record__free_unpacked(s->head, NULL);
 	free(s->packed);
+	programs_clear(&s->programs);
 	free(s);
 }
 
@@ -122,6 +123,21 @@ void session_end(struct table *t, struct session *s, uint64_t wall_ns)
 	session_remember(t, s);
 }
 
+int session_add_programs(struct session *s, const struct image *i)
+{
+	Affiant__V1__Process *p;
+	int err;
+
+	if (!i->packed)
+		return 0;
+	p = affiant__v1__process__unpack(NULL, i->packed_len, i->packed);
+	if (!p)
+		return -ENOMEM;
+	err = programs_add_process(&s->programs, p);
+	affiant__v1__process__free_unpacked(p, NULL);
+	return err;
+}
+
 int session_pack(struct session *s)
 {
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
@@ -162,6 +178,7 @@ void image_unref(struct image *i)
 	if (i->draft)
 		affiant__v1__process__free_unpacked(i->draft, NULL);
 	free(i->packed);
+	session_unref(i->session);
 	path_unref(i->exe);
 	free(i);
 }
@@ -177,7 +194,7 @@ void lineage_unref(struct lineage *l)
 	if (!l || --l->refs)
 		return;
 	for (unsigned int i = 0; i < l->count; i++)
-		path_unref(l->up[i].exe);
+		image_unref(l->up[i].image);
 	free(l);
 }
 
@@ -201,11 +218,11 @@ struct lineage *lineage_new(const struct actor *parent)
 		return NULL;
 	l->refs = 1;
 	l->up[0].key = parent->key;
-	l->up[0].exe = path_ref(parent->image->exe);
+	l->up[0].image = image_ref(parent->image);
 	l->count = 1;
 	for (unsigned int i = 0; up && i < up->count && l->count < LINEAGE_MAX; i++, l->count++) {
 		l->up[l->count].key = up->up[i].key;
-		l->up[l->count].exe = path_ref(up->up[i].exe);
+		l->up[l->count].image = up->up[i].image ? image_ref(up->up[i].image) : NULL;
 	}
 	l->cut = up && (up->cut || up->count == LINEAGE_MAX);
 	return l;

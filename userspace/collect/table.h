@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/uuid.h"
+#include "collect/programs.h"
 #include "event.h"
 
 #include "affiant/v1/record.pb-c.h"
@@ -50,6 +51,7 @@ struct session {
 	uint64_t processes;     /* ever */
 	uint64_t connections;
 	uint64_t execs;
+	struct programs programs; /* of images whose digests are settled */
 	bool told;   /* SessionStarted was handed on */
 	bool ending; /* ended by request: no evidence, but still recorded */
 	bool has_first;
@@ -72,10 +74,13 @@ struct image {
 	unsigned int refs;
 	uint64_t number;
 	bool known;       /* false: its exec was lost */
+	bool has_id;
+	struct object_id id; /* the executable, as the kernel saw it at the exec */
 	struct path *exe; /* NULL: unknown */
 	uint8_t *packed;  /* fields of Process, all but id, parent and ancestry; NULL: none */
 	size_t packed_len;
 	/* While it is a draft: */
+	struct session *session; /* whose exec it is; NULL: nobody is told of its programs */
 	Affiant__V1__Process *draft;
 	struct image_digest digests[IMAGE_DIGESTS_MAX];
 	unsigned int awaited;
@@ -89,14 +94,14 @@ struct image {
 
 #define LINEAGE_MAX 16
 
-/* Forebears, nearest first: shared by siblings. */
+/* Forebears, nearest first: shared by siblings. What they were outlives them here. */
 struct lineage {
 	unsigned int refs;
 	unsigned int count;
 	bool cut; /* there are more, or may be */
 	struct {
 		struct process_key key;
-		struct path *exe; /* NULL: unknown */
+		struct image *image; /* NULL: unknown */
 	} up[LINEAGE_MAX];
 };
 
@@ -194,6 +199,8 @@ struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SI
 void session_end(struct table *t, struct session *s, uint64_t wall_ns);
 /* Takes the reference over. */
 void session_remember(struct table *t, struct session *s);
+/* Enters the programs of @i, which is settled: 0 or -ENOMEM. */
+int session_add_programs(struct session *s, const struct image *i);
 /* Serialises the head's four fields into @s->packed: 0 or -ENOMEM. */
 int session_pack(struct session *s);
 

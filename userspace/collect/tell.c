@@ -44,6 +44,7 @@ static uint8_t *pack_identity(const struct actor *actor, bool brief, size_t *ret
 	Affiant__V1__ProcessId up_ids[LINEAGE_MAX];
 	Affiant__V1__Ancestor ups[LINEAGE_MAX], *list[LINEAGE_MAX];
 	const struct lineage *l = actor->lineage;
+	const struct path *exe;
 	uint8_t *out;
 
 	p.id = &id;
@@ -53,8 +54,9 @@ static uint8_t *pack_identity(const struct actor *actor, bool brief, size_t *ret
 		up_ids[i] = id_of(&l->up[i].key);
 		affiant__v1__ancestor__init(&ups[i]);
 		ups[i].id = &up_ids[i];
-		if (l->up[i].exe)
-			SET(&ups[i], exe, pb_bytes(l->up[i].exe->text, l->up[i].exe->len));
+		exe = l->up[i].image ? l->up[i].image->exe : NULL;
+		if (exe)
+			SET(&ups[i], exe, pb_bytes(exe->text, exe->len));
 		list[i] = &ups[i];
 		p.n_ancestry++;
 	}
