@@ -25,6 +25,7 @@
 #include "daemon/config.h"
 #include "daemon/core.h"
 #include "record/segment.h"
+#include "sample_config.h"
 
 #define SOURCE_NO_TAGS
 #include "source_none.h"
@@ -163,7 +164,7 @@ static int live(bool tiny)
 
 	srand(getpid());
 	fate = getpid();
-	if (config_load(TEST_DATA "/../../packaging/affiant.yaml", &paths, &config, &why) ||
+	if (config_load(sample_config(), &paths, &config, &why) ||
 	    sd_event_new(&event) < 0)
 		return 2;
 	config->hash.wait_ns = 50 * MS;

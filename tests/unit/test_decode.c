@@ -39,7 +39,7 @@ static int decode(const union any *e, size_t left)
 	const struct event_header *ret = untouched;
 	int err = event_decode(e, left, &ret);
 
-	assert_ptr_equal(ret, err ? untouched : &e->header);
+	assert_ptr_equal(ret, err && err != -ENOTSUP ? untouched : &e->header);
 	return err;
 }
 
@@ -52,11 +52,12 @@ static void takes_every_type_at_its_size_and_above(void **state)
 		memset(&e, 0, sizeof(e));
 		e.header.type = fixed[i].type;
 		for (size_t size = 0; size <= fixed[i].size + 64; size++) {
-			bool fits = size >= fixed[i].size && size % 8 == 0;
+			bool framed = size >= sizeof(e.header) && size % 8 == 0;
+			int err = !framed ? -EBADMSG : size < fixed[i].size ? -ENOTSUP : 0;
 
 			e.header.size = size;
-			assert_int_equal(decode(&e, sizeof(e)), fits ? 0 : -EBADMSG);
-			assert_int_equal(decode(&e, size), !size ? -ENODATA : fits ? 0 : -EBADMSG);
+			assert_int_equal(decode(&e, sizeof(e)), err);
+			assert_int_equal(decode(&e, size), size ? err : -ENODATA);
 		}
 	}
 }
@@ -77,7 +78,7 @@ static void refuses_every_truncated_length(void **state)
 	}
 }
 
-static void refuses_types_that_are_none(void **state)
+static void steps_over_types_that_are_none(void **state)
 {
 	static union any e;
 
@@ -88,16 +89,16 @@ static void refuses_types_that_are_none(void **state)
 
 		e.header.type = type;
 		e.header.cpu = 3;
-		assert_int_equal(decode(&e, sizeof(e)), known ? 0 : -EBADMSG);
+		assert_int_equal(decode(&e, sizeof(e)), known ? 0 : -ENOTSUP);
 		assert_int_equal(!!event_type_name(type), known);
 		e.header.cpu = NOTE_CPU;
 		known = type >= NOTE_SESSION && type <= NOTE_LAST;
-		assert_int_equal(decode(&e, sizeof(e)), known ? 0 : -EBADMSG);
+		assert_int_equal(decode(&e, sizeof(e)), known ? 0 : -ENOTSUP);
 	}
 }
 
 /* Each inner length alone can reach past the event, and so can their sum. */
-static void refuses_strings_beyond_an_exec(void **state)
+static void steps_over_strings_beyond_an_exec(void **state)
 {
 	static union any e;
 	uint16_t *const lengths[] = {&e.exec.exe_len, &e.exec.cwd_len, &e.exec.filename_len,
@@ -111,19 +112,19 @@ static void refuses_strings_beyond_an_exec(void **state)
 		*lengths[i] = 40;
 		assert_int_equal(decode(&e, sizeof(e)), 0);
 		*lengths[i] = 41;
-		assert_int_equal(decode(&e, sizeof(e)), -EBADMSG);
+		assert_int_equal(decode(&e, sizeof(e)), -ENOTSUP);
 		*lengths[i] = 65535;
-		assert_int_equal(decode(&e, sizeof(e)), -EBADMSG);
+		assert_int_equal(decode(&e, sizeof(e)), -ENOTSUP);
 		*lengths[i] = 0;
 	}
 	for (size_t i = 0; i < 5; i++)
 		*lengths[i] = 8;
 	assert_int_equal(decode(&e, sizeof(e)), 0);
 	e.header.size -= 8;
-	assert_int_equal(decode(&e, sizeof(e)), -EBADMSG);
+	assert_int_equal(decode(&e, sizeof(e)), -ENOTSUP);
 }
 
-static void refuses_a_unix_path_beyond_its_field(void **state)
+static void steps_over_a_unix_path_beyond_its_field(void **state)
 {
 	static union any e;
 
@@ -134,9 +135,9 @@ static void refuses_a_unix_path_beyond_its_field(void **state)
 	e.un.path_len = EVENT_UNIX_PATH_MAX;
 	assert_int_equal(decode(&e, sizeof(e)), 0);
 	e.un.path_len++;
-	assert_int_equal(decode(&e, sizeof(e)), -EBADMSG);
+	assert_int_equal(decode(&e, sizeof(e)), -ENOTSUP);
 	e.header.size += 8; /* a larger event has no larger field */
-	assert_int_equal(decode(&e, sizeof(e)), -EBADMSG);
+	assert_int_equal(decode(&e, sizeof(e)), -ENOTSUP);
 }
 
 static void finds_the_strings(void **state)
@@ -252,9 +253,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_every_type_at_its_size_and_above),
 		cmocka_unit_test(refuses_every_truncated_length),
-		cmocka_unit_test(refuses_types_that_are_none),
-		cmocka_unit_test(refuses_strings_beyond_an_exec),
-		cmocka_unit_test(refuses_a_unix_path_beyond_its_field),
+		cmocka_unit_test(steps_over_types_that_are_none),
+		cmocka_unit_test(steps_over_strings_beyond_an_exec),
+		cmocka_unit_test(steps_over_a_unix_path_beyond_its_field),
 		cmocka_unit_test(finds_the_strings),
 		cmocka_unit_test(names_sources_apart),
 		cmocka_unit_test(builds_paths),

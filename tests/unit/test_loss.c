@@ -61,6 +61,7 @@ static const struct {
 	{LOSS_TABLE, "table", "connection"},
 	{LOSS_JOURNAL, "journal", "byte"},
 	{LOSS_RECORD, "ledger", "record"},
+	{LOSS_EVENT, "decode", "event"},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -12,6 +12,7 @@
 
 #include "collect/decode.h"
 #include "daemon/config.h"
+#include "sample_config.h"
 
 static char *flags[] = {(char *)"--token", (char *)"--password", (char *)"-p"};
 static char *patterns[] = {
@@ -184,7 +185,8 @@ static void redacts_arguments_of_a_batch(void **state)
 	static const char argv[] = "p\0--token\0abc";
 	struct event_fork *fork;
 	struct event_exec *e;
-	size_t at = 0, second, third;
+	const struct event_header *unknown;
+	size_t at = 0, second, third, fourth;
 
 	at += add_exec(batch.bytes, EVENT_EXEC, argv, sizeof(argv));
 	fork = (void *)(batch.bytes + at);
@@ -192,6 +194,11 @@ static void redacts_arguments_of_a_batch(void **state)
 	at += second = sizeof(*fork);
 	second = at;
 	at += add_exec(batch.bytes + at, EVENT_EXEC, argv, sizeof(argv) - 1);
+	/* Of a later version: it may hold anything, and what comes behind it is to be redacted all the same. */
+	unknown = (void *)(batch.bytes + at);
+	at += add_exec(batch.bytes + at, EVENT_TYPES + 1, argv, sizeof(argv));
+	fourth = at;
+	at += add_exec(batch.bytes + at, EVENT_EXEC, argv, sizeof(argv));
 	third = at;
 	memset(batch.bytes + at, 0xff, 64);
 	redact_events(*state, batch.bytes, at + 64);
@@ -201,6 +208,11 @@ static void redacts_arguments_of_a_batch(void **state)
 	assert_memory_equal(e->data + 16, "p\0--token\0\x1a\x1a\x1a\0", sizeof(argv));
 	e = (void *)(batch.bytes + second);
 	assert_memory_equal(e->data + 16, "p\0--token\0\x1a\x1a\x1a", sizeof(argv) - 1);
+	assert_int_equal(unknown->type, 0);
+	for (size_t i = sizeof(*unknown); i < unknown->size; i++)
+		assert_int_equal(((const uint8_t *)unknown)[i], 0);
+	e = (void *)(batch.bytes + fourth);
+	assert_memory_equal(e->data + 16, "p\0--token\0\x1a\x1a\x1a\0", sizeof(argv));
 	for (size_t i = 0; i < 64; i++)
 		assert_int_equal(batch.bytes[third + i], 0xff);
 }
@@ -225,7 +237,7 @@ static void defaults_hide_the_usual_secrets(void **state)
 	char *why = NULL;
 
 	(void)state;
-	assert_int_equal(config_load(TEST_DATA "/../../packaging/affiant.yaml", NULL, &c, &why), 0);
+	assert_int_equal(config_load(sample_config(), NULL, &c, &why), 0);
 	assert_int_equal(redact_new(c->redact.flags, c->redact.flags_count, c->redact.patterns,
 				    c->redact.patterns_count, &r),
 			 0);

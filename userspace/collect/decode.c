@@ -33,6 +33,20 @@ static bool exec_fits(const struct event_exec *e)
 	return sizeof(*e) + data <= e->header.size;
 }
 
+/* What is inside of it can be trusted. */
+static bool is_known(const struct event_header *h)
+{
+	if (event_is_note(h))
+		return h->type >= NOTE_SESSION && h->type <= NOTE_LAST;
+	if (h->type >= EVENT_TYPES || !types[h->type].name || h->size < types[h->type].size)
+		return false;
+	if (h->type == EVENT_EXEC || h->type == EVENT_ADOPT)
+		return exec_fits((const struct event_exec *)h);
+	if (h->type == EVENT_UNIX)
+		return ((const struct event_unix *)h)->path_len <= EVENT_UNIX_PATH_MAX;
+	return true;
+}
+
 int event_decode(const void *data, size_t left, const struct event_header **ret)
 {
 	const struct event_header *h = data;
@@ -41,22 +55,8 @@ int event_decode(const void *data, size_t left, const struct event_header **ret)
 		return -ENODATA;
 	if (left < sizeof(*h) || h->size > left || h->size < sizeof(*h) || h->size % 8)
 		return -EBADMSG;
-	if (event_is_note(h)) {
-		if (h->type < NOTE_SESSION || h->type > NOTE_LAST)
-			return -EBADMSG;
-	} else {
-		if (h->type >= EVENT_TYPES || !types[h->type].name || h->size < types[h->type].size)
-			return -EBADMSG;
-		if ((h->type == EVENT_EXEC || h->type == EVENT_ADOPT) &&
-		    !exec_fits((const struct event_exec *)h))
-			return -EBADMSG;
-		if (h->type == EVENT_UNIX &&
-		    ((const struct event_unix *)h)->path_len > EVENT_UNIX_PATH_MAX)
-			return -EBADMSG;
-	}
-
 	*ret = h;
-	return 0;
+	return is_known(h) ? 0 : -ENOTSUP;
 }
 
 void exec_strings(const struct event_exec *e, struct exec_strings *ret)

@@ -28,6 +28,7 @@ static const struct {
 	[LOSS_TABLE] = {"table", "connection"},
 	[LOSS_JOURNAL] = {"journal", "byte"},
 	[LOSS_RECORD] = {"ledger", "record"},
+	[LOSS_EVENT] = {"decode", "event"},
 };
 _Static_assert(LOSS_ALL <= LOSS_SLOTS, "struct attribute has room for each");
 

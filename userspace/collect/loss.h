@@ -12,6 +12,7 @@ enum loss_user {
 	LOSS_TABLE,             /* connections dropped from the daemon's table before their end */
 	LOSS_JOURNAL,           /* bytes of the journal that were damaged when it was read again */
 	LOSS_RECORD, /* records that were larger than the ledger takes, or found no memory */
+	LOSS_EVENT,  /* events that this version does not know, or that found no memory */
 	LOSS_ALL,
 };
 

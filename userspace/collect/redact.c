@@ -119,14 +119,26 @@ void redact_argv(const struct redact *r, char *argv, size_t len)
 	}
 }
 
+/* Nobody knows where it holds arguments, so nothing of it stays; a type that is none keeps it unknown for good. */
+static void blank(struct event_header *h)
+{
+	h->type = 0;
+	memset(h + 1, 0, h->size - sizeof(*h));
+}
+
 void redact_events(const struct redact *r, void *events, size_t len)
 {
 	const struct event_header *h;
 	struct exec_strings x;
 
-	for (size_t at = 0; at < len && !event_decode((char *)events + at, len - at, &h);
-	     at += h->size) {
-		if (event_is_note(h) || (h->type != EVENT_EXEC && h->type != EVENT_ADOPT))
+	for (size_t at = 0; at < len; at += h->size) {
+		int err = event_decode((char *)events + at, len - at, &h);
+
+		if (err == -EBADMSG)
+			return;
+		if (err == -ENOTSUP)
+			blank((struct event_header *)((char *)events + at));
+		if (err || event_is_note(h) || (h->type != EVENT_EXEC && h->type != EVENT_ADOPT))
 			continue;
 		exec_strings((const struct event_exec *)h, &x);
 		redact_argv(r, (char *)events + (x.argv - (const char *)events), x.argv_len);

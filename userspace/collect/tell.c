@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/pb.h"
+#include "collect/loss.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -193,20 +194,14 @@ static int set_head(struct attribute *a, uint64_t source, enum part part, uint64
 	return 0;
 }
 
-int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
-	 Affiant__V1__Record *r, struct actor *actor, struct session *session)
+static int pack(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+		Affiant__V1__Record *r, struct actor *actor, struct session *session)
 {
 	_cleanup_free_ uint8_t *out = NULL;
 	struct uuid id;
 	size_t len;
 	int err;
 
-	if (source != TELL_NO_SOURCE && told_before(a, source, part)) {
-		(void)clock_state(a);
-		return 0;
-	}
-	if (actor)
-		session = actor->session;
 	err = set_head(a, source, part, boottime_ns, &id, r);
 	if (err)
 		return err;
@@ -224,6 +219,21 @@ int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime
 		return hold(a, actor, source, part, out, len);
 	hand_on(a, source, part, actor, out, len);
 	return 0;
+}
+
+int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+	 Affiant__V1__Record *r, struct actor *actor, struct session *session)
+{
+	int err;
+
+	if (source != TELL_NO_SOURCE && told_before(a, source, part)) {
+		(void)clock_state(a);
+		return 0;
+	}
+	err = pack(a, source, part, boottime_ns, r, actor, actor ? actor->session : session);
+	if (err)
+		a->dropped[LOSS_RECORD]++;
+	return err;
 }
 
 void tell_session_started(struct attribute *a, struct session *s, struct actor *first,

@@ -207,24 +207,25 @@ void core_tell(struct core *c, Affiant__V1__Record *r)
 
 /* ---- what comes in ---- */
 
-static int apply(struct core *c, const uint8_t *events, size_t len)
+/* What can't be taken is counted; of what stands behind a broken one, the gap in the numbers is told. */
+static void apply(struct core *c, const uint8_t *events, size_t len)
 {
 	const struct event_header *h;
+	unsigned int dropped = 0;
 
 	for (size_t at = 0; at < len; at += h->size) {
 		int err = event_decode(events + at, len - at, &h);
 
-		if (err) {
-			log_error("the kernel sent something that is not an event, %zu bytes of it "
-				  "are left out",
-				  len - at);
-			return 0;
-		}
-		err = attribute_event(c->attribute, h);
-		if (err == -ENOMEM)
-			log_error("out of memory: an event of type %u is not recorded", h->type);
+		if (!err)
+			err = attribute_event(c->attribute, h);
+		dropped += !!err;
+		if (err == -EBADMSG)
+			break;
 	}
-	return 0;
+	c->attribute->dropped[LOSS_EVENT] += dropped;
+	if (dropped)
+		log_error("%u events are not recorded: this version does not know them, or memory is short",
+			  dropped);
 }
 
 int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message)

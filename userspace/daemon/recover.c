@@ -158,7 +158,11 @@ static int replay(void *core, const void *events, size_t len)
 		int err = event_decode((const uint8_t *)events + at, len - at, &h);
 
 		if (err) /* its checksum held: written so by a program that knew other events */
+			c->attribute->dropped[LOSS_EVENT]++;
+		if (err == -EBADMSG)
 			return 0;
+		if (err)
+			continue;
 		if (event_is_note(h) && h->sequence >= c->note_sequence)
 			c->note_sequence = h->sequence + 1;
 		err = attribute_event(c->attribute, h);
