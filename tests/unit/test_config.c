@@ -200,7 +200,7 @@ static const struct {
 	MISTAKE("segment_bytes: 1GiB\n", "1: segment_bytes: state_bytes must hold two segments at "
 					 "least (2 x segment_bytes)"),
 	MISTAKE("limits: {sessions: 0}\n", "1: limits.sessions: '0' is not between 1 and 65536"),
-	MISTAKE("limits:\n  processes: all\n", "2: limits.processes: 'all' is not a number"),
+	MISTAKE("limits:\n  connections: all\n", "2: limits.connections: 'all' is not a number"),
 	MISTAKE("hash:\n  mode: hodl\n", "2: hash.mode: 'hodl' is not one of off, observe"),
 	MISTAKE("hash:\n  mode: hold\n",
 		"2: hash.mode: 'hold' is not available in this version: use 'observe', which "
@@ -432,7 +432,7 @@ static void test_everything(void **state)
 		"hash: {mode: off, workers: 3, max_size: 1GiB, cache_entries: 17, wait: 1s500ms}\n"
 		"redact: {defaults: off, flags: [--pin], patterns: ['pin=([0-9]+)']}\n"
 		"launchers: {users: [12, nobody], groups: [13]}\nreaders: {}\n"
-		"limits: {sessions: 5, processes: 64}\n"
+		"limits: {sessions: 5, connections: 64}\n"
 		"agents:\n"
 		"  - name: a\n    hash: {mode: observe}\n    selectors: [{unit: 'a-*.service'}, "
 		"{user: 14}]\n"
@@ -459,7 +459,7 @@ static void test_everything(void **state)
 	assert_int_equal(c->launchers.groups[0], 13);
 	assert_int_equal(c->readers.users_count + c->readers.groups_count, 0);
 	assert_int_equal(c->limits.sessions, 5);
-	assert_int_equal(c->limits.processes, 64);
+	assert_int_equal(c->limits.connections, 64);
 	assert_false(c->any_agent);
 	assert_int_equal(c->agents_count, 2);
 	assert_int_equal(c->selectors_count, 2);

@@ -89,8 +89,8 @@ struct config_redact {
 };
 
 struct config_limits {
-	size_t sessions;  /* live at once */
-	size_t processes; /* in the daemon's table: alive, or ended with records outstanding */
+	size_t sessions;    /* live at once */
+	size_t connections; /* open at once; beyond, the oldest is forgotten, and told as lost */
 };
 
 struct config {

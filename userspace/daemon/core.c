@@ -14,8 +14,6 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
-#define CONNECTIONS_MAX 131072 /* open at once; beyond, the oldest is forgotten, and told as lost  \
-				*/
 #define HELD_MAX 32768         /* records that wait for digests; beyond, the oldest go without */
 
 /* Of this program, for sd_id128_get_machine_app_specific(). */
@@ -206,7 +204,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.clock = c->clock,
 		.outcome_wait_ns = CORE_SECOND_NS,
 		.digest_wait_ns = c->config->hash.wait_ns,
-		.connections_max = CONNECTIONS_MAX,
+		.connections_max = c->config->limits.connections,
 		.held_max = HELD_MAX,
 		.enrich = c->enrich,
 		.emit = core_emit,

@@ -116,7 +116,7 @@ int interpret_defaults(struct config *c)
 		.cache_entries = 8192,
 		.wait_ns = 2 * SECOND,
 	};
-	c->limits = (struct config_limits){.sessions = 4096, .processes = 131072};
+	c->limits = (struct config_limits){.sessions = 4096, .connections = 131072};
 	return set_text(&c->trust_domain, "affiant.invalid") ?:
 	       set_text(&c->state_dir, "/var/lib/affiant") ?:
 	       set_text(&c->runtime_dir, "/run/affiant") ?:
@@ -400,7 +400,7 @@ static int get_role(const struct context *x, const char *name, const struct raw_
 static int get_bounds(const struct context *x, const struct raw_config *raw, struct config *c)
 {
 	uint64_t ring = c->ring_bytes, tags = c->max_tags, sessions = c->limits.sessions;
-	uint64_t processes = c->limits.processes;
+	uint64_t connections = c->limits.connections;
 	int err;
 
 	err = get_size(x, "ring_bytes", raw->ring_bytes, 16 * KIB, GIB, &ring) ?:
@@ -408,7 +408,7 @@ static int get_bounds(const struct context *x, const struct raw_config *raw, str
 	      get_size(x, "segment_bytes", raw->segment_bytes, 64 * KIB, 4 * GIB, &c->segment_bytes) ?:
 	      get_size(x, "state_bytes", raw->state_bytes, 128 * KIB, 1ULL << 48, &c->state_bytes) ?:
 	      get_count(x, "limits.sessions", raw->limits.sessions, 1, 1 << 16, &sessions) ?:
-	      get_count(x, "limits.processes", raw->limits.processes, 64, 1 << 24, &processes);
+	      get_count(x, "limits.connections", raw->limits.connections, 64, 1 << 24, &connections);
 	if (err)
 		return err;
 	if (ring & (ring - 1))
@@ -420,7 +420,7 @@ static int get_bounds(const struct context *x, const struct raw_config *raw, str
 			"state_bytes must hold two segments at least (2 x segment_bytes)");
 	c->ring_bytes = ring;
 	c->max_tags = tags;
-	c->limits = (struct config_limits){.sessions = sessions, .processes = processes};
+	c->limits = (struct config_limits){.sessions = sessions, .connections = connections};
 	return 0;
 }
 

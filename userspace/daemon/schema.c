@@ -41,7 +41,7 @@ static const cyaml_schema_field_t role_fields[] = {
 
 static const cyaml_schema_field_t limits_fields[] = {
 	TEXT(struct raw_limits, sessions),
-	TEXT(struct raw_limits, processes),
+	TEXT(struct raw_limits, connections),
 	CYAML_FIELD_END,
 };
 

@@ -41,7 +41,7 @@ struct raw_redact {
 };
 
 struct raw_limits {
-	char *sessions, *processes;
+	char *sessions, *connections;
 };
 
 struct raw_config {
