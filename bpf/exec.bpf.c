@@ -70,16 +70,20 @@ static __always_inline void exec_argv(struct scratch *s, struct task_struct *tas
 }
 
 /* An untagged process execs and a selector is configured. */
-static __always_inline struct tag *exec_select(struct task_struct *task, __u32 tgid)
+static __always_inline struct tag *exec_select(struct task_struct *task, __u32 tgid, __u32 *flags)
 {
 	struct control *c = control_get();
 	struct selector *s = c ? select_match(task, c->selectors) : NULL;
 	struct tag tag = {};
+	long err;
 
 	if (!s)
 		return NULL;
 	select_tag(s, task, &tag);
-	if (tag_insert(tgid, &tag)) {
+	err = tag_insert(tgid, &tag);
+	if (!err)
+		*flags = EXEC_SELECTED;
+	else if (err != -EEXIST) {	/* else the iterator came first */
 		loss_count(LOSS_TAG);
 		return NULL;
 	}
@@ -95,10 +99,8 @@ static __always_inline int process_execed(struct task_struct *task, struct linux
 
 	if (tag && tag->start_boottime != task->group_leader->start_boottime)
 		tag = NULL;
-	if (!tag) {
-		tag = exec_select(task, tgid);
-		flags = EXEC_SELECTED;
-	}
+	if (!tag)
+		tag = exec_select(task, tgid, &flags);
 	if (!tag)
 		return 0;
 	tag->exec_seq = task->self_exec_id;

@@ -309,7 +309,7 @@ struct inet_sock {
 
 struct tcp_sock {
 	__u64 bytes_received, bytes_acked;
-	__u32 snd_una, write_seq;
+	__u32 snd_una, write_seq, segs_out;
 };
 
 struct bpf_sock_addr_kern {

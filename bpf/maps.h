@@ -25,7 +25,9 @@ struct socket_state {
 	__s32 stale_error_soft;
 	__u16 protocol;
 	__u16 spare16;
-	__u64 spare[4];
+	__u32 segments;			/* that had left the socket when the attempt began */
+	__u32 spare32;
+	__u64 spare[3];
 };
 
 enum phase {

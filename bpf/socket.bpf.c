@@ -61,12 +61,14 @@ int on_create(struct bpf_sock *ctx)
 /* An attempt that the kernel never took up: no route, broadcast, or it was refused after our hook. */
 static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_state *s)
 {
-	bool closed = ctx->state == TCP_CLOSE;
+	bool closed = ctx->state == TCP_CLOSE || ctx->state == TCP_LISTEN;	/* no change of state will tell of it */
 	struct event_outcome *outcome;
 	struct event_close *close;
 	bool taken_up;
 
-	taken_up = closed && phase_claim(s, PHASE_SYN, PHASE_NONE);
+	if (!closed)
+		return;
+	taken_up = phase_claim(s, PHASE_SYN, PHASE_NONE);
 	if (taken_up || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE)) {
 		outcome = outcome_reserve(s, EMIT_TASK);
 		if (outcome) {
@@ -74,7 +76,7 @@ static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_sta
 			outcome->flags = OUTCOME_RELEASE;
 			event_submit(outcome);
 		}
-	} else if (closed && phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE)) {
+	} else if (phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE)) {
 		close = close_reserve(s, s->connection, s->attempt_ns, EMIT_TASK);
 		if (close) {
 			close->flags = OUTCOME_RELEASE;

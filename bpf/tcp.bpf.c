@@ -27,13 +27,20 @@ static __always_inline void sock_address(struct event_address *ret, struct sock 
 		ret->scope_id = c->skc_bound_dev_if;
 }
 
-/*
- * sk_err outlives the connection that it belongs to until the program reads it. What stood there when the
- * attempt began is not of the attempt; the kernel clears it at the first SYN (tcp_connect_init()).
- */
-static __always_inline int own_error(int now, int stale)
+static __always_inline __u32 segments_out(struct sock *sk)
 {
-	return now == stale ? 0 : now;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp ? tp->segs_out : 0;
+}
+
+/*
+ * sk_err outlives the connection that it belongs to until the program reads it. The kernel clears it at the first
+ * SYN (tcp_connect_init()): before that, what stood there when the attempt began is not of the attempt.
+ */
+static __always_inline bool error_is_own(struct sock *sk, const struct socket_state *s)
+{
+	return segments_out(sk) != s->segments || sk->sk_err != s->stale_error;
 }
 
 static __always_inline struct event_outcome *tcp_outcome(struct sock *sk, struct socket_state *s, int from, int to)
@@ -69,8 +76,8 @@ static __always_inline void failed_emit(struct sock *sk, struct socket_state *s,
 	if (!e)
 		return;
 	e->latency_ns = e->header.boottime_ns - s->attempt_ns;
-	e->error = own_error(sk->sk_err, s->stale_error);
-	e->error_soft = own_error(sk->sk_err_soft, s->stale_error_soft);
+	e->error = error_is_own(sk, s) ? sk->sk_err : 0;
+	e->error_soft = sk->sk_err_soft == s->stale_error_soft ? 0 : sk->sk_err_soft;
 	event_submit(e);
 }
 
@@ -145,6 +152,7 @@ static __always_inline int attempt_begins(struct sock *sk, struct socket_state *
 			return 0;
 		foreign_emit(sk, s);
 	}
+	s->segments = segments_out(sk);
 	s->stale_error = sk->sk_err;
 	s->stale_error_soft = sk->sk_err_soft;
 	return 0;
