@@ -47,15 +47,21 @@ static bool still_there(const struct pins *p)
 static int open_and_lock(struct pins *p, char *why, size_t why_size)
 {
 	struct statfs fs;
+	struct stat st;
 
 	p->fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->fd < 0)
 		return why_errno(why, why_size, "%s", p->dir);
-	if (fstatfs(p->fd, &fs))
+	if (fstatfs(p->fd, &fs) || fstat(p->fd, &st))
 		return why_errno(why, why_size, "%s", p->dir);
 	if (fs.f_type != BPF_FS_MAGIC)
 		return why_say(why, why_size, -ENOENT,
 			       "%s is not on a BPF filesystem: mount -t bpf bpf /sys/fs/bpf", p->dir);
+	/* Who can write there takes pins away, or puts others in their place. */
+	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
+		return why_say(why, why_size, -EPERM,
+			       "%s belongs to user %u with mode %04o: others must not write there", p->dir, st.st_uid,
+			       st.st_mode & 07777);
 	if (flock(p->fd, LOCK_EX | LOCK_NB))
 		return errno == EWOULDBLOCK ?
 			       why_say(why, why_size, -EBUSY, "%s is held by another daemon", p->dir) :
