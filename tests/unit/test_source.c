@@ -2,6 +2,9 @@
 #include "source_bed.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 static int play_nothing(void *data)
 {
@@ -61,11 +64,157 @@ static void children_inherit_and_exec_is_told(void **state)
 	assert_int_equal(WEXITSTATUS(end->status), 3);
 }
 
+/* ---- the ring ---- */
+
+#define SMALL_RING (64 << 10)
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port),
+				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+}
+
+/* Fills the ring with events of its own context, then is refused: that is told in softirq. */
+static int play_fill(void *data)
+{
+	struct sockaddr_in to;
+	int tcp, udp;
+
+	(void)data;
+	for (int i = 0; i < 2 * SMALL_RING / (int)sizeof(struct event_connect); i++) {
+		to = loopback(9);
+		udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (udp < 0 || connect(udp, (struct sockaddr *)&to, sizeof(to)))
+			return 1;
+		close(udp);
+	}
+	/* A port of which nobody listens: bound by a socket that does not. */
+	to = loopback(0);
+	udp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(udp, (struct sockaddr *)&to, sizeof(to)) ||
+	    getsockname(udp, (struct sockaddr *)&to, &(socklen_t){ sizeof(to) }))
+		return 2;
+	tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connect(tcp, (struct sockaddr *)&to, sizeof(to)) == 0 || errno != ECONNREFUSED)
+		return 3;
+	return 0;
+}
+
+static void tasks_leave_an_eighth_of_the_ring(void **state)
+{
+	struct bed *all = bed_get(state), b = { .buffer = all->buffer };
+	uint64_t losses[LOSS_KINDS], missed;
+	size_t used;
+	pid_t pid;
+
+	snprintf(b.pin_dir, sizeof(b.pin_dir), "/sys/fs/bpf/affiant-test-ring-%d", getpid());
+	b.config = (struct source_config){ .pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = 64 };
+	bed_open(&b);
+	{
+		struct tag tag = { .session = BED_SESSION };
+		struct actor a = actor_start(play_fill, NULL);
+
+		pid = a.pid;
+		assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);
+		actor_go(&a);
+		assert_int_equal(actor_wait(&a), 0);
+	}
+	used = source_ring_used(b.source);
+	assert_int_equal(source_losses(b.source, losses, &missed), 0);
+	bed_drain(&b);
+
+	assert_true(used > SMALL_RING - SMALL_RING / 8 && used < SMALL_RING);
+	assert_true(losses[EVENT_CONNECT] > 0);
+	/* The attempt had no room, its outcome had. */
+	assert_int_equal(losses[EVENT_OUTCOME], 0);
+	assert_int_equal(bed_count(&b, EVENT_OUTCOME, pid), 1);
+	/* What is there and what is counted as lost are all that was. */
+	assert_int_equal(bed_count(&b, EVENT_CONNECT, pid) + losses[EVENT_CONNECT],
+			 2 * SMALL_RING / sizeof(struct event_connect) + 1);
+	bed_close(&b);
+	assert_int_equal(source_uninstall(b.pin_dir, b.why, sizeof(b.why)), 0);
+}
+
+#define FEW_TAGS 16
+
+static int play_crowd(void *data)
+{
+	pid_t pids[2 * FEW_TAGS];
+	int go[2];
+
+	(void)data;
+	if (pipe(go))
+		return 1;
+	for (int i = 0; i < 2 * FEW_TAGS; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			close(go[1]);
+			_exit(read(go[0], &(char){ 0 }, 1) != 0);
+		}
+	}
+	close(go[1]);
+	for (int i = 0; i < 2 * FEW_TAGS; i++)
+		if (pids[i] < 0 || waitpid(pids[i], NULL, 0) < 0)
+			return 2;
+	return 0;
+}
+
+/* A child without a tag is told of, and counted. */
+static void a_full_map_of_tags_is_counted(void **state)
+{
+	struct bed *all = bed_get(state), b = { .buffer = all->buffer };
+	struct tag tag = { .session = BED_SESSION };
+	uint64_t losses[LOSS_KINDS], missed;
+	struct actor a;
+
+	snprintf(b.pin_dir, sizeof(b.pin_dir), "/sys/fs/bpf/affiant-test-tags-%d", getpid());
+	b.config = (struct source_config){ .pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = FEW_TAGS };
+	bed_open(&b);
+	a = actor_start(play_crowd, NULL);
+	assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);
+	actor_go(&a);
+	assert_int_equal(actor_wait(&a), 0);
+	bed_drain(&b);
+	assert_int_equal(source_losses(b.source, losses, &missed), 0);
+
+	assert_int_equal(bed_count(&b, EVENT_FORK, 0), FEW_TAGS - 1);
+	assert_int_equal(bed_count(&b, EVENT_TAG_LOST, 0), FEW_TAGS + 1);
+	assert_int_equal(losses[LOSS_TAG], FEW_TAGS + 1);
+	assert_int_equal(bed_count(&b, EVENT_EXIT, 0), FEW_TAGS);
+	bed_close(&b);
+	assert_int_equal(source_uninstall(b.pin_dir, b.why, sizeof(b.why)), 0);
+}
+
+/* ---- pins ---- */
+
+static void pins_are_nobody_elses(void **state)
+{
+	struct bed *b = bed_get(state);
+	char dir[64], why[256] = "";
+	struct source_config config = b->config;
+	struct source *s = NULL;
+
+	snprintf(dir, sizeof(dir), "/sys/fs/bpf/affiant-test-open-%d", getpid());
+	config.pin_dir = dir;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(chmod(dir, 0777), 0);
+	assert_int_equal(source_open(&config, &s, why, sizeof(why)), -EPERM);
+	assert_non_null(strstr(why, "0777"));
+	assert_int_equal(chmod(dir, 0700), 0);
+	assert_int_equal(chown(dir, 65534, 65534), 0);
+	assert_int_equal(source_open(&config, &s, why, sizeof(why)), -EPERM);
+	assert_non_null(strstr(why, "65534"));
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_process_has_a_beginning_and_an_end),
 		cmocka_unit_test(children_inherit_and_exec_is_told),
+		cmocka_unit_test(tasks_leave_an_eighth_of_the_ring),
+		cmocka_unit_test(a_full_map_of_tags_is_counted),
+		cmocka_unit_test(pins_are_nobody_elses),
 	};
 
 	return cmocka_run_group_tests(tests, bed_setup, bed_teardown);
