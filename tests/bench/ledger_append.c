@@ -88,7 +88,7 @@ static double write_alone(const char *directory, uint64_t records, size_t len)
 }
 
 /* As the daemon does it: what is the same in all records of an exec was serialised before, and is copied. */
-static double append(enum way way, const char *directory, uint64_t records, size_t *ret_len)
+static double append(enum way way, const char *directory, uint64_t records, size_t *ret_len, uint64_t *lost)
 {
 	Affiant__V1__Record r = *samples[8].record, same = AFFIANT__V1__RECORD__INIT;
 	static uint8_t packed[SEGMENT_PAYLOAD_MAX], before[SEGMENT_PAYLOAD_MAX];
@@ -120,6 +120,7 @@ static double append(enum way way, const char *directory, uint64_t records, size
 	}
 	check(ledger_flush(l), "writing");
 	begin = cpu_seconds() - begin;
+	*lost += 1 + records - ledger_next_sequence(l);
 	ledger_close(l);
 	remove_files(directory);
 	*ret_len = len;
@@ -138,6 +139,7 @@ int main(int argc, char **argv)
 	uint64_t records = argc > 1 ? strtoull(argv[1], NULL, 10) : DEFAULT_RECORDS;
 	double seconds[WAYS][ROUNDS];
 	char directory[4096];
+	uint64_t lost = 0;
 	size_t len = 0;
 
 	if (!records || argc > 3) {
@@ -146,11 +148,11 @@ int main(int argc, char **argv)
 	}
 	snprintf(directory, sizeof(directory), "%s/affiant-bench-XXXXXX", argc > 2 ? argv[2] : "/tmp");
 	check(mkdtemp(directory) ? 0 : -errno, directory);
-	append(FRAME, directory, records / 10 + 1, &len);	/* warms up, and tells the length */
+	append(FRAME, directory, records / 10 + 1, &len, &lost);	/* warms up, and tells the length */
 	for (int round = 0; round < ROUNDS; round++) {
 		seconds[WRITE_ALONE][round] = write_alone(directory, records, len);
 		for (enum way way = FRAME; way < WAYS; way++)
-			seconds[way][round] = append(way, directory, records, &len);
+			seconds[way][round] = append(way, directory, records, &len, &lost);
 	}
 	printf("%" PRIu64 " records of %zu bytes, %d rounds, CPU time of one core\n", records, len, ROUNDS);
 	for (enum way way = 0; way < WAYS; way++) {
@@ -158,5 +160,6 @@ int main(int argc, char **argv)
 		printf("%-50s %9.0f records/s  (%.0f .. %.0f)\n", names[way], records / seconds[way][ROUNDS / 2],
 		       records / seconds[way][ROUNDS - 1], records / seconds[way][0]);
 	}
+	printf("lost %" PRIu64 "\n", lost);
 	return 0;
 }

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All rows: a name, and a function that yields figures. A new row is a function and a line here."""
+
+from . import load, modules, programs, size, turns
+
+ROWS = {
+	**{name: turns.row(name) for name in turns.OPERATIONS},
+	"programs": programs.programs,
+	"throughput": load.throughput,
+	"latency": load.latency,
+	"hash": modules.hashing,
+	"ledger": modules.ledger,
+	"memory": size.memory,
+	"start": size.start,
+}
