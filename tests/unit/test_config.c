@@ -123,7 +123,7 @@ static const struct {
 		"2: ring: no such key; there are trust_domain, state_dir, runtime_dir, "
 		"pin_dir, socket, ring_bytes, max_tags, segment_bytes, state_bytes, hash, redact, "
 		"launchers, readers, "
-		"limits, agents"),
+		"limits, tpm, evidence, agents"),
 	MISTAKE("hash:\n  mode: off\n  mod: off\n",
 		"3: hash.mod: no such key; there are mode, workers, "
 		"max_size, cache_entries, wait"),
@@ -212,6 +212,24 @@ static const struct {
 		"2: hash.cache_entries: '1' is not between 16 and 1048576"),
 	MISTAKE("hash:\n  wait: 2\n", "2: hash.wait: '2' is not a duration, as in 500ms, 2s"),
 	MISTAKE("hash:\n  wait: 1m\n", "2: hash.wait: '1m' is not between 10ms and 10s"),
+	MISTAKE("tpm:\n  tcti: /dev/tpm0\n",
+		"2: tpm.tcti: '/dev/tpm0' is not one of device:PATH, swtpm:path=PATH (absolute), none"),
+	MISTAKE("tpm:\n  tcti: device:tpm0\n",
+		"2: tpm.tcti: 'device:tpm0' is not one of device:PATH, swtpm:path=PATH (absolute), none"),
+	MISTAKE("tpm:\n  timeout: 1ms\n", "2: tpm.timeout: '1ms' is not between 100ms and 5m"),
+	MISTAKE("tpm:\n  pcrs: sha1:0\n",
+		"2: tpm.pcrs: 'sha1:0' is not a selection of the SHA-256 bank, as in sha256:0-7,10"),
+	MISTAKE("tpm:\n  pcrs: sha256:0-16\n",
+		"2: tpm.pcrs: 'sha256:0-16' is not a list of PCRs 0 to 15, as in sha256:0-7,10"),
+	MISTAKE("tpm:\n  pcrs: 'sha256:'\n",
+		"2: tpm.pcrs: 'sha256:' is not a list of PCRs 0 to 15, as in sha256:0-7,10"),
+	MISTAKE("tpm:\n  pcrs: 'sha256:7-3'\n",
+		"2: tpm.pcrs: 'sha256:7-3' is not a list of PCRs 0 to 15, as in sha256:0-7,10"),
+	MISTAKE("tpm:\n  pcrs: 'sha256:1,'\n",
+		"2: tpm.pcrs: 'sha256:1,' is not a list of PCRs 0 to 15, as in sha256:0-7,10"),
+	MISTAKE("tpm:\n  ek: rsa\n", "2: tpm.ek: 'rsa' is not one of auto, ecc-p256, ecc-p384, rsa-2048"),
+	MISTAKE("evidence:\n  lifetime: 1d\n", "2: evidence.lifetime: '1d' is not between 10s and 1h"),
+	MISTAKE("evidence:\n  rate: 0\n", "2: evidence.rate: '0' is not between 1 and 1000000"),
 	MISTAKE("launchers:\n  users: [root, no-such-user-1]\n",
 		"2: launchers.users[1]: there is no user 'no-such-user-1' on this host"),
 	MISTAKE("readers:\n  groups:\n    - no-such-group-1\n",
@@ -352,6 +370,8 @@ static void test_defaults(void **state)
 	assert_string_equal(c->runtime_dir, "/run/affiant");
 	assert_string_equal(c->pin_dir, "/sys/fs/bpf/affiant");
 	assert_string_equal(c->socket, "/run/affiant/affiant.sock");
+	assert_string_equal(c->tpm.tcti, "device:/dev/tpmrm0");
+	assert_int_equal(c->tpm.pcrs, 0x4fff);
 	assert_int_equal(c->ring_bytes, 8 << 20);
 	assert_int_equal(c->max_tags, 65536);
 	assert_int_equal(c->segment_bytes, 64 << 20);
@@ -433,6 +453,8 @@ static void test_everything(void **state)
 		"redact: {defaults: off, flags: [--pin], patterns: ['pin=([0-9]+)']}\n"
 		"launchers: {users: [12, nobody], groups: [13]}\nreaders: {}\n"
 		"limits: {sessions: 5, connections: 64}\n"
+		"tpm: {tcti: 'swtpm:path=/run/x', timeout: 1s, pcrs: 'sha256:0,2-4', ek: rsa-2048}\n"
+		"evidence: {lifetime: 1m, rate: 2, burst: 3}\n"
 		"agents:\n"
 		"  - name: a\n    hash: {mode: observe}\n    selectors: [{unit: 'a-*.service'}, "
 		"{user: 14}]\n"
@@ -458,6 +480,13 @@ static void test_everything(void **state)
 	assert_int_equal(c->launchers.users[0], 12);
 	assert_int_equal(c->launchers.groups[0], 13);
 	assert_int_equal(c->readers.users_count + c->readers.groups_count, 0);
+	assert_string_equal(c->tpm.tcti, "swtpm:path=/run/x");
+	assert_int_equal(c->tpm.timeout_ns, 1000000000);
+	assert_int_equal(c->tpm.pcrs, 0x1d);
+	assert_int_equal(c->tpm.ek, CONFIG_EK_RSA_2048);
+	assert_int_equal(c->evidence.lifetime_ns, 60000000000);
+	assert_int_equal(c->evidence.rate, 2);
+	assert_int_equal(c->evidence.burst, 3);
 	assert_int_equal(c->limits.sessions, 5);
 	assert_int_equal(c->limits.connections, 64);
 	assert_false(c->any_agent);

@@ -43,6 +43,7 @@ void config_free(struct config *c)
 	role_free(&c->readers);
 	list_free(c->redact.flags, c->redact.flags_count);
 	list_free(c->redact.patterns, c->redact.patterns_count);
+	free(c->tpm.tcti);
 	free(c->trust_domain);
 	free(c->state_dir);
 	free(c->runtime_dir);

@@ -93,6 +93,20 @@ struct config_limits {
 	size_t connections; /* open at once; beyond, the oldest is forgotten, and told as lost */
 };
 
+enum config_ek { CONFIG_EK_AUTO, CONFIG_EK_ECC_P256, CONFIG_EK_ECC_P384, CONFIG_EK_RSA_2048 };
+
+struct config_tpm {
+	char *tcti; /* "device:PATH", "swtpm:path=PATH", or NULL: none */
+	uint64_t timeout_ns; /* of one command */
+	uint32_t pcrs;	     /* a bit for each that is quoted, of the SHA-256 bank */
+	enum config_ek ek;
+};
+
+struct config_evidence {
+	uint64_t lifetime_ns;
+	uint64_t rate, burst; /* of one session: requests a second, and at once */
+};
+
 struct config {
 	char *trust_domain;
 	char *state_dir, *runtime_dir, *pin_dir, *socket;
@@ -104,6 +118,8 @@ struct config {
 	struct config_redact redact;
 	struct config_role launchers, readers;
 	struct config_limits limits;
+	struct config_tpm tpm;
+	struct config_evidence evidence;
 	struct config_agent *agents;
 	size_t agents_count;
 	size_t selectors_count; /* of all agents */

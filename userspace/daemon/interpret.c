@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "daemon/account.h"
 #include "daemon/schema.h"
+#include "daemon/value.h"
 
 #include <errno.h>
 #include <regex.h>
@@ -11,11 +12,6 @@
 #include <string.h>
 #include <sys/un.h>
 
-#define KIB (1ULL << 10)
-#define MIB (1ULL << 20)
-#define GIB (1ULL << 30)
-#define SECOND 1000000000ULL
-#define MS 1000000ULL
 
 #define PATTERN_MAX 256
 #define LAUNCH_GROUP "affiant-launch"
@@ -82,17 +78,6 @@ static int list_add(char ***list, size_t *count, const char *text)
 	return 0;
 }
 
-static int set_text(char **to, const char *text)
-{
-	char *copy = strdup(text);
-
-	if (!copy)
-		return -ENOMEM;
-	free(*to);
-	*to = copy;
-	return 0;
-}
-
 static int redact_defaults(struct config_redact *r)
 {
 	int err = 0;
@@ -117,22 +102,18 @@ int interpret_defaults(struct config *c)
 		.wait_ns = 2 * SECOND,
 	};
 	c->limits = (struct config_limits){.sessions = 4096, .connections = 131072};
-	return set_text(&c->trust_domain, "affiant.invalid") ?:
-	       set_text(&c->state_dir, "/var/lib/affiant") ?:
-	       set_text(&c->runtime_dir, "/run/affiant") ?:
-	       set_text(&c->pin_dir, "/sys/fs/bpf/affiant") ?:
+	c->tpm = (struct config_tpm){.timeout_ns = 5 * SECOND, .pcrs = 0x4fff};
+	c->evidence = (struct config_evidence){.lifetime_ns = 300 * SECOND, .rate = 10, .burst = 100};
+	return value_text(&c->trust_domain, "affiant.invalid") ?:
+	       value_text(&c->tpm.tcti, "device:/dev/tpmrm0") ?:
+	       value_text(&c->state_dir, "/var/lib/affiant") ?:
+	       value_text(&c->runtime_dir, "/run/affiant") ?:
+	       value_text(&c->pin_dir, "/sys/fs/bpf/affiant") ?:
 	       redact_defaults(&c->redact);
 }
 
-/* ---- one value each: NULL keeps the default ---- */
-
-struct context {
-	const struct document *document;
-	char **ret_why;
-};
-
 /* Trust domain: SPIFFE-ID, section 2.1. */
-static int get_trust_domain(const struct context *x, const char *text, char **to)
+static int get_trust_domain(const struct values *x, const char *text, char **to)
 {
 	if (!text)
 		return 0;
@@ -142,96 +123,7 @@ static int get_trust_domain(const struct context *x, const char *text, char **to
 			x->document, x->ret_why, "trust_domain",
 			"'%s' is not lower-case letters, digits, '.', '-' and '_', at most 255",
 			text);
-	return set_text(to, text);
-}
-
-static bool path_plain(const char *path)
-{
-	size_t len;
-
-	if (*path != '/' || !path[1])
-		return false;
-	while (*path) {
-		path++;
-		len = strcspn(path, "/");
-		if (!len || (len == 1 && path[0] == '.') ||
-		    (len == 2 && path[0] == '.' && path[1] == '.'))
-			return false;
-		path += len;
-	}
-	return true;
-}
-
-static int get_path(const struct context *x, const char *key, const char *text, size_t max,
-		    char **to)
-{
-	if (!text)
-		return 0;
-	if (!path_plain(text))
-		return document_mistake(
-			x->document, x->ret_why, key,
-			"'%s' is not an absolute path without '.', '..' and empty parts", text);
-	if (strlen(text) > max)
-		return document_mistake(x->document, x->ret_why, key, "is longer than %zu bytes",
-					max);
-	return set_text(to, text);
-}
-
-static int get_size(const struct context *x, const char *key, const char *text, uint64_t min,
-		    uint64_t max, uint64_t *to)
-{
-	char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
-	uint64_t n;
-
-	if (!text)
-		return 0;
-	if (size_parse(text, &n) == -EINVAL)
-		return document_mistake(x->document, x->ret_why, key,
-					"'%s' is not a size, as in 64KiB, 8MiB, 1GiB", text);
-	size_format(min, low);
-	size_format(max, high);
-	if (size_parse(text, &n) || n < min || n > max)
-		return document_mistake(x->document, x->ret_why, key,
-					"'%s' is not between %s and %s", text, low, high);
-	*to = n;
-	return 0;
-}
-
-static int get_count(const struct context *x, const char *key, const char *text, uint64_t min,
-		     uint64_t max, uint64_t *to)
-{
-	uint64_t n;
-	int err;
-
-	if (!text)
-		return 0;
-	err = number_parse(text, &n);
-	if (err == -EINVAL)
-		return document_mistake(x->document, x->ret_why, key, "'%s' is not a number", text);
-	if (err || n < min || n > max)
-		return document_mistake(x->document, x->ret_why, key,
-					"'%s' is not between %llu and %llu", text,
-					(unsigned long long)min, (unsigned long long)max);
-	*to = n;
-	return 0;
-}
-
-static int get_wait(const struct context *x, const char *text, uint64_t *to)
-{
-	uint64_t ns;
-	int err;
-
-	if (!text)
-		return 0;
-	err = duration_parse(text, &ns);
-	if (err == -EINVAL)
-		return document_mistake(x->document, x->ret_why, "hash.wait",
-					"'%s' is not a duration, as in 500ms, 2s", text);
-	if (err || ns < 10 * MS || ns > 10 * SECOND)
-		return document_mistake(x->document, x->ret_why, "hash.wait",
-					"'%s' is not between 10ms and 10s", text);
-	*to = ns;
-	return 0;
+	return value_text(to, text);
 }
 
 int interpret_mode(const struct document *d, char **ret_why, const char *key, const char *text,
@@ -255,17 +147,17 @@ int interpret_mode(const struct document *d, char **ret_why, const char *key, co
 
 /* ---- the sections ---- */
 
-static int get_hash(const struct context *x, const struct raw_hash *raw, struct config_hash *h)
+static int get_hash(const struct values *x, const struct raw_hash *raw, struct config_hash *h)
 {
 	uint64_t workers = h->workers, entries = h->cache_entries;
 	const char *max = raw->max_size && !strcmp(raw->max_size, "none") ? NULL : raw->max_size;
 	int err;
 
 	err = interpret_mode(x->document, x->ret_why, "hash.mode", raw->mode, &h->mode) ?:
-	      get_count(x, "hash.workers", raw->workers, 1, 64, &workers) ?:
-	      get_size(x, "hash.max_size", max, 1, 1ULL << 50, &h->max_size) ?:
-	      get_count(x, "hash.cache_entries", raw->cache_entries, 16, 1 << 20, &entries) ?:
-	      get_wait(x, raw->wait, &h->wait_ns);
+	      value_count(x, "hash.workers", raw->workers, 1, 64, &workers) ?:
+	      value_size(x, "hash.max_size", max, 1, 1ULL << 50, &h->max_size) ?:
+	      value_count(x, "hash.cache_entries", raw->cache_entries, 16, 1 << 20, &entries) ?:
+	      value_duration(x, "hash.wait", raw->wait, 10 * MS, 10 * SECOND, &h->wait_ns);
 	h->workers = workers;
 	h->cache_entries = entries;
 	return err;
@@ -300,7 +192,7 @@ static bool pattern_costly(const char *text)
 	return false;
 }
 
-static int get_pattern(const struct context *x, const char *key, const char *text)
+static int get_pattern(const struct values *x, const char *key, const char *text)
 {
 	char why[256];
 	regex_t regex;
@@ -327,7 +219,7 @@ static int get_pattern(const struct context *x, const char *key, const char *tex
 	return 0;
 }
 
-static int get_redact(const struct context *x, const struct raw_redact *raw,
+static int get_redact(const struct values *x, const struct raw_redact *raw,
 		      struct config_redact *r)
 {
 	char key[64];
@@ -362,7 +254,7 @@ static int get_redact(const struct context *x, const struct raw_redact *raw,
 	return err;
 }
 
-static int get_role(const struct context *x, const char *name, const struct raw_role *raw,
+static int get_role(const struct values *x, const char *name, const struct raw_role *raw,
 		    const char *group, struct config_role *role)
 {
 	char key[64];
@@ -397,18 +289,18 @@ static int get_role(const struct context *x, const char *name, const struct raw_
 	return 0;
 }
 
-static int get_bounds(const struct context *x, const struct raw_config *raw, struct config *c)
+static int get_bounds(const struct values *x, const struct raw_config *raw, struct config *c)
 {
 	uint64_t ring = c->ring_bytes, tags = c->max_tags, sessions = c->limits.sessions;
 	uint64_t connections = c->limits.connections;
 	int err;
 
-	err = get_size(x, "ring_bytes", raw->ring_bytes, 16 * KIB, GIB, &ring) ?:
-	      get_count(x, "max_tags", raw->max_tags, 64, 1 << 22, &tags) ?:
-	      get_size(x, "segment_bytes", raw->segment_bytes, 64 * KIB, 4 * GIB, &c->segment_bytes) ?:
-	      get_size(x, "state_bytes", raw->state_bytes, 128 * KIB, 1ULL << 48, &c->state_bytes) ?:
-	      get_count(x, "limits.sessions", raw->limits.sessions, 1, 1 << 16, &sessions) ?:
-	      get_count(x, "limits.connections", raw->limits.connections, 64, 1 << 24, &connections);
+	err = value_size(x, "ring_bytes", raw->ring_bytes, 16 * KIB, GIB, &ring) ?:
+	      value_count(x, "max_tags", raw->max_tags, 64, 1 << 22, &tags) ?:
+	      value_size(x, "segment_bytes", raw->segment_bytes, 64 * KIB, 4 * GIB, &c->segment_bytes) ?:
+	      value_size(x, "state_bytes", raw->state_bytes, 128 * KIB, 1ULL << 48, &c->state_bytes) ?:
+	      value_count(x, "limits.sessions", raw->limits.sessions, 1, 1 << 16, &sessions) ?:
+	      value_count(x, "limits.connections", raw->limits.connections, 64, 1 << 24, &connections);
 	if (err)
 		return err;
 	if (ring & (ring - 1))
@@ -424,20 +316,106 @@ static int get_bounds(const struct context *x, const struct raw_config *raw, str
 	return 0;
 }
 
+/* An absolute path behind one of the two, or none. */
+static int get_tcti(const struct values *x, const char *text, char **to)
+{
+	const char *path = text;
+
+	if (!text)
+		return 0;
+	if (!strcmp(text, "none")) {
+		free(*to);
+		*to = NULL;
+		return 0;
+	}
+	if (!strncmp(text, "device:", 7))
+		path += 7;
+	else if (!strncmp(text, "swtpm:path=", 11))
+		path += 11;
+	if (path == text || *path != '/' || strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return document_mistake(x->document, x->ret_why, "tpm.tcti",
+					"'%s' is not one of device:PATH, swtpm:path=PATH (absolute), none", text);
+	return value_text(to, text);
+}
+
+/* sha256:0-7,8,14. A log explains PCRs 0 to 15; 16 and 23 can be reset by anybody, 17 to 22 are of a dynamic launch. */
+static int get_pcrs(const struct values *x, const char *text, uint32_t *to)
+{
+	const char *at = text;
+	unsigned long first, last;
+	uint32_t mask = 0;
+	char *end;
+
+	if (!text)
+		return 0;
+	if (strncmp(at, "sha256:", 7))
+		return document_mistake(x->document, x->ret_why, "tpm.pcrs",
+					"'%s' is not a selection of the SHA-256 bank, as in sha256:0-7,10", text);
+	at += 7;
+	do {
+		if (*at < '0' || *at > '9')
+			break;
+		first = last = strtoul(at, &end, 10);
+		if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+			last = strtoul(end + 1, &end, 10);
+		at = end;
+		if (first > last || last > 15)
+			break;
+		for (unsigned long i = first; i <= last; i++)
+			mask |= 1u << i;
+		if (!*at) {
+			*to = mask;
+			return 0;
+		}
+	} while (*at++ == ',');
+	return document_mistake(x->document, x->ret_why, "tpm.pcrs",
+				"'%s' is not a list of PCRs 0 to 15, as in sha256:0-7,10", text);
+}
+
+static int get_tpm(const struct values *x, const struct raw_tpm *raw, struct config_tpm *t)
+{
+	static const char *const eks[] = {"auto", "ecc-p256", "ecc-p384", "rsa-2048"};
+	size_t i = 0;
+	int err;
+
+	err = get_tcti(x, raw->tcti, &t->tcti) ?:
+	      value_duration(x, "tpm.timeout", raw->timeout, 100 * MS, 300 * SECOND, &t->timeout_ns) ?:
+	      get_pcrs(x, raw->pcrs, &t->pcrs);
+	if (err || !raw->ek)
+		return err;
+	while (i < sizeof(eks) / sizeof(*eks) && strcmp(eks[i], raw->ek))
+		i++;
+	if (i == sizeof(eks) / sizeof(*eks))
+		return document_mistake(x->document, x->ret_why, "tpm.ek",
+					"'%s' is not one of auto, ecc-p256, ecc-p384, rsa-2048", raw->ek);
+	t->ek = i;
+	return 0;
+}
+
+static int get_evidence(const struct values *x, const struct raw_evidence *raw, struct config_evidence *e)
+{
+	return value_duration(x, "evidence.lifetime", raw->lifetime, 10 * SECOND, 3600 * SECOND,
+			      &e->lifetime_ns) ?:
+	       value_count(x, "evidence.rate", raw->rate, 1, 1000000, &e->rate) ?:
+	       value_count(x, "evidence.burst", raw->burst, 1, 1000000, &e->burst);
+}
+
 int interpret_config(const struct document *d, struct config *c, char **ret_why)
 {
 	static const struct raw_config nothing;
 	const struct raw_config *raw = (document_root(d) ?: (const void *)&nothing);
-	const struct context x = {d, ret_why};
+	const struct values x = {d, ret_why};
 	const size_t path_max = 1024, socket_max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
 	return get_trust_domain(&x, raw->trust_domain, &c->trust_domain) ?:
-	       get_path(&x, "state_dir", raw->state_dir, path_max, &c->state_dir) ?:
-	       get_path(&x, "runtime_dir", raw->runtime_dir, path_max, &c->runtime_dir) ?:
-	       get_path(&x, "pin_dir", raw->pin_dir, path_max, &c->pin_dir) ?:
-	       get_path(&x, "socket", raw->socket, socket_max, &c->socket) ?:
+	       value_path(&x, "state_dir", raw->state_dir, path_max, &c->state_dir) ?:
+	       value_path(&x, "runtime_dir", raw->runtime_dir, path_max, &c->runtime_dir) ?:
+	       value_path(&x, "pin_dir", raw->pin_dir, path_max, &c->pin_dir) ?:
+	       value_path(&x, "socket", raw->socket, socket_max, &c->socket) ?:
 	       get_bounds(&x, raw, c) ?:
 	       get_hash(&x, &raw->hash, &c->hash) ?:
+	       get_tpm(&x, &raw->tpm, &c->tpm) ?:
+	       get_evidence(&x, &raw->evidence, &c->evidence) ?:
 	       get_redact(&x, &raw->redact, &c->redact) ?:
 	       get_role(&x, "launchers", raw->launchers, LAUNCH_GROUP, &c->launchers) ?:
 	       get_role(&x, "readers", raw->readers, READ_GROUP, &c->readers);

@@ -45,6 +45,21 @@ static const cyaml_schema_field_t limits_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t tpm_fields[] = {
+	TEXT(struct raw_tpm, tcti),
+	TEXT(struct raw_tpm, timeout),
+	TEXT(struct raw_tpm, pcrs),
+	TEXT(struct raw_tpm, ek),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t evidence_fields[] = {
+	TEXT(struct raw_evidence, lifetime),
+	TEXT(struct raw_evidence, rate),
+	TEXT(struct raw_evidence, burst),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t selector_fields[] = {
 	TEXT(struct raw_selector, unit),
 	TEXT(struct raw_selector, cgroup),
@@ -96,6 +111,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	MAPPING_PTR(struct raw_config, launchers, role_fields),
 	MAPPING_PTR(struct raw_config, readers, role_fields),
 	MAPPING(struct raw_config, limits, limits_fields),
+	MAPPING(struct raw_config, tpm, tpm_fields),
+	MAPPING(struct raw_config, evidence, evidence_fields),
 	AGENTS,
 	CYAML_FIELD_END,
 };

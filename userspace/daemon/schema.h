@@ -44,6 +44,14 @@ struct raw_limits {
 	char *sessions, *connections;
 };
 
+struct raw_tpm {
+	char *tcti, *timeout, *pcrs, *ek;
+};
+
+struct raw_evidence {
+	char *lifetime, *rate, *burst;
+};
+
 struct raw_config {
 	char *trust_domain, *state_dir, *runtime_dir, *pin_dir, *socket;
 	char *ring_bytes, *max_tags, *segment_bytes, *state_bytes;
@@ -51,6 +59,8 @@ struct raw_config {
 	struct raw_redact redact;
 	struct raw_role *launchers, *readers;
 	struct raw_limits limits;
+	struct raw_tpm tpm;
+	struct raw_evidence evidence;
 	struct raw_agent *agents;
 	unsigned int agents_count;
 };
