@@ -18,7 +18,7 @@ json_t *cmw_collection(const char *type);
 
 struct cmw_item {
 	const char *name, *media_type;	/* asked for */
-	uint8_t *content;		/* out: to be freed; NULL: not there */
+	uint8_t *content;		/* out: to be freed, a NUL stands behind it; NULL: not there */
 	size_t len;
 };
 

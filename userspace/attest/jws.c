@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The JWS half of jose.h: compact serialisation, and JSON that strangers send. */
+#include "attest/jose.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attest/ossl.h"
+#include "base/base64url.h"
+#include "base/buffer.h"
+
+static int add_part(struct buffer *b, const json_t *object)
+{
+	_cleanup_free_ char *json = json_dumps(object, JSON_COMPACT);
+	_cleanup_free_ char *text = json ? base64url_new(json, strlen(json)) : NULL;
+
+	if (!text)
+		return -ENOMEM;
+	buffer_add_text(b, text);
+	return buffer_error(b);
+}
+
+static int take_text(struct buffer *b, char **ret)
+{
+	buffer_add_char(b, '\0');
+	if (buffer_error(b))
+		return -ENOMEM;
+	*ret = TAKE_PTR(b->data);
+	return 0;
+}
+
+int jose_signing_input(const json_t *header, const json_t *payload, char **ret)
+{
+	_cleanup_buffer_ struct buffer b = {};
+	int err = add_part(&b, header);
+
+	if (err)
+		return err;
+	buffer_add_char(&b, '.');
+	return add_part(&b, payload) ?: take_text(&b, ret);
+}
+
+int jose_jws(EVP_PKEY *key, const char *signing_input, char **ret)
+{
+	_cleanup_buffer_ struct buffer b = {};
+	char text[BASE64URL_LEN(96) + 1];
+	uint8_t signature[96];
+	size_t len;
+	int err = jose_sign(key, signing_input, strlen(signing_input), signature, &len);
+
+	if (err)
+		return err;
+	base64url_encode(signature, len, text);
+	buffer_add_text(&b, signing_input);
+	buffer_add_char(&b, '.');
+	buffer_add_text(&b, text);
+	return take_text(&b, ret);
+}
+
+/* How deep arrays and objects nest, by brackets outside strings. What is no JSON is jansson's to refuse. */
+static size_t depth_of(const char *text, size_t len)
+{
+	size_t depth = 0, deepest = 0;
+	bool string = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			string = !string;
+		else if (string)
+			continue;
+		else if ((text[i] == '{' || text[i] == '[') && ++depth > deepest)
+			deepest = depth;
+		else if ((text[i] == '}' || text[i] == ']') && depth > 0)
+			depth--;
+	}
+	return deepest;
+}
+
+int jose_json(const void *data, size_t len, size_t depth, json_t **ret)
+{
+	json_t *value;
+
+	if (depth_of(data, len) > depth)
+		return -EBADMSG;
+	value = json_loadb(data, len, JSON_REJECT_DUPLICATES, NULL);
+	if (!value)
+		return -EBADMSG;
+	*ret = value;
+	return 0;
+}
+
+static int parse_part(const char *text, size_t len, size_t depth, json_t **ret)
+{
+	_cleanup_free_ uint8_t *bytes = NULL;
+	_cleanup_json_ json_t *value = NULL;
+	size_t bytes_len;
+	int err = base64url_decode_new(text, len, &bytes, &bytes_len) ?: jose_json(bytes, bytes_len, depth, &value);
+
+	if (err)
+		return err;
+	if (!json_is_object(value))
+		return -EBADMSG;
+	*ret = TAKE_PTR(value);
+	return 0;
+}
+
+int jose_parse(const char *token, size_t len, size_t depth, struct jose_parsed *ret)
+{
+	const char *end = token + len, *first = memchr(token, '.', len);
+	const char *second = first ? memchr(first + 1, '.', end - first - 1) : NULL;
+	struct jose_parsed p = {};
+	int err;
+
+	if (!second)
+		return -EBADMSG;
+	p.signing_input_len = second - token;
+	err = base64url_decode(second + 1, end - second - 1, p.signature, sizeof(p.signature), &p.signature_len);
+	if (err || (p.signature_len != 64 && p.signature_len != 96))
+		return -EBADMSG;
+	err = parse_part(token, first - token, depth, &p.header) ?:
+	      parse_part(first + 1, second - first - 1, depth, &p.payload);
+	if (err) {
+		jose_parsed_clear(&p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
+
+void jose_parsed_clear(struct jose_parsed *p)
+{
+	json_decref(p->header);
+	json_decref(p->payload);
+	*p = (struct jose_parsed){};
+}
