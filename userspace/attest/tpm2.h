@@ -21,10 +21,14 @@
 /* TPM_ALG_ID (6.3) */
 enum tpm2_alg {
 	TPM2_RSA = 0x0001, TPM2_SHA1 = 0x0004, TPM2_AES = 0x0006, TPM2_NULL = 0x0010, TPM2_RSASSA = 0x0014,
-	TPM2_RSAPSS = 0x0016, TPM2_ECDSA = 0x0018, TPM2_ECC = 0x0023, TPM2_CFB = 0x0043,
+	TPM2_RSAES = 0x0015, TPM2_RSAPSS = 0x0016, TPM2_OAEP = 0x0017, TPM2_ECDSA = 0x0018, TPM2_ECDH = 0x0019,
+	TPM2_ECC = 0x0023, TPM2_CFB = 0x0043,
 	TPM2_SHA256 = 0x000b, TPM2_SHA384 = 0x000c, TPM2_SHA512 = 0x000d, TPM2_SM3_256 = 0x0012,
 	TPM2_SHA3_256 = 0x0027, TPM2_SHA3_384 = 0x0028, TPM2_SHA3_512 = 0x0029,
 };
+
+/* TPM_ECC_CURVE (6.4) */
+enum tpm2_curve { TPM2_P256 = 0x0003, TPM2_P384 = 0x0004, TPM2_P521 = 0x0005 };
 
 /* TPM_ST (6.9) of what is attested */
 enum tpm2_attested { TPM2_ST_ATTEST_NV = 0x8014, TPM2_ST_ATTEST_QUOTE = 0x8018 };
@@ -38,7 +42,7 @@ enum tpm2_object {
 
 /* Bytes of a digest, 0: not known here. */
 size_t tpm2_digest_size(uint16_t alg);
-/* NULL: OpenSSL has no such, or we don't take it. */
+/* NULL: OpenSSL has no such, or we don't take it. SHA-1 is there for PCR banks: no name and no signature rests on it. */
 const EVP_MD *tpm2_digest(uint16_t alg);
 
 struct tpm2_bytes {
@@ -84,7 +88,13 @@ struct tpm2_attest {
  */
 int tpm2_attest_parse(const void *data, size_t len, struct tpm2_attest *ret);
 
-/* TPMT_PUBLIC (12.2.4) of a signing or storage key: RSA or ECC (NIST P-256, P-384, P-521). */
+/* Bytes of a coordinate, 0: not known here. */
+size_t tpm2_curve_size(uint16_t curve);
+
+/*
+ * TPMT_PUBLIC (12.2.4) of a signing or storage key: RSA or ECC (NIST P-256, P-384, P-521). Attributes stand as they
+ * are, reserved bits too.
+ */
 struct tpm2_public {
 	uint16_t type, name_alg;
 	uint32_t attributes;		/* enum tpm2_object */
@@ -92,15 +102,16 @@ struct tpm2_public {
 	uint16_t symmetric;		/* TPM2_NULL or the algorithm */
 	uint16_t symmetric_bits, symmetric_mode;
 	uint16_t scheme, scheme_hash;	/* TPM2_NULL: not fixed */
-	uint16_t bits, curve;		/* RSA; TPM_ECC_CURVE */
+	uint16_t bits, curve;		/* RSA; enum tpm2_curve */
 	uint32_t exponent;		/* RSA: 65537 where the structure says 0 */
 	struct { size_t len; uint8_t data[512]; } n;	/* RSA */
-	struct { size_t len; uint8_t data[66]; } x, y;	/* ECC */
+	struct { size_t len; uint8_t data[66]; } x, y;	/* ECC; leading zeros may be missing */
 };
 
+/* -EBADMSG: malformed, or a kind of key, curve, scheme or symmetric algorithm (other than AES) that is not taken. */
 int tpm2_public_parse(const void *data, size_t len, struct tpm2_public *ret);
 
-/* Name = nameAlg ‖ H(TPMT_PUBLIC) (Part 1, 16). @data: the bytes that were parsed. */
+/* Name = nameAlg ‖ H(TPMT_PUBLIC) (Part 1, 16). @data: the bytes that were parsed. -EINVAL: no digest to rest on. */
 int tpm2_name(uint16_t name_alg, const void *data, size_t len, struct tpm2_bytes *ret);
 
 /*
@@ -108,9 +119,14 @@ int tpm2_name(uint16_t name_alg, const void *data, size_t len, struct tpm2_bytes
  * parent is the hierarchy's handle, four bytes.
  */
 int tpm2_qualified_name(const struct tpm2_bytes *parent, const struct tpm2_bytes *name, struct tpm2_bytes *ret);
+#define TPM2_RH_OWNER 0x40000001u
 #define TPM2_RH_ENDORSEMENT 0x4000000bu
+struct tpm2_bytes tpm2_handle_name(uint32_t handle);
 
-/* The key as OpenSSL has it: -EINVAL for a point that is not on its curve, or a modulus of less than 2048 bits. */
+/*
+ * The key as OpenSSL has it, the caller's to free: -EINVAL for a point that is not on its curve, a modulus of less
+ * than 2048 bits or even, an exponent that is even or less than 65537.
+ */
 int tpm2_public_key(const struct tpm2_public *p, EVP_PKEY **ret);
 
 /* TPMT_SIGNATURE (11.3.4): ECDSA, RSASSA, RSAPSS. */
@@ -120,7 +136,12 @@ struct tpm2_signature {
 	struct { size_t len; uint8_t data[66]; } r, s;
 };
 
+/* -EBADMSG: malformed, or of another scheme. */
 int tpm2_signature_parse(const void *data, size_t len, struct tpm2_signature *ret);
 
-/* 0: it is @key's over @data; -EBADMSG: it is not; -EINVAL: no such pair of scheme and key. RSAPSS: salt as long as the digest. */
+/*
+ * 0: it is @key's over @data; -EBADMSG: it is not; -EINVAL: no such pair of scheme and key, or SHA-1. That scheme and
+ * hash are those the enrolled key is bound to is for the caller to see. RSAPSS: salt of any length, since a TPM takes the
+ * longest that fits, or under FIPS one as long as the digest (Part 1, B.7).
+ */
 int tpm2_signature_verify(const struct tpm2_signature *s, EVP_PKEY *key, const void *data, size_t len);
