@@ -32,7 +32,7 @@ NOTHING(int source_select_cgroup, (struct source *s, uint64_t cgroup_id, const s
 NOTHING(int source_select_exe,
 	(struct source *s, const struct selector_exe_key *key, const struct selector *selector), 0)
 NOTHING(int source_select_uid, (struct source *s, uint32_t uid, const struct selector *selector), 0)
-NOTHING(int source_select_none, (struct source *s), 0)
+NOTHING(int source_select_only, (struct source *s, source_keep_fn keep, void *data), 0)
 NOTHING(int source_select_running, (struct source *s), 0)
 NOTHING(int source_object_id, (struct source *s, int fd, struct object_id *ret), -EPERM)
 

@@ -207,6 +207,54 @@ static void pins_are_nobody_elses(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+#define GAMES 5 /* a user that nothing runs as */
+
+static bool games_are_selected(struct bed *b)
+{
+	pid_t pid = fork();
+	const struct event_exec *e;
+
+	if (!pid) {
+		if (setresuid(GAMES, GAMES, GAMES))
+			_exit(98);
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(99);
+	}
+	assert_int_equal(waitpid(pid, &(int){0}, 0), pid);
+	bed_drain(b);
+	e = bed_find(b, EVENT_EXEC, pid, 0);
+	return e && e->header.actor.flags & TAG_SELECTED && e->selector == 77;
+}
+
+static bool keep_some(void *uid, enum selector_kind kind, const void *key)
+{
+	return kind == SELECT_UID && !memcmp(uid, key, sizeof(uint32_t));
+}
+
+static void selectors_come_and_go(void **state)
+{
+	struct bed *b = bed_get(state);
+	const struct selector selector = {.id = 77};
+	uint32_t games = GAMES, other = GAMES + 1;
+
+	assert_false(games_are_selected(b));
+	assert_int_equal(source_select_uid(b->source, games, &selector), 0);
+	assert_true(games_are_selected(b));
+	assert_int_equal(source_select_uid(b->source, games, NULL), 0);
+	assert_false(games_are_selected(b));
+	assert_int_equal(source_select_uid(b->source, games, NULL), -ENOENT);
+
+	assert_int_equal(source_select_uid(b->source, games, &selector), 0);
+	assert_int_equal(source_select_uid(b->source, other, &selector), 0);
+	assert_int_equal(source_select_cgroup(b->source, UINT64_MAX, &selector), 0);
+	assert_int_equal(source_select_only(b->source, keep_some, &games), 0);
+	assert_true(games_are_selected(b));
+	assert_int_equal(source_select_uid(b->source, other, NULL), -ENOENT);
+	assert_int_equal(source_select_cgroup(b->source, UINT64_MAX, NULL), -ENOENT);
+	assert_int_equal(source_select_only(b->source, keep_some, &other), 0);
+	assert_false(games_are_selected(b));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -215,6 +263,7 @@ int main(void)
 		cmocka_unit_test(tasks_leave_an_eighth_of_the_ring),
 		cmocka_unit_test(a_full_map_of_tags_is_counted),
 		cmocka_unit_test(pins_are_nobody_elses),
+		cmocka_unit_test(selectors_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, bed_setup, bed_teardown);

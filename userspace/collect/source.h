@@ -100,8 +100,12 @@ uint32_t source_tags_max(const struct source *s);
 int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector);
 int source_select_exe(struct source *s, const struct selector_exe_key *key, const struct selector *selector);
 int source_select_uid(struct source *s, uint32_t uid, const struct selector *selector);
-/* Forgets all selectors (of an earlier daemon or configuration). */
-int source_select_none(struct source *s);
+/*
+ * Forgets those that @keep says no to: an earlier daemon's, which went on matching until now. @key is a cgroup's id, a
+ * struct selector_exe_key or a uid.
+ */
+typedef bool (*source_keep_fn)(void *data, enum selector_kind kind, const void *key);
+int source_select_only(struct source *s, source_keep_fn keep, void *data);
 
 /* Tags, as if they exec'd now, all running processes that match a selector, and their descendants. */
 int source_select_running(struct source *s);

@@ -199,6 +199,8 @@ uint32_t source_tags_max(const struct source *s)
 static int select_add(struct source *s, struct bpf_map *map, const void *key, const struct selector *selector,
 		      enum selector_kind kind)
 {
+	if (!selector)
+		return bpf_map_delete_elem(bpf_map__fd(map), key) ? -errno : 0;
 	if (bpf_map_update_elem(bpf_map__fd(map), key, selector, BPF_ANY))
 		return -errno;
 	__atomic_fetch_or(&s->control->selectors, kind, __ATOMIC_SEQ_CST);
@@ -220,24 +222,53 @@ int source_select_uid(struct source *s, uint32_t uid, const struct selector *sel
 	return select_add(s, s->skeleton->maps.selectors_uid, &uid, selector, SELECT_UID);
 }
 
-static int clear_map(int fd, void *key)
+#define KEY_MAX sizeof(struct selector_exe_key)
+
+/* The next key is asked for before this one goes: walking starts over at a key that is not there. */
+static int keep_only(const struct bpf_map *map, enum selector_kind kind, source_keep_fn keep, void *data,
+		     bool *ret_any)
 {
-	while (!bpf_map_get_next_key(fd, NULL, key))
-		if (bpf_map_delete_elem(fd, key) && errno != ENOENT)
+	uint8_t key[KEY_MAX], next[KEY_MAX];
+	size_t size = bpf_map__key_size(map);
+	int fd = bpf_map__fd(map);
+	bool any = false;
+	int end;
+
+	end = bpf_map_get_next_key(fd, NULL, next);
+	while (!end) {
+		memcpy(key, next, size);
+		end = bpf_map_get_next_key(fd, key, next);
+		if (keep(data, kind, key))
+			any = true;
+		else if (bpf_map_delete_elem(fd, key) && errno != ENOENT)
 			return -errno;
-	return errno == ENOENT ? 0 : -errno;
+	}
+	*ret_any = any;
+	return end == -ENOENT ? 0 : end;
 }
 
-int source_select_none(struct source *s)
+int source_select_only(struct source *s, source_keep_fn keep, void *data)
 {
-	struct selector_exe_key exe;
-	uint64_t cgroup;
-	uint32_t uid;
+	const struct {
+		const struct bpf_map *map;
+		enum selector_kind kind;
+	} maps[] = {
+		{s->skeleton->maps.selectors_cgroup, SELECT_CGROUP},
+		{s->skeleton->maps.selectors_exe, SELECT_EXE},
+		{s->skeleton->maps.selectors_uid, SELECT_UID},
+	};
+	uint32_t kinds = 0;
+	bool any = false;
+	int err;
 
-	__atomic_store_n(&s->control->selectors, 0, __ATOMIC_SEQ_CST);
-	return clear_map(bpf_map__fd(s->skeleton->maps.selectors_cgroup), &cgroup) ?:
-	       clear_map(bpf_map__fd(s->skeleton->maps.selectors_exe), &exe) ?:
-	       clear_map(bpf_map__fd(s->skeleton->maps.selectors_uid), &uid);
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
+		err = keep_only(maps[i].map, maps[i].kind, keep, data, &any);
+		if (err)
+			return err;
+		kinds |= any ? maps[i].kind : 0;
+	}
+	__atomic_store_n(&s->control->selectors, kinds, __ATOMIC_SEQ_CST);
+	return 0;
 }
 
 int source_object_id(struct source *s, int fd, struct object_id *ret)

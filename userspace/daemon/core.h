@@ -157,6 +157,8 @@ void core_get_status(void *core, struct server_call *call);
 
 int selectors_new(struct core *c, struct selectors **ret);
 void selectors_free(struct selectors *s);
+/* From now on they hold, and no others. */
+int selectors_start(struct selectors *s);
 /* Looks again at what executables and cgroups there are. */
 void selectors_refresh(struct selectors *s);
 /* For struct attribute_config. */

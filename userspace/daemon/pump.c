@@ -409,7 +409,9 @@ int core_start(struct core *c)
 {
 	int err;
 
-	err = sd_event_add_time(c->event, &c->timer, CLOCK_BOOTTIME, 0, 1, on_time, c);
+	err = selectors_start(c->selectors);
+	err = err < 0 ? err
+		      : sd_event_add_time(c->event, &c->timer, CLOCK_BOOTTIME, 0, 1, on_time, c);
 	err = err < 0 ? err
 		      : sd_event_add_io(c->event, NULL, source_fd(c->source), EPOLLIN | EPOLLET,
 					on_readable, c);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "daemon/peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,6 +218,39 @@ void selectors_refresh(struct selectors *s)
 
 /* ---- all of them ---- */
 
+static bool is_ours(void *selectors, enum selector_kind kind, const void *key)
+{
+	const struct selectors *s = selectors;
+	const struct config *config = s->core->config;
+	const struct chosen *cgroup;
+
+	switch (kind) {
+	case SELECT_CGROUP:
+		HASH_FIND(hh, s->cgroups, key, sizeof(cgroup->id), cgroup);
+		return cgroup;
+	case SELECT_EXE:
+		for (size_t i = 0; i < s->programs_count; i++)
+			if (s->programs[i].told && !memcmp(&s->programs[i].key, key, sizeof(s->programs[i].key)))
+				return true;
+		return false;
+	case SELECT_UID:
+		for (size_t i = 0; i < config->agents_count; i++)
+			for (size_t n = 0; n < config->agents[i].selectors_count; n++)
+				if (config->agents[i].selectors[n].kind == CONFIG_SELECT_USER &&
+				    !memcmp(&config->agents[i].selectors[n].uid, key, sizeof(uid_t)))
+					return true;
+		return false;
+	}
+	return false;
+}
+
+/* What an earlier daemon told goes last: in between, what both want is matched without a break. */
+int selectors_start(struct selectors *s)
+{
+	selectors_refresh(s);
+	return source_select_only(s->core->source, is_ours, s);
+}
+
 static int add(struct selectors *s, const struct config_selector *by)
 {
 	struct selector selector = { .id = by->id };
@@ -249,7 +283,7 @@ int selectors_new(struct core *c, struct selectors **ret)
 		return -ENOMEM;
 	s->core = c;
 	s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	err = s->inotify < 0 ? -errno : source_select_none(c->source);
+	err = s->inotify < 0 ? -errno : 0;
 	for (size_t i = 0; !err && i < c->config->agents_count; i++)
 		for (size_t n = 0; !err && n < c->config->agents[i].selectors_count; n++)
 			err = add(s, &c->config->agents[i].selectors[n]);
@@ -305,14 +339,14 @@ struct facts {
 static void read_facts(pid_t pid, struct facts *f)
 {
 	_cleanup_fclose_ FILE *cgroups = NULL;
+	struct peer_status status = {};
 	char path[64], line[PATH_MAX];
-	struct stat st;
 
 	memset(f, 0, sizeof(*f));
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
 	f->has_exe = stat(path, &f->exe) == 0;
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	f->uid = stat(path, &st) == 0 ? st.st_uid : (uid_t)-1;
+	f->uid = peer_status(pid, &status) == 0 ? status.uid[0] : (uid_t)-1; /* the real one */
+	peer_status_clear(&status);
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
 	cgroups = fopen(path, "re");
 	while (cgroups && fgets(line, sizeof(line), cgroups)) {
