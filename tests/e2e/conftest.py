@@ -5,6 +5,7 @@ daemon      an affiantd with defaults, shared by a module: not to be stopped
 new_daemon  new_daemon(config=TEXT, options=[...], start=True): one of the test's own
 programs    programs["name"]: the compiled programs/name.c
 place       an empty directory that every user can enter
+cgroup      a cgroup of the test's own
 netns       a network namespace with loopback, of the test's own
 lab         two namespaces joined by a veth pair, with holes and rejects (see Lab)
 """
@@ -16,8 +17,8 @@ import tempfile
 
 import pytest
 
+from harness import cgroups, net
 from harness import daemon as daemons
-from harness import net
 from harness.programs import Programs
 
 
@@ -88,6 +89,13 @@ def programs():
 	path = _directory()
 	yield Programs(path)
 	shutil.rmtree(path)
+
+
+@pytest.fixture
+def cgroup():
+	instance = cgroups.Cgroup()
+	yield instance
+	instance.remove()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@
 import collections
 import contextlib
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -14,6 +13,7 @@ import subprocess
 import pytest
 
 from harness import wait
+from harness.cgroups import inside
 from harness.records import address, outcome, protocol, sha256
 
 HELLO = 5	# bytes that the programs send
@@ -306,22 +306,6 @@ def test_link_local(daemon, programs, lab, peer):
 	run = daemon.run(programs["tcp"], "exchange", f"{host}%peer0", peer.echo6, netns=lab.agent)
 	connect = run.records().to(peer.echo6).only().connect
 	assert (address(connect.reached), connect.reached.scope_id) == (host, index)
-
-
-@pytest.fixture
-def cgroup():
-	"""A cgroup of its own below the root of the unified hierarchy."""
-	root = next(line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-		    if " - cgroup2 " in line)
-	path = pathlib.Path(root) / f"affiant-test-{os.getpid()}"
-	path.mkdir()
-	yield path
-	wait.until("the cgroup is empty", lambda: not (path / "cgroup.procs").read_text())
-	path.rmdir()
-
-
-def inside(cgroup, *command):
-	return ["/bin/sh", "-c", f'echo 0 >{cgroup}/cgroup.procs && exec "$@"', "sh", *command]
 
 
 def test_denied_by_another_program(daemon, programs, lab, peer, cgroup):

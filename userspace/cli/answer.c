@@ -63,6 +63,15 @@ static void set_text(json_t *to, const char *key, const char *text)
 		json_object_set_new(to, key, json_string(text));
 }
 
+static json_t *texts_json(char *const *texts, size_t count)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(array, json_string(texts[i]));
+	return array;
+}
+
 json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 {
 	json_t *o = json_object();
@@ -83,6 +92,12 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 	if (s->task) {
 		set_text(o, "task", s->task->id);
 		set_text(o, "purpose", s->task->purpose);
+		if (s->task->has_expires_wall_ns) {
+			answer_time(s->task->expires_wall_ns, text);
+			set_text(o, "expires", text);
+		}
+		if (s->task->n_scope)
+			json_object_set_new(o, "scope", texts_json(s->task->scope, s->task->n_scope));
 	}
 	if (s->principal) {
 		set_text(o, "principal", s->principal->subject);
@@ -106,14 +121,14 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 	return o;
 }
 
-char *answer_text(const char *text)
+char *answer_text(const char *text, unsigned int flags)
 {
 	struct buffer b = { 0 };
 	char *out;
 
 	if (!text || !*text)
 		return strdup("-");
-	text_printable(&b, text, strlen(text), true);
+	text_printable(&b, text, strlen(text), flags);
 	out = buffer_error(&b) ? NULL : strndup((const char *)b.data, b.len);
 	buffer_done(&b);
 	return out;

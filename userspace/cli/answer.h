@@ -23,5 +23,5 @@ int answer_json(json_t *value);
 
 json_t *answer_session_json(const Affiant__V1__SessionInfo *s);
 
-/* The text of an untrusted string for a terminal: freed by the caller. "-" for NULL or "". */
-char *answer_text(const char *text);
+/* The text of an untrusted string for a terminal: freed by the caller. "-" for NULL or "". @flags: enum text_flag. */
+char *answer_text(const char *text, unsigned int flags);

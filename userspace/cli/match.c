@@ -39,15 +39,15 @@ static json_t *match_json(const Affiant__V1__Matched *m)
 
 static void print_text(const Affiant__V1__Matched *m)
 {
-	_cleanup_free_ char *why = answer_text(m->why);
-	_cleanup_free_ char *selector = answer_text(m->selector);
-	_cleanup_free_ char *agent = answer_text(m->agent);
+	_cleanup_free_ char *why = answer_text(m->why, 0);
+	_cleanup_free_ char *selector = answer_text(m->selector, 0);
+	_cleanup_free_ char *agent = answer_text(m->agent, 0);
 	_cleanup_free_ char *owner = NULL;
 	char id[UUID_TEXT_SIZE];
 
 	if (m->tagged && m->session && m->session->session && m->session->session->id.len == UUID_SIZE) {
 		uuid_format((const struct uuid *)m->session->session->id.data, id);
-		owner = answer_text(m->session->agent ? m->session->agent->name : NULL);
+		owner = answer_text(m->session->agent ? m->session->agent->name : NULL, 0);
 		printf("it is of session %s of agent %s\n", id, owner ?: "?");
 	}
 	if (m->selector)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/uuid.h"
 #include "cli/answer.h"
 #include "cli/cmd.h"
@@ -74,9 +75,9 @@ static int parse(int argc, char **argv, const char *usage, struct options *o)
 
 static void print_row(const Affiant__V1__SessionInfo *s)
 {
-	_cleanup_free_ char *agent = answer_text(s->agent ? s->agent->name : NULL);
-	_cleanup_free_ char *task = answer_text(s->task ? s->task->id : NULL);
-	_cleanup_free_ char *principal = answer_text(s->principal ? s->principal->subject : NULL);
+	_cleanup_free_ char *agent = answer_text(s->agent ? s->agent->name : NULL, TEXT_WORD);
+	_cleanup_free_ char *task = answer_text(s->task ? s->task->id : NULL, TEXT_WORD);
+	_cleanup_free_ char *principal = answer_text(s->principal ? s->principal->subject : NULL, TEXT_WORD);
 	char id[UUID_TEXT_SIZE] = "-", started[ANSWER_TIME_SIZE];
 
 	if (s->session && s->session->id.len == UUID_SIZE)
