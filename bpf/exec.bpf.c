@@ -81,12 +81,12 @@ static __always_inline struct tag *exec_select(struct task_struct *task, __u32 t
 		return NULL;
 	select_tag(s, task, &tag);
 	err = tag_insert(tgid, &tag);
-	if (!err)
-		*flags = EXEC_SELECTED;
-	else if (err != -EEXIST) {	/* else the iterator came first */
+	if (err && err != -EEXIST) {	/* that is: the iterator came first */
 		loss_count(LOSS_TAG);
 		return NULL;
 	}
+	if (!err)
+		*flags = EXEC_SELECTED;
 	return bpf_map_lookup_elem(&tags, &tgid);
 }
 

@@ -61,7 +61,8 @@ int on_create(struct bpf_sock *ctx)
 /* An attempt that the kernel never took up: no route, broadcast, or it was refused after our hook. */
 static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_state *s)
 {
-	bool closed = ctx->state == TCP_CLOSE || ctx->state == TCP_LISTEN;	/* no change of state will tell of it */
+	/* Of any other, the change to CLOSE will tell. */
+	bool closed = ctx->state == TCP_CLOSE || ctx->state == TCP_LISTEN;
 	struct event_outcome *outcome;
 	struct event_close *close;
 	bool taken_up;

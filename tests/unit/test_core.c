@@ -164,8 +164,7 @@ static int live(bool tiny)
 
 	srand(getpid());
 	fate = getpid();
-	if (config_load(sample_config(), &paths, &config, &why) ||
-	    sd_event_new(&event) < 0)
+	if (config_load(sample_config(), &paths, &config, &why) || sd_event_new(&event) < 0)
 		return 2;
 	config->hash.wait_ns = 50 * MS;
 	if (core_open(config, event, &c, &why) || core_start(c)) {

@@ -57,7 +57,8 @@ static void children_inherit_and_exec_is_told(void **state)
 	assert_non_null(exec);
 	assert_int_equal(exec->header.actor.exec_seq, child->header.actor.exec_seq + 1);
 	assert_int_equal(exec->argc, 3);
-	assert_memory_equal(exec->data + exec->exe_len + exec->cwd_len, "/bin/sh", exec->filename_len);
+	assert_memory_equal(exec->data + exec->exe_len + exec->cwd_len, "/bin/sh",
+			    exec->filename_len);
 	assert_int_equal(exec->argv_len, sizeof("sh\0-c\0exit 3"));
 	end = bed_find(b, EVENT_EXIT, child->header.actor.tgid, 0);
 	assert_non_null(end);
@@ -70,8 +71,9 @@ static void children_inherit_and_exec_is_told(void **state)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port),
-				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	return (struct sockaddr_in){.sin_family = AF_INET,
+				    .sin_port = htons(port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 /* Fills the ring with events of its own context, then is refused: that is told in softirq. */
@@ -92,7 +94,7 @@ static int play_fill(void *data)
 	to = loopback(0);
 	udp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(udp, (struct sockaddr *)&to, sizeof(to)) ||
-	    getsockname(udp, (struct sockaddr *)&to, &(socklen_t){ sizeof(to) }))
+	    getsockname(udp, (struct sockaddr *)&to, &(socklen_t){sizeof(to)}))
 		return 2;
 	tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (connect(tcp, (struct sockaddr *)&to, sizeof(to)) == 0 || errno != ECONNREFUSED)
@@ -102,23 +104,20 @@ static int play_fill(void *data)
 
 static void tasks_leave_an_eighth_of_the_ring(void **state)
 {
-	struct bed *all = bed_get(state), b = { .buffer = all->buffer };
+	struct bed *all = bed_get(state), b = {.buffer = all->buffer};
+	struct tag tag = {.session = BED_SESSION};
 	uint64_t losses[LOSS_KINDS], missed;
+	struct actor a;
 	size_t used;
-	pid_t pid;
 
 	snprintf(b.pin_dir, sizeof(b.pin_dir), "/sys/fs/bpf/affiant-test-ring-%d", getpid());
-	b.config = (struct source_config){ .pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = 64 };
+	b.config = (struct source_config){
+		.pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = 64};
 	bed_open(&b);
-	{
-		struct tag tag = { .session = BED_SESSION };
-		struct actor a = actor_start(play_fill, NULL);
-
-		pid = a.pid;
-		assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);
-		actor_go(&a);
-		assert_int_equal(actor_wait(&a), 0);
-	}
+	a = actor_start(play_fill, NULL);
+	assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);
+	actor_go(&a);
+	assert_int_equal(actor_wait(&a), 0);
 	used = source_ring_used(b.source);
 	assert_int_equal(source_losses(b.source, losses, &missed), 0);
 	bed_drain(&b);
@@ -127,9 +126,9 @@ static void tasks_leave_an_eighth_of_the_ring(void **state)
 	assert_true(losses[EVENT_CONNECT] > 0);
 	/* The attempt had no room, its outcome had. */
 	assert_int_equal(losses[EVENT_OUTCOME], 0);
-	assert_int_equal(bed_count(&b, EVENT_OUTCOME, pid), 1);
+	assert_int_equal(bed_count(&b, EVENT_OUTCOME, a.pid), 1);
 	/* What is there and what is counted as lost are all that was. */
-	assert_int_equal(bed_count(&b, EVENT_CONNECT, pid) + losses[EVENT_CONNECT],
+	assert_int_equal(bed_count(&b, EVENT_CONNECT, a.pid) + losses[EVENT_CONNECT],
 			 2 * SMALL_RING / sizeof(struct event_connect) + 1);
 	bed_close(&b);
 	assert_int_equal(source_uninstall(b.pin_dir, b.why, sizeof(b.why)), 0);
@@ -149,7 +148,7 @@ static int play_crowd(void *data)
 		pids[i] = fork();
 		if (!pids[i]) {
 			close(go[1]);
-			_exit(read(go[0], &(char){ 0 }, 1) != 0);
+			_exit(read(go[0], &(char){0}, 1) != 0);
 		}
 	}
 	close(go[1]);
@@ -162,13 +161,14 @@ static int play_crowd(void *data)
 /* A child without a tag is told of, and counted. */
 static void a_full_map_of_tags_is_counted(void **state)
 {
-	struct bed *all = bed_get(state), b = { .buffer = all->buffer };
-	struct tag tag = { .session = BED_SESSION };
+	struct bed *all = bed_get(state), b = {.buffer = all->buffer};
+	struct tag tag = {.session = BED_SESSION};
 	uint64_t losses[LOSS_KINDS], missed;
 	struct actor a;
 
 	snprintf(b.pin_dir, sizeof(b.pin_dir), "/sys/fs/bpf/affiant-test-tags-%d", getpid());
-	b.config = (struct source_config){ .pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = FEW_TAGS };
+	b.config = (struct source_config){
+		.pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = FEW_TAGS};
 	bed_open(&b);
 	a = actor_start(play_crowd, NULL);
 	assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);

@@ -40,9 +40,9 @@ static inline uint64_t event_source(const struct event_header *h)
 }
 
 /*
- * The event at the beginning of @data: 0, or -ENODATA at the end. -ENOTSUP: one that this version does not know
- * (a later one's kernel programs told it); *ret is good for stepping over it by its size. -EBADMSG: it isn't one,
- * and where the next one begins is not known. @data is 8-aligned.
+ * The event at the beginning of @data: 0, or -ENODATA at the end. -ENOTSUP: one that this version
+ * does not know (a later one's kernel programs told it); *ret is good for stepping over it by its
+ * size. -EBADMSG: it isn't one, and where the next one begins is not known. @data is 8-aligned.
  */
 int event_decode(const void *data, size_t left, const struct event_header **ret);
 

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
-#define HELD_MAX 32768         /* records that wait for digests; beyond, the oldest go without */
+#define HELD_MAX 32768 /* records that wait for digests; beyond, the oldest go without */
 
 /* Of this program, for sd_id128_get_machine_app_specific(). */
 #define APP_ID SD_ID128_MAKE(5a, 1e, 9f, 77, 0c, 41, 4b, 0d, 8d, 2a, 61, 4e, c5, d0, 3b, 92)

@@ -207,7 +207,8 @@ void core_tell(struct core *c, Affiant__V1__Record *r)
 
 /* ---- what comes in ---- */
 
-/* What can't be taken is counted; of what stands behind a broken one, the gap in the numbers is told. */
+/* What can't be taken is counted; of what stands behind a broken one, the gap in the numbers is
+ * told. */
 static void apply(struct core *c, const uint8_t *events, size_t len)
 {
 	const struct event_header *h;
@@ -224,7 +225,8 @@ static void apply(struct core *c, const uint8_t *events, size_t len)
 	}
 	c->attribute->dropped[LOSS_EVENT] += dropped;
 	if (dropped)
-		log_error("%u events are not recorded: this version does not know them, or memory is short",
+		log_error("%u events are not recorded: this version does not know them, or memory "
+			  "is short",
 			  dropped);
 }
 
