@@ -118,6 +118,9 @@ class Lab:
 	prohibited = "10.99.3.1"
 	absent = "10.99.0.200"
 	nowhere = "192.0.2.1"
+	broadcast = "10.99.0.255"
+	unreachable6 = "fd99:2::1"
+	prohibited6 = "fd99:3::1"
 
 	def __init__(self):
 		self.agent = net.Namespace()
@@ -126,6 +129,10 @@ class Lab:
 		for last, what in ((self.hole, "blackhole"), (self.unreachable, "unreachable"), (self.prohibited, "prohibit")):
 			self.agent.route(last, "via", self.host4, "dev", device)
 			self.peer.route(what, last)
+		for last, what in ((self.unreachable6, "unreachable"), (self.prohibited6, "prohibit")):
+			self.agent.route(last, "via", self.host6, "dev", device)
+			self.peer.route(what, last)
+		self.peer.sysctl("net.ipv6.conf.all.forwarding", 1)
 		self.peer.sysctl("net.ipv4.ip_forward", 1)
 		self.peer.sysctl("net.ipv4.icmp_ratelimit", 0)
 

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from harness import programs as builds
 from harness import wait
 from harness.cgroups import inside
 from harness.records import address, outcome, protocol, sha256
@@ -40,10 +41,11 @@ def peer(lab):
 		def serve(*arguments, **more):
 			return stack.enter_context(lab.peer.serve(*arguments, **more)).port
 
-		yield collections.namedtuple("Peer", "echo echo2 echo6 resets hangs_up udp udp2")(
+		yield collections.namedtuple("Peer", "echo echo2 echo6 resets hangs_up udp udp2 udp6")(
 			echo=serve("0.0.0.0", fastopen=16), echo2=serve("0.0.0.0"), echo6=serve("::"),
 			resets=serve("0.0.0.0", handle=reset), hangs_up=serve("0.0.0.0", handle=hang_up),
-			udp=serve("0.0.0.0", kind=socket.SOCK_DGRAM), udp2=serve("0.0.0.0", kind=socket.SOCK_DGRAM))
+			udp=serve("0.0.0.0", kind=socket.SOCK_DGRAM), udp2=serve("0.0.0.0", kind=socket.SOCK_DGRAM),
+			udp6=serve("::", kind=socket.SOCK_DGRAM))
 
 
 CLOSED = 9	# discard: nobody listens there
@@ -81,6 +83,8 @@ CASES = {
 	"SO_SNDTIMEO": Case("tcp", "timeout", "hole", "closed", "aborted", None, None),
 	"closed while connecting": Case("tcp_nonblocking", "close", "hole", "closed", "aborted", None, None),
 	"ended while connecting": Case("tcp_nonblocking", "exit", "hole", "closed", "aborted", None, None),
+	"closed after an ICMP": Case("tcp_nonblocking", "icmp", "unreachable", "closed", "aborted", None, None),
+	"broadcast": Case("tcp", "fails", "broadcast", "closed", "not_sent", None, None),
 	"non-blocking": Case("tcp_nonblocking", "finish", "host4", "echo", "established", 0, "clean"),
 }
 
@@ -96,7 +100,7 @@ def test_outcome(daemon, programs, lab, peer, case):
 		return bool(found.of("close")) or not wanted
 
 	records = run.records(until=done)
-	record = records.to(port).only()
+	record = records.to(port)[-1] if case.how == "icmp" else records.to(port).only()
 	connect = record.connect
 	assert outcome(connect) == case.outcome
 	assert (connect.errno_ if connect.HasField("errno_") else None) in ({None, 0} if not case.errno else {case.errno})
@@ -117,13 +121,26 @@ def test_outcome(daemon, programs, lab, peer, case):
 	assert (close.remote.port, close.local.port) == (port, connect.local.port)
 
 
-def test_errno_is_what_the_program_saw(daemon, programs, lab):
-	"""Nobody answers ARP: no route to the host, or a timeout, whichever the kernel finds first."""
-	run = daemon.run(programs["tcp"], "fails", lab.absent, CLOSED, netns=lab.agent)
+@pytest.mark.parametrize("where", ["absent", "unreachable6", "prohibited6"])
+def test_errno_is_what_the_program_saw(daemon, programs, lab, peer, where):
+	"""Nobody answers ARP: no route to the host, or a timeout, whichever the kernel finds first. ICMPv6 has errors of
+	its own."""
+	run = daemon.run(programs["tcp"], "fails", getattr(lab, where), CLOSED, netns=lab.agent)
 	seen = int(re.search(r"errno (\d+)", run.stdout)[1])
 	connect = run.records().to(CLOSED).only().connect
 	assert connect.errno_ == seen
-	assert outcome(connect) == {113: "unreachable", 110: "timed_out"}[seen]
+	assert seen in ((110, 113) if where == "absent" else (101, 113) if where == "unreachable6" else (13, 113))
+	assert outcome(connect) == ("timed_out" if seen == 110 else "unreachable")
+
+
+@pytest.mark.parametrize("how", ["refused", "deferred"])
+def test_an_error_that_nobody_read(daemon, programs, lab, peer, how):
+	"""A socket keeps its error until the program asks for it, or a SYN leaves: it is of its own attempt alone."""
+	if how == "deferred":	# with the peer's cookie no SYN leaves at connect(2)
+		daemon.run(programs["tcp_fastopen"], "connect", lab.host4, peer.echo, netns=lab.agent)
+	second = CLOSED + 1 if how == "refused" else peer.echo
+	found = daemon.run(programs["disconnect"], how, lab.host4, CLOSED, second, netns=lab.agent).records().final()
+	assert [outcome(r.connect) for r in found] == ["refused", "refused" if how == "refused" else "aborted"]
 
 
 @pytest.mark.parametrize("how", ["exchange", "linger0"])
@@ -222,6 +239,14 @@ def test_sockets_without_a_hook(daemon, programs, lab, what, name):
 	assert_actor(opened, programs["hookless"])
 
 
+def test_ping_connect(daemon, programs, lab):
+	lab.agent.sysctl("net.ipv4.ping_group_range", "0 0")
+	records = daemon.run(programs["hookless"], "ping_connect", lab.host4, netns=lab.agent).records()
+	connect = records.connects.only().connect
+	assert (protocol(connect), address(connect.reached), outcome(connect)) == ("icmp", lab.host4, "attempted")
+	assert records.one("untracked_socket").untracked_socket.cookie == connect.connection.cookie
+
+
 def test_no_option_memory(daemon, programs, lab, peer):
 	"""An agent that fills its sockets' option memory hides neither the attempt nor the outcome."""
 	run = daemon.run(programs["tcp_no_memory"], lab.host4, peer.echo, netns=lab.agent)
@@ -236,12 +261,12 @@ def udp(daemon, programs, lab, how, *ports):
 	return daemon.run(programs["udp"], how, lab.host4, *ports, netns=lab.agent).records()
 
 
-@pytest.mark.parametrize("how", ["sendto", "sendmmsg"])
+@pytest.mark.parametrize("how", ["sendto", "sendmmsg", "gso", "lite"])
 def test_udp_one_record_a_destination(daemon, programs, lab, peer, how):
 	records = udp(daemon, programs, lab, how, peer.udp, peer.udp2, peer.udp, peer.udp2)
 	assert sorted(r.connect.reached.port for r in records.connects) == sorted([peer.udp, peer.udp2])
 	for record in records.connects:
-		assert (outcome(record.connect), protocol(record.connect)) == ("attempted", "udp")
+		assert (outcome(record.connect), protocol(record.connect)) == ("attempted", "udplite" if how == "lite" else "udp")
 		assert record.connect.by_datagram
 	assert len({r.connect.connection.cookie for r in records.connects}) == 1
 	assert len({r.connect.connection.number for r in records.connects}) == 2
@@ -254,12 +279,21 @@ def test_udp_connected_again(daemon, programs, lab, peer):
 	assert not [r for r in records.connects if r.connect.by_datagram]
 
 
-@pytest.mark.parametrize("how", ["repeat", "named", "mapped", "silent"])
+@pytest.mark.parametrize("how", ["repeat", "named", "mapped", "mapped_named", "silent"])
 def test_udp_is_a_flow_not_a_packet(daemon, programs, lab, peer, how):
 	record = udp(daemon, programs, lab, how, peer.udp).connects.only()
 	assert (outcome(record.connect), record.connect.reached.port) == ("attempted", peer.udp)
 	assert address(record.connect.reached) == lab.host4
-	assert record.connect.v4_mapped == (how == "mapped")
+	assert record.connect.v4_mapped == how.startswith("mapped")
+
+
+@pytest.mark.parametrize("how", ["sendto", "repeat"])
+def test_udp_over_ipv6(daemon, programs, lab, peer, how):
+	run = daemon.run(programs["udp"], how, lab.host6, peer.udp6, netns=lab.agent)
+	connect = run.records().connects.only().connect
+	assert (address(connect.reached), connect.reached.port) == (lab.host6, peer.udp6)
+	assert connect.by_datagram == (how == "sendto")
+	assert not connect.v4_mapped
 
 
 def test_udp_refused(daemon, programs, lab):
@@ -295,7 +329,8 @@ def test_mapped(daemon, programs, lab, peer):
 	assert outcome(connect) == "established"
 
 
-def test_link_local(daemon, programs, lab, peer):
+@pytest.mark.parametrize("what", ["tcp", "udp"])
+def test_link_local(daemon, programs, lab, peer, what):
 	def link_local():
 		text = lab.peer.run("ip", "-6", "-o", "addr", "show", "dev", "peer0", "scope", "link").stdout
 		found = re.search(r"inet6 (fe80::[0-9a-f:]+)/\d+ (?!.*tentative)", text)
@@ -303,8 +338,9 @@ def test_link_local(daemon, programs, lab, peer):
 
 	host = wait.until("the link has an address of its own", link_local)
 	index = int(lab.agent.run("ip", "-o", "link", "show", "peer0").stdout.split(":")[0])
-	run = daemon.run(programs["tcp"], "exchange", f"{host}%peer0", peer.echo6, netns=lab.agent)
-	connect = run.records().to(peer.echo6).only().connect
+	how, port = ("exchange", peer.echo6) if what == "tcp" else ("sendto", peer.udp6)
+	run = daemon.run(programs[what], how, f"{host}%peer0", port, netns=lab.agent)
+	connect = run.records().to(port).only().connect
 	assert (address(connect.reached), connect.reached.scope_id) == (host, index)
 
 
@@ -360,6 +396,25 @@ def test_passed_from_outside(daemon, programs, lab, peer, place):
 	assert record.connect.HasField("opener")
 	assert not record.connect.opener.session
 	assert outcome(record.connect) == "established"
+
+
+def test_passed_without_option_memory(daemon, programs, lab, peer, place):
+	"""A socket from outside, its option memory filled: the attempt is told, that its outcome can't be, and counted."""
+	path = place / "passing"
+	run = daemon.launch(programs["take_socket"], path, lab.host4, peer.echo, netns=lab.agent)
+	assert run.line() == "listening"
+	given = lab.agent.run(programs["give_socket"], path, "full", check=False)
+	if given.returncode == builds.SKIP:
+		run.kill()
+		pytest.skip(given.stdout)
+	run.wait()
+	record = run.records().to(peer.echo).only()
+	assert record.connect.outcome_untracked
+	assert not record.connect.HasField("outcome")
+	assert record.connect.opener.unknown
+	assert_actor(record, programs["take_socket"])
+	daemon.wait_records("the loss", lambda found: any(
+		(c.stage, c.kind) == ("storage", "outcome") for r in found.of("lost") for c in r.lost.counts))
 
 
 def test_passed_to_an_outsider(daemon, programs, lab, peer, place):

@@ -6,9 +6,11 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import uuid
 
 import pytest
 
+from harness import cgroups
 from harness import programs as builds
 from harness import wait
 from harness.records import body, hash_state, kind, sha256, step_kind
@@ -438,6 +440,15 @@ def test_process(daemon, programs, place):
 	assert names == {name: getattr(process.namespaces, name) for name in names}
 	assert process.comm == b"wait_input"
 	assert not process.setuid and not process.late
+
+
+@pytest.mark.parametrize("name", ["docker-{}.scope", "cri-containerd-{}.scope", "{}"])
+def test_container_id(daemon, programs, cgroup, name):
+	wanted = uuid.uuid4().hex + uuid.uuid4().hex
+	command = cgroups.inside(cgroup.make(name.format(wanted)), programs["wait_input"])
+	process = run_waiting(daemon, *command).process
+	assert process.cgroup.decode() == f"{cgroup.name}/{name.format(wanted)}"
+	assert process.container_id == wanted
 
 
 def test_ancestry(daemon, programs):

@@ -5,11 +5,13 @@
  * sendto: one to each port, unconnected. sendmmsg: the same in one call. connect: connects to each port in turn,
  * with one datagram each. repeat: connects to the first port, fifty datagrams. named: the same, with the address
  * given with each. silent: connects, sends nothing. refused: connects, sends until the error comes back.
- * mapped: repeat by an IPv6 socket. spray: one datagram to each of as many ports from the first on as the second
+ * mapped: repeat by an IPv6 socket. mapped_named: named by an IPv6 socket. lite: sendto by UDP-Lite. gso: sends that
+ * the kernel cuts into many datagrams, one to each port. spray: one datagram to each of as many ports from the first on as the second
  * number says.
  */
 #include "program.h"
 
+#include <linux/udp.h>
 #include <poll.h>
 
 #define MANY 50
@@ -64,6 +66,22 @@ static void send_all_at_once(char **ports, int count)
 		err(1, "sendmmsg");
 }
 
+static void send_segments(char **ports, int count)
+{
+	static const char many[MANY * 5];
+	const int segment = 5;
+
+	if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)))
+		skip("no UDP_SEGMENT here: %m");
+	for (int i = 0; i < count; i++) {
+		union address to;
+		socklen_t size = address_read(host, ports[i], &to);
+
+		if (sendto(fd, many, sizeof(many), 0, &to.any, size) != sizeof(many))
+			err(1, "sendto %s", ports[i]);
+	}
+}
+
 static void spray(const char *first, const char *count)
 {
 	for (int i = 0; i < atoi(count); i++) {
@@ -92,16 +110,22 @@ int main(int argc, char **argv)
 
 	usage_unless(argc >= 4, "udp HOW ADDRESS PORT...");
 	host = argv[2];
-	if (is(how, "mapped")) {
+	if (is(how, "mapped") || is(how, "mapped_named")) {
 		snprintf(mapped, sizeof(mapped), "::ffff:%s", argv[2]);
 		host = mapped;
 	}
 	address_read(host, "0", &family);
-	fd = socket_new(&family, SOCK_DGRAM, 0);
+	fd = socket(family.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, is(how, "lite") ? IPPROTO_UDPLITE : 0);
+	if (fd < 0 && is(how, "lite"))
+		skip("no UDP-Lite here: %m");
+	if (fd < 0)
+		err(1, "socket");
 
-	if (is(how, "sendto")) {
+	if (is(how, "sendto") || is(how, "lite")) {
 		for (int i = 3; i < argc; i++)
 			send_to(argv[i]);
+	} else if (is(how, "gso")) {
+		send_segments(argv + 3, argc - 3);
 	} else if (is(how, "sendmmsg")) {
 		send_all_at_once(argv + 3, argc - 3);
 	} else if (is(how, "connect")) {
@@ -112,7 +136,7 @@ int main(int argc, char **argv)
 	} else if (is(how, "repeat") || is(how, "mapped")) {
 		connect_to(argv[3]);
 		send_plain(MANY);
-	} else if (is(how, "named")) {
+	} else if (is(how, "named") || is(how, "mapped_named")) {
 		connect_to(argv[3]);
 		for (int i = 0; i < MANY; i++)
 			send_to(argv[3]);
