@@ -136,6 +136,14 @@ int attribute_event(struct attribute *a, const struct event_header *h)
 	return 0;
 }
 
+void attribute_unknown(struct attribute *a, const struct event_header *h)
+{
+	if (!event_is_note(h) && seen_mark(&a->seen, h->cpu, h->sequence, h->boottime_ns) == 0)
+		a->counts.doubles++;
+	else
+		a->dropped[LOSS_EVENT]++;
+}
+
 uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 {
 	struct table *t = &a->table;

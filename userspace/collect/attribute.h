@@ -104,6 +104,9 @@ void attribute_free(struct attribute *a);
 /* One event or note, checked by event_decode(). 0, or -ENOMEM: it is not recorded. */
 int attribute_event(struct attribute *a, const struct event_header *h);
 
+/* One that event_decode() steps over: it is told as lost, once, however often it is read. */
+void attribute_unknown(struct attribute *a, const struct event_header *h);
+
 /* Lets go what waited long enough. Returns when to call again (CLOCK_BOOTTIME), UINT64_MAX: never.
  */
 uint64_t attribute_tick(struct attribute *a, uint64_t now_ns);

@@ -10,6 +10,7 @@
 #include "collect/note.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -207,27 +208,29 @@ void core_tell(struct core *c, Affiant__V1__Record *r)
 
 /* ---- what comes in ---- */
 
-/* What can't be taken is counted; of what stands behind a broken one, the gap in the numbers is
- * told. */
+/* What can't be taken is counted. */
 static void apply(struct core *c, const uint8_t *events, size_t len)
 {
+	uint64_t *dropped = &c->attribute->dropped[LOSS_EVENT], before = *dropped;
 	const struct event_header *h;
-	unsigned int dropped = 0;
 
 	for (size_t at = 0; at < len; at += h->size) {
 		int err = event_decode(events + at, len - at, &h);
 
+		if (err == -ENOTSUP) {
+			attribute_unknown(c->attribute, h);
+			continue;
+		}
 		if (!err)
 			err = attribute_event(c->attribute, h);
-		dropped += !!err;
-		if (err == -EBADMSG)
+		*dropped += !!err;
+		if (err == -EBADMSG) /* what stands behind it leaves a gap in the numbers */
 			break;
 	}
-	c->attribute->dropped[LOSS_EVENT] += dropped;
-	if (dropped)
-		log_error("%u events are not recorded: this version does not know them, or memory "
-			  "is short",
-			  dropped);
+	if (*dropped != before)
+		log_error("%" PRIu64 " events are not recorded: this version does not know them, "
+			  "or memory is short",
+			  *dropped - before);
 }
 
 int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message)

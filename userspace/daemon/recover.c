@@ -157,12 +157,15 @@ static int replay(void *core, const void *events, size_t len)
 	for (size_t at = 0; at < len; at += h->size) {
 		int err = event_decode((const uint8_t *)events + at, len - at, &h);
 
-		if (err) /* its checksum held: written so by a program that knew other events */
-			c->attribute->dropped[LOSS_EVENT]++;
-		if (err == -EBADMSG)
-			return 0;
-		if (err)
+		/* Its checksum held: written so by a program that knew other events. */
+		if (err == -ENOTSUP) {
+			attribute_unknown(c->attribute, h);
 			continue;
+		}
+		if (err) {
+			c->attribute->dropped[LOSS_EVENT]++;
+			return 0;
+		}
 		if (event_is_note(h) && h->sequence >= c->note_sequence)
 			c->note_sequence = h->sequence + 1;
 		err = attribute_event(c->attribute, h);
