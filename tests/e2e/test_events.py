@@ -2,9 +2,13 @@
 """`affiant events`: filters, formats, and following."""
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
+import time
+import uuid
 
 import pytest
 
@@ -106,3 +110,64 @@ def test_output_closed_early(filled):
 			      text=True, timeout=wait.DEADLINE, check=False, env=daemons.environment())
 	assert len(done.stdout.splitlines()) == 1
 	assert not done.stderr
+
+
+# ---- more filters ----
+
+def sequences(records):
+	return [r.sequence for r in records]
+
+
+def test_filters_by_time(filled):
+	"""Both ends belong to the span, as with journalctl(1)."""
+	records = filled.records()
+	middle = records[len(records) // 2]
+	seconds, ns = divmod(middle.wall_ns, 10**9)
+	when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{ns:09}Z"
+	since, until = filled.records("--since", when), filled.records("--until", when)
+	assert sequences(since) == [r.sequence for r in records if r.wall_ns >= middle.wall_ns]
+	assert sequences(until) == [r.sequence for r in records if r.wall_ns <= middle.wall_ns]
+	assert len(since) < len(records) and len(until) < len(records)
+	assert sequences(filled.records("--since", "-1h")) == sequences(records)
+	assert not filled.records("--until", "-1h")
+
+
+def test_filters_by_session_and_task(filled):
+	run = filled.run("/bin/true", agent="two")
+	mine = run.records()
+	session = str(uuid.UUID(bytes=mine[0].session.id))
+	for option in (["--session", session], ["--session", session[-8:]], ["--task", run.task], ["--task", run.task[:-1] + "?"]):
+		assert sequences(filled.records(*option)) == sorted(r.sequence for r in mine), option
+
+
+def test_filters_together(filled):
+	"""Values of one option add up, different options narrow down."""
+	records = filled.records()
+	expected = [r.sequence for r in records if kind(r) in ("exec", "exit") and r.agent.name in ("one", "two")]
+	assert sequences(filled.records("--type", "exec,exit", "--agent", "one", "--agent", "tw?")) == expected
+	assert not filled.records("--agent", "one", "--outcome", "refused")
+
+
+@pytest.mark.parametrize("options", [["--type", "nonsense"], ["--dst", "300.0.0.0/8"], ["--since", "yesterdayish"], ["--outcome", "good"],
+				      ["-o", "xml"], ["--no-such"], ["stray"]], ids=" ".join)
+def test_wrong_options(filled, options):
+	done = filled.affiant("events", *options)
+	assert done.returncode == 64
+	assert not done.stdout
+	assert options[-1].lstrip("-") in done.stderr
+
+
+@pytest.mark.parametrize("env, coloured", [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+			 ids=["terminal", "NO_COLOR", "empty", "dumb"])
+def test_colour(filled, env, coloured):
+	"""A terminal gets colours unless it, or its user, wants none."""
+	master, terminal = pty.openpty()
+	try:
+		done = subprocess.run([str(daemons.AFFIANT), "events", "--socket", str(filled.socket), "-n", "1"], stdout=terminal,
+				      stdin=subprocess.DEVNULL, check=False, timeout=wait.DEADLINE,
+				      env=daemons.environment() | {"TERM": "xterm"} | env)
+		assert done.returncode == 0
+		assert (b"\033[" in os.read(master, 65536)) == coloured
+	finally:
+		os.close(master)
+		os.close(terminal)

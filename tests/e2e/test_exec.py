@@ -220,6 +220,34 @@ def test_rename_race(daemon, programs, place):
 	assert missing < 10000
 
 
+@pytest.mark.long
+def test_more_opens_than_fanotify_keeps(new_daemon, programs, place):
+	"""Its queue overflows while the daemon stands still: that is told, no exec is missing, no digest is wrong."""
+	execs = int(pathlib.Path("/proc/sys/fs/fanotify/max_queued_events").read_text()) + 1000
+	if execs > 50000:
+		pytest.skip("fs.fanotify.max_queued_events is too high to be reached in a test")
+	daemon = new_daemon(config="ring_bytes: 64MiB\n")
+	payload = place / "raced"
+	shutil.copy(programs.static("nothing", "-DSTATUS=3"), payload)
+	wait.settled(payload)
+	run = daemon.launch("/bin/sh", "-c", f"read go; {programs['rename_race']} {execs} {payload} {payload}; echo done; read go",
+			    stdin=subprocess.PIPE)
+	run.wait_exec("/bin/sh")
+	daemon.suspend()
+	try:
+		run.process.stdin.write("\n")
+		run.process.stdin.flush()
+		assert run.line() == "done"
+	finally:
+		daemon.resume()
+	run.wait()
+	raced = run.records().execs.where(lambda r: r.process.argv[0] == b"raced")
+	assert len(raced) == execs
+	assert {digest_of(r) for r in raced} <= {sha256(payload), None}
+	lost = daemon.wait_records("the loss", lambda found: found.of("lost")).of("lost")
+	assert {(c.stage, c.kind) for r in lost for c in r.lost.counts} == {("chain", "open")}
+
+
 @pytest.mark.parametrize("user", [None, NOBODY], ids=["root", "nobody"])
 def test_forged_link(new_daemon, programs, place, user):
 	"""A process that points /proc/PID/exe elsewhere before the daemon looks."""
