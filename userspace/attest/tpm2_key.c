@@ -5,23 +5,15 @@
 #include <endian.h>
 #include <errno.h>
 #include <openssl/core_names.h>
-#include <openssl/ecdsa.h>
 #include <openssl/err.h>
-#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <string.h>
 
+#include "attest/ossl.h"
 #include "base/cleanup.h"
 
 #define RSA_BITS_MIN 2048
 #define POINT_MAX (1 + 2 * 66)
-
-DEFINE_CLEANUP(BIGNUM *, BN_free)
-DEFINE_CLEANUP(ECDSA_SIG *, ECDSA_SIG_free)
-DEFINE_CLEANUP(EVP_MD_CTX *, EVP_MD_CTX_free)
-DEFINE_CLEANUP(EVP_PKEY_CTX *, EVP_PKEY_CTX_free)
-DEFINE_CLEANUP(OSSL_PARAM *, OSSL_PARAM_free)
-DEFINE_CLEANUP(OSSL_PARAM_BLD *, OSSL_PARAM_BLD_free)
 
 /* A digest that names and signatures may rest on: collisions of SHA-1 can be had. */
 static const EVP_MD *sound_digest(uint16_t alg)
