@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (jose_json(data, size, CMW_DEPTH_MAX, &c) < 0)
 		return 0;
 	if (cmw_take(c, CMW_TYPE_EVIDENCE, items, ITEMS, nested, &why) < 0) {
-		if (!why || !strlen(why))
+		if (!why)
 			abort();
 	} else {
 		for (size_t i = 0; i < ITEMS; i++)

@@ -111,11 +111,32 @@ def cnf():
 	return {"challenge": challenge.hex(), "nonce": nonce.decode(), "audience": audience.decode(), "message": message.hex()}
 
 
+def programs():
+	listed = [
+		(4, sha(b"python"), b"/usr/bin/python3.11"),
+		(4, sha(b"git"), b"/usr/bin/git"),
+		(5, None, b"/tmp/\xff gone"),
+		(2, None, b"/usr/bin/verity"),
+		(4, sha(b"git"), b"/usr/bin/git"),
+		(3, sha(b"git"), b"/usr/bin/git"),
+	]
+	leaves = [sha(b"\0affiant/program/v1\0" + bytes([state]) + (digest or bytes(32)) + name) for state, digest, name in listed]
+	return {
+		"programs": [
+			{"state": state, "sha256": digest.hex() if digest else None, "path": name.hex(), "leaf": leaf.hex()}
+			for (state, digest, name), leaf in zip(listed, leaves)
+		],
+		"count": len(set(leaves)),
+		"root": root(sorted(set(leaves))).hex(),
+	}
+
+
 def vectors():
 	return {
 		"batch": [batch(domain, size) for domain in DOMAINS for size in (1, 2, 3, 5, 8)],
 		"cmw": cmw(),
 		"cnf": cnf(),
+		"programs": programs(),
 	}
 
 

@@ -25,7 +25,7 @@ struct cmw_item {
 /*
  * Takes @collection of type @type apart. Every member must be one of @items (or of @nested, NULL-terminated: names
  * of members that are left to the caller), with that media type, ind 4, and content in strict base64url: else
- * -EBADMSG and *@ret_why names the member (static or borrowed from @collection). Which are missing is for the caller
+ * -EBADMSG and *@ret_why names the member (static or borrowed from @collection: anybody's text). Which are missing is for the caller
  * to see.
  */
 int cmw_take(const json_t *collection, const char *type, struct cmw_item *items, size_t count,

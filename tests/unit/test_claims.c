@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attest/claims.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "attest/cmw.h"
+#include "base/base64url.h"
+#include "base/merkle.h"
+#include "vectors.h"
+
+static const char *const samples[] = { "small", "usual", "large" };
+
+static json_t *sample(const char *name)
+{
+	char path[256];
+	json_t *o;
+
+	snprintf(path, sizeof(path), TEST_DATA "/attest/claims/%s.json", name);
+	o = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(o);
+	return o;
+}
+
+static void test_round_trip(void **state)
+{
+	json_t *o, *again;
+	struct claims c;
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		o = sample(samples[i]);
+		memset(&c, 0xa5, sizeof(c));
+		assert_int_equal(claims_parse(o, &c, &why), 0);
+		assert_int_equal(claims_encode(&c, &again, &why), 0);
+		assert_true(json_equal(o, again));
+		json_decref(again);
+		json_decref(o);
+		claims_clear(&c);
+	}
+}
+
+static void test_values(void **state)
+{
+	json_t *o = sample("usual");
+	struct claims c;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(claims_parse(o, &c, &why), 0);
+	json_decref(o);
+	assert_string_equal(c.nonce, "mZ4vQ0h8T2a9Yc1LrB7uXw");
+	assert_string_equal(c.sub, "spiffe://example.org/agent/research");
+	assert_int_equal(c.ueid[0], 1);
+	assert_int_equal(c.exp - c.iat, 300);
+	assert_int_equal(c.custody, CLAIMS_OF_PROCESS);
+	assert_int_equal(c.files_count, 6);
+	assert_string_equal(c.files[1].path, "/usr/bin/python3.11");
+	assert_int_equal(c.files[1].state, CLAIMS_OBSERVED);
+	assert_int_equal(c.files[1].digest_len, 32);
+	assert_int_equal(c.files[5].role, CLAIMS_MANIFEST);
+	assert_int_equal(c.workload.process.pid, 4211);
+	assert_int_equal(c.workload.process.files_count, 3);
+	assert_int_equal(c.workload.ancestors_count, 1);
+	assert_int_equal(c.workload.ancestors[0].files[0], 4);
+	assert_false(c.workload.ancestors_cut);
+	assert_true(c.workload.task.present);
+	assert_int_equal(c.workload.task.expires, 1793601000);
+	assert_string_equal(c.workload.principal, "alice@example.org");
+	assert_int_equal(c.host.secure_boot, CLAIMS_SECURE_BOOT_ON);
+	assert_true(c.host.boot_log.present);
+	assert_false(c.host.systemd_log.present);
+	assert_true(c.host.tpm.firmware == 0x2019102300163636);
+	assert_int_equal(c.host.tpm.ak_name_len, 34);
+	claims_clear(&c);
+}
+
+/*
+ * Every value anywhere is taken away, and replaced by values of each type and at the edges: either it is refused, and
+ * the reason names the claim, or what was read is written again. No change passes unseen.
+ */
+struct change {
+	json_t *root;	/* of the changed document */
+	size_t refused, taken;
+};
+
+static bool is_prefix_of(const char *why, const char *path)
+{
+	size_t len = strlen(why);
+
+	return !strncmp(why, path, len) && (path[len] == '.' || path[len] == '\0');
+}
+
+/* Claims that are compared: either can be blamed. */
+static bool agrees_with(const char *why, const char *path)
+{
+	if (!strncmp(path, "measurements", 12))
+		return strstr(why, ".files") || !strcmp(why, "submods.workload.manifests");
+	return (!strcmp(why, "iss") && !strcmp(path, "submods.host.host_id")) ||
+	       (!strcmp(why, "exp") && (!strcmp(path, "iat") || !strcmp(path, "submods.workload.task.expires")));
+}
+
+static void try(struct change *x, const char *path)
+{
+	const char *why = NULL;
+	struct claims c;
+	json_t *again;
+
+	memset(&c, 0xa5, sizeof(c));
+	if (claims_parse(x->root, &c, &why) < 0) {
+		x->refused++;
+		if (!is_prefix_of(why, path) && !is_prefix_of(path, why) && !agrees_with(why, path))
+			fail_msg("%s was changed, %s was blamed", path, why);
+		return;
+	}
+	x->taken++;
+	assert_int_equal(claims_encode(&c, &again, &why), 0);
+	if (!json_equal(x->root, again))
+		fail_msg("%s: a change passed unseen", path);
+	json_decref(again);
+	claims_clear(&c);
+}
+
+static void change_object(struct change *x, json_t *o, const char *path);
+
+static void change_value(struct change *x, json_t *holder, const char *name, size_t index, const char *path)
+{
+	static const char *const values[] = {
+		"null", "true", "false", "-1", "0", "1", "7.5", "1e3", "4294967296", "9223372036854775807", "\"\"",
+		"\"x\"", "\"missing\"", "[]", "[[]]", "[0]", "[-1]", "[500]", "{}", "{\"id\":[]}",
+	};
+	json_t *old = name ? json_object_get(holder, name) : json_array_get(holder, index), *value;
+
+	json_incref(old);
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		value = json_loads(values[i], JSON_DECODE_ANY, NULL);
+		assert_non_null(value);
+		if (name)
+			json_object_set_new(holder, name, value);
+		else
+			json_array_set_new(holder, index, value);
+		try(x, path);
+	}
+	if (name)
+		json_object_set(holder, name, old);
+	else
+		json_array_set(holder, index, old);
+	change_object(x, old, path);
+	json_decref(old);
+}
+
+static void change_object(struct change *x, json_t *o, const char *path)
+{
+	json_t *copy = json_copy(o), *value;	/* the order of members, while they come and go */
+	char below[128];
+	const char *name;
+	size_t i;
+
+	json_object_foreach(copy, name, value) {
+		snprintf(below, sizeof(below), "%s%s%s", path, *path ? "." : "", name);
+		json_object_del(o, name);
+		try(x, below);
+		json_object_set(o, name, value);
+		change_value(x, o, name, 0, below);
+	}
+	if (json_is_array(o))
+		for (i = 0; i < json_array_size(o); i++)
+			change_value(x, o, NULL, i, path);
+	json_decref(copy);
+}
+
+static void test_changes(void **state)
+{
+	struct change x = {};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		x.root = sample(samples[i]);
+		change_object(&x, x.root, "");
+		json_decref(x.root);
+	}
+	print_message("%zu refused, %zu taken\n", x.refused, x.taken);
+	assert_true(x.refused > 3000);
+}
+
+static const struct {
+	const char *path, *value, *why;	/* why NULL: taken */
+} edges[] = {
+	{ "eat_nonce", "\"12345678\"", NULL },
+	{ "eat_nonce", "\"1234567\"", "eat_nonce" },
+	{ "eat_nonce", "\"1234567 \"", "eat_nonce" },
+	{ "eat_nonce", "\"1234567\\\\\"", "eat_nonce" },
+	{ "eat_nonce", "\"1234567\\\"\"", "eat_nonce" },
+	{ "eat_nonce", "\"1234567\xc3\xbc\"", "eat_nonce" },
+	{ "eat_nonce", "[\"12345678\"]", "eat_nonce" },
+	{ "eat_profile", "\"tag:affiant.dev,2026:evidence#2\"", "eat_profile" },
+	{ "exp", "1793600000", "exp" },
+	{ "exp", "1793600001", NULL },
+	{ "exp", "1793601001", "exp" },	/* after the task's end */
+	{ "iss", "\"tag:affiant.dev,2026:host:00000000000000000000000000000000\"", "iss" },
+	{ "jti", "\"019A1C2D-3E4F-7A5B-8C6D-7E8F90A1B2C3\"", "jti" },
+	{ "sub", "\"https://example.org/agent\"", "sub" },
+	{ "key_custody", "\"none\"", "key_custody" },
+	{ "unknown_claim", "{\"deep\":[1]}", NULL },
+	{ "submods.workload.manifests", "[0]", "submods.workload.manifests" },
+	{ "submods.workload.process.files", "[5]", "submods.workload.process.files" },
+	{ "submods.workload.process.files", "[6]", "submods.workload.process.files" },
+	{ "submods.workload.isolation", "\"lsm\"", "submods.workload.isolation" },
+	{ "submods.workload.principal.assurance", "\"verified\"", "submods.workload.principal.assurance" },
+	{ "submods.host.boot_id", "\"0f8fad5b\"", "submods.host.boot_id" },
+	{ "submods.host.tpm.ak", "\"000B00\"", "submods.host.tpm.ak" },
+	{ "submods.host.tpm.ak", "\"000b00\"", "submods.host.tpm.ak" },
+	{ "submods.host.cmdline", "\"\"", "submods.host.cmdline" },
+};
+
+static json_t *at(json_t *o, const char *path, char last[static 64])
+{
+	char *copy = strdup(path), *save = NULL, *part = strtok_r(copy, ".", &save), *next;
+
+	while ((next = strtok_r(NULL, ".", &save))) {
+		o = json_object_get(o, part);
+		part = next;
+	}
+	snprintf(last, 64, "%s", part);
+	free(copy);
+	return o;
+}
+
+static void test_edges(void **state)
+{
+	const char *why;
+	struct claims c;
+	char last[64];
+	json_t *o, *holder;
+	int err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(edges) / sizeof(*edges); i++) {
+		o = sample("usual");
+		holder = at(o, edges[i].path, last);
+		json_object_set_new(holder, last, json_loads(edges[i].value, JSON_DECODE_ANY, NULL));
+		why = "nothing";
+		err = claims_parse(o, &c, &why);
+		assert_int_equal(err, edges[i].why ? -EBADMSG : 0);
+		assert_string_equal(why, edges[i].why ?: "nothing");
+		if (!err)
+			claims_clear(&c);
+		json_decref(o);
+	}
+}
+
+/* A private key is nobody's to send, and a curve of another size is no P-256. */
+static void test_cnf(void **state)
+{
+	static const char *const bad[] = { "P-384", "P-256" };
+	json_t *o, *jwk;
+	const char *why;
+	struct claims c;
+	EVP_PKEY *key;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		o = sample("small");
+		key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", bad[i]);
+		jwk = jose_jwk(key, i == 1);
+		json_object_set_new(json_object_get(o, "cnf"), "jwk", jwk);
+		assert_int_equal(claims_parse(o, &c, &why), -EBADMSG);
+		assert_string_equal(why, "cnf.jwk");
+		EVP_PKEY_free(key);
+		json_decref(o);
+	}
+}
+
+/* A structure that is beyond its bounds makes no claims. */
+static void test_encode_refuses(void **state)
+{
+	json_t *o = sample("usual"), *made = (json_t *)0xa5;
+	const char *why = NULL;
+	struct claims c;
+	char *keep;
+
+	(void)state;
+	assert_int_equal(claims_parse(o, &c, &why), 0);
+	json_decref(o);
+	keep = c.workload.principal;
+	c.workload.principal = (char[]){ "\xff" };	/* must not become "none was named" */
+	assert_int_equal(claims_encode(&c, &made, &why), -EINVAL);
+	assert_string_equal(why, "submods.workload.principal");
+	c.workload.principal = keep;
+	keep = c.files[2].path;
+	c.files[2].path = NULL;	/* must not shift the files behind it */
+	assert_int_equal(claims_encode(&c, &made, &why), -EINVAL);
+	assert_string_equal(why, "measurements");
+	c.files[2].path = keep;
+	c.workload.task.scope[c.workload.task.scope_count++] = NULL;
+	assert_int_equal(claims_encode(&c, &made, &why), -EINVAL);
+	assert_string_equal(why, "submods.workload.task.scope");
+	c.workload.task.scope_count--;
+	c.exp = c.iat;
+	assert_int_equal(claims_encode(&c, &made, &why), -EINVAL);
+	assert_string_equal(why, "exp");
+	assert_ptr_equal(made, (json_t *)0xa5);
+	claims_clear(&c);
+}
+
+static const struct claims_file *file_of(const struct claims *c, const struct claims_process *p, size_t i)
+{
+	assert_true(p->files[i] < c->files_count);
+	return &c->files[p->files[i]];
+}
+
+static void test_fit(void **state)
+{
+	json_t *o = sample("large"), *json;
+	size_t whole = json_dumpb(o, NULL, 0, JSON_COMPACT), len, before = CLAIMS_ANCESTORS_MAX;
+	struct claims c, all;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(claims_parse(o, &all, &why), 0);
+	assert_int_equal(all.files_count, CLAIMS_FILES_MAX);
+	all.workload.ancestors_cut = false;
+	for (size_t max = whole; max > 100; max -= 100) {
+		assert_int_equal(claims_parse(o, &c, &why), 0);
+		c.workload.ancestors_cut = false;
+		assert_int_equal(claims_fit(&c, max, &json, &why), 0);
+		len = json_dumpb(json, NULL, 0, JSON_COMPACT);
+		assert_true(len <= max || (c.workload.ancestors_count == 0 && !c.host.cmdline));
+		assert_true(c.workload.ancestors_count <= before);
+		assert_int_equal(c.workload.ancestors_cut, c.workload.ancestors_count < CLAIMS_ANCESTORS_MAX);
+		assert_true(c.host.cmdline || c.workload.ancestors_count == 0);
+		before = c.workload.ancestors_count;
+		/* What stays says what it said. */
+		for (size_t i = 0; i < c.workload.process.files_count; i++)
+			assert_string_equal(file_of(&c, &c.workload.process, i)->path,
+					    file_of(&all, &all.workload.process, i)->path);
+		for (size_t k = 0; k < c.workload.ancestors_count; k++)
+			for (size_t i = 0; i < c.workload.ancestors[k].files_count; i++)
+				assert_memory_equal(file_of(&c, &c.workload.ancestors[k], i)->digest,
+						    file_of(&all, &all.workload.ancestors[k], i)->digest, 32);
+		assert_int_equal(c.workload.manifests_count, 8);
+		for (size_t i = 0; i < 8; i++)
+			assert_string_equal(c.files[c.workload.manifests[i]].path,
+					    all.files[all.workload.manifests[i]].path);
+		json_decref(json);
+		if (before == 0 && !c.host.cmdline)
+			break;
+		claims_clear(&c);
+	}
+	/* Nothing is left to leave out: it is as long as it is, and says all else. */
+	assert_int_equal(claims_fit(&c, 100, &json, &why), 0);
+	assert_int_equal(c.workload.process.files_count, all.workload.process.files_count);
+	assert_int_equal(c.workload.task.scope_count, CLAIMS_SCOPES_MAX);
+	json_decref(json);
+	claims_clear(&c);
+	json_decref(o);
+	claims_clear(&all);
+}
+
+static void test_programs(void **state)
+{
+	json_t *v = vectors_load("programs"), *programs = json_object_get(v, "programs"), *one;
+	struct sha256 leaves[16], root, expected, digest;
+	uint8_t path[64];
+	size_t count, len;
+
+	(void)state;
+	for (size_t i = 0; i < json_array_size(programs); i++) {
+		one = json_array_get(programs, i);
+		len = vector_bytes(vector_text(one, "path"), path, sizeof(path));
+		if (json_is_string(json_object_get(one, "sha256")))
+			vector_bytes(vector_text(one, "sha256"), digest.bytes, sizeof(digest));
+		assert_int_equal(
+			claims_program_leaf(json_integer_value(json_object_get(one, "state")),
+					    json_is_string(json_object_get(one, "sha256")) ? &digest : NULL, path,
+					    len, &leaves[i]), 0);
+		vector_bytes(vector_text(one, "leaf"), expected.bytes, sizeof(expected));
+		assert_memory_equal(&leaves[i], &expected, sizeof(expected));
+	}
+	assert_int_equal(claims_program_root(leaves, json_array_size(programs), &root, &count), 0);
+	vector_bytes(vector_text(v, "root"), expected.bytes, sizeof(expected));
+	assert_memory_equal(&root, &expected, sizeof(expected));
+	assert_int_equal(count, json_integer_value(json_object_get(v, "count")));
+	assert_int_equal(claims_program_root(NULL, 0, &root, &count), 0);
+	assert_int_equal(sha256_of("", 0, &expected), 0);
+	assert_memory_equal(&root, &expected, sizeof(expected));
+	assert_int_equal(count, 0);
+	json_decref(v);
+}
+
+/*
+ * How large evidence gets, as a CMW. The numbers printed are those of docs/evidence.md.
+ */
+static size_t size_of(const json_t *claims, unsigned int pcrs_count, unsigned int levels, size_t signature_size)
+{
+	static const uint8_t zero[4096];
+	size_t pcrs = 29 + pcrs_count * 72, path = 37 + levels * 46, size;
+	json_t *header, *cmw;
+	char *input, *token, *json;
+	EVP_PKEY *key;
+
+	assert_int_equal(jose_key_new(&key), 0);
+	header = json_pack("{sssssosO}", "alg", "ES256", "typ", "eat+jwt", "jwk", jose_jwk(key, false), "kid",
+			   json_object_get(claims, "kid"));
+	assert_int_equal(jose_signing_input(header, claims, &input), 0);
+	assert_int_equal(jose_jws(key, input, &token), 0);
+	cmw = cmw_collection(CMW_TYPE_EVIDENCE);
+	cmw_add(cmw, "eat", "application/eat+jwt", token, strlen(token));
+	cmw_add(cmw, "quote", "application/vnd.affiant.tpms-attest", zero, 195);
+	cmw_add(cmw, "signature", "application/vnd.affiant.tpmt-signature", zero, signature_size);
+	cmw_add(cmw, "pcrs", "application/vnd.affiant.pcrs+json", zero, pcrs);
+	cmw_add(cmw, "path", "application/vnd.affiant.path+json", zero, path);
+	json = json_dumps(cmw, JSON_COMPACT);
+	size = strlen(json);
+	free(json);
+	free(token);
+	free(input);
+	json_decref(cmw);
+	json_decref(header);
+	EVP_PKEY_free(key);
+	return size;
+}
+
+static void test_size(void **state)
+{
+	json_t *o, *json;
+	const char *why;
+	struct claims c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		o = sample(samples[i]);
+		print_message("%s: claims %zu, evidence %zu bytes (13 PCRs, ECDSA, alone in its batch)\n", samples[i],
+			      json_dumpb(o, NULL, 0, JSON_COMPACT), size_of(o, 13, 0, 72));
+		json_decref(o);
+	}
+	/* The largest that a daemon makes: without the long texts, which can't be cut. */
+	o = sample("large");
+	json_object_del(json_object_get(json_object_get(o, "submods"), "workload"), "task");
+	json_object_del(json_object_get(json_object_get(o, "submods"), "workload"), "principal");
+	assert_int_equal(claims_parse(o, &c, &why), 0);
+	json_decref(o);
+	c.workload.manifests_count = 0;
+	assert_int_equal(claims_fit(&c, CLAIMS_MAX, &json, &why), 0);
+	assert_true(c.workload.ancestors_cut);
+	assert_true(size_of(json, 24, 12, 262) <= CLAIMS_EVIDENCE_MAX);
+	print_message("cut: claims %zu, %zu ancestors, evidence %zu bytes (24 PCRs, RSA 2048, 4096 in its batch)\n",
+		      json_dumpb(json, NULL, 0, JSON_COMPACT), c.workload.ancestors_count, size_of(json, 24, 12, 262));
+	json_decref(json);
+	claims_clear(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_values),
+		cmocka_unit_test(test_changes),	   cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_cnf),	   cmocka_unit_test(test_encode_refuses),
+		cmocka_unit_test(test_fit),	   cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_size),
+	};
+
+	return cmocka_run_group_tests_name("claims", tests, NULL, NULL);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attest/claims.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "attest/claims_words.h"
+#include "attest/ossl.h"
+#include "base/merkle.h"
+
+DEFINE_CLEANUP(struct sha256_context *, sha256_free)
+
+const char *const claims_roles[] = {
+	[CLAIMS_EXECUTABLE] = "executable",
+	[CLAIMS_SCRIPT] = "script",
+	[CLAIMS_INTERPRETER] = "interpreter",
+	[CLAIMS_LOADER] = "loader",
+	[CLAIMS_ARGUMENT] = "argument",
+	[CLAIMS_MANIFEST] = "manifest",
+	[CLAIMS_CONFIGURATION] = "configuration",
+	[CLAIMS_BPF] = "bpf",
+	NULL,
+};
+const char *const claims_states[] = {
+	"", /* HASH_UNKNOWN is no claim */
+	[CLAIMS_KERNEL] = "kernel",
+	[CLAIMS_VERITY] = "verity",
+	[CLAIMS_HELD] = "held",
+	[CLAIMS_OBSERVED] = "observed",
+	[CLAIMS_TOO_LATE] = "too_late",
+	[CLAIMS_TOO_LARGE] = "too_large",
+	[CLAIMS_CHANGED] = "changed",
+	[CLAIMS_UNREADABLE] = "unreadable",
+	[CLAIMS_DISABLED] = "disabled",
+	NULL,
+};
+const char *const claims_custodies[] = { "process", "daemon", NULL };
+const char *const claims_origins[] = { "run", "selector", "api", NULL };
+const char *const claims_isolations[] = { "landlock", "uid", "none", "unknown", NULL };
+const char *const claims_lockdowns[] = { "none", "integrity", "confidentiality", "unavailable", NULL };
+const char *const claims_secure_boots[] = { "on", "off", "unavailable", NULL };
+
+const char *claims_role_word(enum claims_role r)
+{
+	return r <= CLAIMS_BPF ? claims_roles[r] : NULL;
+}
+
+const char *claims_state_word(enum claims_state s)
+{
+	return s >= CLAIMS_KERNEL && s <= CLAIMS_DISABLED ? claims_states[s] : NULL;
+}
+
+bool claims_state_has_digest(enum claims_state s)
+{
+	return s >= CLAIMS_KERNEL && s <= CLAIMS_OBSERVED;
+}
+
+void claims_clear(struct claims *c)
+{
+	struct claims_task *task = &c->workload.task;
+
+	free(c->nonce);
+	free(c->audience);
+	free(c->sub);
+	free(c->version);
+	EVP_PKEY_free(c->cnf);
+	for (size_t i = 0; i < c->files_count; i++)
+		free(c->files[i].path);
+	free(c->workload.agent);
+	free(c->workload.principal);
+	free(task->id);
+	free(task->purpose);
+	for (size_t i = 0; i < task->scope_count; i++)
+		free(task->scope[i]);
+	free(c->host.kernel);
+	free(c->host.cmdline);
+	free(c->host.tpm.manufacturer);
+	free(c->host.tpm.vendor);
+	for (size_t i = 0; i < c->host.files_count; i++)
+		free(c->host.files[i].path);
+	memset(c, 0, sizeof(*c));
+}
+
+static void mark(const uint8_t *files, size_t count, bool used[static CLAIMS_FILES_MAX])
+{
+	for (size_t i = 0; i < count; i++)
+		used[files[i]] = true;
+}
+
+static void renumber(uint8_t *files, size_t count, const uint8_t now[static CLAIMS_FILES_MAX])
+{
+	for (size_t i = 0; i < count; i++)
+		files[i] = now[files[i]];
+}
+
+/* Takes out the files that nothing names any more. */
+static void sweep(struct claims *c)
+{
+	struct claims_workload *w = &c->workload;
+	bool used[CLAIMS_FILES_MAX] = {};
+	uint8_t now[CLAIMS_FILES_MAX];
+	size_t kept = 0;
+
+	mark(w->process.files, w->process.files_count, used);
+	mark(w->manifests, w->manifests_count, used);
+	for (size_t i = 0; i < w->ancestors_count; i++)
+		mark(w->ancestors[i].files, w->ancestors[i].files_count, used);
+	for (size_t i = 0; i < c->files_count; i++) {
+		if (!used[i]) {
+			free(c->files[i].path);
+			continue;
+		}
+		now[i] = kept;
+		c->files[kept++] = c->files[i];
+	}
+	c->files_count = kept;
+	renumber(w->process.files, w->process.files_count, now);
+	renumber(w->manifests, w->manifests_count, now);
+	for (size_t i = 0; i < w->ancestors_count; i++)
+		renumber(w->ancestors[i].files, w->ancestors[i].files_count, now);
+}
+
+/* False: there is nothing that could be left out. */
+static bool cut(struct claims *c)
+{
+	if (c->workload.ancestors_count > 0) {
+		c->workload.ancestors_count--;
+		c->workload.ancestors_cut = true;
+		sweep(c);
+		return true;
+	}
+	if (!c->host.cmdline)
+		return false;
+	free(c->host.cmdline);
+	c->host.cmdline = NULL;
+	return true;
+}
+
+int claims_fit(struct claims *c, size_t max, json_t **ret, const char **ret_why)
+{
+	json_t *json = NULL;
+	int err;
+
+	do {
+		json_decref(json);
+		err = claims_encode(c, &json, ret_why);
+		if (err)
+			return err;
+	} while (json_dumpb(json, NULL, 0, JSON_COMPACT) > max && cut(c));
+	*ret = json;
+	return 0;
+}
+
+int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *path, size_t len, struct sha256 *ret)
+{
+	static const char domain[] = "\0affiant/program/v1";	/* with the NUL behind it */
+	static const struct sha256 none;
+	_cleanup_(sha256_freep) struct sha256_context *c = NULL;
+	int err = sha256_new(&c);
+
+	return err ?: sha256_update(c, domain, sizeof(domain)) ?: sha256_update(c, &state, 1) ?:
+	       sha256_update(c, digest ?: &none, sizeof(none)) ?: sha256_update(c, path, len) ?: sha256_final(c, ret);
+}
+
+static int compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct sha256));
+}
+
+int claims_program_root(struct sha256 *leaves, size_t count, struct sha256 *ret, size_t *ret_count)
+{
+	struct merkle m = {};
+	struct sha256 root;
+	int err = 0;
+
+	if (count > 0)
+		qsort(leaves, count, sizeof(*leaves), compare);
+	for (size_t i = 0; i < count && !err; i++)
+		if (i == 0 || compare(&leaves[i], &leaves[i - 1]))
+			err = merkle_append(&m, &leaves[i]);
+	err = err ?: merkle_root(&m, &root);
+	if (err)
+		return err;
+	*ret = root;
+	*ret_count = m.size;
+	return 0;
+}

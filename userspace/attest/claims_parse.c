@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attest/claims.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "attest/claims_words.h"
+#include "attest/member.h"
+#include "base/base64url.h"
+
+#define SECONDS_MAX (INT64_C(1) << 40)	/* far beyond any date, and far from any overflow */
+
+static int take_digest(const char **why, const json_t *component, const char *claim, struct claims_file *ret)
+{
+	const json_t *value = json_object_get(component, "measurement"), *digest;
+	const char *algorithm;
+
+	if (!claims_state_has_digest(ret->state))
+		return value ? member_bad(why, claim) : 0;
+	algorithm = json_string_value(json_array_get(value, 0));
+	digest = json_array_get(value, 1);
+	if (json_array_size(value) != 2 || !algorithm || !json_is_string(digest))
+		return member_bad(why, claim);
+	if (!strcmp(algorithm, ret->state == CLAIMS_VERITY ? "sha-256-verity" : "sha-256"))
+		ret->digest_len = 32;
+	else if (ret->state == CLAIMS_VERITY && !strcmp(algorithm, "sha-512-verity"))
+		ret->digest_len = 64;
+	else
+		return member_bad(why, claim);
+	if (base64url_decode_exact(json_string_value(digest), json_string_length(digest), ret->digest,
+				   ret->digest_len))
+		return member_bad(why, claim);
+	return 0;
+}
+
+static int take_file(const char **why, const json_t *entry, const char *claim, unsigned int roles_from,
+		     unsigned int roles_to, struct claims_file *ret)
+{
+	const char *type = json_string_value(json_array_get(entry, 0));
+	const json_t *component = json_array_get(entry, 1), *id = json_object_get(component, "id");
+	unsigned int role, state;
+	int err;
+
+	if (json_array_size(entry) != 2 || !type || strcmp(type, CLAIMS_COMPONENT) || json_array_size(id) != 1)
+		return member_bad(why, claim);
+	err = member_word_of(why, json_object_get(component, "role"), claim, claims_roles, &role) ?:
+	      member_word_of(why, json_object_get(component, "state"), claim, claims_states, &state);
+	if (err)
+		return err;
+	if (role != CLAIMS_EXECUTABLE && (role < roles_from || role > roles_to))
+		return member_bad(why, claim);
+	ret->role = role;
+	ret->state = state;
+	return take_digest(why, component, claim, ret) ?:
+	       member_copy_text(why, json_array_get(id, 0), claim, CLAIMS_PATH_MAX, &ret->path);
+}
+
+/* @ret_count counts a file as soon as it may hold memory. */
+static int take_files(const char **why, const json_t *o, const char *claim, bool host, size_t max,
+		      struct claims_file *ret, size_t *ret_count)
+{
+	const json_t *list;
+	int err = member_array(why, o, claim, max, &list);
+
+	for (size_t i = 0; !err && i < json_array_size(list); i++) {
+		*ret_count = i + 1;
+		err = take_file(why, json_array_get(list, i), claim, host ? CLAIMS_CONFIGURATION : CLAIMS_SCRIPT,
+				host ? CLAIMS_BPF : CLAIMS_MANIFEST, &ret[i]);
+	}
+	return err;
+}
+
+/* Indices of files, each of which is (@manifests), or isn't, a manifest. */
+static int take_indices(const char **why, const json_t *o, const char *claim, const struct claims *c, bool manifests,
+			size_t max, uint8_t *ret, size_t *ret_count)
+{
+	const json_t *list, *value;
+	int err = member_array(why, o, claim, max, &list);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		value = json_array_get(list, i);
+		if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+		    json_integer_value(value) >= (json_int_t)c->files_count)
+			return member_bad(why, claim);
+		ret[i] = json_integer_value(value);
+		if ((c->files[ret[i]].role == CLAIMS_MANIFEST) != manifests)
+			return member_bad(why, claim);
+	}
+	*ret_count = json_array_size(list);
+	return 0;
+}
+
+static int take_process(const char **why, const json_t *o, const struct claims *c, struct claims_process *ret)
+{
+	return member_u32(why, o, "submods.workload.process.pid", &ret->pid) ?:
+	       member_number(why, o, "submods.workload.process.started_ns", INT64_MAX, &ret->started_ns) ?:
+	       member_u32(why, o, "submods.workload.process.exec_seq", &ret->exec_seq) ?:
+	       member_u32(why, o, "submods.workload.process.uid", &ret->uid) ?:
+	       member_u32(why, o, "submods.workload.process.gid", &ret->gid) ?:
+	       take_indices(why, o, "submods.workload.process.files", c, false, CLAIMS_PROCESS_FILES_MAX, ret->files,
+			    &ret->files_count);
+}
+
+static int take_ancestors(const char **why, const json_t *o, const struct claims *c, struct claims_workload *w)
+{
+	const char *const claim = "submods.workload.ancestors";
+	const json_t *list, *a;
+	struct claims_process *to;
+	int err = member_array(why, o, claim, CLAIMS_ANCESTORS_MAX, &list);
+
+	for (size_t i = 0; !err && i < json_array_size(list); i++) {
+		a = json_array_get(list, i);
+		to = &w->ancestors[i];
+		err = member_u32(why, a, "submods.workload.ancestors.pid", &to->pid) ?:
+		      member_number(why, a, "submods.workload.ancestors.started_ns", INT64_MAX, &to->started_ns) ?:
+		      member_u32(why, a, "submods.workload.ancestors.exec_seq", &to->exec_seq) ?:
+		      take_indices(why, a, "submods.workload.ancestors.files", c, false, CLAIMS_PROCESS_FILES_MAX,
+				   to->files, &to->files_count);
+		w->ancestors_count = i + 1;
+	}
+	if (!err && json_object_get(o, "ancestors_cut"))
+		err = member_bool(why, o, "submods.workload.ancestors_cut", &w->ancestors_cut) ?:
+		      (w->ancestors_cut ? 0 : member_bad(why, "submods.workload.ancestors_cut"));
+	return err;
+}
+
+static int take_task(const char **why, const json_t *workload, struct claims_task *t)
+{
+	const json_t *o, *scope;
+	int err;
+
+	if (!json_object_get(workload, "task"))
+		return 0;
+	t->present = true;
+	err = member_object(why, workload, "submods.workload.task", &o) ?:
+	      member_text_maybe(why, o, "submods.workload.task.id", CLAIMS_TEXT_MAX, &t->id) ?:
+	      member_text_maybe(why, o, "submods.workload.task.purpose", CLAIMS_TEXT_MAX, &t->purpose);
+	if (!err && json_object_get(o, "expires"))
+		err = member_number(why, o, "submods.workload.task.expires", SECONDS_MAX, &t->expires) ?:
+		      (t->expires ? 0 : member_bad(why, "submods.workload.task.expires"));
+	if (err || !json_object_get(o, "scope"))
+		return err;
+	err = member_array(why, o, "submods.workload.task.scope", CLAIMS_SCOPES_MAX, &scope) ?:
+	      (json_array_size(scope) ? 0 : member_bad(why, "submods.workload.task.scope"));
+	for (size_t i = 0; !err && i < json_array_size(scope); i++) {
+		err = member_copy_text(why, json_array_get(scope, i), "submods.workload.task.scope", CLAIMS_TEXT_MAX,
+				&t->scope[i]);
+		t->scope_count = i + 1;
+	}
+	return err;
+}
+
+static int take_session(const char **why, const json_t *workload, struct claims_workload *w)
+{
+	unsigned int origin;
+	const json_t *o;
+	int err;
+
+	err = member_object(why, workload, "submods.workload.session", &o) ?:
+	      member_uuid(why, o, "submods.workload.session.id", &w->session.id) ?:
+	      member_number(why, o, "submods.workload.session.started", SECONDS_MAX, &w->session.started) ?:
+	      member_word(why, o, "submods.workload.session.origin", claims_origins, &origin) ?:
+	      member_bool(why, o, "submods.workload.session.late", &w->session.late);
+	if (!err)
+		w->session.origin = origin;
+	return err;
+}
+
+static int take_principal(const char **why, const json_t *workload, struct claims_workload *w)
+{
+	const json_t *o;
+
+	if (!json_object_get(workload, "principal"))
+		return 0;
+	return member_object(why, workload, "submods.workload.principal", &o) ?:
+	       member_text(why, o, "submods.workload.principal.subject", CLAIMS_TEXT_MAX, &w->principal) ?:
+	       member_constant(why, o, "submods.workload.principal.assurance", "asserted");
+}
+
+static int take_programs(const char **why, const json_t *workload, struct claims_workload *w)
+{
+	const json_t *o;
+
+	return member_object(why, workload, "submods.workload.programs", &o) ?:
+	       member_number(why, o, "submods.workload.programs.count", INT64_MAX, &w->programs_count) ?:
+	       member_bytes(why, o, "submods.workload.programs.root", &w->programs_root, sizeof(w->programs_root));
+}
+
+static int take_workload(const char **why, const json_t *submods, struct claims *c)
+{
+	struct claims_workload *w = &c->workload;
+	const json_t *o, *process;
+	unsigned int isolation;
+	int err;
+
+	err = member_object(why, submods, "submods.workload", &o) ?:
+	      member_text(why, o, "submods.workload.agent", CLAIMS_TEXT_MAX, &w->agent) ?:
+	      take_session(why, o, w) ?:
+	      take_task(why, o, &w->task) ?:
+	      take_principal(why, o, w) ?:
+	      member_object(why, o, "submods.workload.process", &process) ?:
+	      take_process(why, process, c, &w->process) ?:
+	      take_ancestors(why, o, c, w) ?:
+	      take_programs(why, o, w) ?:
+	      member_number(why, o, "submods.workload.execs", INT64_MAX, &w->execs) ?:
+	      take_indices(why, o, "submods.workload.manifests", c, true, CLAIMS_MANIFESTS_MAX, w->manifests,
+			   &w->manifests_count) ?:
+	      member_word(why, o, "submods.workload.isolation", claims_isolations, &isolation) ?:
+	      member_constant(why, o, "submods.workload.loaded_code", "unknown") ?:
+	      member_number(why, o, "submods.workload.lost", INT64_MAX, &w->lost);
+	if (!err)
+		w->isolation = isolation;
+	return err;
+}
+
+static int take_log(const char **why, const json_t *host, const char *claim, struct claims_log *ret)
+{
+	const json_t *o = json_object_get(host, strrchr(claim, '.') + 1);
+	const char *word = json_string_value(o);
+	const json_t *bytes = json_object_get(o, "bytes"), *entries = json_object_get(o, "entries");
+
+	if (word && !strcmp(word, "missing"))
+		return 0;
+	if (!json_is_integer(bytes) || json_integer_value(bytes) < 0 || !json_is_integer(entries) ||
+	    json_integer_value(entries) < 0)
+		return member_bad(why, claim);
+	*ret = (struct claims_log){
+		.present = true,
+		.bytes = json_integer_value(bytes),
+		.entries = json_integer_value(entries),
+	};
+	return 0;
+}
+
+static int take_tpm(const char **why, const json_t *host, struct claims_host *h)
+{
+	uint8_t firmware[8];
+	const json_t *o;
+	size_t len;
+	int err;
+
+	err = member_object(why, host, "submods.host.tpm", &o) ?:
+	      member_text(why, o, "submods.host.tpm.manufacturer", CLAIMS_TEXT_MAX, &h->tpm.manufacturer) ?:
+	      member_text(why, o, "submods.host.tpm.vendor", CLAIMS_TEXT_MAX, &h->tpm.vendor) ?:
+	      member_hex(why, o, "submods.host.tpm.firmware", firmware, sizeof(firmware), &len) ?:
+	      (len == sizeof(firmware) ? 0 : member_bad(why, "submods.host.tpm.firmware")) ?:
+	      member_hex(why, o, "submods.host.tpm.ak", h->tpm.ak_name, sizeof(h->tpm.ak_name), &h->tpm.ak_name_len) ?:
+	      member_bool(why, o, "submods.host.tpm.enrolled", &h->tpm.enrolled);
+	if (err)
+		return err;
+	for (size_t i = 0; i < sizeof(firmware); i++)
+		h->tpm.firmware = h->tpm.firmware << 8 | firmware[i];
+	len = h->tpm.ak_name_len;
+	return len == 34 || len == 50 || len == 66 ? 0 : member_bad(why, "submods.host.tpm.ak");
+}
+
+static int take_host(const char **why, const json_t *submods, struct claims_host *h)
+{
+	unsigned int lockdown, secure_boot;
+	const json_t *o;
+	size_t len;
+	int err;
+
+	err = member_object(why, submods, "submods.host", &o) ?:
+	      member_hex(why, o, "submods.host.host_id", h->host_id, sizeof(h->host_id), &len) ?:
+	      (len == sizeof(h->host_id) ? 0 : member_bad(why, "submods.host.host_id")) ?:
+	      member_uuid(why, o, "submods.host.boot_id", &h->boot_id) ?:
+	      member_text(why, o, "submods.host.kernel", CLAIMS_TEXT_MAX, &h->kernel) ?:
+	      member_text_maybe(why, o, "submods.host.cmdline", CLAIMS_CMDLINE_MAX, &h->cmdline) ?:
+	      member_bytes(why, o, "submods.host.cmdline_sha256", &h->cmdline_sha256, sizeof(h->cmdline_sha256)) ?:
+	      member_word(why, o, "submods.host.lockdown", claims_lockdowns, &lockdown) ?:
+	      member_word(why, o, "submods.host.secure_boot", claims_secure_boots, &secure_boot) ?:
+	      take_log(why, o, "submods.host.boot_log", &h->boot_log) ?:
+	      take_log(why, o, "submods.host.ima_log", &h->ima_log) ?:
+	      take_log(why, o, "submods.host.systemd_log", &h->systemd_log) ?:
+	      take_tpm(why, o, h) ?:
+	      take_files(why, o, "submods.host.measurements", true, CLAIMS_HOST_FILES_MAX, h->files, &h->files_count);
+	if (err)
+		return err;
+	h->lockdown = lockdown;
+	h->secure_boot = secure_boot;
+	return 0;
+}
+
+/* Printable ASCII without what JSON or a header would have to escape. */
+static bool is_nonce(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\')
+			return false;
+	return len >= CLAIMS_NONCE_MIN && len <= CLAIMS_NONCE_MAX;
+}
+
+static int take_cnf(const char **why, const json_t *payload, EVP_PKEY **ret)
+{
+	const json_t *o, *jwk;
+	int err = member_object(why, payload, "cnf", &o) ?: member_object(why, o, "cnf.jwk", &jwk);
+	const char *crv;
+
+	if (err)
+		return err;
+	crv = json_string_value(json_object_get(jwk, "crv"));
+	if (!crv || strcmp(crv, "P-256") || json_object_get(jwk, "d"))
+		return member_bad(why, "cnf.jwk");
+	err = jose_key_of_jwk(jwk, ret);
+	return err == -EINVAL ? member_bad(why, "cnf.jwk") : err;
+}
+
+static int take_registered(const char **why, const json_t *payload, struct claims *c)
+{
+	uint8_t thumbprint[SHA256_SIZE];
+	unsigned int custody;
+	int err;
+
+	err = member_constant(why, payload, "eat_profile", CLAIMS_PROFILE) ?:
+	      member_text(why, payload, "eat_nonce", CLAIMS_NONCE_MAX, &c->nonce) ?:
+	      (is_nonce(c->nonce) ? 0 : member_bad(why, "eat_nonce")) ?:
+	      member_text(why, payload, "aud", CLAIMS_AUDIENCE_MAX, &c->audience) ?:
+	      member_bytes(why, payload, "ueid", c->ueid, sizeof(c->ueid)) ?:
+	      (c->ueid[0] == 1 ? 0 : member_bad(why, "ueid")) ?:		/* RFC 9711, section 4.2.1.1: RAND */
+	      member_number(why, payload, "iat", SECONDS_MAX, &c->iat) ?:
+	      member_number(why, payload, "exp", SECONDS_MAX, &c->exp) ?:
+	      (c->exp > c->iat ? 0 : member_bad(why, "exp")) ?:
+	      member_uuid(why, payload, "jti", &c->jti) ?:
+	      member_text(why, payload, "sub", CLAIMS_SUBJECT_MAX, &c->sub) ?:
+	      (strncmp(c->sub, "spiffe://", 9) ? member_bad(why, "sub") : 0) ?:
+	      member_bytes(why, payload, "kid", thumbprint, sizeof(thumbprint)) ?:
+	      take_cnf(why, payload, &c->cnf) ?:
+	      member_word(why, payload, "key_custody", claims_custodies, &custody) ?:
+	      member_constant(why, payload, "swname", "affiantd") ?:
+	      member_text(why, payload, "swversion", CLAIMS_TEXT_MAX, &c->version);
+	if (err)
+		return err;
+	base64url_encode(thumbprint, sizeof(thumbprint), c->kid);
+	c->custody = custody;
+	return 0;
+}
+
+/* What one claim says about another. */
+static int check_together(const char **why, const json_t *payload, const struct claims *c)
+{
+	char issuer[sizeof(CLAIMS_ISSUER) + 2 * sizeof(c->host.host_id)] = CLAIMS_ISSUER;
+
+	hex_encode(c->host.host_id, sizeof(c->host.host_id), issuer + strlen(CLAIMS_ISSUER));
+	if (c->workload.task.expires && c->exp > c->workload.task.expires)
+		return member_bad(why, "exp");
+	return member_constant(why, payload, "iss", issuer);
+}
+
+int claims_parse(const json_t *payload, struct claims *ret, const char **ret_why)
+{
+	const char *why = "memory";
+	const json_t *submods;
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	err = take_registered(&why, payload, ret) ?:
+	      take_files(&why, payload, "measurements", false, CLAIMS_FILES_MAX, ret->files, &ret->files_count) ?:
+	      member_object(&why, payload, "submods", &submods) ?:
+	      take_workload(&why, submods, ret) ?:
+	      take_host(&why, submods, &ret->host) ?:
+	      check_together(&why, payload, ret);
+	if (!err)
+		return 0;
+	claims_clear(ret);
+	*ret_why = why;
+	return err;
+}
