@@ -60,6 +60,8 @@ enum tpm_state {
 struct tpm_status {
 	enum tpm_state state;
 	char error[256];	/* the last one, for a person; "" if there was none */
+	char notice[256];	/* what an operator should know about the keys: the AK was made anew, and why; or "" */
+	uint64_t generation;	/* a number of tpm_identity: another one when EK or AK are others than before */
 	uint64_t commands;	/* since start */
 	uint64_t quotes;
 	uint64_t failures;	/* requests that failed */
@@ -77,9 +79,12 @@ struct tpm_quoted {
 
 struct tpm_worker;
 
-/* Starts the thread, which connects on its own. The caller has blocked the signals that it handles. */
+/*
+ * Starts the thread, which connects on its own; signals stay with the caller's. -EINVAL: the configuration. What is
+ * privileged or filtered later holds for the thread, too: it opens and connects again whenever the TPM was lost.
+ */
 int tpm_worker_new(const struct tpm_config *config, struct tpm_worker **ret);
-/* Ends it, at the latest when a running command's deadline has passed. Requests not done are dropped without a word. */
+/* Ends it at once, a running command too. Requests not done are dropped without a word. */
 void tpm_worker_free(struct tpm_worker *w);
 
 /* Readable when tpm_worker_collect() has something to do. Borrowed. */
@@ -90,8 +95,8 @@ int tpm_worker_collect(struct tpm_worker *w);
 
 /*
  * @err: 0; -ENODEV: no TPM is reached; -ETIMEDOUT: it did not answer within the deadline; -EAGAIN: locked
- * out; -EIO: it refused (tpm_status.error says what); -ESTALE: PCRs moved faster than they could be read.
- * @quoted is borrowed until the callback returns.
+ * out; -EIO: it refused, or its keys can't be made ready (tpm_status.error says what); -ESTALE: PCRs moved
+ * faster than they could be read. @quoted is borrowed until the callback returns; NULL after an error.
  */
 typedef void (*tpm_quote_done)(void *data, int err, const struct tpm_quoted *quoted);
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the daemon takes: memory, and the time it needs to begin."""
 
+import resource
 import subprocess
 import time
 
@@ -14,6 +15,7 @@ class _Crowd:
 
 	def __init__(self, bench, daemon, processes, sockets):
 		total = processes * sockets
+		_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 		program = bench.program("crowd")
 		self.server = subprocess.Popen([program, "serve", str(total)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
 					       text=True)
@@ -23,7 +25,8 @@ class _Crowd:
 				list(map(str, daemon.as_agent(program, processes, sockets, port))), stdin=subprocess.PIPE,
 				stdout=subprocess.PIPE, text=True)
 			if self.members.stdout.readline() != "ready\n":
-				raise RuntimeError(f"crowd: {processes} processes with {sockets} sockets each did not come about")
+				raise RuntimeError(f"crowd: {processes} processes with {sockets} sockets each did not come about "
+						   f"(descriptors: {hard})")
 		except BaseException:
 			self.server.communicate()
 			raise
@@ -38,7 +41,7 @@ class _Crowd:
 
 def _figure(what, daemon, bound, lost):
 	memory = daemon.memory()
-	note = f"{memory['Pss_Anon'] / MIB:.1f} MiB of its own; the rest is files and the ring"
+	note = f"{memory['Pss_Anon'] / MIB:.1f} MiB of its own; the rest is files and the ring, which is mapped twice"
 	return figures.Figure(what, "MiB", memory["Rss"] / MIB, samples=1, lost=lost, budget=("<=", bound), note=note)
 
 
