@@ -251,7 +251,7 @@ static int try_refused(void)
 		 0) != MAP_FAILED ||
 	    errno != EPERM)
 		return 10;
-	if (connect(-1, NULL, 0) == 0 || errno != EPERM || bind(-1, NULL, 0) == 0 || errno != EPERM)
+	if (bind(-1, NULL, 0) == 0 || errno != EPERM)
 		return 11;
 	if (kill(getppid(), 0) == 0 && !SANITIZED)
 		return 12;
@@ -287,7 +287,10 @@ static int try_daily_work(void)
 	fd = syscall(SYS_pidfd_open, getppid(), 0);
 	if (fd < 0 || syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) < 0)
 		return 4;
-	return poll(&f, 1, 0) == 0 ? 0 : 5;
+	/* A software TPM's socket. */
+	if (connect(-1, NULL, 0) == 0 || errno != EBADF)
+		return 5;
+	return poll(&f, 1, 0) == 0 ? 0 : 6;
 }
 
 static void test_refused_and_allowed(void **state)
