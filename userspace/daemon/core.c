@@ -80,12 +80,22 @@ static bool hashes(void *core, const struct session *s)
 	return !agent || agent->hash != CONFIG_HASH_OFF;
 }
 
+void core_watch(struct core *c, pid_t tgid)
+{
+	int err = c->chain ? chain_watch(c->chain, tgid) : 0;
+
+	if (!err || err == -ESRCH || c->unwatched)
+		return;
+	log_warning("fanotify: a filesystem is not watched (%s): scripts and loaders there are "
+		    "recorded "
+		    "without digests",
+		    strerror(-err));
+	c->unwatched = true;
+}
+
 static void entered(void *core, const struct event_exec *e)
 {
-	struct core *c = core;
-
-	if (c->chain)
-		chain_watch(c->chain, e->header.actor.tgid);
+	core_watch(core, e->header.actor.tgid);
 }
 
 /* ---- opening ---- */

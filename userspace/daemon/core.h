@@ -59,6 +59,7 @@ struct core {
 	struct filehash *hash;
 	struct chain *chain; /* NULL: fanotify was refused */
 	uint64_t chain_lost; /* so much of chain_lost() is counted */
+	bool unwatched;      /* a filesystem could not be marked: said once */
 	struct enrich *enrich;
 	struct manifests *manifests;
 	struct opening *openings; /* whose files are being measured */
@@ -88,6 +89,9 @@ struct core {
 int core_open(const struct config *config, sd_event *event, struct core **ret, char **ret_why);
 /* Writes what waits, saves the state, and closes. Tracing goes on in the kernel. */
 void core_close(struct core *c);
+
+/* What @tgid executes from here on is seen by fanotify: its filesystems are marked. */
+void core_watch(struct core *c, pid_t tgid);
 
 /* ---- pump.c ---- */
 

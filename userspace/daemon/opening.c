@@ -175,8 +175,7 @@ static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 			      strerror(-err));
 		return;
 	}
-	if (c->chain)
-		chain_watch(c->chain, o->open.target);
+	core_watch(c, o->open.target);
 	err = source_tag(c->source, o->open.target_pidfd, &tag);
 	if (err) {
 		(void)session_end_note(c, o->key);

@@ -36,10 +36,21 @@ struct selectors {
 	struct program *programs;
 	size_t programs_count;
 	bool wants_cgroups;
+	bool refused; /* by the kernel's maps: said once */
 	uint64_t round;
 	int inotify;
 	sd_event_source *watch;
 };
+
+/* Whatever it would have taken stays untracked: that must not go unsaid. */
+static bool is_refused(struct selectors *s, const char *what, int err)
+{
+	if (err < 0 && !s->refused)
+		log_error("selectors: %s is not tracked: %s%s", what, strerror(-err),
+			  err == -E2BIG ? " (4096 of a kind are the most)" : "");
+	s->refused |= err < 0;
+	return err < 0;
+}
 
 /* ---- cgroups ---- */
 
@@ -101,7 +112,7 @@ static bool choose(struct selectors *s, uint64_t id, const char *path)
 	if (!by)
 		return false;
 	selector = (struct selector){ .session = instance_key(s->core, by->id, path, len), .id = by->id };
-	if (source_select_cgroup(s->core->source, id, &selector) < 0)
+	if (is_refused(s, path, source_select_cgroup(s->core->source, id, &selector)))
 		return false;
 	known = calloc(1, sizeof(*known));
 	if (!known)
@@ -194,7 +205,7 @@ static bool refresh_program(struct selectors *s, struct program *p)
 
 	if (look_up(s->core, p->selector->value, &key) < 0 ||
 	    (p->told && !memcmp(&key, &p->key, sizeof(key))) ||
-	    source_select_exe(s->core->source, &key, &selector) < 0)
+	    is_refused(s, p->selector->value, source_select_exe(s->core->source, &key, &selector)))
 		return false;
 	p->key = key;
 	p->told = true;
