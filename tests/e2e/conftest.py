@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests.
 
-daemon      an affiantd with defaults, shared by a module: not to be stopped
+daemon      an affiantd shared by a module: not to be stopped. Defaults, but for the wait for digests: a busy machine
+            is not what the tests are about
 new_daemon  new_daemon(config=TEXT, options=[...], start=True): one of the test's own
 programs    programs["name"]: the compiled programs/name.c
 place       an empty directory that every user can enter
@@ -56,7 +57,7 @@ def place():
 @pytest.fixture(scope="module")
 def daemon():
 	path = _directory()
-	instance = daemons.Daemon(path)
+	instance = daemons.Daemon(path, "hash: {wait: 10s}\n")
 	try:
 		yield instance.start()
 	finally:
