@@ -134,17 +134,19 @@ class Daemon:
 		return subprocess.run([*command, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
 				      text=text, timeout=timeout, env=env, **more)
 
-	def launch(self, *command, agent="tester", task=None, options=(), netns=None, user=None, env=None, **more):
+	def launch(self, *command, agent="tester", task=None, options=(), netns=None, user=None, env=None,
+		   before=(), **more):
 		"""Starts a command as an agent; returns the Run.
 
 		netns: a harness.net.Namespace. user: (uid, gid) for the command; affiant itself stays root.
+		before: a command that runs affiant.
 		"""
 		task = task or f"T-{uuid.uuid4()}"
 		argv = [str(AFFIANT), "run", "--socket", str(self.socket), "--agent", agent, "--task", task, *options,
 			"--"]
 		if user:
 			argv += ["setpriv", f"--reuid={user[0]}", f"--regid={user[1]}", "--clear-groups", "--"]
-		argv += map(str, command)
+		argv = [*before, *argv, *map(str, command)]
 		if netns:
 			argv = netns.command(*argv)
 		more.setdefault("stdin", subprocess.DEVNULL)
