@@ -9,7 +9,7 @@
 #include "record/codec.h"
 #include "samples.h"
 
-#define TURNS 3		/* each sample so often */
+#define TURNS 3 /* each sample so often */
 
 static char output[1 << 20];
 static char complaint[65536];
@@ -48,15 +48,16 @@ static size_t read_back(FILE *file, int fd, int saved, char *to, size_t room)
 	return len;
 }
 
-/* Runs it with @arguments behind --ledger; returns the exit code, *@ret_len the length of the output. */
+/* Runs it with @arguments behind --ledger; returns the exit code, *@ret_len the length of the
+ * output. */
 static int run_events(size_t *ret_len, const char *const *arguments)
 {
-	char *argv[24] = { (char *)"events", (char *)"--ledger", ledger_dir };
+	char *argv[24] = {(char *)"events", (char *)"--ledger", ledger_dir};
 	FILE *out = tmpfile(), *err = tmpfile();
 	int argc = 3, code, saved_out, saved_err;
 
 	while (*arguments)
-		argv[argc++] = (char *)*arguments++;	/* getopt(3) moves them, and changes none */
+		argv[argc++] = (char *)*arguments++; /* getopt(3) moves them, and changes none */
 	fflush(NULL);
 	saved_out = dup(STDOUT_FILENO);
 	saved_err = dup(STDERR_FILENO);
@@ -68,7 +69,7 @@ static int run_events(size_t *ret_len, const char *const *arguments)
 	return code;
 }
 
-#define EVENTS(len, ...) run_events(len, (const char *const[]){ __VA_ARGS__ __VA_OPT__(,) NULL })
+#define EVENTS(len, ...) run_events(len, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 static size_t lines(void)
 {
@@ -117,7 +118,8 @@ static void three_formats_show_all(void **state)
 	while ((line = strsep(&rest, "\n")) && *line) {
 		json_t *event = json_loads(line, 0, NULL);
 
-		assert_int_equal(json_integer_value(json_object_get(json_object_get(event, "metadata"), "sequence")),
+		assert_int_equal(json_integer_value(json_object_get(
+					 json_object_get(event, "metadata"), "sequence")),
 				 ++count);
 		json_decref(event);
 	}
@@ -176,14 +178,14 @@ static void damage_is_said_and_passed_over(void **state)
 
 	(void)state;
 	data = load("0000000000000002.seg", &size);
-	data[SEGMENT_HEADER_SIZE + SEGMENT_FRAME_HEADER_SIZE] ^= 1;	/* the first record there */
+	data[SEGMENT_HEADER_SIZE + SEGMENT_FRAME_HEADER_SIZE] ^= 1; /* the first record there */
 	store("0000000000000002.seg", data, size);
 	assert_int_equal(EVENTS(&len), 1);
 	assert_int_equal(lines(), total - 1);
 	assert_non_null(strstr(complaint, "segment 0000000000000002 is damaged at byte 64: "));
 	assert_non_null(strstr(complaint, ", with records "));
 
-	data[10] ^= 1;		/* its header too */
+	data[10] ^= 1; /* its header too */
 	store("0000000000000002.seg", data, size);
 	assert_int_equal(EVENTS(&len), 1);
 	assert_in_range(lines(), 1, total - 2);
@@ -192,7 +194,8 @@ static void damage_is_said_and_passed_over(void **state)
 
 	begin(NULL);
 	total = fill();
-	data = load("0000000000000001.seg", &size);	/* a tail torn off, in the middle of the ledger */
+	data = load("0000000000000001.seg",
+		    &size); /* a tail torn off, in the middle of the ledger */
 	store("0000000000000001.seg", data, size - 50);
 	assert_int_equal(EVENTS(&len), 1);
 	assert_int_equal(lines(), total - 1);
@@ -203,7 +206,8 @@ static void damage_is_said_and_passed_over(void **state)
 static void a_record_that_is_none(void **state)
 {
 	struct ledger *l = open_clean();
-	static const uint8_t later[] = { 0x0a, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 1, 0xc2, 2, 0 };
+	static const uint8_t later[] = {0x0a, 16, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0,
+					0,    0,  0, 0, 0, 0, 0x10, 1, 0xc2, 2, 0};
 	size_t len;
 
 	(void)state;
@@ -219,22 +223,22 @@ static void a_record_that_is_none(void **state)
 static void wrong_options(void **state)
 {
 	static const char *const wrong[][4] = {
-		{ "--nonsense" },
-		{ "-x" },
-		{ "argument" },
-		{ "--follow" },		/* with --ledger */
-		{ "--socket=/x" },		/* likewise */
-		{ "-n" },
-		{ "-n", "0" },
-		{ "-n", "1000001" },
-		{ "-n", "-1" },
-		{ "-o", "xml" },
-		{ "--since", "yesterday" },
-		{ "--until", "" },
-		{ "--dst", "example.org" },
-		{ "--outcome", "fine" },
-		{ "--type", "connects" },
-		{ "--session", "abc" },
+		{"--nonsense"},
+		{"-x"},
+		{"argument"},
+		{"--follow"},    /* with --ledger */
+		{"--socket=/x"}, /* likewise */
+		{"-n"},
+		{"-n", "0"},
+		{"-n", "1000001"},
+		{"-n", "-1"},
+		{"-o", "xml"},
+		{"--since", "yesterday"},
+		{"--until", ""},
+		{"--dst", "example.org"},
+		{"--outcome", "fine"},
+		{"--type", "connects"},
+		{"--session", "abc"},
 	};
 	size_t len;
 
