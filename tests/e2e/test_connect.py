@@ -224,6 +224,15 @@ def test_mptcp(daemon, programs, lab, peer):
 		assert_actor(record, programs["tcp_mptcp"])
 
 
+def test_mptcp_without_a_route(daemon, programs, lab):
+	"""A subflow has no release hook: that nothing left can't be told."""
+	run = daemon.run(programs["tcp_mptcp"], lab.nowhere, CLOSED, netns=lab.agent, check=False)
+	found = run.wait_records("the attempt", lambda records: records.connects and records.of("session_ended"))
+	connect = found.to(CLOSED).only().connect
+	assert address(connect.reached) == lab.nowhere
+	assert outcome(connect) in ("pending", "not_sent")
+
+
 def test_second_connect_is_no_second_connection(daemon, programs, lab, peer):
 	run = daemon.run(programs["tcp_nonblocking"], "finish", lab.host4, peer.echo, netns=lab.agent)
 	assert len(run.records().connects) == 1

@@ -168,6 +168,24 @@ def test_session_end(daemon):
 	run.wait_records("the exit", lambda records: records.of("exit"))
 
 
+def test_session_end_kills(daemon):
+	"""With --kill all of its processes go, whatever they ignore and whoever their parent is."""
+	run = daemon.launch("/bin/sh", "-c", "trap '' TERM; (setsid /bin/cat /dev/zero >/dev/null &); echo ready; while :; do sleep 1; done",
+			    stdin=subprocess.PIPE)
+	assert run.line() == "ready"
+	session = _uuid(run.wait_exec("/bin/cat").session.id)
+	done = daemon.affiant("session", "end", "--kill", session)
+	assert done.returncode == 0, done.stderr
+	run.wait()
+	assert run.returncode == -signal.SIGKILL
+
+	def killed(records):
+		return {bytes(r.process.argv[0]) for r in records.of("exit") if r.exit.status == signal.SIGKILL}
+
+	found = run.wait_records("their exits", lambda records: killed(records) >= {b"/bin/cat", b"/bin/sh"})
+	assert found.one("session_ended").session_ended.reason == 2	# requested
+
+
 def test_match(daemon):
 	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE, agent="matched")
 	run.wait_exec("/bin/cat")
