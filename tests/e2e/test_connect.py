@@ -407,6 +407,18 @@ def test_passed_from_outside(daemon, programs, lab, peer, place):
 	assert outcome(record.connect) == "established"
 
 
+def test_passed_from_another_cgroup(daemon, programs, lab, peer, place, cgroup):
+	"""Hooks run by the cgroup that a socket was made in, whoever uses it: ours are at the root."""
+	path = place / "passing"
+	run = daemon.launch(*inside(cgroup.make("agent"), programs["take_socket"], path, lab.host4, peer.echo), netns=lab.agent)
+	assert run.line() == "listening"
+	lab.agent.run(*inside(cgroup.make("outside"), programs["give_socket"], path))
+	run.wait()
+	record = run.records().to(peer.echo).only()
+	assert outcome(record.connect) == "established"
+	assert_actor(record, programs["take_socket"])
+
+
 def test_passed_without_option_memory(daemon, programs, lab, peer, place):
 	"""A socket from outside, its option memory filled: the attempt is told, that its outcome can't be, and counted."""
 	path = place / "passing"
