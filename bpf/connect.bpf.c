@@ -126,15 +126,17 @@ static __always_inline void attempt_supersede(struct socket_state *s)
 /* Later events of the socket speak of this attempt. */
 static __always_inline void attempt_keep(struct socket_state *s, const struct attempt *a, bool tcp)
 {
+	__u64 now = bpf_ktime_get_boot_ns();
+
 	actor_set(&s->actor, a->tgid, a->tag);
 	if (!tcp && !s->first) {
 		s->first = a->connection;
-		s->first_ns = bpf_ktime_get_boot_ns();
+		s->first_ns = now;
 	}
 	if (!a->connect)
 		return;
 	s->connection = a->connection;
-	s->attempt_ns = bpf_ktime_get_boot_ns();
+	s->attempt_ns = now;
 	s->phase = tcp ? PHASE_ATTEMPTED : PHASE_ESTABLISHED;
 }
 
@@ -144,15 +146,27 @@ static __always_inline void attempt_keep(struct socket_state *s, const struct at
  */
 static __always_inline bool flow_is_new(struct bpf_sock *sk, const struct attempt *a)
 {
-	struct socket_flows *f = bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct socket_state *s = a->state;
+	struct socket_flows *f;
 
+	if (!s)
+		return true;
+	if (!s->flow.family) {
+		s->flow = a->to;
+		return true;
+	}
+	if (!a->connect && address_equal(&s->flow, &a->to))
+		return false;
+	f = bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!f)
 		return true;
 	if (a->connect)
 		f->connected = a->to;
 	else if (address_equal(&f->connected, &a->to))
 		return false;	/* a send on a connected v4-mapped socket, or one that names its own peer */
-	for (__u32 i = 0; i < EVENT_UDP_FLOWS; i++) {
+	if (address_equal(&s->flow, &a->to))
+		return true;
+	for (__u32 i = 0; i < EVENT_UDP_FLOWS - 1; i++) {
 		if (i == f->count) {
 			f->to[i] = a->to;
 			f->count++;
@@ -254,38 +268,33 @@ int on_sendmsg6(struct bpf_sock_addr *ctx)
 
 /*
  * Attached with BPF_F_PREORDER: before a program of a cgroup below can rewrite the address (trap 14). The hooks above
- * run after it, still under the socket's lock.
+ * run after it, still under the socket's lock. Whose task it is they look up: a socket of nobody's has no storage, and
+ * what an untagged task leaves behind is written over before it is used.
  */
-static __always_inline int asked(struct bpf_sock_addr *ctx, const struct event_address *to)
+static __always_inline struct event_address *asked(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct socket_state *s = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
 
-	if (s)
-		s->asked = *to;
-	return 1;
+	return s ? &s->asked : NULL;
 }
 
 static __always_inline int asked_v4(struct bpf_sock_addr *ctx)
 {
-	struct event_address to;
-	__u32 tgid;
+	struct event_address *to = asked(ctx);
 
-	if (!tag_of_current(&tgid))
-		return 1;
-	destination_v4(ctx, &to);
-	return asked(ctx, &to);
+	if (to)
+		destination_v4(ctx, to);
+	return 1;
 }
 
 static __always_inline int asked_v6(struct bpf_sock_addr *ctx)
 {
-	struct event_address to;
-	__u32 tgid;
+	struct event_address *to = asked(ctx);
 
-	if (!tag_of_current(&tgid))
-		return 1;
-	destination_v6(ctx, &to);
-	return asked(ctx, &to);
+	if (to)
+		destination_v6(ctx, to);
+	return 1;
 }
 
 SEC("cgroup/connect4")

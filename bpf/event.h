@@ -92,7 +92,6 @@ enum exec_flag {
 	EXEC_ARGV_CUT = 1 << 3,
 	EXEC_PATH_CUT = 1 << 4,		/* a path did not fit */
 	EXEC_SELECTED = 1 << 5,		/* this exec matched a selector and began a membership */
-	EXEC_FANOTIFY_BLIND = 1 << 6,	/* the executable's filesystem sends no fanotify events */
 };
 
 enum exec_ns { NS_MNT, NS_PID, NS_NET, NS_USER, NS_CGROUP, NS_IPC, NS_UTS, NS_TIME, NS_COUNT };

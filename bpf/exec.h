@@ -40,7 +40,8 @@ static __always_inline __u16 exec_string(struct scratch *s, const char *from)
 
 static __always_inline __u32 pid_ns_of(struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
+	/* Read as a number: 6.1 lets nothing unbounded be added to a pointer that it knows the type of. */
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	unsigned int level = BPF_CORE_READ(pid, level);
 	struct pid_namespace *ns = NULL;
 	void *upid = (void *)pid + bpf_core_field_offset(pid->numbers) +

@@ -15,6 +15,7 @@ struct socket_state {
 	struct event_actor opener;	/* session 0: opened by nobody of ours, or unknown */
 	struct event_actor actor;	/* of the last attempt */
 	struct event_address asked;	/* set by the pre-order hook, used up by the hook after it */
+	struct event_address flow;	/* UDP: the first destination; most sockets have no other */
 	__u64 connection;		/* of the last attempt; UDP: of the connected flow */
 	__u64 first;			/* UDP: of the first flow */
 	__u64 attempt_ns;
@@ -37,13 +38,13 @@ enum phase {
 	PHASE_ESTABLISHED,	/* UDP: connected, no error told yet */
 };
 
-/* UDP sockets that sent or connected: the destinations that had their record. */
+/* UDP sockets with more than one destination: the others that had their record. */
 struct socket_flows {
 	struct event_address connected;
 	__u32 count;		/* of 'to' */
 	__u32 spare32;
 	__u64 excess;		/* datagrams to destinations beyond */
-	struct event_address to[EVENT_UDP_FLOWS];
+	struct event_address to[EVENT_UDP_FLOWS - 1];
 	__u64 spare[2];
 };
 

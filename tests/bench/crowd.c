@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
+#define SPARE_DESCRIPTORS 64
 
 static void die(const char *what)
 {
@@ -33,25 +34,45 @@ static void wait_for_end(void)
 		;
 }
 
+static int accept_and_hold(int listener, unsigned long sockets)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (unsigned long i = 0; i < sockets; i++)
+		if (accept(listener, NULL, NULL) < 0)
+			die("accept");
+	wait_for_end();
+	return EXIT_SUCCESS;
+}
+
+/* In as many processes as the limit of descriptors, which only CAP_SYS_RESOURCE can lift, makes necessary. */
 static int serve(unsigned long sockets)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
-	struct rlimit limit = { sockets + 64, sockets + 64 };
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct rlimit limit;
+	unsigned long share;
 
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		die("RLIMIT_NOFILE");
+	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		die("RLIMIT_NOFILE");
+	share = limit.rlim_max - SPARE_DESCRIPTORS;
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) || listen(fd, BACKLOG) ||
 	    getsockname(fd, (struct sockaddr *)&a, &len))
 		die("listen");
 	printf("port %u\n", ntohs(a.sin_port));
 	fflush(stdout);
-	for (unsigned long i = 0; i < sockets; i++)
-		if (accept(fd, NULL, NULL) < 0)
-			die("accept");
-	wait_for_end();
-	return EXIT_SUCCESS;
+	for (; sockets > share; sockets -= share) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			die("fork");
+		if (!pid)
+			return accept_and_hold(fd, share);
+	}
+	return accept_and_hold(fd, sockets);
 }
 
 /* Member @number tells the pipe on stdout that it holds its sockets. */

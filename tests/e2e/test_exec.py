@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a record says was executed: traps 1 to 9."""
 
+import ctypes
 import os
 import pathlib
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from harness import cgroups
 from harness import programs as builds
 from harness import wait
-from harness.records import body, hash_state, kind, sha256, step_kind
+from harness.records import body, hash_state, kind, pb, sha256, step_kind
 
 NOBODY = (65534, 65534)
 DIGEST_STATES = ("kernel", "verity", "held", "observed")
@@ -540,6 +541,35 @@ def test_measure(daemon, place):
 	assert manifest().root == first.root
 	(code / "sub" / "prompt.txt").write_text("be quick")
 	assert manifest().root != first.root
+
+
+@pytest.fixture
+def silent_server(place):
+	"""A filesystem in user space whose server never answers."""
+	point = place / "agent" / "silent"
+	point.mkdir(parents=True)
+	try:
+		server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+	except OSError as error:
+		pytest.skip(f"no FUSE here: {error}")
+	options = f"fd={server},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+	if ctypes.CDLL(None, use_errno=True).mount(b"silent", os.fsencode(point), b"fuse", 0, options):
+		os.close(server)
+		pytest.skip(f"no FUSE here: {os.strerror(ctypes.get_errno())}")
+	yield point
+	os.close(server)	# whoever waits for an answer gets an error now
+	subprocess.run(["umount", "--lazy", point], check=True)
+
+
+def test_measure_asks_no_server(daemon, place, silent_server):
+	"""One that does not answer would keep the thread that measures, and all who wait for it, for good."""
+	measured = ["--measure", str(place / "agent")]
+	started = daemon.run("/bin/true", options=measured).records().one("session_started").session_started
+	assert pb.HashState.Name(started.manifest.state) == "HASH_UNREADABLE"
+	assert not started.manifest.root
+	(place / "other").mkdir()
+	started = daemon.run("/bin/true", options=["--measure", str(place / "other")]).records().one("session_started").session_started
+	assert started.manifest.root
 
 
 def test_every_record_is_attributed(daemon, programs):

@@ -26,7 +26,7 @@ class Follower:
 	def sequences(self):
 		try:
 			return [r.sequence for r in decode(self.path.read_bytes())]
-		except (AssertionError, IndexError):	# half a record: the rest is on its way
+		except AssertionError:	# half a record: the rest is on its way
 			return []
 
 	def wait_for(self, sequence):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`affiant run`, and who may do what over the local socket."""
 
+import json
 import os
 import signal
 import subprocess
@@ -184,6 +185,25 @@ def test_session_end_kills(daemon):
 
 	found = run.wait_records("their exits", lambda records: killed(records) >= {b"/bin/cat", b"/bin/sh"})
 	assert found.one("session_ended").session_ended.reason == 2	# requested
+
+
+def test_kill_catches_who_forks_all_the_time(daemon, programs):
+	run = daemon.launch(programs["hydra"], "4", stdin=subprocess.PIPE)
+	session = _uuid(run.wait_exec(programs["hydra"]).session.id)
+	wait.until("its heads", lambda: _listed(daemon, session)["processes_total"] > 50)
+	done = daemon.affiant("session", "end", session, "--kill")
+	assert done.returncode == 0, done.stderr
+	wait.until("nobody is left", lambda: not _listed(daemon, session)["processes"])
+	assert run.process.wait(wait.DEADLINE) == -signal.SIGKILL
+	found = run.wait().wait_records("all exits", lambda r: len(r.of("exit")) >= _listed(daemon, session)["processes_total"])
+	assert found.one("session_ended").session_ended.reason == 2
+
+
+def _listed(daemon, session):
+	"""What `affiant sessions` says of one."""
+	done = daemon.affiant("sessions", "--all", "-o", "json")
+	assert done.returncode == 0, done.stderr
+	return next(one for one in map(json.loads, done.stdout.splitlines()) if one["session"] == session)
 
 
 def test_match(daemon):

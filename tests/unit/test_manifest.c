@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <ftw.h>
 #include <limits.h>
 #include <poll.h>
@@ -285,6 +286,42 @@ static void test_rights(void **state)
 	manifests_free(m);
 }
 
+/* The directory agent/d lies on a filesystem of a server's. */
+static int identify(void *context, int fd, struct object_id *ret)
+{
+	struct stat st;
+
+	*ret = (struct object_id){.magic = EXT4_SUPER_MAGIC};
+	assert_int_equal(fstat(fd, &st), 0);
+	if (st.st_ino == *(const ino_t *)context)
+		ret->magic = FUSE_SUPER_MAGIC;
+	return 0;
+}
+
+static void test_foreign_directory(void **state)
+{
+	ino_t foreign = 0;
+	struct manifests *m = start(
+		(struct manifests_config){.identify = identify, .identify_context = &foreign});
+	const char *name = "agent";
+	struct manifest_job j = {.count = 1, .names = &name, .credentials = own()};
+	struct answer a;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	j.fds = &fd;
+	for (int round = 0; round < 2; round++) {
+		fd = open(path_of("agent"), O_RDONLY | O_CLOEXEC);
+		assert_int_equal(manifests_submit(m, &j), 0);
+		collect(m, &a);
+		assert_int_equal(a.state, round ? HASH_STATE_UNREADABLE : HASH_STATE_OBSERVED);
+		assert_int_equal(stat(path_of("agent/d"), &st), 0);
+		foreign = st.st_ino;
+	}
+	manifests_free(m);
+}
+
 static void test_not_a_file(void **state)
 {
 	const char *names[] = {"good", "bad"};
@@ -415,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_what_counts),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_rights),
+		cmocka_unit_test(test_foreign_directory),
 		cmocka_unit_test(test_not_a_file),
 		cmocka_unit_test(test_changing_tree),
 		cmocka_unit_test(test_freed_with_jobs),

@@ -134,6 +134,60 @@ static void tasks_leave_an_eighth_of_the_ring(void **state)
 	assert_int_equal(source_uninstall(b.pin_dir, b.why, sizeof(b.why)), 0);
 }
 
+#define MANY (4 * SMALL_RING / (int)sizeof(struct event_connect))
+
+static int play_ports(void *data)
+{
+	(void)data;
+	for (int i = 0; i < MANY; i++) {
+		struct sockaddr_in to = loopback(1 + i);
+		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) || close(fd))
+			return 1;
+		if (i % 64 == 63)
+			raise(SIGSTOP);		/* until what there is was read */
+	}
+	return 0;
+}
+
+/* The ring's size is no multiple of theirs: events lie across its end, at every offset that there is. */
+static void events_go_on_at_the_rings_beginning(void **state)
+{
+	struct bed *all = bed_get(state), b = { .buffer = all->buffer };
+	struct tag tag = { .session = BED_SESSION };
+	const struct event_connect *connect;
+	const struct event_close *end;
+	struct actor a;
+	int status;
+
+	snprintf(b.pin_dir, sizeof(b.pin_dir), "/sys/fs/bpf/affiant-test-wrap-%d", getpid());
+	b.config = (struct source_config){ .pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = 64 };
+	bed_open(&b);
+	a = actor_start(play_ports, NULL);
+	assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);
+	actor_go(&a);
+	while (waitpid(a.pid, &status, WUNTRACED) == a.pid && WIFSTOPPED(status)) {
+		bed_drain(&b);
+		assert_int_equal(kill(a.pid, SIGCONT), 0);
+	}
+	close(a.pidfd);
+	assert_int_equal(status, 0);
+	bed_drain(&b);
+
+	assert_int_equal(bed_count(&b, EVENT_CONNECT, a.pid), MANY);
+	for (int i = 0; i < MANY; i++) {
+		connect = bed_find(&b, EVENT_CONNECT, a.pid, i);
+		end = bed_find(&b, EVENT_CLOSE, a.pid, i);
+		assert_int_equal(connect->reached.port, 1 + i);
+		assert_non_null(end);
+		assert_int_equal(end->connection, connect->connection);
+		assert_int_equal(end->protocol, IPPROTO_UDP);
+	}
+	bed_close(&b);
+	assert_int_equal(source_uninstall(b.pin_dir, b.why, sizeof(b.why)), 0);
+}
+
 #define FEW_TAGS 16
 
 static int play_crowd(void *data)
@@ -261,6 +315,7 @@ int main(void)
 		cmocka_unit_test(a_process_has_a_beginning_and_an_end),
 		cmocka_unit_test(children_inherit_and_exec_is_told),
 		cmocka_unit_test(tasks_leave_an_eighth_of_the_ring),
+		cmocka_unit_test(events_go_on_at_the_rings_beginning),
 		cmocka_unit_test(a_full_map_of_tags_is_counted),
 		cmocka_unit_test(pins_are_nobody_elses),
 		cmocka_unit_test(selectors_come_and_go),

@@ -15,6 +15,8 @@
 #include "base/cleanup.h"
 
 #define CAP_READS_ALL (1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH)
+/* CAP_BPF, in the second word: of no use with files, but the kernel's identity of one takes it. */
+#define CAP_IDENTIFIES (1u << (CAP_BPF - 32))
 
 static void read_groups(const char *text, struct credentials *c)
 {
@@ -127,7 +129,7 @@ static int set_ids(const struct credentials *c)
 
 int credentials_assume(const struct credentials *c, struct credentials_saved *ret)
 {
-	const unsigned int kept[2] = {c->reads_all ? CAP_READS_ALL : 0, 0};
+	const unsigned int kept[2] = {c->reads_all ? CAP_READS_ALL : 0, CAP_IDENTIFIES};
 	struct __user_cap_data_struct caps[2];
 	struct credentials_saved saved = {};
 	int r;

@@ -33,7 +33,8 @@ struct credentials_saved {
 
 /*
  * For the calling thread alone (the raw system calls are per thread, glibc's wrappers are not): files are
- * opened as @c from here on, and no capability is effective but those of reads_all. Descriptors and memory
+ * opened as @c from here on, and no capability is effective but those of reads_all, and CAP_BPF, which reads no
+ * files. Descriptors and memory
  * are this process's still: only what is opened meanwhile is. -EPERM: this process may not (CAP_SETUID,
  * CAP_SETGID); then nothing has changed. Must be followed by credentials_restore() on that thread.
  */

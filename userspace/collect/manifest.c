@@ -332,6 +332,8 @@ static void run(struct manifests *m, struct job *j)
 		.depth = m->config.depth_max,
 		.until_ns = deadline(m->config.time_max_ns),
 		.stop = &m->stop,
+		.identify = m->config.identify,
+		.identify_context = m->config.identify_context,
 	};
 	struct credentials_saved saved;
 

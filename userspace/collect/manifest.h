@@ -58,6 +58,12 @@ struct manifests_config {
 	unsigned int depth_max;		/* directories below the path named */
 	uint64_t time_max_ns;		/* beyond: TOO_LATE. 0: no bound */
 	size_t files_max;		/* entries listed in manifest.files */
+	/*
+	 * As in filehash_config: the kernel's word of what lies behind a descriptor, before a server that need not
+	 * answer is asked for anything. NULL: without it. Called with the job's credentials, and CAP_BPF.
+	 */
+	int (*identify)(void *context, int fd, struct object_id *ret);
+	void *identify_context;
 };
 
 struct manifests;

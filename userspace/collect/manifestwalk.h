@@ -13,6 +13,8 @@ struct manifest_budget {
 	unsigned int depth;
 	uint64_t until_ns;		/* CLOCK_MONOTONIC; UINT64_MAX: none */
 	const atomic_bool *stop;
+	int (*identify)(void *context, int fd, struct object_id *ret);	/* see manifests_config */
+	void *identify_context;
 };
 
 struct manifest_list {

@@ -15,8 +15,8 @@
 struct ring {
 	size_t size, page;
 	unsigned long *consumer;	/* ours to write */
-	const unsigned long *producer;	/* then the data, mapped twice in a row, so that no record is split */
-	const uint8_t *data;
+	const unsigned long *producer;
+	const uint8_t *data;		/* once: the kernel offers it twice in a row, which would count as memory twice */
 	unsigned long at;		/* read up to here */
 };
 
@@ -43,7 +43,7 @@ int ring_open(int map_fd, struct ring **ret)
 	if (map == MAP_FAILED)
 		return -errno;
 	r->consumer = map;
-	map = mmap(NULL, r->page + 2 * r->size, PROT_READ, MAP_SHARED, map_fd, r->page);
+	map = mmap(NULL, r->page + r->size, PROT_READ, MAP_SHARED, map_fd, r->page);
 	if (map == MAP_FAILED)
 		return -errno;
 	r->producer = map;
@@ -60,8 +60,17 @@ void ring_close(struct ring *r)
 	if (r->consumer)
 		munmap(r->consumer, r->page);
 	if (r->producer)
-		munmap((void *)r->producer, r->page + 2 * r->size);
+		munmap((void *)r->producer, r->page + r->size);
 	free(r);
+}
+
+/* A record goes on at the ring's beginning; its header is never split. */
+static void copy_out(const struct ring *r, unsigned long from, uint8_t *to, size_t len)
+{
+	size_t at = from & (r->size - 1), first = len < r->size - at ? len : r->size - at;
+
+	memcpy(to, r->data + at, first);
+	memcpy(to + first, r->data, len - first);
 }
 
 size_t ring_read(struct ring *r, void *buffer, size_t size)
@@ -80,7 +89,7 @@ size_t ring_read(struct ring *r, void *buffer, size_t size)
 		if (!(head & BPF_RINGBUF_DISCARD_BIT)) {
 			if (room > size - copied)
 				break;
-			memcpy((uint8_t *)buffer + copied, record + BPF_RINGBUF_HDR_SZ, room);
+			copy_out(r, r->at + BPF_RINGBUF_HDR_SZ, (uint8_t *)buffer + copied, room);
 			copied += room;
 		}
 		r->at += BPF_RINGBUF_HDR_SZ + room;

@@ -54,6 +54,7 @@ struct session {
 	struct programs programs; /* of images whose digests are settled */
 	bool told;   /* SessionStarted was handed on */
 	bool ending; /* ended by request: no evidence, but still recorded */
+	bool doomed; /* its processes are killed, until there are none */
 	bool has_first;
 	struct process_key first;
 	bool has_status;

@@ -152,6 +152,8 @@ static int open_hashing(struct core *c, char **ret_why)
 		.depth_max = 64,
 		.time_max_ns = 30 * CORE_SECOND_NS,
 		.files_max = 128,
+		.identify = identify,
+		.identify_context = c,
 	};
 	int err;
 

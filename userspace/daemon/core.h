@@ -79,6 +79,7 @@ struct core {
 	struct event_actor *untagged; /* who found no room among the tags; reconcile.c */
 	size_t untagged_count;
 
+	bool dooming; /* a session may be doomed */
 	sd_event_source *timer;
 	unsigned int idle; /* drains in a row that found nothing */
 	uint64_t synced_ns, reconciled_ns, losses_ns, clock_ns;
@@ -144,6 +145,9 @@ void opening_collect(struct core *c);
 void opening_free_all(struct core *c);
 
 /* ---- sessions.c ---- */
+
+/* Kills what lives of doomed sessions: a process that forks all the time is in its child when the signal comes. */
+void sessions_kill(struct core *c);
 
 /* Tells by a note that the session has ended. */
 int session_end_note(struct core *c, uint64_t key);

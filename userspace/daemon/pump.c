@@ -360,6 +360,7 @@ static int turn(struct core *c)
 
 	source_sleep(c->source, false);
 	err = core_drain(c);
+	sessions_kill(c);
 	enrich_collect(c->enrich);
 	now = core_boottime_ns();
 	next = attribute_tick(c->attribute, now);

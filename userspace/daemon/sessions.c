@@ -23,21 +23,28 @@ int session_end_note(struct core *c, uint64_t key)
 	return core_note(c, NOTE_END, &m.base);
 }
 
-static void kill_processes(struct core *c, const struct session *s)
+/* The tag is read behind the pidfd: a pid that was given again has another start, or none. */
+static void kill_process(const struct core *c, const struct process_key *key)
+{
+	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, key->tgid, 0);
+	struct tag tag;
+
+	if (pidfd >= 0 && source_tag_of(c->source, key->tgid, &tag) == 0 && tag.start_boottime == key->start)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+void sessions_kill(struct core *c)
 {
 	struct process *p, *next;
 
+	if (!c->dooming)
+		return;
+	c->dooming = false;
 	HASH_ITER (hh, c->attribute->table.processes, p, next) {
-		_cleanup_close_ int pidfd = -1;
-		struct tag tag;
-
-		if (p->actor->session != s)
+		if (!p->actor->session->doomed)
 			continue;
-		/* The tag is read behind the pidfd: a pid that was given again has another start, or none. */
-		pidfd = syscall(SYS_pidfd_open, p->key.tgid, 0);
-		if (pidfd >= 0 && source_tag_of(c->source, p->key.tgid, &tag) == 0 &&
-		    tag.start_boottime == p->key.start)
-			syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+		kill_process(c, &p->key);
+		c->dooming = true;
 	}
 }
 
@@ -60,8 +67,10 @@ static void end_session(void *core, struct server_call *call, const uint8_t id[s
 	}
 	session_ref(s);
 	err = s->ending ? 0 : session_end_note(c, s->key);
-	if (!err && kill)
-		kill_processes(c, s);
+	if (!err && kill) {
+		s->doomed = c->dooming = true;
+		sessions_kill(c);
+	}
 	SET(&ending, processes, s->live);
 	session_unref(s);
 	if (err) {

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the daemon takes: memory, and the time it needs to begin."""
 
-import resource
 import subprocess
 import time
 
@@ -15,7 +14,6 @@ class _Crowd:
 
 	def __init__(self, bench, daemon, processes, sockets):
 		total = processes * sockets
-		_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 		program = bench.program("crowd")
 		self.server = subprocess.Popen([program, "serve", str(total)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
 					       text=True)
@@ -25,8 +23,7 @@ class _Crowd:
 				list(map(str, daemon.as_agent(program, processes, sockets, port))), stdin=subprocess.PIPE,
 				stdout=subprocess.PIPE, text=True)
 			if self.members.stdout.readline() != "ready\n":
-				raise RuntimeError(f"crowd: {processes} processes with {sockets} sockets each did not come about "
-						   f"(descriptors: {hard})")
+				raise RuntimeError(f"crowd: {processes} processes with {sockets} sockets each did not come about")
 		except BaseException:
 			self.server.communicate()
 			raise
@@ -41,7 +38,7 @@ class _Crowd:
 
 def _figure(what, daemon, bound, lost):
 	memory = daemon.memory()
-	note = f"{memory['Pss_Anon'] / MIB:.1f} MiB of its own; the rest is files and the ring, which is mapped twice"
+	note = f"{memory['Pss_Anon'] / MIB:.1f} MiB of its own; the rest is files and the ring"
 	return figures.Figure(what, "MiB", memory["Rss"] / MIB, samples=1, lost=lost, budget=("<=", bound), note=note)
 
 

@@ -17,6 +17,7 @@ from . import programs, records, wait
 TOP = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("AFFIANT_BUILD", TOP / "build" / "release"))
 AFFIANTD = BUILD / "userspace" / "affiantd"
+AFFIANTD_NEXT = BUILD / "tests" / "e2e" / "affiantd_next"	# with another BPF object
 AFFIANT = BUILD / "userspace" / "affiant"
 BPFFS = pathlib.Path("/sys/fs/bpf")
 
@@ -44,12 +45,13 @@ class Daemon:
 			self.config.write_text(config)
 		self.options = list(options)
 		self.env = dict(env or {})
+		self.program = AFFIANTD
 		self.process = None
 
 	# ---- the process ----
 
 	def command(self):
-		command = [str(AFFIANTD), "--state-dir", str(self.state), "--runtime-dir", str(self.runtime),
+		command = [str(self.program), "--state-dir", str(self.state), "--runtime-dir", str(self.runtime),
 			   "--pin-dir", str(self.pins), "--socket", str(self.socket)]
 		if self.config.exists():
 			command += ["--config", str(self.config)]

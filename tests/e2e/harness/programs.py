@@ -19,8 +19,8 @@ FLAGS = ["-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-missing
 LIBRARIES = ["-Wl,--as-needed", "-lbpf", "-luring", "-lpthread"]
 
 
-def compile_program(source, target, *flags):
-	command = [os.environ.get("CC", "gcc"), *FLAGS, *flags, "-o", str(target), str(source), *LIBRARIES]
+def compile_program(source, target, *flags, libraries=()):
+	command = [os.environ.get("CC", "gcc"), *FLAGS, *flags, "-o", str(target), str(source), *libraries, *LIBRARIES]
 	done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 	assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
 	return wait.settled(target)

@@ -27,25 +27,27 @@ def _generate():
 pb = _generate()
 
 
-def _varint(data, at):
-	value = shift = 0
-	while True:
+def end_of(data, at):
+	"""(start, end) of the length-delimited message at this place; None when not all of it is there."""
+	size = shift = 0
+	while at < len(data):
 		byte = data[at]
-		value |= (byte & 0x7f) << shift
+		size |= (byte & 0x7f) << shift
+		shift += 7
 		at += 1
 		if byte < 0x80:
-			return value, at
-		shift += 7
+			return (at, at + size) if at + size <= len(data) else None
+	return None
 
 
 def decode(data):
 	"""Length-delimited records, as `affiant events -o proto` writes them."""
 	records, at = Records(), 0
 	while at < len(data):
-		size, at = _varint(data, at)
-		assert at + size <= len(data), f"the last record is cut: {size} bytes wanted, {len(data) - at} left"
-		records.append(pb.Record.FromString(data[at:at + size]))
-		at += size
+		end = end_of(data, at)
+		assert end, f"the last record is cut: {len(data) - at} bytes left"
+		start, at = end
+		records.append(pb.Record.FromString(data[start:at]))
 	return records
 
 
