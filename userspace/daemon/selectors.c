@@ -425,6 +425,13 @@ static char *explain(const struct config_selector *by, const struct facts *f)
 	return n < 0 ? NULL : why;
 }
 
+/* What sessions there are is for readers; who opened one knows of it. */
+static bool may_see(const struct server_caller *caller, const struct session *s)
+{
+	return caller->roles & (SERVER_ROLE_READER | SERVER_ROLE_ROOT) ||
+	       s->head->session_started->launcher_uid == caller->uid;
+}
+
 void core_match(void *core, struct server_call *call, pid_t pid)
 {
 	struct core *c = core;
@@ -444,7 +451,7 @@ void core_match(void *core, struct server_call *call, pid_t pid)
 	m.has_tagged = true;
 	m.tagged = source_tag_of(c->source, pid, &tag) == 0;
 	s = m.tagged ? session_find(&c->attribute->table, tag.session) : NULL;
-	if (s)
+	if (s && may_see(server_call_caller(call), s))
 		m.session = info = session_info(c, s);
 	if (by) {
 		m.selector = by->words;
