@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/priority.h"
 #include "collect/hashcache.h"
 #include "collect/hashing.h"
 #include "collect/hashqueue.h"
@@ -424,6 +425,7 @@ static void *work(void *arg)
 	bool first;
 	int r;
 
+	priority_lower();
 	pthread_mutex_lock(&h->lock);
 	while (!h->stop) {
 		j = hashqueue_next(&h->queue);

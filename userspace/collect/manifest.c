@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/merkle.h"
+#include "base/priority.h"
 #include "collect/manifestwalk.h"
 
 #define STUCK_S 2 /* longer than a worker takes to notice that it is to stop */
@@ -353,6 +354,7 @@ static void *work(void *arg)
 	const uint64_t one = 1;
 	struct job *j;
 
+	priority_lower();
 	pthread_mutex_lock(&m->lock);
 	while (!m->stop) {
 		j = m->waiting;

@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/pb.h"
+#include "base/priority.h"
 #include "collect/source.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
@@ -207,6 +208,7 @@ static int serve(const struct config *config, sd_event *event)
 	struct core *c = NULL;
 	int err;
 
+	priority_raise();
 	err = limit_privileges();
 	if (err)
 		return err;

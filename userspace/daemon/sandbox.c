@@ -125,6 +125,7 @@ static const int allowed[] = {
 	SCMP_SYS(getcpu),
 	SCMP_SYS(getpid),
 	SCMP_SYS(getppid),
+	SCMP_SYS(getpriority),
 	SCMP_SYS(gettid),
 	SCMP_SYS(membarrier),
 	SCMP_SYS(rseq),
@@ -135,6 +136,7 @@ static const int allowed[] = {
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(set_robust_list),
+	SCMP_SYS(setpriority), /* a hashing thread's own */
 	SCMP_SYS(sigaltstack),
 	SCMP_SYS(tgkill),
 
