@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every connection and every exec has its one record, or is counted as lost: by numbers, under load."""
 
+import os
+
 import pytest
 
-from harness.load import Load
+from harness import wait
+from harness.load import Load, status
 
 SESSIONS = 50
+SESSIONS_FEW = 5
 STEPS = 20
 ROOMY = "ring_bytes: 64MiB\nstate_bytes: 4GiB\n"
 
@@ -21,3 +25,63 @@ def test_every_connection_and_every_exec(new_daemon, programs, netns, connection
 		tally = load.tally()
 		load.check(tally)
 		print(f"{load.made('connections')} connections, {load.made('exec')} execs, {tally.records} records, lost {dict(tally.lost)}")
+
+
+# Types of events, the records that each makes, and how many of them a session's expected() has.
+RING = {"fork": None, "exec": "exec", "exit": None, "connect": "connections", "outcome": None, "close": None}
+
+
+def on_each_cpu(daemon):
+	"""An exec on every CPU."""
+	for cpu in os.sched_getaffinity(0):
+		daemon.run("taskset", "-c", cpu, "/bin/true")
+
+
+def gaps_told(daemon):
+	"""Ranges of numbers that Lost records name: only what comes well after them shows that they are missing."""
+	on_each_cpu(daemon)
+	return sum(len(r.lost.ranges) for r in daemon.records("--type", "lost"))
+
+
+def made(load):
+	"""Events by type, of what has been done since the load began."""
+	processes = sum(s.processes for s in load.sessions)
+	return {
+		"fork": processes,
+		"exec": load.made("exec") - SESSIONS_FEW,
+		"exit": load.made("exit"),
+		"connect": load.made("connections"),
+		"outcome": load.made("established") + load.made("refused"),
+		"close": load.made("close"),
+	}
+
+
+def test_what_a_small_ring_loses_is_counted(new_daemon, programs, netns):
+	"""A stopped daemon and a ring of 16 KiB: of each type, what was read and what was lost is what was made."""
+	daemon = new_daemon(config="ring_bytes: 16KiB\n")
+	on_each_cpu(daemon)
+	with Load(daemon, programs, netns, SESSIONS_FEW, 20) as load:
+		wait.until("the sessions have begun", lambda: not status(daemon)["ring_used"])
+		before = status(daemon)["events"]
+		daemon.suspend()
+		load.begin().finish()
+		daemon.resume()
+		wait.until("the ring is read", lambda: not status(daemon)["ring_used"])
+		after = status(daemon)["events"]
+		wait.until("each CPU's gap is told", lambda: gaps_told(daemon) >= len(os.sched_getaffinity(0)), every=1)
+		tally = load.tally()
+	expected = made(load)
+	read = {kind: after[kind] - before[kind] for kind in expected}
+	lost = {kind: tally.lost["ring", kind] for kind in expected}
+	assert {kind: read[kind] + lost[kind] for kind in expected} == expected
+	assert sum(lost.values()) > 1000
+	assert set(load.lost(tally)) == {("ring", kind) for kind in expected if lost[kind]}
+	assert tally.lost == tally.totals
+	assert tally.gaps == sum(lost.values())
+
+	# Of the records: an exec or connection without one is one that is counted.
+	tasks = [tally.tasks[s.run.task] for s in load.sessions]
+	assert sum(t["exec"] for t in tasks) - SESSIONS_FEW + lost["exec"] == expected["exec"]
+	assert sum(t["connections"] for t in tasks) + lost["connect"] == expected["connect"]
+	# What is gone is found out: no session goes on for ever, no process stays in the table (trap 21).
+	assert all(t["session_ended"] == 1 for t in tasks)

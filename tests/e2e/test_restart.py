@@ -56,6 +56,7 @@ def test_killed_at_any_moment(new_daemon, programs, netns, dice, rounds):
 		sleeper.check()
 		tally = load.tally()
 		load.check(tally)
+		assert not load.lost(tally)
 	print(f"{rounds} rounds, {len(tally.started)} starts, {load.made('connections')} connections, {load.made('exec')} execs, "
 	      f"lost {dict(tally.lost)}")
 
@@ -117,6 +118,7 @@ def test_upgraded_under_load(new_daemon, programs, netns, dice, rounds):
 		sleeper.check()
 		tally = load.tally()
 		load.check(tally)
+		assert not load.lost(tally)
 	objects = [started.bpf_sha256 for started in tally.started]
 	assert len(set(objects)) == 2
 	assert all(one != next for one, next in zip(objects, objects[1:]))

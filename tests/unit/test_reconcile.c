@@ -182,10 +182,10 @@ static void waits_for_what_is_not_told_yet(void **state)
 {
 	struct fixture *f = *state;
 
-	f->core.full = true;
+	f->core.full = -ENOSPC;
 	for (int i = 0; i < 3; i++)
 		reconcile(&f->core);
-	f->core.full = false;
+	f->core.full = 0;
 	f->core.events_len = 64;
 	for (int i = 0; i < 3; i++)
 		reconcile(&f->core);

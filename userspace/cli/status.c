@@ -75,6 +75,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 	json_object_set_new(o, "started", json_string(started));
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		json_object_set_new(o, numbers[i].key, json_integer(numbers[i].value));
+	json_object_set_new(o, "unwritable", s->unwritable ? json_string(s->unwritable) : json_null());
 	json_object_set_new(o, "events", counters(s->events, s->n_events));
 	json_object_set_new(o, "records", counters(s->records, s->n_records));
 	json_object_set_new(o, "lost", losses(s));
@@ -135,6 +136,8 @@ static void print_text(const Affiant__V1__Status *s)
 	size_format(s->journal_bytes, b);
 	printf("%-12s records %" PRIu64 " to %" PRIu64 ", %s; journal %s\n", "ledger", s->oldest_sequence,
 	       s->last_sequence, a, b);
+	if (s->unwritable)
+		printf("%-12s cannot be written: %s; events wait in the ring\n", "", s->unwritable);
 	if (s->cache) {
 		size_format(s->cache->bytes_hashed, a);
 		printf("%-12s %" PRIu64 " of %" PRIu64 " entries, %" PRIu64 " hits, %" PRIu64 " misses, %" PRIu64

@@ -74,7 +74,7 @@ struct core {
 	uint8_t *events;   /* what source_read() gave */
 	size_t events_len; /* not yet in the journal */
 	struct backlog *backlog, **backlog_end;
-	bool full; /* the disk: nothing is read until it takes what there is */
+	int full; /* 0, or why the disk takes nothing (-errno): nothing is read until it does */
 
 	struct event_actor *untagged; /* who found no room among the tags; reconcile.c */
 	size_t untagged_count;

@@ -133,7 +133,7 @@ static void set_full(struct core *c, int err)
 	if (!c->full)
 		log_error("%s: cannot be written (%s): events wait in the kernel until it can",
 			  c->config->state_dir, strerror(-err));
-	c->full = true;
+	c->full = err;
 }
 
 void core_emit(void *core, uint64_t source, uint32_t part, const uint8_t *record, size_t len)
@@ -188,7 +188,7 @@ void core_flush(struct core *c)
 	/* The journal, which is on the same disk, may still find no room. */
 	if (c->full && !c->events_len) {
 		log_notice("%s: can be written again", c->config->state_dir);
-		c->full = false;
+		c->full = 0;
 	}
 	tell_removed(c);
 	if (!c->server)
@@ -242,7 +242,7 @@ int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message)
 	if (c->events_len) {
 		err = core_drain(c);
 		if (err || c->events_len)
-			return err ?: -EAGAIN;
+			return err ?: c->full ?: -EAGAIN;
 	}
 	err = note_new(type, c->note_sequence, core_boottime_ns(), message, &h)
 		      ?: journal_append(c->journal, h, h->size);
@@ -301,7 +301,8 @@ static void tell_losses(struct core *c)
 	Affiant__V1__Lost *m;
 	int err;
 
-	if (source_losses(c->source, totals, &totals[LOSS_HOOK]) < 0)
+	/* They are told when there is room for it. */
+	if (c->full || source_losses(c->source, totals, &totals[LOSS_HOOK]) < 0)
 		return;
 	if (c->chain) {
 		uint64_t lost = chain_lost(c->chain);

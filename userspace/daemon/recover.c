@@ -282,7 +282,7 @@ static int end_boot(struct core *c, const struct attribute_config *config, char 
 	tell_last_losses(c);
 	core_flush(c);
 	if (c->full)
-		return -ENOSPC;
+		return c->full;
 	err = ledger_sync(c->ledger);
 	attribute_free(TAKE_PTR(c->attribute));
 	ledger_close(TAKE_PTR(c->ledger));

@@ -45,6 +45,8 @@ static void set_storage(struct core *c, Affiant__V1__Status *m)
 	SET(m, last_sequence, stats.next_sequence - 1);
 	SET(m, oldest_sequence, stats.oldest_sequence);
 	SET(m, journal_bytes, journal_bytes(c->journal));
+	if (c->full)
+		m->unwritable = (char *)strerrordesc_np(-c->full);
 	SET(m, ring_bytes, source_ring_size(c->source));
 	SET(m, ring_used, source_ring_used(c->source));
 	if (!source_each_tag(c->source, count_tag, &tags))

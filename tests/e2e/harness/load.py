@@ -111,8 +111,13 @@ class Load:
 		for kind, event in (("exec", "exec"), ("connections", "connect")):
 			recorded = sum(n for (_, each), n in counts.items() if each == kind)
 			assert recorded + tally.lost["ring", event] == self.made(kind), kind
-		if not tally.lost:
+		if not self.lost(tally):
 			assert counts == {(s.run.task, kind): n for s in self.sessions for kind, n in s.expected().items()}
+
+	@staticmethod
+	def lost(tally):
+		"""What is gone. A hook that the kernel skipped while it ran is not: the connection's next event tells for it."""
+		return {what: count for what, count in tally.lost.items() if what != ("hook", "run")}
 
 	@staticmethod
 	def _check_attribution(session, counted):
@@ -133,4 +138,4 @@ def status(daemon):
 
 def idle(daemon):
 	now = status(daemon)
-	return not (now["sessions"] or now["processes"] or now["connections"] or now["ring_used"])
+	return not (now["sessions"] or now["processes"] or now["ring_used"])
