@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`affiant run`, and who may do what over the local socket."""
 
+import datetime
 import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -228,3 +230,55 @@ def test_first_record_comes_before_the_command(daemon):
 	assert kind(records[0]) == "session_started"
 	first = records.execs[0]
 	assert bytes(first.process.argv[0]) == b"/bin/true"
+
+
+# ---- the task ----
+
+def test_task(daemon):
+	"""What the launcher said of it is in every record and in the list."""
+	before = time.time()
+	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE, options=["--purpose", "to fix the build", "--expires", "90m", "--scope",
+			    "repo:read", "--scope", "net:*", "--on-behalf-of", "alice@example.com"])
+	session = _uuid(run.wait_exec("/bin/cat").session.id)
+	listed = _listed(daemon, session)
+	assert (listed["task"], listed["purpose"], listed["scope"]) == (run.task, "to fix the build", ["repo:read", "net:*"])
+	assert (listed["principal"], listed["assurance"]) == ("alice@example.com", "ASSURANCE_ASSERTED")
+	run.wait()
+	for record in run.records():
+		assert list(record.task.scope) == ["repo:read", "net:*"]
+		assert record.task.purpose == "to fix the build"
+		expires = record.task.expires_wall_ns / 1e9
+		assert before + 90 * 60 - 1 <= expires <= time.time() + 90 * 60
+	told = datetime.datetime.fromisoformat(listed["expires"]).timestamp()
+	assert told == int(expires)
+
+
+@pytest.mark.parametrize("options", [["--expires", "0s"], ["--expires", "-1h"], ["--expires", "1y"], ["--isolation", "chroot"],
+				     [option for _ in range(65) for option in ("--scope", "x")]], ids=lambda o: " ".join(o[:2]))
+def test_task_that_makes_no_sense(daemon, options):
+	done = daemon.affiant("run", "--agent", "x", *options, "--", "/bin/true")
+	assert done.returncode == 64
+	assert options[0] in done.stderr
+
+
+def test_status_fields(new_daemon):
+	daemon = new_daemon()
+	run = daemon.launch("/bin/sh", "-c", "/bin/true; echo ready; cat", stdin=subprocess.PIPE)
+	assert run.line() == "ready"
+	run.wait_exec("cat")
+	status = json.loads(daemon.affiant("status", "-o", "json").stdout)
+	assert (status["sessions"], status["processes"], status["tags"]) == (1, 2, 2)
+	assert status["tags_max"] == 65536 and status["ring_bytes"] == 8 << 20
+	assert status["events"]["exec"] == 3
+	assert status["records"]["records"] == len(daemon.records())
+	assert status["lost"] == []
+	assert status["cache"]["misses"] >= 3 and status["cache"]["bytes_hashed"] > os.path.getsize("/bin/true")
+	assert status["resident_bytes"] > 1 << 20
+	sequences = [r.sequence for r in daemon.records()]
+	assert (status["oldest_sequence"], status["last_sequence"]) == (min(sequences), max(sequences))
+	assert set(status["features"]).isdisjoint(status["missing"])
+	run.wait()
+	run.records()
+	after = json.loads(daemon.affiant("status", "-o", "json").stdout)
+	assert (after["sessions"], after["processes"], after["tags"]) == (0, 0, 0)
+	assert after["records"]["records"] > status["records"]["records"]

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How affiantd starts, what it keeps, and what it says when it cannot start."""
 
+import ctypes
 import os
 import pathlib
+import struct
 import subprocess
 
 import pytest
@@ -156,6 +158,50 @@ def test_restart_goes_on(new_daemon):
 	started = daemon.records().of("daemon_started")
 	assert [r.daemon_started.tracing_was_on for r in started] == [False, True]
 	assert len(daemon.records().of("daemon_stopping")) == 1
+
+
+def test_uninstall_removes_all(new_daemon):
+	"""Programs, maps and links go with the pins, and nothing is traced any more."""
+	daemon = new_daemon()
+	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE)
+	run.wait_exec("/bin/cat")
+	objects = {found for name in os.listdir(f"/proc/{daemon.process.pid}/fd")
+		   for found in _objects(f"/proc/{daemon.process.pid}/fdinfo/{name}")}
+	assert {kind for kind, _ in objects} == set(BY_ID)
+	assert all(_lives(*each) for each in objects)
+	daemon.stop()
+	done = daemon.affiant("uninstall-bpf", "--pin-dir", daemon.pins, socket=False)
+	assert done.returncode == 0, done.stderr
+	assert not daemon.pins.exists()
+	wait.until("the kernel has let go of all", lambda: not any(_lives(*each) for each in objects))
+	run.wait()
+	again = daemon.affiant("uninstall-bpf", "--pin-dir", daemon.pins, socket=False)
+	assert again.returncode == 1 and str(daemon.pins) in again.stderr
+	daemon.start()
+	assert [r.daemon_started.tracing_was_on for r in daemon.records().of("daemon_started")] == [False, False]
+
+
+BY_ID = {"prog_id": 13, "map_id": 14, "link_id": 30}	# bpf(2): BPF_*_GET_FD_BY_ID
+SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+
+
+def _lives(kind, number):
+	"""Whether the kernel still has that program, map or link."""
+	attr = struct.pack("<I60x", number)
+	fd = ctypes.CDLL(None).syscall(SYS_BPF, BY_ID[kind], attr, len(attr))
+	if fd >= 0:
+		os.close(fd)
+	return fd >= 0
+
+
+def _objects(path):
+	"""The programs, maps and links that a descriptor stands for."""
+	try:
+		lines = pathlib.Path(path).read_text().splitlines()
+	except FileNotFoundError:
+		return []
+	words = [line.split() for line in lines]
+	return [(word[0][:-1], int(word[1])) for word in words if word and word[0][:-1] in BY_ID]
 
 
 def test_uninstall_is_refused_while_it_runs(daemon):
