@@ -9,11 +9,11 @@
 
 #define ITEMS 3
 
-static const char *const nested[] = { "host", NULL };
+static const char *const nested[] = {"host", NULL};
 
 static void check(const struct cmw_item *item)
 {
-	struct cmw_item again = { .name = item->name, .media_type = item->media_type };
+	struct cmw_item again = {.name = item->name, .media_type = item->media_type};
 	json_t *c = cmw_collection(CMW_TYPE_EVIDENCE);
 	const char *why;
 
@@ -28,9 +28,9 @@ static void check(const struct cmw_item *item)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cmw_item items[ITEMS] = {
-		{ .name = "eat", .media_type = "application/eat+jwt" },
-		{ .name = "quote", .media_type = "application/vnd.affiant.tpms-attest" },
-		{ .name = "pcrs", .media_type = "application/vnd.affiant.pcrs+json" },
+		{.name = "eat", .media_type = "application/eat+jwt"},
+		{.name = "quote", .media_type = "application/vnd.affiant.tpms-attest"},
+		{.name = "pcrs", .media_type = "application/vnd.affiant.pcrs+json"},
 	};
 	const char *why = NULL;
 	json_t *c;

@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (!jose_key_of_jwk(json_object_get(p.header, "jwk"), &key)) {
 		jwk = jose_jwk(key, false);
-		if (!jwk || jose_thumbprint(key, thumbprint) < 0 || jose_key_of_jwk(jwk, &again) < 0 ||
-		    EVP_PKEY_eq(key, again) != 1)
+		if (!jwk || jose_thumbprint(key, thumbprint) < 0 ||
+		    jose_key_of_jwk(jwk, &again) < 0 || EVP_PKEY_eq(key, again) != 1)
 			abort();
 		(void)jose_verify(key, data, p.signing_input_len, p.signature, p.signature_len);
 		EVP_PKEY_free(again);

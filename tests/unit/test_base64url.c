@@ -10,12 +10,13 @@
 
 #include <cmocka.h>
 
-/* RFC 4648, section 10, in the other alphabet and without padding; and the two characters that differ. */
+/* RFC 4648, section 10, in the other alphabet and without padding; and the two characters that
+ * differ. */
 static const struct {
 	const char *bytes, *text;
 } known[] = {
-	{ "", "" },	       { "f", "Zg" },	       { "fo", "Zm8" },	       { "foo", "Zm9v" },
-	{ "foob", "Zm9vYg" },  { "fooba", "Zm9vYmE" }, { "foobar", "Zm9vYmFy" }, { "\xfb\xff", "-_8" },
+	{"", ""},           {"f", "Zg"},          {"fo", "Zm8"},          {"foo", "Zm9v"},
+	{"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "-_8"},
 };
 
 static void test_known(void **state)
@@ -30,7 +31,8 @@ static void test_known(void **state)
 		base64url_encode(known[i].bytes, strlen(known[i].bytes), text);
 		assert_string_equal(text, known[i].text);
 		assert_int_equal(strlen(text), BASE64URL_LEN(strlen(known[i].bytes)));
-		assert_int_equal(base64url_decode(text, strlen(text), bytes, sizeof(bytes), &len), 0);
+		assert_int_equal(base64url_decode(text, strlen(text), bytes, sizeof(bytes), &len),
+				 0);
 		assert_int_equal(len, strlen(known[i].bytes));
 		assert_memory_equal(bytes, known[i].bytes, len);
 	}
@@ -57,7 +59,8 @@ static void test_round_trip(void **state)
 	}
 }
 
-/* Of all texts of up to three characters exactly those are read which are the encoding of what they give. */
+/* Of all texts of up to three characters exactly those are read which are the encoding of what they
+ * give. */
 static void test_one_encoding(void **state)
 {
 	uint8_t bytes[2];
@@ -79,15 +82,19 @@ static void test_one_encoding(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *const bad[] = { "A",	     "AAAAA", "Zg==", "Zh",   "Zm9=",  "Zm9",  "Z g",
-					   "Zm9v\n", "+/8",   "Zm.v", "Z\xc3\xa9", "=",     "AAAA=" };
+	static const char *const bad[] = {
+		"A",      "AAAAA", "Zg==", "Zh",        "Zm9=", "Zm9",  "Z g",
+		"Zm9v\n", "+/8",   "Zm.v", "Z\xc3\xa9", "=",    "AAAA="};
 	uint8_t bytes[16], *made = (uint8_t *)bytes;
 	size_t len = 77;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		assert_int_equal(base64url_decode(bad[i], strlen(bad[i]), bytes, sizeof(bytes), &len), -EBADMSG);
-		assert_int_equal(base64url_decode_new(bad[i], strlen(bad[i]), &made, &len), -EBADMSG);
+		assert_int_equal(
+			base64url_decode(bad[i], strlen(bad[i]), bytes, sizeof(bytes), &len),
+			-EBADMSG);
+		assert_int_equal(base64url_decode_new(bad[i], strlen(bad[i]), &made, &len),
+				 -EBADMSG);
 		assert_int_equal(len, 77);
 		assert_ptr_equal(made, bytes);
 	}

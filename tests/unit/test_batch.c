@@ -13,13 +13,15 @@ static void check(const struct sha256 *h, const json_t *hex)
 {
 	struct sha256 expected;
 
-	assert_int_equal(vector_bytes(json_string_value(hex), expected.bytes, sizeof(expected)), sizeof(expected));
+	assert_int_equal(vector_bytes(json_string_value(hex), expected.bytes, sizeof(expected)),
+			 sizeof(expected));
 	assert_memory_equal(h, &expected, sizeof(expected));
 }
 
 static void one_vector(const json_t *v)
 {
-	enum batch_domain domain = strcmp(vector_text(v, "domain"), "ledger") ? BATCH_EVIDENCE : BATCH_LEDGER;
+	enum batch_domain domain =
+		strcmp(vector_text(v, "domain"), "ledger") ? BATCH_EVIDENCE : BATCH_LEDGER;
 	const json_t *inputs = json_object_get(v, "inputs"), *paths = json_object_get(v, "paths");
 	size_t size = json_array_size(inputs);
 	struct sha256 leaves[8], root, extra, path[MERKLE_PATH_MAX];
@@ -58,7 +60,8 @@ static void test_vectors(void **state)
 	json_decref(all);
 }
 
-/* The same bytes mean something else in each domain, at each size, and as a leaf of the plain tree. */
+/* The same bytes mean something else in each domain, at each size, and as a leaf of the plain tree.
+ */
 static void test_apart(void **state)
 {
 	struct sha256 h[6];

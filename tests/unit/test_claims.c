@@ -14,7 +14,7 @@
 #include "base/merkle.h"
 #include "vectors.h"
 
-static const char *const samples[] = { "small", "usual", "large" };
+static const char *const samples[] = {"small", "usual", "large"};
 
 static json_t *sample(const char *name)
 {
@@ -82,11 +82,12 @@ static void test_values(void **state)
 }
 
 /*
- * Every value anywhere is taken away, and replaced by values of each type and at the edges: either it is refused, and
- * the reason names the claim, or what was read is written again. No change passes unseen.
+ * Every value anywhere is taken away, and replaced by values of each type and at the edges: either
+ * it is refused, and the reason names the claim, or what was read is written again. No change
+ * passes unseen.
  */
 struct change {
-	json_t *root;	/* of the changed document */
+	json_t *root; /* of the changed document */
 	size_t refused, taken;
 };
 
@@ -103,7 +104,8 @@ static bool agrees_with(const char *why, const char *path)
 	if (!strncmp(path, "measurements", 12))
 		return strstr(why, ".files") || !strcmp(why, "submods.workload.manifests");
 	return (!strcmp(why, "iss") && !strcmp(path, "submods.host.host_id")) ||
-	       (!strcmp(why, "exp") && (!strcmp(path, "iat") || !strcmp(path, "submods.workload.task.expires")));
+	       (!strcmp(why, "exp") &&
+		(!strcmp(path, "iat") || !strcmp(path, "submods.workload.task.expires")));
 }
 
 static void try(struct change *x, const char *path)
@@ -129,11 +131,14 @@ static void try(struct change *x, const char *path)
 
 static void change_object(struct change *x, json_t *o, const char *path);
 
-static void change_value(struct change *x, json_t *holder, const char *name, size_t index, const char *path)
+static void change_value(struct change *x, json_t *holder, const char *name, size_t index,
+			 const char *path)
 {
 	static const char *const values[] = {
-		"null", "true", "false", "-1", "0", "1", "7.5", "1e3", "4294967296", "9223372036854775807", "\"\"",
-		"\"x\"", "\"missing\"", "[]", "[[]]", "[0]", "[-1]", "[500]", "{}", "{\"id\":[]}",
+		"null", "true",  "false",       "-1",         "0",
+		"1",    "7.5",   "1e3",         "4294967296", "9223372036854775807",
+		"\"\"", "\"x\"", "\"missing\"", "[]",         "[[]]",
+		"[0]",  "[-1]",  "[500]",       "{}",         "{\"id\":[]}",
 	};
 	json_t *old = name ? json_object_get(holder, name) : json_array_get(holder, index), *value;
 
@@ -157,12 +162,13 @@ static void change_value(struct change *x, json_t *holder, const char *name, siz
 
 static void change_object(struct change *x, json_t *o, const char *path)
 {
-	json_t *copy = json_copy(o), *value;	/* the order of members, while they come and go */
+	json_t *copy = json_copy(o), *value; /* the order of members, while they come and go */
 	char below[128];
 	const char *name;
 	size_t i;
 
-	json_object_foreach(copy, name, value) {
+	json_object_foreach(copy, name, value)
+	{
 		snprintf(below, sizeof(below), "%s%s%s", path, *path ? "." : "", name);
 		json_object_del(o, name);
 		try(x, below);
@@ -190,33 +196,34 @@ static void test_changes(void **state)
 }
 
 static const struct {
-	const char *path, *value, *why;	/* why NULL: taken */
+	const char *path, *value, *why; /* why NULL: taken */
 } edges[] = {
-	{ "eat_nonce", "\"12345678\"", NULL },
-	{ "eat_nonce", "\"1234567\"", "eat_nonce" },
-	{ "eat_nonce", "\"1234567 \"", "eat_nonce" },
-	{ "eat_nonce", "\"1234567\\\\\"", "eat_nonce" },
-	{ "eat_nonce", "\"1234567\\\"\"", "eat_nonce" },
-	{ "eat_nonce", "\"1234567\xc3\xbc\"", "eat_nonce" },
-	{ "eat_nonce", "[\"12345678\"]", "eat_nonce" },
-	{ "eat_profile", "\"tag:affiant.dev,2026:evidence#2\"", "eat_profile" },
-	{ "exp", "1793600000", "exp" },
-	{ "exp", "1793600001", NULL },
-	{ "exp", "1793601001", "exp" },	/* after the task's end */
-	{ "iss", "\"tag:affiant.dev,2026:host:00000000000000000000000000000000\"", "iss" },
-	{ "jti", "\"019A1C2D-3E4F-7A5B-8C6D-7E8F90A1B2C3\"", "jti" },
-	{ "sub", "\"https://example.org/agent\"", "sub" },
-	{ "key_custody", "\"none\"", "key_custody" },
-	{ "unknown_claim", "{\"deep\":[1]}", NULL },
-	{ "submods.workload.manifests", "[0]", "submods.workload.manifests" },
-	{ "submods.workload.process.files", "[5]", "submods.workload.process.files" },
-	{ "submods.workload.process.files", "[6]", "submods.workload.process.files" },
-	{ "submods.workload.isolation", "\"lsm\"", "submods.workload.isolation" },
-	{ "submods.workload.principal.assurance", "\"verified\"", "submods.workload.principal.assurance" },
-	{ "submods.host.boot_id", "\"0f8fad5b\"", "submods.host.boot_id" },
-	{ "submods.host.tpm.ak", "\"000B00\"", "submods.host.tpm.ak" },
-	{ "submods.host.tpm.ak", "\"000b00\"", "submods.host.tpm.ak" },
-	{ "submods.host.cmdline", "\"\"", "submods.host.cmdline" },
+	{"eat_nonce", "\"12345678\"", NULL},
+	{"eat_nonce", "\"1234567\"", "eat_nonce"},
+	{"eat_nonce", "\"1234567 \"", "eat_nonce"},
+	{"eat_nonce", "\"1234567\\\\\"", "eat_nonce"},
+	{"eat_nonce", "\"1234567\\\"\"", "eat_nonce"},
+	{"eat_nonce", "\"1234567\xc3\xbc\"", "eat_nonce"},
+	{"eat_nonce", "[\"12345678\"]", "eat_nonce"},
+	{"eat_profile", "\"tag:affiant.dev,2026:evidence#2\"", "eat_profile"},
+	{"exp", "1793600000", "exp"},
+	{"exp", "1793600001", NULL},
+	{"exp", "1793601001", "exp"}, /* after the task's end */
+	{"iss", "\"tag:affiant.dev,2026:host:00000000000000000000000000000000\"", "iss"},
+	{"jti", "\"019A1C2D-3E4F-7A5B-8C6D-7E8F90A1B2C3\"", "jti"},
+	{"sub", "\"https://example.org/agent\"", "sub"},
+	{"key_custody", "\"none\"", "key_custody"},
+	{"unknown_claim", "{\"deep\":[1]}", NULL},
+	{"submods.workload.manifests", "[0]", "submods.workload.manifests"},
+	{"submods.workload.process.files", "[5]", "submods.workload.process.files"},
+	{"submods.workload.process.files", "[6]", "submods.workload.process.files"},
+	{"submods.workload.isolation", "\"lsm\"", "submods.workload.isolation"},
+	{"submods.workload.principal.assurance", "\"verified\"",
+	 "submods.workload.principal.assurance"},
+	{"submods.host.boot_id", "\"0f8fad5b\"", "submods.host.boot_id"},
+	{"submods.host.tpm.ak", "\"000B00\"", "submods.host.tpm.ak"},
+	{"submods.host.tpm.ak", "\"000b00\"", "submods.host.tpm.ak"},
+	{"submods.host.cmdline", "\"\"", "submods.host.cmdline"},
 };
 
 static json_t *at(json_t *o, const char *path, char last[static 64])
@@ -244,7 +251,8 @@ static void test_edges(void **state)
 	for (size_t i = 0; i < sizeof(edges) / sizeof(*edges); i++) {
 		o = sample("usual");
 		holder = at(o, edges[i].path, last);
-		json_object_set_new(holder, last, json_loads(edges[i].value, JSON_DECODE_ANY, NULL));
+		json_object_set_new(holder, last,
+				    json_loads(edges[i].value, JSON_DECODE_ANY, NULL));
 		why = "nothing";
 		err = claims_parse(o, &c, &why);
 		assert_int_equal(err, edges[i].why ? -EBADMSG : 0);
@@ -258,7 +266,7 @@ static void test_edges(void **state)
 /* A private key is nobody's to send, and a curve of another size is no P-256. */
 static void test_cnf(void **state)
 {
-	static const char *const bad[] = { "P-384", "P-256" };
+	static const char *const bad[] = {"P-384", "P-256"};
 	json_t *o, *jwk;
 	const char *why;
 	struct claims c;
@@ -289,12 +297,12 @@ static void test_encode_refuses(void **state)
 	assert_int_equal(claims_parse(o, &c, &why), 0);
 	json_decref(o);
 	keep = c.workload.principal;
-	c.workload.principal = (char[]){ "\xff" };	/* must not become "none was named" */
+	c.workload.principal = (char[]){"\xff"}; /* must not become "none was named" */
 	assert_int_equal(claims_encode(&c, &made, &why), -EINVAL);
 	assert_string_equal(why, "submods.workload.principal");
 	c.workload.principal = keep;
 	keep = c.files[2].path;
-	c.files[2].path = NULL;	/* must not shift the files behind it */
+	c.files[2].path = NULL; /* must not shift the files behind it */
 	assert_int_equal(claims_encode(&c, &made, &why), -EINVAL);
 	assert_string_equal(why, "measurements");
 	c.files[2].path = keep;
@@ -309,7 +317,8 @@ static void test_encode_refuses(void **state)
 	claims_clear(&c);
 }
 
-static const struct claims_file *file_of(const struct claims *c, const struct claims_process *p, size_t i)
+static const struct claims_file *file_of(const struct claims *c, const struct claims_process *p,
+					 size_t i)
 {
 	assert_true(p->files[i] < c->files_count);
 	return &c->files[p->files[i]];
@@ -333,7 +342,8 @@ static void test_fit(void **state)
 		len = json_dumpb(json, NULL, 0, JSON_COMPACT);
 		assert_true(len <= max || (c.workload.ancestors_count == 0 && !c.host.cmdline));
 		assert_true(c.workload.ancestors_count <= before);
-		assert_int_equal(c.workload.ancestors_cut, c.workload.ancestors_count < CLAIMS_ANCESTORS_MAX);
+		assert_int_equal(c.workload.ancestors_cut,
+				 c.workload.ancestors_count < CLAIMS_ANCESTORS_MAX);
 		assert_true(c.host.cmdline || c.workload.ancestors_count == 0);
 		before = c.workload.ancestors_count;
 		/* What stays says what it said. */
@@ -342,8 +352,9 @@ static void test_fit(void **state)
 					    file_of(&all, &all.workload.process, i)->path);
 		for (size_t k = 0; k < c.workload.ancestors_count; k++)
 			for (size_t i = 0; i < c.workload.ancestors[k].files_count; i++)
-				assert_memory_equal(file_of(&c, &c.workload.ancestors[k], i)->digest,
-						    file_of(&all, &all.workload.ancestors[k], i)->digest, 32);
+				assert_memory_equal(
+					file_of(&c, &c.workload.ancestors[k], i)->digest,
+					file_of(&all, &all.workload.ancestors[k], i)->digest, 32);
 		assert_int_equal(c.workload.manifests_count, 8);
 		for (size_t i = 0; i < 8; i++)
 			assert_string_equal(c.files[c.workload.manifests[i]].path,
@@ -378,8 +389,10 @@ static void test_programs(void **state)
 			vector_bytes(vector_text(one, "sha256"), digest.bytes, sizeof(digest));
 		assert_int_equal(
 			claims_program_leaf(json_integer_value(json_object_get(one, "state")),
-					    json_is_string(json_object_get(one, "sha256")) ? &digest : NULL, path,
-					    len, &leaves[i]), 0);
+					    json_is_string(json_object_get(one, "sha256")) ? &digest
+											   : NULL,
+					    path, len, &leaves[i]),
+			0);
 		vector_bytes(vector_text(one, "leaf"), expected.bytes, sizeof(expected));
 		assert_memory_equal(&leaves[i], &expected, sizeof(expected));
 	}
@@ -397,7 +410,8 @@ static void test_programs(void **state)
 /*
  * How large evidence gets, as a CMW. The numbers printed are those of docs/evidence.md.
  */
-static size_t size_of(const json_t *claims, unsigned int pcrs_count, unsigned int levels, size_t signature_size)
+static size_t size_of(const json_t *claims, unsigned int pcrs_count, unsigned int levels,
+		      size_t signature_size)
 {
 	static const uint8_t zero[4096];
 	size_t pcrs = 29 + pcrs_count * 72, path = 37 + levels * 46, size;
@@ -406,8 +420,8 @@ static size_t size_of(const json_t *claims, unsigned int pcrs_count, unsigned in
 	EVP_PKEY *key;
 
 	assert_int_equal(jose_key_new(&key), 0);
-	header = json_pack("{sssssosO}", "alg", "ES256", "typ", "eat+jwt", "jwk", jose_jwk(key, false), "kid",
-			   json_object_get(claims, "kid"));
+	header = json_pack("{sssssosO}", "alg", "ES256", "typ", "eat+jwt", "jwk",
+			   jose_jwk(key, false), "kid", json_object_get(claims, "kid"));
 	assert_int_equal(jose_signing_input(header, claims, &input), 0);
 	assert_int_equal(jose_jws(key, input, &token), 0);
 	cmw = cmw_collection(CMW_TYPE_EVIDENCE);
@@ -436,8 +450,9 @@ static void test_size(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
 		o = sample(samples[i]);
-		print_message("%s: claims %zu, evidence %zu bytes (13 PCRs, ECDSA, alone in its batch)\n", samples[i],
-			      json_dumpb(o, NULL, 0, JSON_COMPACT), size_of(o, 13, 0, 72));
+		print_message(
+			"%s: claims %zu, evidence %zu bytes (13 PCRs, ECDSA, alone in its batch)\n",
+			samples[i], json_dumpb(o, NULL, 0, JSON_COMPACT), size_of(o, 13, 0, 72));
 		json_decref(o);
 	}
 	/* The largest that a daemon makes: without the long texts, which can't be cut. */
@@ -450,8 +465,10 @@ static void test_size(void **state)
 	assert_int_equal(claims_fit(&c, CLAIMS_MAX, &json, &why), 0);
 	assert_true(c.workload.ancestors_cut);
 	assert_true(size_of(json, 24, 12, 262) <= CLAIMS_EVIDENCE_MAX);
-	print_message("cut: claims %zu, %zu ancestors, evidence %zu bytes (24 PCRs, RSA 2048, 4096 in its batch)\n",
-		      json_dumpb(json, NULL, 0, JSON_COMPACT), c.workload.ancestors_count, size_of(json, 24, 12, 262));
+	print_message("cut: claims %zu, %zu ancestors, evidence %zu bytes (24 PCRs, RSA 2048, 4096 "
+		      "in its batch)\n",
+		      json_dumpb(json, NULL, 0, JSON_COMPACT), c.workload.ancestors_count,
+		      size_of(json, 24, 12, 262));
 	json_decref(json);
 	claims_clear(&c);
 }
@@ -460,9 +477,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_values),
-		cmocka_unit_test(test_changes),	   cmocka_unit_test(test_edges),
-		cmocka_unit_test(test_cnf),	   cmocka_unit_test(test_encode_refuses),
-		cmocka_unit_test(test_fit),	   cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_changes),    cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_cnf),        cmocka_unit_test(test_encode_refuses),
+		cmocka_unit_test(test_fit),        cmocka_unit_test(test_programs),
 		cmocka_unit_test(test_size),
 	};
 

@@ -14,7 +14,7 @@
 
 #define ITEMS 2
 
-static const char *const nested[] = { "host", NULL };
+static const char *const nested[] = {"host", NULL};
 
 static void items_of(const json_t *v, struct cmw_item items[static ITEMS])
 {
@@ -24,13 +24,12 @@ static void items_of(const json_t *v, struct cmw_item items[static ITEMS])
 	size_t i = 0;
 
 	assert_int_equal(json_object_size(types), ITEMS);
-	json_object_foreach((json_t *)types, name, type)
-		items[i++] = (struct cmw_item){
-			.name = name,
-			.media_type = json_string_value(type),
-			.content = (uint8_t *)0xa5,
-			.len = 0xa5,
-		};
+	json_object_foreach((json_t *)types, name, type) items[i++] = (struct cmw_item){
+		.name = name,
+		.media_type = json_string_value(type),
+		.content = (uint8_t *)0xa5,
+		.len = 0xa5,
+	};
 }
 
 static void check_content(const struct cmw_item *item, const json_t *content)
@@ -52,7 +51,8 @@ static void check_content(const struct cmw_item *item, const json_t *content)
 
 static void test_vectors(void **state)
 {
-	json_t *v = vectors_load("cmw"), *good = json_object_get(v, "good"), *bad = json_object_get(v, "bad");
+	json_t *v = vectors_load("cmw"), *good = json_object_get(v, "good"),
+	       *bad = json_object_get(v, "bad");
 	struct cmw_item items[ITEMS];
 	const char *type = vector_text(v, "type"), *text, *why;
 	json_t *c;
@@ -64,7 +64,8 @@ static void test_vectors(void **state)
 		items_of(v, items);
 		assert_int_equal(cmw_take(c, type, items, ITEMS, nested, &why), 0);
 		for (size_t k = 0; k < ITEMS; k++)
-			check_content(&items[k], json_object_get(json_array_get(good, i), "content"));
+			check_content(&items[k],
+				      json_object_get(json_array_get(good, i), "content"));
 		cmw_items_clear(items, ITEMS);
 		json_decref(c);
 	}
@@ -84,7 +85,8 @@ static void test_vectors(void **state)
 
 static void test_round_trip(void **state)
 {
-	struct cmw_item item = { .name = "quote", .media_type = "application/vnd.affiant.tpms-attest" };
+	struct cmw_item item = {.name = "quote",
+				.media_type = "application/vnd.affiant.tpms-attest"};
 	uint8_t bytes[300];
 	const char *why;
 	json_t *c;

@@ -18,15 +18,19 @@
 #define A3_Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
 #define A3_D "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"
 static const char a3_token[] =
-	"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290"
-	"Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+	"eyJhbGciOiJFUzI1NiJ9."
+	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290"
+	"Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-"
+	"Kg6NU1Q";
 
-/* RFC 9449: the key of its proofs (figure 2), and the thumbprint that its tokens are bound to (figure 9) */
+/* RFC 9449: the key of its proofs (figure 2), and the thumbprint that its tokens are bound to
+ * (figure 9) */
 #define DPOP_X "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"
 #define DPOP_Y "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"
 #define DPOP_JKT "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
-#define JWK(kty, crv, x, y, more) "{\"kty\":\"" kty "\",\"crv\":\"" crv "\",\"x\":\"" x "\",\"y\":\"" y "\"" more "}"
+#define JWK(kty, crv, x, y, more)                                                                  \
+	"{\"kty\":\"" kty "\",\"crv\":\"" crv "\",\"x\":\"" x "\",\"y\":\"" y "\"" more "}"
 
 static EVP_PKEY *key_of(const char *text)
 {
@@ -50,7 +54,8 @@ static void test_rfc_7515(void **state)
 	assert_int_equal(jose_parse(a3_token, strlen(a3_token), 2, &p), 0);
 	assert_string_equal(json_string_value(json_object_get(p.header, "alg")), "ES256");
 	assert_int_equal(json_integer_value(json_object_get(p.payload, "exp")), 1300819380);
-	assert_int_equal(jose_verify(key, a3_token, p.signing_input_len, p.signature, p.signature_len), 0);
+	assert_int_equal(
+		jose_verify(key, a3_token, p.signing_input_len, p.signature, p.signature_len), 0);
 	assert_int_equal(jose_sign(key, a3_token, p.signing_input_len, signature, &len), 0);
 	assert_int_equal(len, 64);
 	assert_int_equal(jose_verify(key, a3_token, p.signing_input_len, signature, len), 0);
@@ -75,7 +80,8 @@ static void test_jwk(void **state)
 	json_t *jwk, *other;
 
 	(void)state;
-	for (int i = 0; i < 300; i++) {	/* one coordinate in 256 begins with a zero byte, and keeps it */
+	for (int i = 0; i < 300;
+	     i++) { /* one coordinate in 256 begins with a zero byte, and keeps it */
 		assert_int_equal(jose_key_new(&key), 0);
 		jwk = jose_jwk(key, i % 2);
 		assert_int_equal(json_object_size(jwk), i % 2 ? 5 : 4);
@@ -100,16 +106,17 @@ static void test_jwk_refused(void **state)
 		JWK("RSA", "P-256", A3_X, A3_Y, ""),
 		JWK("EC", "P-384", A3_X, A3_Y, ""),
 		JWK("EC", "secp256k1", A3_X, A3_Y, ""),
-		JWK("EC", "P-256", A3_X, DPOP_Y, ""),	/* beside the curve */
+		JWK("EC", "P-256", A3_X, DPOP_Y, ""), /* beside the curve */
 		JWK("EC", "P-256", A3_X, A3_X, ""),
 		JWK("EC", "P-256", A3_X "A", A3_Y, ""),
 		JWK("EC", "P-256", "AA" A3_X, A3_Y, ""),
 		JWK("EC", "P-256", A3_X "=", A3_Y, ""),
 		JWK("EC", "P-256", "", "", ""),
-		JWK("EC", "P-256", DPOP_X, DPOP_Y, ",\"d\":\"" A3_D "\""),	/* another key's */
+		JWK("EC", "P-256", DPOP_X, DPOP_Y, ",\"d\":\"" A3_D "\""), /* another key's */
 		JWK("EC", "P-256", A3_X, A3_Y, ",\"d\":\"\""),
 		JWK("EC", "P-256", A3_X, A3_Y, ",\"d\":7"),
-		JWK("EC", "P-256", A3_X, A3_Y, ",\"d\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\""),
+		JWK("EC", "P-256", A3_X, A3_Y,
+		    ",\"d\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\""),
 		/* the field's prime as a coordinate */
 		JWK("EC", "P-256", "_____wAAAAEAAAAAAAAAAAAAAAD_______________8", A3_Y, ""),
 		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" A3_X "\"}",
@@ -134,7 +141,8 @@ static void test_jwk_refused(void **state)
 static void round_trip(const char *curve, size_t size)
 {
 	EVP_PKEY *key = EVP_EC_gen(curve), *other = EVP_EC_gen(curve);
-	json_t *header = json_pack("{ssss}", "alg", "ES", "typ", "eat+jwt"), *payload = json_pack("{si}", "iat", 7);
+	json_t *header = json_pack("{ssss}", "alg", "ES", "typ", "eat+jwt"),
+	       *payload = json_pack("{si}", "iat", 7);
 	struct jose_parsed p;
 	char *input, *token;
 
@@ -147,15 +155,19 @@ static void round_trip(const char *curve, size_t size)
 	assert_true(json_equal(p.header, header));
 	assert_true(json_equal(p.payload, payload));
 	assert_int_equal(jose_verify(key, token, p.signing_input_len, p.signature, size), 0);
-	assert_int_equal(jose_verify(other, token, p.signing_input_len, p.signature, size), -EBADMSG);
-	assert_int_equal(jose_verify(key, token, p.signing_input_len - 1, p.signature, size), -EBADMSG);
+	assert_int_equal(jose_verify(other, token, p.signing_input_len, p.signature, size),
+			 -EBADMSG);
+	assert_int_equal(jose_verify(key, token, p.signing_input_len - 1, p.signature, size),
+			 -EBADMSG);
 	for (size_t i = 0; i < size * 8; i++) {
 		p.signature[i / 8] ^= 1 << i % 8;
-		assert_int_equal(jose_verify(key, token, p.signing_input_len, p.signature, size), -EBADMSG);
+		assert_int_equal(jose_verify(key, token, p.signing_input_len, p.signature, size),
+				 -EBADMSG);
 		p.signature[i / 8] ^= 1 << i % 8;
 	}
 	for (size_t len = 0; len < size; len++)
-		assert_int_equal(jose_verify(key, token, p.signing_input_len, p.signature, len), -EBADMSG);
+		assert_int_equal(jose_verify(key, token, p.signing_input_len, p.signature, len),
+				 -EBADMSG);
 	memset(p.signature, 0, sizeof(p.signature));
 	assert_int_equal(jose_verify(key, token, p.signing_input_len, p.signature, size), -EBADMSG);
 	memset(p.signature, 0xff, sizeof(p.signature));
@@ -185,7 +197,7 @@ static void test_truncated(void **state)
 	for (size_t len = 0; len < strlen(a3_token); len++) {
 		char *exact = strndup(a3_token, len), *guarded = malloc(len ?: 1);
 
-		memcpy(guarded, exact, len);	/* without a NUL: an overrun is the sanitizer's */
+		memcpy(guarded, exact, len); /* without a NUL: an overrun is the sanitizer's */
 		assert_int_equal(jose_parse(guarded, len, 8, &p), -EBADMSG);
 		assert_int_equal(p.signature_len, (size_t)0xa5a5a5a5a5a5a5a5);
 		free(guarded);
@@ -196,7 +208,8 @@ static void test_truncated(void **state)
 /* With a signature of 64 zero bytes: nothing is checked about it here. */
 static int parse(const char *header, const char *payload, const char *rest, size_t depth)
 {
-	char *h = base64url_new(header, strlen(header)), *b = base64url_new(payload, strlen(payload)), *token;
+	char *h = base64url_new(header, strlen(header)),
+	     *b = base64url_new(payload, strlen(payload)), *token;
 	char signature[BASE64URL_LEN(64) + 1];
 	static const uint8_t zero[64];
 	struct jose_parsed p;
@@ -263,9 +276,10 @@ static void test_depth(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc_7515),    cmocka_unit_test(test_thumbprint), cmocka_unit_test(test_jwk),
-		cmocka_unit_test(test_jwk_refused), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_refused),	    cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_rfc_7515),   cmocka_unit_test(test_thumbprint),
+		cmocka_unit_test(test_jwk),        cmocka_unit_test(test_jwk_refused),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_refused),    cmocka_unit_test(test_depth),
 	};
 
 	return cmocka_run_group_tests_name("jose", tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/data/attest/vectors.json, which tests/oracle/vectors.py computes without our code. Include after cmocka.h. */
+/* tests/data/attest/vectors.json, which tests/oracle/vectors.py computes without our code. Include
+ * after cmocka.h. */
 #pragma once
 
 #include <jansson.h>
@@ -9,7 +10,8 @@
 
 static inline json_t *vectors_load(const char *name)
 {
-	json_t *all = json_load_file(TEST_DATA "/attest/vectors.json", JSON_REJECT_DUPLICATES, NULL);
+	json_t *all =
+		json_load_file(TEST_DATA "/attest/vectors.json", JSON_REJECT_DUPLICATES, NULL);
 	json_t *one = json_incref(json_object_get(all, name));
 
 	json_decref(all);

@@ -24,7 +24,8 @@ int batch_leaf(enum batch_domain domain, const void *data, size_t len, struct sh
 	       sha256_update(c, data, len) ?: sha256_final(c, ret);
 }
 
-int batch_extra(enum batch_domain domain, uint64_t size, const struct sha256 *root, struct sha256 *ret)
+int batch_extra(enum batch_domain domain, uint64_t size, const struct sha256 *root,
+		struct sha256 *ret)
 {
 	_cleanup_(sha256_freep) struct sha256_context *c = NULL;
 	const char *name = domains[domain];

@@ -34,11 +34,12 @@ const char *const claims_states[] = {
 	[CLAIMS_DISABLED] = "disabled",
 	NULL,
 };
-const char *const claims_custodies[] = { "process", "daemon", NULL };
-const char *const claims_origins[] = { "run", "selector", "api", NULL };
-const char *const claims_isolations[] = { "landlock", "uid", "none", "unknown", NULL };
-const char *const claims_lockdowns[] = { "none", "integrity", "confidentiality", "unavailable", NULL };
-const char *const claims_secure_boots[] = { "on", "off", "unavailable", NULL };
+const char *const claims_custodies[] = {"process", "daemon", NULL};
+const char *const claims_origins[] = {"run", "selector", "api", NULL};
+const char *const claims_isolations[] = {"landlock", "uid", "none", "unknown", NULL};
+const char *const claims_lockdowns[] = {"none", "integrity", "confidentiality", "unavailable",
+					NULL};
+const char *const claims_secure_boots[] = {"on", "off", "unavailable", NULL};
 
 const char *claims_role_word(enum claims_role r)
 {
@@ -151,9 +152,10 @@ int claims_fit(struct claims *c, size_t max, json_t **ret, const char **ret_why)
 	return 0;
 }
 
-int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *path, size_t len, struct sha256 *ret)
+int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *path, size_t len,
+			struct sha256 *ret)
 {
-	static const char domain[] = "\0affiant/program/v1";	/* with the NUL behind it */
+	static const char domain[] = "\0affiant/program/v1"; /* with the NUL behind it */
 	static const struct sha256 none;
 	_cleanup_(sha256_freep) struct sha256_context *c = NULL;
 	int err = sha256_new(&c);

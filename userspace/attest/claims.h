@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * claims: what evidence says (docs/evidence.md, "Claims"), as a structure. The daemon makes JSON of it, a verifier
- * reads it back; both through the same bounds. That something stands here says nothing about whether it is true.
+ * claims: what evidence says (docs/evidence.md, "Claims"), as a structure. The daemon makes JSON of
+ * it, a verifier reads it back; both through the same bounds. That something stands here says
+ * nothing about whether it is true.
  *
- * Texts are UTF-8, owned by the structure. NULL and "absent" are what docs/evidence.md calls absent.
+ * Texts are UTF-8, owned by the structure. NULL and "absent" are what docs/evidence.md calls
+ * absent.
  */
 #pragma once
 
@@ -17,46 +19,68 @@
 #include "base/uuid.h"
 
 #define CLAIMS_PROFILE "tag:affiant.dev,2026:evidence#1"
-#define CLAIMS_DEPTH_MAX 8	/* of the JSON: for jose_parse() */
+#define CLAIMS_DEPTH_MAX 8 /* of the JSON: for jose_parse() */
 
 /*
- * Bytes: of the claims as compact JSON, and of the CMW around them without host evidence. A JWS in a CMW is base64url
- * in base64url, 16/9 of what it says.
+ * Bytes: of the claims as compact JSON, and of the CMW around them without host evidence. A JWS in
+ * a CMW is base64url in base64url, 16/9 of what it says.
  */
 #define CLAIMS_MAX 4096
 #define CLAIMS_EVIDENCE_MAX 12288
 
 #define CLAIMS_FILES_MAX 128
-#define CLAIMS_PROCESS_FILES_MAX 20	/* of one process */
+#define CLAIMS_PROCESS_FILES_MAX 20 /* of one process */
 #define CLAIMS_ANCESTORS_MAX 16
 #define CLAIMS_HOST_FILES_MAX 8
 #define CLAIMS_MANIFESTS_MAX 64
 #define CLAIMS_SCOPES_MAX 64
-#define CLAIMS_TEXT_MAX 1024		/* bytes: agent, task, principal, versions */
+#define CLAIMS_TEXT_MAX 1024 /* bytes: agent, task, principal, versions */
 #define CLAIMS_PATH_MAX 4096
 #define CLAIMS_AUDIENCE_MAX 512
 #define CLAIMS_NONCE_MIN 8
 #define CLAIMS_NONCE_MAX 88
-#define CLAIMS_SUBJECT_MAX 2048		/* of a SPIFFE ID */
+#define CLAIMS_SUBJECT_MAX 2048 /* of a SPIFFE ID */
 #define CLAIMS_CMDLINE_MAX 512
 #define CLAIMS_UEID_SIZE 33
 
 enum claims_role {
-	CLAIMS_EXECUTABLE, CLAIMS_SCRIPT, CLAIMS_INTERPRETER, CLAIMS_LOADER, CLAIMS_ARGUMENT, CLAIMS_MANIFEST,
-	CLAIMS_CONFIGURATION, CLAIMS_BPF,	/* of the host alone */
+	CLAIMS_EXECUTABLE,
+	CLAIMS_SCRIPT,
+	CLAIMS_INTERPRETER,
+	CLAIMS_LOADER,
+	CLAIMS_ARGUMENT,
+	CLAIMS_MANIFEST,
+	CLAIMS_CONFIGURATION,
+	CLAIMS_BPF, /* of the host alone */
 };
 
 /* The numbers of HashState (record.proto): programs.root has them in its leaves. */
 enum claims_state {
-	CLAIMS_KERNEL = 1, CLAIMS_VERITY, CLAIMS_HELD, CLAIMS_OBSERVED, CLAIMS_TOO_LATE, CLAIMS_TOO_LARGE,
-	CLAIMS_CHANGED, CLAIMS_UNREADABLE, CLAIMS_DISABLED,
+	CLAIMS_KERNEL = 1,
+	CLAIMS_VERITY,
+	CLAIMS_HELD,
+	CLAIMS_OBSERVED,
+	CLAIMS_TOO_LATE,
+	CLAIMS_TOO_LARGE,
+	CLAIMS_CHANGED,
+	CLAIMS_UNREADABLE,
+	CLAIMS_DISABLED,
 };
 
 enum claims_custody { CLAIMS_OF_PROCESS, CLAIMS_OF_DAEMON };
 enum claims_origin { CLAIMS_RUN, CLAIMS_SELECTOR, CLAIMS_API };
 enum claims_isolation { CLAIMS_LANDLOCK, CLAIMS_UID, CLAIMS_NONE, CLAIMS_ISOLATION_UNKNOWN };
-enum claims_lockdown { CLAIMS_UNLOCKED, CLAIMS_INTEGRITY, CLAIMS_CONFIDENTIALITY, CLAIMS_LOCKDOWN_UNAVAILABLE };
-enum claims_secure_boot { CLAIMS_SECURE_BOOT_ON, CLAIMS_SECURE_BOOT_OFF, CLAIMS_SECURE_BOOT_UNAVAILABLE };
+enum claims_lockdown {
+	CLAIMS_UNLOCKED,
+	CLAIMS_INTEGRITY,
+	CLAIMS_CONFIDENTIALITY,
+	CLAIMS_LOCKDOWN_UNAVAILABLE
+};
+enum claims_secure_boot {
+	CLAIMS_SECURE_BOOT_ON,
+	CLAIMS_SECURE_BOOT_OFF,
+	CLAIMS_SECURE_BOOT_UNAVAILABLE
+};
 
 /* The word that stands in the claim; NULL: no such number. */
 const char *claims_role_word(enum claims_role r);
@@ -65,18 +89,18 @@ const char *claims_state_word(enum claims_state s);
 bool claims_state_has_digest(enum claims_state s);
 
 struct claims_file {
-	char *path;		/* escaped: text_utf8() with percent */
+	char *path; /* escaped: text_utf8() with percent */
 	enum claims_role role;
 	enum claims_state state;
 	uint8_t digest[64];
-	size_t digest_len;	/* 32 or, of fs-verity, 64; 0: none */
+	size_t digest_len; /* 32 or, of fs-verity, 64; 0: none */
 };
 
 struct claims_process {
 	uint32_t pid, exec_seq;
 	uint64_t started_ns;
-	uint32_t uid, gid;	/* of the process that asked alone */
-	uint8_t files[CLAIMS_PROCESS_FILES_MAX];	/* indices into claims.files */
+	uint32_t uid, gid;                       /* of the process that asked alone */
+	uint8_t files[CLAIMS_PROCESS_FILES_MAX]; /* indices into claims.files */
 	size_t files_count;
 };
 
@@ -87,8 +111,8 @@ struct claims_log {
 
 struct claims_task {
 	bool present;
-	char *id, *purpose;	/* NULL: not given */
-	uint64_t expires;	/* seconds; 0: not given */
+	char *id, *purpose; /* NULL: not given */
+	uint64_t expires;   /* seconds; 0: not given */
 	char *scope[CLAIMS_SCOPES_MAX];
 	size_t scope_count;
 };
@@ -97,12 +121,12 @@ struct claims_workload {
 	char *agent;
 	struct {
 		struct uuid id;
-		uint64_t started;	/* seconds */
+		uint64_t started; /* seconds */
 		enum claims_origin origin;
 		bool late;
 	} session;
 	struct claims_task task;
-	char *principal;	/* its subject, asserted; NULL: none was named */
+	char *principal; /* its subject, asserted; NULL: none was named */
 	struct claims_process process;
 	struct claims_process ancestors[CLAIMS_ANCESTORS_MAX];
 	size_t ancestors_count;
@@ -110,7 +134,7 @@ struct claims_workload {
 	uint64_t programs_count;
 	struct sha256 programs_root;
 	uint64_t execs;
-	uint8_t manifests[CLAIMS_MANIFESTS_MAX];	/* indices into claims.files */
+	uint8_t manifests[CLAIMS_MANIFESTS_MAX]; /* indices into claims.files */
 	size_t manifests_count;
 	enum claims_isolation isolation;
 	uint64_t lost;
@@ -120,7 +144,7 @@ struct claims_host {
 	uint8_t host_id[16];
 	struct uuid boot_id;
 	char *kernel;
-	char *cmdline;		/* NULL: left out, as longer than CLAIMS_CMDLINE_MAX or to save room */
+	char *cmdline; /* NULL: left out, as longer than CLAIMS_CMDLINE_MAX or to save room */
 	struct sha256 cmdline_sha256;
 	enum claims_lockdown lockdown;
 	enum claims_secure_boot secure_boot;
@@ -129,7 +153,7 @@ struct claims_host {
 		char *manufacturer, *vendor;
 		uint64_t firmware;
 		uint8_t ak_name[66];
-		size_t ak_name_len;	/* 34, 50 or 66 */
+		size_t ak_name_len; /* 34, 50 or 66 */
 		bool enrolled;
 	} tpm;
 	struct claims_file files[CLAIMS_HOST_FILES_MAX];
@@ -139,13 +163,13 @@ struct claims_host {
 struct claims {
 	char *nonce, *audience;
 	uint8_t ueid[CLAIMS_UEID_SIZE];
-	uint64_t iat, exp;	/* seconds */
+	uint64_t iat, exp; /* seconds */
 	struct uuid jti;
 	char *sub;
 	char kid[JOSE_THUMBPRINT_SIZE];
-	EVP_PKEY *cnf;		/* public, P-256 */
+	EVP_PKEY *cnf; /* public, P-256 */
 	enum claims_custody custody;
-	char *version;		/* of affiantd */
+	char *version; /* of affiantd */
 	struct claims_file files[CLAIMS_FILES_MAX];
 	size_t files_count;
 	struct claims_workload workload;
@@ -156,29 +180,31 @@ struct claims {
 void claims_clear(struct claims *c);
 
 /*
- * The claims as JSON. -EINVAL: something in @c is missing or beyond its bounds, then *@ret_why names the claim: what
- * is made here is what claims_parse() takes.
+ * The claims as JSON. -EINVAL: something in @c is missing or beyond its bounds, then *@ret_why
+ * names the claim: what is made here is what claims_parse() takes.
  */
 int claims_encode(const struct claims *c, json_t **ret, const char **ret_why);
 
 /*
- * The same, in at most @max bytes of compact JSON (the daemon: CLAIMS_MAX) if leaving out suffices: first the
- * ancestors farthest away, with the files that only they name, and ancestors_cut says so; then the kernel's command
- * line, whose digest stays. The asking process, manifests, and the texts of the task and the principal are never cut.
+ * The same, in at most @max bytes of compact JSON (the daemon: CLAIMS_MAX) if leaving out suffices:
+ * first the ancestors farthest away, with the files that only they name, and ancestors_cut says so;
+ * then the kernel's command line, whose digest stays. The asking process, manifests, and the texts
+ * of the task and the principal are never cut.
  */
 int claims_fit(struct claims *c, size_t max, json_t **ret, const char **ret_why);
 
 /*
- * -EBADMSG: a claim is missing, of the wrong type, or out of bounds: *@ret_why names it ("submods.workload.task.id";
- * static). Claims that are not known are passed over: they stay in @payload, and decide nothing. @ret needs no
- * initialisation, and is empty after a failure.
+ * -EBADMSG: a claim is missing, of the wrong type, or out of bounds: *@ret_why names it
+ * ("submods.workload.task.id"; static). Claims that are not known are passed over: they stay in
+ * @payload, and decide nothing. @ret needs no initialisation, and is empty after a failure.
  */
 int claims_parse(const json_t *payload, struct claims *ret, const char **ret_why);
 
 /*
- * SHA-256(00 || "affiant/program/v1" || 00 || state || SHA-256 of the file, or NULL: 32 zero bytes || path): the
- * leaf of one program of a session. @path: the bytes, not escaped.
+ * SHA-256(00 || "affiant/program/v1" || 00 || state || SHA-256 of the file, or NULL: 32 zero bytes
+ * || path): the leaf of one program of a session. @path: the bytes, not escaped.
  */
-int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *path, size_t len, struct sha256 *ret);
+int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *path, size_t len,
+			struct sha256 *ret);
 /* Root over distinct leaves, which it sorts in place; *@ret_count: without doubles. */
 int claims_program_root(struct sha256 *leaves, size_t count, struct sha256 *ret, size_t *ret_count);

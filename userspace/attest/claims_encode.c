@@ -10,7 +10,8 @@
 #include "attest/ossl.h"
 #include "base/base64url.h"
 
-/* What can't be made becomes null, which claims_parse() refuses by name: nothing is left out without a word. */
+/* What can't be made becomes null, which claims_parse() refuses by name: nothing is left out
+ * without a word. */
 static void set(json_t *o, const char *name, json_t *value)
 {
 	if (!value || json_object_set_new(o, name, value) < 0)
@@ -48,15 +49,17 @@ static json_t *uuid_json(const struct uuid *u)
 
 static json_t *file_json(const struct claims_file *f)
 {
-	const char *algorithm = f->state != CLAIMS_VERITY ? "sha-256" :
-				f->digest_len == 64	  ? "sha-512-verity" :
-							    "sha-256-verity";
+	const char *algorithm = f->state != CLAIMS_VERITY ? "sha-256"
+				: f->digest_len == 64     ? "sha-512-verity"
+							  : "sha-256-verity";
 	const char *role = claims_role_word(f->role), *state = claims_state_word(f->state);
 
 	if (!claims_state_has_digest(f->state))
-		return json_pack("[s{s[s]ssss}]", CLAIMS_COMPONENT, "id", f->path, "role", role, "state", state);
-	return json_pack("[s{s[s]s[so]ssss}]", CLAIMS_COMPONENT, "id", f->path, "measurement", algorithm,
-			 base64_json(f->digest, f->digest_len), "role", role, "state", state);
+		return json_pack("[s{s[s]ssss}]", CLAIMS_COMPONENT, "id", f->path, "role", role,
+				 "state", state);
+	return json_pack("[s{s[s]s[so]ssss}]", CLAIMS_COMPONENT, "id", f->path, "measurement",
+			 algorithm, base64_json(f->digest, f->digest_len), "role", role, "state",
+			 state);
 }
 
 static json_t *files_json(const struct claims_file *files, size_t count)
@@ -79,8 +82,8 @@ static json_t *indices_json(const uint8_t *indices, size_t count)
 
 static json_t *process_json(const struct claims_process *p, bool owner)
 {
-	json_t *o = json_pack("{sIsIsI}", "pid", (json_int_t)p->pid, "started_ns", (json_int_t)p->started_ns,
-			      "exec_seq", (json_int_t)p->exec_seq);
+	json_t *o = json_pack("{sIsIsI}", "pid", (json_int_t)p->pid, "started_ns",
+			      (json_int_t)p->started_ns, "exec_seq", (json_int_t)p->exec_seq);
 
 	if (owner) {
 		set(o, "uid", json_integer(p->uid));
@@ -113,14 +116,14 @@ static json_t *workload_json(const struct claims_workload *w)
 {
 	json_t *o, *ancestors = json_array();
 
-	o = json_pack("{s:s, s:{s:o, s:I, s:s, s:b}}", "agent", w->agent, "session", "id", uuid_json(&w->session.id),
-		      "started", (json_int_t)w->session.started, "origin", claims_origins[w->session.origin], "late",
-		      w->session.late);
+	o = json_pack("{s:s, s:{s:o, s:I, s:s, s:b}}", "agent", w->agent, "session", "id",
+		      uuid_json(&w->session.id), "started", (json_int_t)w->session.started,
+		      "origin", claims_origins[w->session.origin], "late", w->session.late);
 	if (w->task.present)
 		set(o, "task", task_json(&w->task));
 	if (w->principal)
 		set(o, "principal",
-				    json_pack("{ssss}", "subject", w->principal, "assurance", "asserted"));
+		    json_pack("{ssss}", "subject", w->principal, "assurance", "asserted"));
 	set(o, "process", process_json(&w->process, true));
 	for (size_t i = 0; i < w->ancestors_count; i++)
 		append(ancestors, process_json(&w->ancestors[i], false));
@@ -128,8 +131,8 @@ static json_t *workload_json(const struct claims_workload *w)
 	if (w->ancestors_cut)
 		set(o, "ancestors_cut", json_true());
 	set(o, "programs",
-			    json_pack("{sIso}", "count", (json_int_t)w->programs_count, "root",
-				      base64_json(&w->programs_root, sizeof(w->programs_root))));
+	    json_pack("{sIso}", "count", (json_int_t)w->programs_count, "root",
+		      base64_json(&w->programs_root, sizeof(w->programs_root))));
 	set(o, "execs", json_integer(w->execs));
 	set(o, "manifests", indices_json(w->manifests, w->manifests_count));
 	set(o, "isolation", json_string(claims_isolations[w->isolation]));
@@ -142,7 +145,8 @@ static json_t *log_json(const struct claims_log *l)
 {
 	if (!l->present)
 		return json_string("missing");
-	return json_pack("{sIsI}", "bytes", (json_int_t)l->bytes, "entries", (json_int_t)l->entries);
+	return json_pack("{sIsI}", "bytes", (json_int_t)l->bytes, "entries",
+			 (json_int_t)l->entries);
 }
 
 static json_t *host_json(const struct claims_host *h)
@@ -162,9 +166,9 @@ static json_t *host_json(const struct claims_host *h)
 	set(o, "ima_log", log_json(&h->ima_log));
 	set(o, "systemd_log", log_json(&h->systemd_log));
 	set(o, "tpm",
-			    json_pack("{sssssssosb}", "manufacturer", h->tpm.manufacturer, "vendor", h->tpm.vendor,
-				      "firmware", firmware, "ak", hex_json(h->tpm.ak_name, h->tpm.ak_name_len),
-				      "enrolled", h->tpm.enrolled));
+	    json_pack("{sssssssosb}", "manufacturer", h->tpm.manufacturer, "vendor", h->tpm.vendor,
+		      "firmware", firmware, "ak", hex_json(h->tpm.ak_name, h->tpm.ak_name_len),
+		      "enrolled", h->tpm.enrolled));
 	set(o, "measurements", files_json(h->files, h->files_count));
 	return o;
 }
@@ -192,8 +196,9 @@ int claims_encode(const struct claims *c, json_t **ret, const char **ret_why)
 	set(o, "swname", json_string("affiantd"));
 	set(o, "swversion", json_string(c->version));
 	set(o, "measurements", files_json(c->files, c->files_count));
-	set(o, "submods", json_pack("{soso}", "workload", workload_json(&c->workload), "host",
-						    host_json(&c->host)));
+	set(o, "submods",
+	    json_pack("{soso}", "workload", workload_json(&c->workload), "host",
+		      host_json(&c->host)));
 	err = claims_parse(o, &check, ret_why);
 	if (err)
 		return err == -EBADMSG ? -EINVAL : err;

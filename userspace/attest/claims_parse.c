@@ -8,9 +8,10 @@
 #include "attest/member.h"
 #include "base/base64url.h"
 
-#define SECONDS_MAX (INT64_C(1) << 40)	/* far beyond any date, and far from any overflow */
+#define SECONDS_MAX (INT64_C(1) << 40) /* far beyond any date, and far from any overflow */
 
-static int take_digest(const char **why, const json_t *component, const char *claim, struct claims_file *ret)
+static int take_digest(const char **why, const json_t *component, const char *claim,
+		       struct claims_file *ret)
 {
 	const json_t *value = json_object_get(component, "measurement"), *digest;
 	const char *algorithm;
@@ -27,32 +28,35 @@ static int take_digest(const char **why, const json_t *component, const char *cl
 		ret->digest_len = 64;
 	else
 		return member_bad(why, claim);
-	if (base64url_decode_exact(json_string_value(digest), json_string_length(digest), ret->digest,
-				   ret->digest_len))
+	if (base64url_decode_exact(json_string_value(digest), json_string_length(digest),
+				   ret->digest, ret->digest_len))
 		return member_bad(why, claim);
 	return 0;
 }
 
-static int take_file(const char **why, const json_t *entry, const char *claim, unsigned int roles_from,
-		     unsigned int roles_to, struct claims_file *ret)
+static int take_file(const char **why, const json_t *entry, const char *claim,
+		     unsigned int roles_from, unsigned int roles_to, struct claims_file *ret)
 {
 	const char *type = json_string_value(json_array_get(entry, 0));
 	const json_t *component = json_array_get(entry, 1), *id = json_object_get(component, "id");
 	unsigned int role, state;
 	int err;
 
-	if (json_array_size(entry) != 2 || !type || strcmp(type, CLAIMS_COMPONENT) || json_array_size(id) != 1)
+	if (json_array_size(entry) != 2 || !type || strcmp(type, CLAIMS_COMPONENT) ||
+	    json_array_size(id) != 1)
 		return member_bad(why, claim);
-	err = member_word_of(why, json_object_get(component, "role"), claim, claims_roles, &role) ?:
-	      member_word_of(why, json_object_get(component, "state"), claim, claims_states, &state);
+	err = member_word_of(why, json_object_get(component, "role"), claim, claims_roles, &role)
+		      ?: member_word_of(why, json_object_get(component, "state"), claim,
+					claims_states, &state);
 	if (err)
 		return err;
 	if (role != CLAIMS_EXECUTABLE && (role < roles_from || role > roles_to))
 		return member_bad(why, claim);
 	ret->role = role;
 	ret->state = state;
-	return take_digest(why, component, claim, ret) ?:
-	       member_copy_text(why, json_array_get(id, 0), claim, CLAIMS_PATH_MAX, &ret->path);
+	return take_digest(why, component, claim, ret)
+		       ?: member_copy_text(why, json_array_get(id, 0), claim, CLAIMS_PATH_MAX,
+					   &ret->path);
 }
 
 /* @ret_count counts a file as soon as it may hold memory. */
@@ -64,15 +68,17 @@ static int take_files(const char **why, const json_t *o, const char *claim, bool
 
 	for (size_t i = 0; !err && i < json_array_size(list); i++) {
 		*ret_count = i + 1;
-		err = take_file(why, json_array_get(list, i), claim, host ? CLAIMS_CONFIGURATION : CLAIMS_SCRIPT,
+		err = take_file(why, json_array_get(list, i), claim,
+				host ? CLAIMS_CONFIGURATION : CLAIMS_SCRIPT,
 				host ? CLAIMS_BPF : CLAIMS_MANIFEST, &ret[i]);
 	}
 	return err;
 }
 
 /* Indices of files, each of which is (@manifests), or isn't, a manifest. */
-static int take_indices(const char **why, const json_t *o, const char *claim, const struct claims *c, bool manifests,
-			size_t max, uint8_t *ret, size_t *ret_count)
+static int take_indices(const char **why, const json_t *o, const char *claim,
+			const struct claims *c, bool manifests, size_t max, uint8_t *ret,
+			size_t *ret_count)
 {
 	const json_t *list, *value;
 	int err = member_array(why, o, claim, max, &list);
@@ -92,7 +98,8 @@ static int take_indices(const char **why, const json_t *o, const char *claim, co
 	return 0;
 }
 
-static int take_process(const char **why, const json_t *o, const struct claims *c, struct claims_process *ret)
+static int take_process(const char **why, const json_t *o, const struct claims *c,
+			struct claims_process *ret)
 {
 	return member_u32(why, o, "submods.workload.process.pid", &ret->pid) ?:
 	       member_number(why, o, "submods.workload.process.started_ns", INT64_MAX, &ret->started_ns) ?:
@@ -103,7 +110,8 @@ static int take_process(const char **why, const json_t *o, const struct claims *
 			    &ret->files_count);
 }
 
-static int take_ancestors(const char **why, const json_t *o, const struct claims *c, struct claims_workload *w)
+static int take_ancestors(const char **why, const json_t *o, const struct claims *c,
+			  struct claims_workload *w)
 {
 	const char *const claim = "submods.workload.ancestors";
 	const json_t *list, *a;
@@ -121,8 +129,10 @@ static int take_ancestors(const char **why, const json_t *o, const struct claims
 		w->ancestors_count = i + 1;
 	}
 	if (!err && json_object_get(o, "ancestors_cut"))
-		err = member_bool(why, o, "submods.workload.ancestors_cut", &w->ancestors_cut) ?:
-		      (w->ancestors_cut ? 0 : member_bad(why, "submods.workload.ancestors_cut"));
+		err = member_bool(why, o, "submods.workload.ancestors_cut", &w->ancestors_cut)
+			      ?: (w->ancestors_cut
+					  ? 0
+					  : member_bad(why, "submods.workload.ancestors_cut"));
 	return err;
 }
 
@@ -138,15 +148,18 @@ static int take_task(const char **why, const json_t *workload, struct claims_tas
 	      member_text_maybe(why, o, "submods.workload.task.id", CLAIMS_TEXT_MAX, &t->id) ?:
 	      member_text_maybe(why, o, "submods.workload.task.purpose", CLAIMS_TEXT_MAX, &t->purpose);
 	if (!err && json_object_get(o, "expires"))
-		err = member_number(why, o, "submods.workload.task.expires", SECONDS_MAX, &t->expires) ?:
-		      (t->expires ? 0 : member_bad(why, "submods.workload.task.expires"));
+		err = member_number(why, o, "submods.workload.task.expires", SECONDS_MAX,
+				    &t->expires)
+			      ?: (t->expires ? 0
+					     : member_bad(why, "submods.workload.task.expires"));
 	if (err || !json_object_get(o, "scope"))
 		return err;
-	err = member_array(why, o, "submods.workload.task.scope", CLAIMS_SCOPES_MAX, &scope) ?:
-	      (json_array_size(scope) ? 0 : member_bad(why, "submods.workload.task.scope"));
+	err = member_array(why, o, "submods.workload.task.scope", CLAIMS_SCOPES_MAX, &scope)
+		      ?: (json_array_size(scope) ? 0
+						 : member_bad(why, "submods.workload.task.scope"));
 	for (size_t i = 0; !err && i < json_array_size(scope); i++) {
-		err = member_copy_text(why, json_array_get(scope, i), "submods.workload.task.scope", CLAIMS_TEXT_MAX,
-				&t->scope[i]);
+		err = member_copy_text(why, json_array_get(scope, i), "submods.workload.task.scope",
+				       CLAIMS_TEXT_MAX, &t->scope[i]);
 		t->scope_count = i + 1;
 	}
 	return err;

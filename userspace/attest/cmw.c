@@ -16,7 +16,8 @@ json_t *cmw_collection(const char *type)
 	return json_pack("{ss}", TYPE_MEMBER, type);
 }
 
-int cmw_add(json_t *collection, const char *name, const char *media_type, const void *content, size_t len)
+int cmw_add(json_t *collection, const char *name, const char *media_type, const void *content,
+	    size_t len)
 {
 	_cleanup_free_ char *text = base64url_new(content, len);
 	json_t *record = text ? json_pack("[ssi]", media_type, text, CMW_EVIDENCE) : NULL;
@@ -24,7 +25,8 @@ int cmw_add(json_t *collection, const char *name, const char *media_type, const 
 	return record && !json_object_set_new(collection, name, record) ? 0 : -ENOMEM;
 }
 
-/* [media type, content, ind]; ind may be left out by RFC 9999, not here: it says that this is evidence. */
+/* [media type, content, ind]; ind may be left out by RFC 9999, not here: it says that this is
+ * evidence. */
 static int take_record(const json_t *record, struct cmw_item *item)
 {
 	const json_t *type, *content, *ind;
@@ -35,10 +37,11 @@ static int take_record(const json_t *record, struct cmw_item *item)
 	content = json_array_get(record, 1);
 	ind = json_array_get(record, 2);
 	if (!json_is_string(type) || strcmp(json_string_value(type), item->media_type) ||
-	    !json_is_string(content) || !json_is_integer(ind) || json_integer_value(ind) != CMW_EVIDENCE)
+	    !json_is_string(content) || !json_is_integer(ind) ||
+	    json_integer_value(ind) != CMW_EVIDENCE)
 		return -EBADMSG;
-	return base64url_decode_new(json_string_value(content), json_string_length(content), &item->content,
-				    &item->len);
+	return base64url_decode_new(json_string_value(content), json_string_length(content),
+				    &item->content, &item->len);
 }
 
 static bool is_one_of(const char *name, const char *const *names)
@@ -61,7 +64,7 @@ static int take_member(const char *name, const json_t *value, struct cmw_item *i
 int cmw_take(const json_t *collection, const char *type, struct cmw_item *items, size_t count,
 	     const char *const *nested, const char **ret_why)
 {
-	json_t *members = (json_t *)collection;	/* jansson's iterators take no const */
+	json_t *members = (json_t *)collection; /* jansson's iterators take no const */
 	const char *name, *is;
 	json_t *value;
 	int err;
@@ -75,7 +78,8 @@ int cmw_take(const json_t *collection, const char *type, struct cmw_item *items,
 		*ret_why = TYPE_MEMBER;
 		return -EBADMSG;
 	}
-	json_object_foreach(members, name, value) {
+	json_object_foreach(members, name, value)
+	{
 		if (!strcmp(name, TYPE_MEMBER))
 			continue;
 		err = take_member(name, value, items, count, nested);

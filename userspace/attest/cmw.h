@@ -6,27 +6,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CMW_EVIDENCE 4	/* 'ind', bit 2 */
-#define CMW_DEPTH_MAX 4	/* of collections */
+#define CMW_EVIDENCE 4  /* 'ind', bit 2 */
+#define CMW_DEPTH_MAX 4 /* of collections */
 
 #define CMW_TYPE_EVIDENCE "tag:affiant.dev,2026:evidence#1"
 #define CMW_TYPE_HOST "tag:affiant.dev,2026:host#1"
 
 /* Adds the record [type, base64url(content), 4] to a collection. 0 or -ENOMEM. */
-int cmw_add(json_t *collection, const char *name, const char *media_type, const void *content, size_t len);
+int cmw_add(json_t *collection, const char *name, const char *media_type, const void *content,
+	    size_t len);
 json_t *cmw_collection(const char *type);
 
 struct cmw_item {
-	const char *name, *media_type;	/* asked for */
-	uint8_t *content;		/* out: to be freed, a NUL stands behind it; NULL: not there */
+	const char *name, *media_type; /* asked for */
+	uint8_t *content; /* out: to be freed, a NUL stands behind it; NULL: not there */
 	size_t len;
 };
 
 /*
- * Takes @collection of type @type apart. Every member must be one of @items (or of @nested, NULL-terminated: names
- * of members that are left to the caller), with that media type, ind 4, and content in strict base64url: else
- * -EBADMSG and *@ret_why names the member (static or borrowed from @collection: anybody's text). Which are missing is for the caller
- * to see.
+ * Takes @collection of type @type apart. Every member must be one of @items (or of @nested,
+ * NULL-terminated: names of members that are left to the caller), with that media type, ind 4, and
+ * content in strict base64url: else -EBADMSG and *@ret_why names the member (static or borrowed
+ * from @collection: anybody's text). Which are missing is for the caller to see.
  */
 int cmw_take(const json_t *collection, const char *type, struct cmw_item *items, size_t count,
 	     const char *const *nested, const char **ret_why);

@@ -11,16 +11,16 @@
 #include "base/digest.h"
 
 #define COORDINATE_MAX 48
-#define DER_MAX 128	/* of an ECDSA signature: two integers of 49 bytes, and headers */
+#define DER_MAX 128 /* of an ECDSA signature: two integers of 49 bytes, and headers */
 
 static const struct curve {
-	const char *name;	/* RFC 7518, section 6.2.1.1 */
-	const char *group;	/* as OpenSSL calls it */
-	size_t size;		/* of a coordinate */
+	const char *name;  /* RFC 7518, section 6.2.1.1 */
+	const char *group; /* as OpenSSL calls it */
+	size_t size;       /* of a coordinate */
 	const EVP_MD *(*digest)(void);
 } curves[] = {
-	{ "P-256", "prime256v1", 32, EVP_sha256 },
-	{ "P-384", "secp384r1", 48, EVP_sha384 },
+	{"P-256", "prime256v1", 32, EVP_sha256},
+	{"P-384", "secp384r1", 48, EVP_sha384},
 };
 
 static const struct curve *curve_of(const EVP_PKEY *key)
@@ -28,7 +28,8 @@ static const struct curve *curve_of(const EVP_PKEY *key)
 	char group[32];
 
 	if (!key || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
-	    EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) != 1)
+	    EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group),
+					   NULL) != 1)
 		return NULL;
 	for (size_t i = 0; i < sizeof(curves) / sizeof(*curves); i++)
 		if (!strcmp(group, curves[i].group))
@@ -47,13 +48,15 @@ int jose_key_new(EVP_PKEY **ret)
 }
 
 /* One number of the key, as long as a coordinate of its curve (RFC 7518, section 6.2.1.2). */
-static int number_text(EVP_PKEY *key, const char *param, size_t size, char ret[BASE64URL_LEN(COORDINATE_MAX) + 1])
+static int number_text(EVP_PKEY *key, const char *param, size_t size,
+		       char ret[BASE64URL_LEN(COORDINATE_MAX) + 1])
 {
 	uint8_t bytes[COORDINATE_MAX];
 	BIGNUM *n = NULL;
 	int err = -EINVAL;
 
-	if (EVP_PKEY_get_bn_param(key, param, &n) == 1 && BN_bn2binpad(n, bytes, size) == (int)size) {
+	if (EVP_PKEY_get_bn_param(key, param, &n) == 1 &&
+	    BN_bn2binpad(n, bytes, size) == (int)size) {
 		base64url_encode(bytes, size, ret);
 		err = 0;
 	}
@@ -68,8 +71,8 @@ struct coordinates {
 
 static int coordinates_of(EVP_PKEY *key, const struct curve *curve, struct coordinates *ret)
 {
-	return number_text(key, OSSL_PKEY_PARAM_EC_PUB_X, curve->size, ret->x) ?:
-	       number_text(key, OSSL_PKEY_PARAM_EC_PUB_Y, curve->size, ret->y);
+	return number_text(key, OSSL_PKEY_PARAM_EC_PUB_X, curve->size, ret->x)
+		       ?: number_text(key, OSSL_PKEY_PARAM_EC_PUB_Y, curve->size, ret->y);
 }
 
 json_t *jose_jwk(EVP_PKEY *key, bool private)
@@ -107,7 +110,8 @@ int jose_thumbprint(EVP_PKEY *key, char ret[static JOSE_THUMBPRINT_SIZE])
 	if (err)
 		return err;
 	/* The required members, sorted, without white space (RFC 7638, section 3). */
-	buffer_print(&b, "{\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", curve->name, c.x, c.y);
+	buffer_print(&b, "{\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", curve->name,
+		     c.x, c.y);
 	err = buffer_error(&b) ?: sha256_of(b.data, b.len, &digest);
 	if (!err)
 		base64url_encode(&digest, sizeof(digest), ret);
@@ -128,14 +132,17 @@ static int member_bytes(const json_t *jwk, const char *name, uint8_t *ret, size_
 static int key_of(const struct curve *curve, const uint8_t *point, const BIGNUM *d, EVP_PKEY **ret)
 {
 	_cleanup_(OSSL_PARAM_BLD_freep) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *make = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *make =
+		EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *check = NULL;
 	_cleanup_(OSSL_PARAM_freep) OSSL_PARAM *params = NULL;
 	_cleanup_key_ EVP_PKEY *key = NULL;
 
 	if (!build || !make ||
-	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve->group, 0) != 1 ||
-	    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * curve->size) != 1 ||
+	    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve->group, 0) !=
+		    1 ||
+	    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point,
+					     1 + 2 * curve->size) != 1 ||
 	    (d && OSSL_PARAM_BLD_push_BN_pad(build, OSSL_PKEY_PARAM_PRIV_KEY, d, curve->size) != 1))
 		return -ENOMEM;
 	params = OSSL_PARAM_BLD_to_param(build);
@@ -159,7 +166,7 @@ int jose_key_of_jwk(const json_t *jwk, EVP_PKEY **ret)
 {
 	const char *kty = json_string_value(json_object_get(jwk, "kty"));
 	const char *crv = json_string_value(json_object_get(jwk, "crv"));
-	uint8_t point[1 + 2 * COORDINATE_MAX] = { POINT_CONVERSION_UNCOMPRESSED }, d[COORDINATE_MAX];
+	uint8_t point[1 + 2 * COORDINATE_MAX] = {POINT_CONVERSION_UNCOMPRESSED}, d[COORDINATE_MAX];
 	const struct curve *curve = NULL;
 	BIGNUM *number = NULL;
 	int err;
@@ -215,12 +222,13 @@ static size_t to_der(const uint8_t *signature, size_t size, uint8_t ret[static D
 
 	if (!s || !r_number || !s_number || ECDSA_SIG_set0(s, r_number, s_number) != 1)
 		return 0;
-	r_number = s_number = NULL;	/* they are its own now */
+	r_number = s_number = NULL; /* they are its own now */
 	len = i2d_ECDSA_SIG(s, &ret);
 	return len > 0 ? len : 0;
 }
 
-int jose_verify(EVP_PKEY *key, const void *data, size_t len, const uint8_t *signature, size_t signature_len)
+int jose_verify(EVP_PKEY *key, const void *data, size_t len, const uint8_t *signature,
+		size_t signature_len)
 {
 	_cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *c = NULL;
 	const struct curve *curve = curve_of(key);

@@ -58,7 +58,8 @@ int jose_jws(EVP_PKEY *key, const char *signing_input, char **ret)
 	return take_text(&b, ret);
 }
 
-/* How deep arrays and objects nest, by brackets outside strings. What is no JSON is jansson's to refuse. */
+/* How deep arrays and objects nest, by brackets outside strings. What is no JSON is jansson's to
+ * refuse. */
 static size_t depth_of(const char *text, size_t len)
 {
 	size_t depth = 0, deepest = 0;
@@ -97,7 +98,8 @@ static int parse_part(const char *text, size_t len, size_t depth, json_t **ret)
 	_cleanup_free_ uint8_t *bytes = NULL;
 	_cleanup_json_ json_t *value = NULL;
 	size_t bytes_len;
-	int err = base64url_decode_new(text, len, &bytes, &bytes_len) ?: jose_json(bytes, bytes_len, depth, &value);
+	int err = base64url_decode_new(text, len, &bytes, &bytes_len)
+			  ?: jose_json(bytes, bytes_len, depth, &value);
 
 	if (err)
 		return err;
@@ -117,11 +119,12 @@ int jose_parse(const char *token, size_t len, size_t depth, struct jose_parsed *
 	if (!second)
 		return -EBADMSG;
 	p.signing_input_len = second - token;
-	err = base64url_decode(second + 1, end - second - 1, p.signature, sizeof(p.signature), &p.signature_len);
+	err = base64url_decode(second + 1, end - second - 1, p.signature, sizeof(p.signature),
+			       &p.signature_len);
 	if (err || (p.signature_len != 64 && p.signature_len != 96))
 		return -EBADMSG;
-	err = parse_part(token, first - token, depth, &p.header) ?:
-	      parse_part(first + 1, second - first - 1, depth, &p.payload);
+	err = parse_part(token, first - token, depth, &p.header)
+		      ?: parse_part(first + 1, second - first - 1, depth, &p.payload);
 	if (err) {
 		jose_parsed_clear(&p);
 		return err;

@@ -26,15 +26,18 @@ int member_object(const char **why, const json_t *o, const char *claim, const js
 	return json_is_object(*ret) ? 0 : member_bad(why, claim);
 }
 
-int member_array(const char **why, const json_t *o, const char *claim, size_t max, const json_t **ret)
+int member_array(const char **why, const json_t *o, const char *claim, size_t max,
+		 const json_t **ret)
 {
 	*ret = member(o, claim);
 	return json_is_array(*ret) && json_array_size(*ret) <= max ? 0 : member_bad(why, claim);
 }
 
-int member_copy_text(const char **why, const json_t *value, const char *claim, size_t max, char **ret)
+int member_copy_text(const char **why, const json_t *value, const char *claim, size_t max,
+		     char **ret)
 {
-	if (!json_is_string(value) || json_string_length(value) < 1 || json_string_length(value) > max)
+	if (!json_is_string(value) || json_string_length(value) < 1 ||
+	    json_string_length(value) > max)
 		return member_bad(why, claim);
 	*ret = strdup(json_string_value(value));
 	return *ret ? 0 : -ENOMEM;
@@ -54,7 +57,8 @@ int member_number(const char **why, const json_t *o, const char *claim, int64_t 
 {
 	const json_t *value = member(o, claim);
 
-	if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > max)
+	if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+	    json_integer_value(value) > max)
 		return member_bad(why, claim);
 	*ret = json_integer_value(value);
 	return 0;
@@ -80,8 +84,8 @@ int member_bool(const char **why, const json_t *o, const char *claim, bool *ret)
 	return 0;
 }
 
-int member_word_of(const char **why, const json_t *value, const char *claim, const char *const *words,
-		   unsigned int *ret)
+int member_word_of(const char **why, const json_t *value, const char *claim,
+		   const char *const *words, unsigned int *ret)
 {
 	const char *word = json_string_value(value);
 
@@ -95,7 +99,7 @@ int member_word_of(const char **why, const json_t *value, const char *claim, con
 }
 
 int member_word(const char **why, const json_t *o, const char *claim, const char *const *words,
-		     unsigned int *ret)
+		unsigned int *ret)
 {
 	return member_word_of(why, member(o, claim), claim, words, ret);
 }
@@ -117,7 +121,8 @@ int member_bytes(const char **why, const json_t *o, const char *claim, void *ret
 	return 0;
 }
 
-int member_blob(const char **why, const json_t *o, const char *claim, size_t max, uint8_t **ret, size_t *ret_len)
+int member_blob(const char **why, const json_t *o, const char *claim, size_t max, uint8_t **ret,
+		size_t *ret_len)
 {
 	const json_t *value = member(o, claim);
 	size_t len = json_string_length(value);
@@ -130,7 +135,8 @@ int member_blob(const char **why, const json_t *o, const char *claim, size_t max
 }
 
 /* Lower case only: one encoding. */
-int member_hex(const char **why, const json_t *o, const char *claim, uint8_t *ret, size_t max, size_t *ret_len)
+int member_hex(const char **why, const json_t *o, const char *claim, uint8_t *ret, size_t max,
+	       size_t *ret_len)
 {
 	static const char digits[] = "0123456789abcdef";
 	const json_t *value = member(o, claim);

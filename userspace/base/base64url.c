@@ -8,7 +8,8 @@
 
 void base64url_encode(const void *data, size_t len, char *ret)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	const uint8_t *in = data;
 	uint32_t bits = 0;
 	int held = 0;

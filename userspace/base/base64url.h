@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base64url: RFC 4648, section 5, without padding. Bytes have one encoding, and only that one is read. */
+/* base64url: RFC 4648, section 5, without padding. Bytes have one encoding, and only that one is
+ * read. */
 #pragma once
 
 #include <stddef.h>
@@ -15,8 +16,9 @@ void base64url_encode(const void *data, size_t len, char *ret);
 char *base64url_new(const void *data, size_t len);
 
 /*
- * -EBADMSG: another character (padding, white space), a length that no bytes give, or bits left over that are not
- * zero; -ENOBUFS: more than @size bytes. Then *@ret_len is untouched, and @ret may be written to.
+ * -EBADMSG: another character (padding, white space), a length that no bytes give, or bits left
+ * over that are not zero; -ENOBUFS: more than @size bytes. Then *@ret_len is untouched, and @ret
+ * may be written to.
  */
 int base64url_decode(const char *text, size_t len, void *ret, size_t size, size_t *ret_len);
 
