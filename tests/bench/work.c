@@ -5,7 +5,7 @@
  *   -t MILLISECONDS  how long (1000)
  *   -c CPU           on this one only
  *   -f               before all others there (SCHED_FIFO): nobody else's work is measured
- *   -r RATE          so many operations a second, evenly, instead of as many as there can be
+ *   -r RATE          so many operations a second, evenly, instead of as many as there can be; fewer when it can't
  *
  * After one batch to warm up, for each batch a line with the nanoseconds (CLOCK_MONOTONIC_RAW) per operation; none with
  * -r. The last line is "done OPERATIONS".
@@ -182,7 +182,7 @@ static void run_at_rate(const struct what *w, uint64_t ns, uint64_t rate)
 {
 	uint64_t start = now_ns(CLOCK_MONOTONIC), done = 0, next = start;
 
-	for (; next < start + ns; next = start + ++done * SECOND_NS / rate) {
+	for (; next < start + ns && now_ns(CLOCK_MONOTONIC) < start + ns; next = start + ++done * SECOND_NS / rate) {
 		struct timespec t = { .tv_sec = next / SECOND_NS, .tv_nsec = next % SECOND_NS };
 
 		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
