@@ -55,10 +55,11 @@ struct source {
 
 /* ---- the machine's other calls: each may be the last, before or after it took effect ---- */
 
-static unsigned int fate;
+static _Thread_local unsigned int fate; /* the saver's thread has its own */
 
 static void maybe_die(void)
 {
+	fate = fate ?: (unsigned int)gettid();
 	if (kernel->danger && rand_r(&fate) % kernel->danger == 0)
 		kill(getpid(), SIGKILL);
 }

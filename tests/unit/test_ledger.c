@@ -209,13 +209,36 @@ static void in_child(void (*body)(void))
 	assert_int_equal(status, 0);
 }
 
-static void remove_and_die(bool tell, bool sync)
+enum sync { FLUSH, SYNC, BEGIN, BEGIN_EARLY, BEGIN_END };
+
+/* What is told before it began, or after, and whether it came to an end. */
+static int sync_as(struct ledger *l, enum sync sync, int begun)
+{
+	int fd = begun;
+
+	switch (sync) {
+	case FLUSH:
+		return ledger_flush(l);
+	case SYNC:
+		return ledger_sync(l);
+	case BEGIN:
+		return ledger_sync_begin(l, &fd);
+	case BEGIN_EARLY:
+		return fdatasync(fd) ?: ledger_sync_end(l);
+	case BEGIN_END:
+		return ledger_sync_begin(l, &fd) ?: fdatasync(fd) ?: ledger_sync_end(l);
+	}
+	return -EINVAL;
+}
+
+static void remove_and_die(bool tell, enum sync sync)
 {
 	struct ledger_config config = defaults;
 	struct ledger_recovery recovery;
 	uint64_t first, last, bytes;
 	struct ledger_stats stats;
 	struct ledger *l;
+	int begun = -1;
 
 	config.total_bytes = 10000;
 	if (ledger_open(&config, UINT64_MAX, NULL, NULL, &recovery, &l))
@@ -225,49 +248,70 @@ static void remove_and_die(bool tell, bool sync)
 			_exit(2);
 		ledger_stats(l, &stats);
 	} while (stats.oldest_sequence == 1);
-	if (tell && !ledger_removed(l, &first, &last, &bytes))
+	if (sync == BEGIN_EARLY && ledger_sync_begin(l, &begun))
 		_exit(3);
-	if (append_one(l))	/* the Gap */
+	if (tell && !ledger_removed(l, &first, &last, &bytes))
 		_exit(4);
-	if (sync && ledger_sync(l))
+	if (append_one(l))	/* the Gap */
 		_exit(5);
-	if (!sync && ledger_flush(l))
+	if (sync_as(l, sync, begun))
 		_exit(6);
 	_exit(0);
 }
 
 static void die_untold(void)
 {
-	remove_and_die(false, true);
+	remove_and_die(false, SYNC);
 }
 
 static void die_unsynced(void)
 {
-	remove_and_die(true, false);
+	remove_and_die(true, FLUSH);
 }
 
 static void die_synced(void)
 {
-	remove_and_die(true, true);
+	remove_and_die(true, SYNC);
+}
+
+static void die_begun(void)
+{
+	remove_and_die(true, BEGIN);
+}
+
+static void die_begun_before(void)
+{
+	remove_and_die(true, BEGIN_EARLY);
+}
+
+static void die_begun_and_ended(void)
+{
+	remove_and_die(true, BEGIN_END);
 }
 
 static void removal_is_told_after_a_crash(void **state)
 {
-	static void (*const deaths[])(void) = { die_untold, die_unsynced, die_synced };
+	static const struct {
+		void (*die)(void);
+		bool again;
+	} deaths[] = {
+		{ die_untold, true },	     { die_unsynced, true }, { die_synced, false }, { die_begun, true },
+		{ die_begun_before, true }, { die_begun_and_ended, false },
+	};
 
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(deaths) / sizeof(*deaths); i++) {
 		uint64_t first = 0, last = 0, bytes;
 		struct ledger_recovery recovery;
 		struct ledger_stats stats;
 		struct ledger *l;
 
 		begin(state);
-		in_child(deaths[i]);
+		in_child(deaths[i].die);
 		l = open_with(&defaults, &recovery);
 		ledger_stats(l, &stats);
 		assert_true(stats.oldest_sequence > 1);
-		assert_int_equal(ledger_removed(l, &first, &last, &bytes), i < 2);
-		if (i < 2) {
+		assert_int_equal(ledger_removed(l, &first, &last, &bytes), deaths[i].again);
+		if (deaths[i].again) {
 			assert_int_equal(first, 1);
 			assert_int_equal(last, stats.oldest_sequence - 1);
 		}

@@ -255,6 +255,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		if (c->state_dir < 0)
 			err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
 	}
+	err = err ?: saver_new(&c->saver);
 	err = err ?: open_source(c, ret_why);
 	err = err ?: open_hashing(c, ret_why);
 	err = err ?: selectors_new(c, &c->selectors);
@@ -279,6 +280,7 @@ void core_close(struct core *c)
 		if (state_write(c) < 0)
 			log_warning("the state was not saved: the journal will be read again");
 	}
+	saver_free(c->saver);
 	sd_event_source_unref(c->timer);
 	selectors_free(c->selectors);
 	attribute_free(c->attribute);

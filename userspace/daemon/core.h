@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread:
- * everything here runs in the event loop.
+ * everything here runs in the event loop, but for what saver.c does.
  *
- * core.c opens and closes; pump.c moves events in and records out; recover.c reads back what a
- * crash left; opening.c and sessions.c answer the local socket; * selectors.c keeps the kernel's
- * selectors; reconcile.c finds what events did not tell; status.c counts.
+ * core.c opens and closes; pump.c moves events in and records out; recover.c saves the state and
+ * reads back what a crash left; opening.c and sessions.c answer the local socket; * selectors.c
+ * keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
  */
 #pragma once
 
@@ -16,6 +16,7 @@
 #include "collect/redact.h"
 #include "collect/source.h"
 #include "daemon/config.h"
+#include "daemon/saver.h"
 #include "daemon/server.h"
 #include "record/segment.h"
 
@@ -26,9 +27,10 @@
 struct manifests;
 struct opening;
 #define CORE_SECOND_NS 1000000000ull
-#define CORE_EVENTS_SIZE (1u << 20)   /* read from the ring at once, and written to the journal */
-#define CORE_JOURNAL_MIN (8ull << 20) /* beyond it the state is saved and the journal begins anew  \
-				       */
+#define CORE_EVENTS_SIZE (1u << 20) /* read from the ring at once, and written to the journal */
+#define CORE_JOURNAL_MIN                                                                           \
+	(8ull << 20) /* beyond it the state is saved and the journal begins anew                   \
+		      */
 
 struct selectors;
 struct told_set;
@@ -84,6 +86,11 @@ struct core {
 	unsigned int idle; /* drains in a row that found nothing */
 	uint64_t synced_ns, reconciled_ns, losses_ns, clock_ns;
 	bool unsynced;
+
+	struct saver *saver;
+	bool saving;           /* it saves the state, not the ledger alone: */
+	uint64_t saving_index; /* of the journal that begins with that state */
+	size_t saving_len;
 };
 
 /* Everything but the server. On failure *@ret_why is a line for a person, to be freed, or NULL. */
@@ -128,7 +135,15 @@ uint64_t core_boottime_ns(void);
  */
 int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
 	       bool *ret_found);
-/* Saves the state and drops the journal before it. */
+/*
+ * Begins to make the ledger durable and, if @state, to save the state. -EAGAIN: something waits to
+ * be written first; -EBUSY: it was begun already.
+ */
+int save_begin(struct core *c, bool state);
+/* True once (@wait: when) what was begun is over: *@ret_err says how. A state that was saved
+ * replaces the journal before it. */
+bool save_end(struct core *c, bool wait, int *ret_err);
+/* Saves the state, and waits for that. */
 int state_write(struct core *c);
 
 /* Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the

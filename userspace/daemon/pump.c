@@ -319,6 +319,31 @@ static void tell_losses(struct core *c)
 	affiant__v1__lost__free_unpacked(m, NULL);
 }
 
+static void save_failed(struct core *c, int err)
+{
+	log_error("%s: the state can't be saved (%s): the journal grows until it can",
+		  c->config->state_dir, strerror(-err));
+	c->rotate_bytes = 2 * journal_bytes(c->journal);
+}
+
+/* A second at most is lost by a power cut. */
+static void save_now_and_then(struct core *c, uint64_t now)
+{
+	bool state;
+	int err;
+
+	if (save_end(c, false, &err) && err && c->saving)
+		save_failed(c, err);
+	state = journal_bytes(c->journal) > c->rotate_bytes;
+	if (!state && (!c->unsynced || now - c->synced_ns <= CORE_SECOND_NS))
+		return;
+	err = save_begin(c, state);
+	if (!err)
+		c->synced_ns = now;
+	else if (state && err != -EBUSY)
+		save_failed(c, err);
+}
+
 /* What does not have to be done each time. */
 static void now_and_then(struct core *c, uint64_t now)
 {
@@ -337,21 +362,7 @@ static void now_and_then(struct core *c, uint64_t now)
 		reconcile(c);
 		selectors_refresh(c->selectors);
 	}
-	if (c->unsynced && now - c->synced_ns > CORE_SECOND_NS) {
-		c->synced_ns = now;
-		c->unsynced = ledger_sync(c->ledger) < 0;
-	}
-	if (journal_bytes(c->journal) > c->rotate_bytes) {
-		uint64_t bytes = journal_bytes(c->journal);
-		int err = state_write(c);
-
-		if (err) {
-			log_error(
-				"%s: the state can't be saved (%s): the journal grows until it can",
-				c->config->state_dir, strerror(-err));
-			c->rotate_bytes = 2 * bytes;
-		}
-	}
+	save_now_and_then(c, now);
 }
 
 static int turn(struct core *c)

@@ -79,55 +79,33 @@ int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__St
 	return 0;
 }
 
-static int write_file(struct core *c, const Affiant__V1__State *m)
+/* The file's bytes. */
+static int pack_state(const Affiant__V1__State *m, uint8_t **ret, size_t *ret_len)
 {
 	size_t len = affiant__v1__state__get_packed_size(m);
-	_cleanup_free_ uint8_t *packed = malloc(len ?: 1);
 	struct state_header h = {.magic = STATE_MAGIC, .len = len};
-	_cleanup_fclose_ FILE *f = NULL;
-	int fd;
+	uint8_t *data;
 
-	if (!packed)
-		return -ENOMEM;
 	if (len > STATE_MAX)
 		return -EFBIG;
-	affiant__v1__state__pack(m, packed);
-	h.crc = crc32(0, packed, len);
-	fd = openat(c->state_dir, STATE_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-		    0600);
-	if (fd < 0)
-		return -errno;
-	f = fdopen(fd, "w");
-	if (!f) {
-		close(fd);
+	data = malloc(sizeof(h) + len);
+	if (!data)
 		return -ENOMEM;
-	}
-	errno = EIO;
-	if (fwrite(&h, sizeof(h), 1, f) != 1 || (len && fwrite(packed, len, 1, f) != 1) ||
-	    fflush(f) || fdatasync(fd) < 0 ||
-	    renameat(c->state_dir, STATE_FILE ".new", c->state_dir, STATE_FILE) < 0)
-		return -errno;
-	(void)fsync(c->state_dir);
-	/* Saving costs as much as the state is large: the larger, the rarer. */
-	c->rotate_bytes = 2 * len > CORE_JOURNAL_MIN ? 2 * len : CORE_JOURNAL_MIN;
+	affiant__v1__state__pack(m, data + sizeof(h));
+	h.crc = crc32(0, data + sizeof(h), len);
+	memcpy(data, &h, sizeof(h));
+	*ret = data;
+	*ret_len = sizeof(h) + len;
 	return 0;
 }
 
-/*
- * The order matters: the records made so far are on disk before the state that contains them, and
- * that before the journal which they came from goes.
- */
-int state_write(struct core *c)
+/* From here on events go to a journal of their own. */
+static int take_state(struct core *c, struct saver_job *job)
 {
 	Affiant__V1__State *m;
 	uint64_t index;
 	int err;
 
-	if (c->backlog || c->events_len)
-		return -EAGAIN;
-	err = ledger_sync(c->ledger);
-	if (err)
-		return err;
 	err = journal_rotate(c->journal, &index);
 	if (err)
 		return err;
@@ -137,13 +115,72 @@ int state_write(struct core *c)
 	SET(m, journal_index, index);
 	SET(m, ledger_sequence, ledger_next_sequence(c->ledger));
 	SET(m, note_sequence, c->note_sequence);
-	err = write_file(c, m);
+	err = pack_state(m, &job->data, &job->len);
 	affiant__v1__state__free_unpacked(m, NULL);
-	if (!err)
-		journal_drop(c->journal, index);
+	if (err)
+		return err;
+	c->saving_index = index;
+	c->saving_len = job->len;
 	/* Each file says by itself what time it was: the state may be lost. */
+	(void)core_note_clock(c);
+	return 0;
+}
+
+int save_begin(struct core *c, bool state)
+{
+	struct saver_job job = {.ledger = -1,
+				.directory = c->state_dir,
+				.name = STATE_FILE,
+				.beside = STATE_FILE ".new"};
+	int err;
+
+	if (saver_busy(c->saver))
+		return -EBUSY;
+	if (state && (c->backlog || c->events_len))
+		return -EAGAIN;
+	err = ledger_sync_begin(c->ledger, &job.ledger);
+	if (!err && state)
+		err = take_state(c, &job);
+	if (err) {
+		closep(&job.ledger);
+		return err;
+	}
+	c->saving = state;
+	c->unsynced = false;
+	saver_start(c->saver, &job);
+	return 0;
+}
+
+/*
+ * The order matters: the records made so far are on disk before the state that contains them, and
+ * that before the journal which they came from goes.
+ */
+bool save_end(struct core *c, bool wait, int *ret_err)
+{
+	int err;
+
+	if (!saver_collect(c->saver, wait, &err))
+		return false;
+	err = err ?: ledger_sync_end(c->ledger);
+	c->unsynced |= err != 0;
+	if (!err && c->saving) {
+		journal_drop(c->journal, c->saving_index);
+		/* Saving costs as much as the state is large: the larger, the rarer. */
+		c->rotate_bytes =
+			2 * c->saving_len > CORE_JOURNAL_MIN ? 2 * c->saving_len : CORE_JOURNAL_MIN;
+	}
+	*ret_err = err;
+	return true;
+}
+
+int state_write(struct core *c)
+{
+	int err;
+
+	(void)save_end(c, true, &err);
+	err = save_begin(c, true);
 	if (!err)
-		(void)core_note_clock(c);
+		(void)save_end(c, true, &err);
 	return err;
 }
 

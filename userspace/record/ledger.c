@@ -180,6 +180,27 @@ int ledger_sync(struct ledger *l)
 	return retention_synced(l);
 }
 
+int ledger_sync_begin(struct ledger *l, int *ret_fd)
+{
+	int err = ledger_flush(l), fd;
+
+	if (err)
+		return err;
+	/* Older segments were synced when they were sealed. */
+	fd = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	l->syncing = l->told;
+	*ret_fd = fd;
+	return 0;
+}
+
+int ledger_sync_end(struct ledger *l)
+{
+	/* A Gap that was appended meanwhile is left for the next time. */
+	return memcmp(&l->syncing, &l->told, sizeof(l->told)) ? 0 : retention_synced(l);
+}
+
 uint64_t ledger_next_sequence(const struct ledger *l)
 {
 	return l->next_sequence;
@@ -269,7 +290,7 @@ void ledger_close(struct ledger *l)
 	if (!l)
 		return;
 	if (l->fd >= 0) {
-		ledger_sync(l);		/* the caller that needs to know has called it before */
+		ledger_sync(l); /* the caller that needs to know has called it before */
 		close(l->fd);
 	}
 	if (l->removed_fd >= 0)

@@ -38,6 +38,7 @@ struct ledger {
 	bool sealing;			/* the frame that seals is in the buffer, or written */
 	struct removed untold;		/* by ledger_removed() */
 	struct removed told;
+	struct removed syncing;		/* 'told' when ledger_sync_begin() was called */
 	size_t start, end;		/* of what is not written yet, in the buffer */
 	uint8_t buffer[LEDGER_BUFFER + SEGMENT_FRAME_MAX + SEGMENT_FRAME_HEADER_SIZE];
 };

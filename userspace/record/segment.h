@@ -98,6 +98,12 @@ int ledger_append(struct ledger *l, uint64_t source, uint32_t part, const void *
 int ledger_flush(struct ledger *l);
 /* fdatasync(2) too. */
 int ledger_sync(struct ledger *l);
+/*
+ * The same for who can't wait: what was appended so far is durable once *@ret_fd, the caller's, is synced. That is
+ * told by ledger_sync_end(). One at a time.
+ */
+int ledger_sync_begin(struct ledger *l, int *ret_fd);
+int ledger_sync_end(struct ledger *l);
 
 /*
  * What retention removed since the last call, to be told as a Gap: false when nothing. The Gap is to be appended

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/saver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+enum stage { IDLE, GIVEN, OVER };
+
+struct saver {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	enum stage stage;
+	bool stop;
+	struct saver_job job;
+	int err;
+};
+
+static int write_all(int fd, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		data += n < 0 ? 0 : n;
+		len -= n < 0 ? 0 : n;
+	}
+	return 0;
+}
+
+static int replace(const struct saver_job *job)
+{
+	_cleanup_close_ int fd =
+		openat(job->directory, job->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = write_all(fd, job->data, job->len);
+	if (err)
+		return err;
+	if (fdatasync(fd) < 0 ||
+	    renameat(job->directory, job->beside, job->directory, job->name) < 0)
+		return -errno;
+	(void)fsync(job->directory);
+	return 0;
+}
+
+static int save(const struct saver_job *job)
+{
+	if (fdatasync(job->ledger) < 0)
+		return -errno;
+	return job->data ? replace(job) : 0;
+}
+
+static void *work(void *saver)
+{
+	struct saver *s = saver;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (s->stage != GIVEN && !s->stop)
+			pthread_cond_wait(&s->changed, &s->lock);
+		if (s->stage != GIVEN)
+			break;
+		pthread_mutex_unlock(&s->lock);
+		/* The job is this thread's alone until the stage changes. */
+		s->err = save(&s->job);
+		pthread_mutex_lock(&s->lock);
+		s->stage = OVER;
+		pthread_cond_broadcast(&s->changed);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+int saver_new(struct saver **ret)
+{
+	struct saver *s = calloc(1, sizeof(*s));
+	sigset_t all, old;
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = -pthread_create(&s->thread, NULL, work, s);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err) {
+		free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void job_end(struct saver *s)
+{
+	closep(&s->job.ledger);
+	free(TAKE_PTR(s->job.data));
+	s->stage = IDLE;
+}
+
+void saver_free(struct saver *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->stop = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	if (s->stage == OVER)
+		job_end(s);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+static enum stage stage_of(const struct saver *s)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&s->lock;
+	enum stage stage;
+
+	pthread_mutex_lock(lock);
+	stage = s->stage;
+	pthread_mutex_unlock(lock);
+	return stage;
+}
+
+bool saver_busy(const struct saver *s)
+{
+	return stage_of(s) != IDLE;
+}
+
+void saver_start(struct saver *s, const struct saver_job *job)
+{
+	pthread_mutex_lock(&s->lock);
+	s->job = *job;
+	s->stage = GIVEN;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool saver_collect(struct saver *s, bool wait, int *ret_err)
+{
+	bool over;
+
+	pthread_mutex_lock(&s->lock);
+	while (wait && s->stage == GIVEN)
+		pthread_cond_wait(&s->changed, &s->lock);
+	over = s->stage == OVER;
+	if (over) {
+		*ret_err = s->err;
+		job_end(s);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return over;
+}
