@@ -30,7 +30,7 @@ def verity(place):
 	if done.returncode:
 		pytest.skip(f"an ext4 filesystem with fs-verity can't be mounted here: {done.stderr.strip()}")
 	yield mount
-	subprocess.run(["umount", mount], check=True)
+	wait.until("nobody reads from it", lambda: subprocess.run(["umount", mount], capture_output=True, check=False).returncode == 0)
 
 
 def enable(path):
@@ -58,24 +58,30 @@ def measurement(path):
 	return hashlib.sha256(descriptor).digest()
 
 
-def test_verity(daemon, verity):
-	program = verity / "program"
-	shutil.copy("/bin/true", program)
-	enable(program)
+def digest_of(daemon, program):
+	"""What its record says; it runs until then."""
 	wait.settled(program)
-	digest = daemon.run(program).records().exec_of(str(program)).process.executable.digest
+	run = daemon.launch(program, stdin=subprocess.PIPE)
+	digest = run.wait_exec(program).process.executable.digest
+	run.wait()
+	return digest
+
+
+def test_verity(daemon, programs, verity):
+	program = verity / "program"
+	shutil.copy(programs["wait_input"], program)
+	enable(program)
+	digest = digest_of(daemon, program)
 	assert hash_state(digest) == "verity"
 	assert digest.verity_algorithm == "sha256"
 	assert digest.verity == measurement(program)
 	assert not digest.sha256
 
 
-def test_beside_it(daemon, verity):
+def test_beside_it(daemon, programs, verity):
 	"""A file of the same filesystem that has none."""
 	program = verity / "program"
-	shutil.copy("/bin/true", program)
-	os.sync()
-	wait.settled(program)
-	digest = daemon.run(program).records().exec_of(str(program)).process.executable.digest
+	shutil.copy(programs["wait_input"], program)
+	digest = digest_of(daemon, program)
 	assert hash_state(digest) == "observed"
 	assert digest.sha256 == sha256(program)

@@ -482,14 +482,16 @@ static void test_others_and_bounds(void **state)
 			 0);
 	finish(pid);
 
-	/* Three steps, room for two: the oldest goes and is counted, and the script is not made up.
+	/*
+	 * Three steps, room for two: the oldest goes and is counted, and the script is not made up. Whoever else
+	 * executes something on this filesystem and ends at once takes room too.
 	 */
 	wanted_never = false;
 	make_script("s.sh", "#!/bin/sh\nread x </dev/zero\n");
 	pid = run(exec_script);
 	n = take(c, event_of(pid, "/bin/sh", "s.sh", "/bin/sh", ARGV("/bin/sh", "s.sh")), s);
 	assert_int_equal(n, 0);
-	assert_int_equal(chain_lost(c), 1);
+	assert_true(chain_lost(c) >= 1);
 	chain_forget(c, pid);
 	finish(pid);
 
