@@ -183,11 +183,13 @@ static void test_known_digests(void **state)
 	d = ask_path(h, path_of("abc"), O_RDONLY);
 	assert_int_equal(d.state, HASH_STATE_OBSERVED);
 	hex_encode(&d.sha256, SHA256_SIZE, hex);
-	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	d = ask_path(h, path_of("empty"), O_PATH);
 	assert_int_equal(d.state, HASH_STATE_OBSERVED);
 	hex_encode(&d.sha256, SHA256_SIZE, hex);
-	assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	assert_string_equal(hex,
+			    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 	filehash_free(h);
 }
 
@@ -301,8 +303,8 @@ static bool is_local(const char *path)
 }
 
 /*
- * A program that is removed, or put elsewhere, while it runs is the same program: the digest is there for one who
- * knows that it runs.
+ * A program that is removed, or put elsewhere, while it runs is the same program: the digest is
+ * there for one who knows that it runs.
  */
 static void unlink_it(unsigned int call)
 {
@@ -408,7 +410,8 @@ static void test_two_writes_in_one_tick(void **state)
 		first = executed(path_of("tick"), now_ns(CLOCK_BOOTTIME));
 		if (i % 2) {
 			d = ask(h, &first);
-			assert_true(d.state == HASH_STATE_OBSERVED || d.state == HASH_STATE_CHANGED);
+			assert_true(d.state == HASH_STATE_OBSERVED ||
+				    d.state == HASH_STATE_CHANGED);
 		} else {
 			close(first.fd);
 		}
@@ -579,8 +582,8 @@ static void test_overlay(void **state)
 	assert_int_equal(mkdir(path_of("lower"), 0755) | mkdir(path_of("upper"), 0755) |
 				 mkdir(path_of("work"), 0755) | mkdir(path_of("merged"), 0755),
 			 0);
-	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", dir, dir,
-		 dir);
+	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+		 dir, dir, dir);
 	if (!is_local(dir) || mount("overlay", path_of("merged"), "overlay", 0, options) < 0) {
 		print_message("no overlay can be mounted here, or not on a disk filesystem\n");
 		skip();
@@ -628,7 +631,8 @@ static void test_overlay_over_tmpfs(void **state)
 		skip();
 	}
 	assert_int_equal(mkdir(path_of("tmpfs/lower"), 0755) | mkdir(path_of("tmpfs/upper"), 0755) |
-				 mkdir(path_of("tmpfs/work"), 0755) | mkdir(path_of("tmpfs/merged"), 0755),
+				 mkdir(path_of("tmpfs/work"), 0755) |
+				 mkdir(path_of("tmpfs/merged"), 0755),
 			 0);
 	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
 		 path_of("tmpfs"), path_of("tmpfs"), path_of("tmpfs"));
@@ -752,7 +756,8 @@ static void *rename_over(void *arg)
 	return NULL;
 }
 
-static void run_batch(struct filehash *h, const char *path, struct answer answers[BATCH], int fds[BATCH])
+static void run_batch(struct filehash *h, const char *path, struct answer answers[BATCH],
+		      int fds[BATCH])
 {
 	memset(answers, 0, BATCH * sizeof(*answers));
 	for (unsigned int i = 0; i < BATCH; i++) {
@@ -777,7 +782,8 @@ static void run_batch(struct filehash *h, const char *path, struct answer answer
  * descriptor. */
 static void test_rename_races(void **state)
 {
-	struct filehash *h = start((struct filehash_config){.workers = 16}); /* they wait for ticks */
+	struct filehash *h =
+		start((struct filehash_config){.workers = 16}); /* they wait for ticks */
 	static struct answer answers[BATCH];
 	unsigned int observed = 0;
 	int fds[BATCH];
@@ -853,7 +859,8 @@ static void test_torn_reads(void **state)
 				continue;
 			observed++;
 			for (int v = 0; v < VALUES; v++)
-				whole |= memcmp(&sums[v], &answers[i].digest.sha256, SHA256_SIZE) == 0;
+				whole |= memcmp(&sums[v], &answers[i].digest.sha256, SHA256_SIZE) ==
+					 0;
 			assert_true(whole);
 		}
 	}
@@ -895,7 +902,8 @@ static struct filehash *start_blocked(struct filehash_config config)
 	return h;
 }
 
-static void submit_path(struct filehash *h, const char *path, uint64_t session, uint64_t token, int expected)
+static void submit_path(struct filehash *h, const char *path, uint64_t session, uint64_t token,
+			int expected)
 {
 	struct filehash_job j = {.session = session, .token = token};
 
@@ -925,6 +933,32 @@ static void test_full_queue(void **state)
 	collect(h, answers, 1);
 	for (int i = 0; i < 6; i++)
 		check_bytes(&answers[i].digest, "blocker", 7);
+	filehash_free(h);
+}
+
+/* Of all sessions together, but each gets its share: descriptors do not run out, nor is anybody
+ * kept out. */
+static void test_full_queue_of_all(void **state)
+{
+	struct filehash *h =
+		start_blocked((struct filehash_config){.queue_max = 100, .queue_total = 12});
+	struct answer answers[64] = {};
+	uint64_t n = 1;
+
+	(void)state;
+	while (n <= 11) /* and the one that keeps the worker */
+		submit_path(h, path_of("blocker"), 7, n++, 0);
+	submit_path(h, path_of("blocker"), 7, n, -EAGAIN);
+	while (n <= 11 + 4) /* a third: three sessions have something waiting */
+		submit_path(h, path_of("blocker"), 8, n++, 0);
+	submit_path(h, path_of("blocker"), 8, n, -EAGAIN);
+	while (n <= 11 + 4 + 3)
+		submit_path(h, path_of("blocker"), 9, n++, 0);
+	submit_path(h, path_of("blocker"), 9, n, -EAGAIN);
+	sem_post(&gate);
+	collect(h, answers, n);
+	submit_path(h, path_of("blocker"), 7, n, 0);
+	collect(h, answers, 1);
 	filehash_free(h);
 }
 
@@ -1054,7 +1088,8 @@ static void test_large_file(void **state)
 	assert_int_equal(o.last.state, HASH_STATE_OBSERVED);
 	hex_encode(&o.last.sha256, SHA256_SIZE, hex);
 	/* head -c 300M /dev/zero | sha256sum */
-	assert_string_equal(hex, "17a88af83717f68b8bd97873ffcf022c8aed703416fe9b08e0fa9e3287692bf0");
+	assert_string_equal(hex,
+			    "17a88af83717f68b8bd97873ffcf022c8aed703416fe9b08e0fa9e3287692bf0");
 	filehash_free(h);
 }
 
@@ -1192,8 +1227,9 @@ static void test_trust(void **state)
 	assert_int_equal(object_trust_of(FUSE_SUPER_MAGIC), OBJECT_FOREIGN);
 	assert_int_equal(object_trust_of(PROC_SUPER_MAGIC), OBJECT_FOREIGN);
 	assert_int_equal(object_trust_of(0x12345678), OBJECT_FOREIGN);
-	assert_int_equal(ask_path(start((struct filehash_config){}), "/proc/self/stat", O_RDONLY).state,
-			 HASH_STATE_UNREADABLE);
+	assert_int_equal(
+		ask_path(start((struct filehash_config){}), "/proc/self/stat", O_RDONLY).state,
+		HASH_STATE_UNREADABLE);
 	assert_true(object_id_equal(&id, &(struct object_id){.inode = 1, .magic = 5}));
 }
 
@@ -1234,6 +1270,7 @@ int main(void)
 		cmocka_unit_test(test_rename_races),
 		cmocka_unit_test(test_torn_reads),
 		cmocka_unit_test(test_full_queue),
+		cmocka_unit_test(test_full_queue_of_all),
 		cmocka_unit_test(test_one_object_is_hashed_once),
 		cmocka_unit_test(test_sessions_take_turns),
 		cmocka_unit_test(test_large_file),

@@ -276,7 +276,7 @@ int filehash_submit(struct filehash *h, const struct filehash_job *job)
 
 	pthread_mutex_lock(&h->lock);
 	answered = h->config.disabled || (j->in.has_id && known_by_id(h, &j->in.id, &known));
-	r = hashqueue_add(&h->queue, j, h->config.queue_max, answered);
+	r = hashqueue_add(&h->queue, j, h->config.queue_max, h->config.queue_total, answered);
 	if (r == 0 && answered)
 		deliver(h, j, &known);
 	pthread_cond_signal(&h->work);

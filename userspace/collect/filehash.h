@@ -61,6 +61,7 @@ struct filehash_config {
 	unsigned int workers;		/* threads */
 	size_t cache_max;		/* entries */
 	size_t queue_max;		/* jobs waiting, of one session */
+	size_t queue_total;		/* of all, each of which holds a descriptor; see hashqueue_add() */
 	uint64_t size_max;		/* bytes; 0: no bound. Larger files are TOO_LARGE */
 	bool disabled;			/* every job ends as DISABLED */
 	filehash_identify identify;

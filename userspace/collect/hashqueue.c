@@ -45,6 +45,7 @@ void hashqueue_release(struct hashqueue *q, struct hashjob *j)
 {
 	struct hashsession *s = TAKE_PTR(j->session);
 
+	q->count--;
 	if (--s->count > 0)
 		return;
 	HASH_DEL(q->sessions, s);
@@ -99,7 +100,13 @@ static int board(struct hashqueue *q, struct hashjob *j)
 	return 0;
 }
 
-int hashqueue_add(struct hashqueue *q, struct hashjob *j, size_t max, bool answered)
+/* Beyond @total, who has less than his share still gets it: a flood keeps nobody else out. */
+static bool has_room(const struct hashqueue *q, const struct hashsession *s, size_t max, size_t total)
+{
+	return s->count < max && (!total || q->count < total || s->count < total / HASH_COUNT(q->sessions));
+}
+
+int hashqueue_add(struct hashqueue *q, struct hashjob *j, size_t max, size_t total, bool answered)
 {
 	struct hashsession *s = session_get(q, j->in.session);
 	int r = 0;
@@ -107,12 +114,14 @@ int hashqueue_add(struct hashqueue *q, struct hashjob *j, size_t max, bool answe
 	if (!s)
 		return -ENOMEM;
 	j->session = s;
-	if (s->count++ >= max)
+	if (!has_room(q, s, max, total))
 		r = -EAGAIN;
 	else if (!answered && j->in.has_id)
 		r = board(q, j);
 	else if (!answered)
 		hashqueue_again(q, j);
+	s->count++;
+	q->count++;
 	if (r < 0)
 		hashqueue_release(q, j);
 	return r;

@@ -36,13 +36,15 @@ struct hashqueue {
 	struct hashsession *rotation;
 	struct hashflight *flights;
 	uint64_t queued;
+	size_t count;			/* jobs taken in and not yet released */
 };
 
 /*
  * Takes @j in, whose in is set; it stays with its session until hashqueue_release(). -EAGAIN: the session has
- * @max already. @answered: only to be counted, it needs no turn.
+ * @max already; or all have @total (0: no bound), and it has its share of that. @answered: only to be counted, it
+ * needs no turn.
  */
-int hashqueue_add(struct hashqueue *q, struct hashjob *j, size_t max, bool answered);
+int hashqueue_add(struct hashqueue *q, struct hashjob *j, size_t max, size_t total, bool answered);
 
 /* Takes the next one out of its queue; NULL: there is none. */
 struct hashjob *hashqueue_next(struct hashqueue *q);

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
@@ -130,6 +131,18 @@ static int read_ids(struct core *c, char **ret_why)
 	return 0;
 }
 
+/*
+ * Each file that waits to be hashed is an open one. With a sixteenth of all descriptors to share, a
+ * thousand sessions that flood the queue (total * (1 + 1/2 + 1/3 + ...) at most) leave half of them
+ * to the rest.
+ */
+static size_t hash_queue_total(void)
+{
+	struct rlimit files;
+
+	return getrlimit(RLIMIT_NOFILE, &files) ? 64 : files.rlim_cur / 16;
+}
+
 static int open_hashing(struct core *c, char **ret_why)
 {
 	const struct config *config = c->config;
@@ -137,6 +150,7 @@ static int open_hashing(struct core *c, char **ret_why)
 		.workers = config->hash.workers,
 		.cache_max = config->hash.cache_entries,
 		.queue_max = 4096,
+		.queue_total = hash_queue_total(),
 		.size_max = config->hash.max_size,
 		.disabled = config->hash.mode == CONFIG_HASH_OFF,
 		.identify = identify,

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <systemd/sd-daemon.h>
@@ -97,6 +98,18 @@ static int parse(int argc, char **argv, struct options *o)
 		return EXIT_USAGE;
 	}
 	return -1;
+}
+
+/* As the unit has it (LimitNOFILE), where there is no unit: a shell's limit is 1024. */
+static void raise_file_limit(void)
+{
+	const rlim_t wanted = 65536;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= wanted)
+		return;
+	files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+	(void)setrlimit(RLIMIT_NOFILE, &files); /* with fewer, fewer files wait at once */
 }
 
 /* What the records begin with: which program, over which kernel, and what it can't see. */
@@ -258,6 +271,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	umask(077);
+	raise_file_limit();
 	err = config_load(o.config, &o.paths, &config, &why);
 	if (err) {
 		log_error("%s", why ?: strerror(-err));
