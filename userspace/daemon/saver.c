@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/priority.h"
 
 enum stage { IDLE, GIVEN, OVER };
 
@@ -65,6 +66,7 @@ static void *work(void *saver)
 {
 	struct saver *s = saver;
 
+	priority_lower();
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
 		while (s->stage != GIVEN && !s->stop)
