@@ -8,6 +8,7 @@ vectors.py --write  writes it
 
 import base64
 import hashlib
+import hmac
 import json
 import pathlib
 import struct
@@ -131,12 +132,19 @@ def programs():
 	}
 
 
+def enrol():
+	key, name = bytes(range(32)), b"\0\x0b" + sha(b"an attestation key")
+	proof = hmac.digest(key, b"affiant/enrol/v1\0" + name, "sha256")
+	return {"key": key.hex(), "ak_name": name.hex(), "proof": proof.hex()}
+
+
 def vectors():
 	return {
 		"batch": [batch(domain, size) for domain in DOMAINS for size in (1, 2, 3, 5, 8)],
 		"cmw": cmw(),
 		"cnf": cnf(),
 		"programs": programs(),
+		"enrol": enrol(),
 	}
 
 

@@ -187,3 +187,15 @@ int claims_program_root(struct sha256 *leaves, size_t count, struct sha256 *ret,
 	*ret_count = m.size;
 	return 0;
 }
+
+int claims_ueid(const void *ek_public, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE])
+{
+	struct sha256 digest;
+	int err = sha256_of(ek_public, len, &digest);
+
+	if (err)
+		return err;
+	ret[0] = 1;
+	memcpy(ret + 1, &digest, sizeof(digest));
+	return 0;
+}

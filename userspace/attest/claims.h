@@ -208,3 +208,6 @@ int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *
 			struct sha256 *ret);
 /* Root over distinct leaves, which it sorts in place; *@ret_count: without doubles. */
 int claims_program_root(struct sha256 *leaves, size_t count, struct sha256 *ret, size_t *ret_count);
+
+/* 01 || SHA-256(TPMT_PUBLIC of the EK): RFC 9711, section 4.2.1, type RAND. */
+int claims_ueid(const void *ek_public, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE]);

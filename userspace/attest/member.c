@@ -121,10 +121,9 @@ int member_bytes(const char **why, const json_t *o, const char *claim, void *ret
 	return 0;
 }
 
-int member_blob(const char **why, const json_t *o, const char *claim, size_t max, uint8_t **ret,
-		size_t *ret_len)
+int member_copy_blob(const char **why, const json_t *value, const char *claim, size_t max,
+		     uint8_t **ret, size_t *ret_len)
 {
-	const json_t *value = member(o, claim);
 	size_t len = json_string_length(value);
 	int err;
 
@@ -132,6 +131,12 @@ int member_blob(const char **why, const json_t *o, const char *claim, size_t max
 		return member_bad(why, claim);
 	err = base64url_decode_new(json_string_value(value), len, ret, ret_len);
 	return err == -EBADMSG ? member_bad(why, claim) : err;
+}
+
+int member_blob(const char **why, const json_t *o, const char *claim, size_t max, uint8_t **ret,
+		size_t *ret_len)
+{
+	return member_copy_blob(why, member(o, claim), claim, max, ret, ret_len);
 }
 
 /* Lower case only: one encoding. */

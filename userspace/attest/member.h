@@ -48,7 +48,9 @@ int member_hex(const char **why, const json_t *o, const char *claim, uint8_t *re
 /* As uuid_format() writes it. */
 int member_uuid(const char **why, const json_t *o, const char *claim, struct uuid *ret);
 
-/* As member_text() and member_word(), of a value. */
+/* As member_blob(), member_text() and member_word(), of a value. */
+int member_copy_blob(const char **why, const json_t *value, const char *claim, size_t max,
+		     uint8_t **ret, size_t *ret_len);
 int member_copy_text(const char **why, const json_t *value, const char *claim, size_t max,
 		     char **ret);
 int member_word_of(const char **why, const json_t *value, const char *claim,
