@@ -24,6 +24,8 @@ struct source {
 	struct tag tagged; /* what it was asked for */
 	unsigned int asked;
 	pid_t untagged;
+	uint64_t live; /* the connection of the one socket there is; 0: none */
+	unsigned int looks;
 };
 
 int source_tag_of(struct source *s, pid_t tgid, struct tag *ret)
@@ -42,6 +44,15 @@ int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *
 	for (size_t i = 0; i < s->count; i++)
 		if (each(s->tgids[i], &s->tags[i], data))
 			return 1;
+	return 0;
+}
+
+int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)
+{
+	s->looks++;
+	each(4711, data); /* of somebody who is not known here */
+	if (s->live)
+		each(s->live, data);
 	return 0;
 }
 
@@ -349,6 +360,64 @@ static void remembers_so_many_without_a_tag(void **state)
 	assert_int_equal(f->core.untagged_count, 0);
 }
 
+/* ---- lost ends of connections ---- */
+
+/* Two, established and so told; the first one's socket is still there. */
+static void connect_two(struct fixture *f)
+{
+	for (int i = 0; i < 2; i++) {
+		struct event_connect e = do_connect(f->p, &f->run, 80);
+
+		do_outcome(f->p, &e, 0);
+		if (i == 0)
+			f->source.live = e.connection;
+	}
+	skip_all(f->p);
+	give_tag(f, &f->run);
+	assert_int_equal(HASH_COUNT(f->p->attribute->table.connections), 2);
+}
+
+static void forgets_a_connection_whose_close_was_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct table *t = &f->p->attribute->table;
+
+	connect_two(f);
+	/* Without a loss nobody looks. */
+	reconcile(&f->core);
+	assert_int_equal(f->source.looks, 0);
+
+	f->p->attribute->losses[EVENT_CLOSE] = 1;
+	reconcile(&f->core);
+	assert_int_equal(HASH_COUNT(t->connections), 2);
+	/* Its close may be among what the ring holds. */
+	f->source.ring_used = 8;
+	reconcile(&f->core);
+	assert_int_equal(HASH_COUNT(t->connections), 2);
+	f->source.ring_used = 0;
+	reconcile(&f->core);
+	assert_int_equal(HASH_COUNT(t->connections), 1);
+	assert_non_null(connection_find(t, f->source.live));
+	no_more(f->p);
+}
+
+static void keeps_a_connection_that_waits_for_its_outcome(void **state)
+{
+	struct fixture *f = *state;
+	struct table *t = &f->p->attribute->table;
+
+	give_tag(f, &f->run);
+	do_connect(f->p, &f->run, 80);
+	f->p->attribute->losses[EVENT_OUTCOME] = 1;
+	for (int i = 0; i < 3; i++)
+		reconcile(&f->core);
+	assert_int_equal(HASH_COUNT(t->connections), 1);
+	attribute_tick(f->p->attribute, UINT64_MAX); /* told as pending */
+	reconcile(&f->core);
+	reconcile(&f->core);
+	assert_int_equal(HASH_COUNT(t->connections), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -358,7 +427,8 @@ int main(void)
 		TEST(waits_for_what_is_not_told_yet),  TEST(forgets_a_look_when_the_tag_is_there),
 		TEST(drops_tags_of_the_dead),          TEST(ends_a_session_that_never_began),
 		TEST(tags_again_when_there_is_room),   TEST(tags_nobody_else),
-		TEST(remembers_so_many_without_a_tag),
+		TEST(remembers_so_many_without_a_tag), TEST(forgets_a_connection_whose_close_was_lost),
+		TEST(keeps_a_connection_that_waits_for_its_outcome),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,10 +100,16 @@ static int open_maps(struct source *s, char *why, size_t why_size)
 	return 0;
 }
 
-static int open_adopt(struct source *s, char *why, size_t why_size)
+static int open_iterators(struct source *s, char *why, size_t why_size)
 {
+	union bpf_iter_link_info sockets = { .map.map_fd = bpf_map__fd(s->skeleton->maps.sockets) };
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &sockets, .iter_info_len = sizeof(sockets));
+
 	s->adopt = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_adopt), 0, BPF_TRACE_ITER, NULL);
-	return s->adopt < 0 ? why_errno(why, why_size, "can't attach the task iterator") : 0;
+	if (s->adopt < 0)
+		return why_errno(why, why_size, "can't attach the task iterator");
+	s->live = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_live), 0, BPF_TRACE_ITER, &opts);
+	return s->live < 0 ? why_errno(why, why_size, "can't attach the iterator over sockets") : 0;
 }
 
 static int set_up(struct source *s, const struct source_config *config, char *why, size_t why_size)
@@ -119,7 +125,7 @@ static int set_up(struct source *s, const struct source_config *config, char *wh
 	err = pins_open(config->pin_dir, true, &s->pins, why, why_size) ?:
 	      load(s, config, why, why_size) ?:
 	      open_maps(s, why, why_size) ?:
-	      open_adopt(s, why, why_size) ?:
+	      open_iterators(s, why, why_size) ?:
 	      attach_programs(s, why, why_size);
 	if (!err)
 		s->control->setups++;
@@ -135,7 +141,7 @@ int source_open(const struct source_config *config, struct source **ret, char *w
 	if (!s)
 		return why_say(why, why_size, -ENOMEM, "out of memory");
 	pthread_mutex_init(&s->adopt_lock, NULL);
-	s->cgroup = s->adopt = -1;
+	s->cgroup = s->adopt = s->live = -1;
 	for (size_t i = 0; i < STUBS; i++)
 		s->stubs[i] = -1;
 	err = set_up(s, config, why, why_size);
@@ -155,6 +161,7 @@ void source_close(struct source *s)
 	for (size_t i = 0; i < STUBS; i++)
 		closep(&s->stubs[i]);
 	closep(&s->adopt);
+	closep(&s->live);
 	closep(&s->cgroup);
 	affiant__destroy(s->skeleton);
 	pins_close(s->pins);

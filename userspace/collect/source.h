@@ -96,6 +96,12 @@ int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime);
 
 uint32_t source_tags_max(const struct source *s);
 
+/*
+ * Calls @each with the number of every connection that a socket still has (event_connect.connection), in any order,
+ * some more than once. What was one all the while is among them.
+ */
+int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data);
+
 /* Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it, @selector NULL removes it. */
 int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector);
 int source_select_exe(struct source *s, const struct selector_exe_key *key, const struct selector *selector);

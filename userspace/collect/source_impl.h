@@ -21,6 +21,7 @@ struct source {
 	int cgroup;
 	int stubs[STUBS];		/* programs, for their statistics */
 	int adopt;			/* link of the task iterator */
+	int live;			/* link of the one over sockets */
 	bool continued;
 	uint32_t max_tags;
 	const char *features[FEATURES_MAX + 1];

@@ -196,6 +196,22 @@ uint32_t source_tags_max(const struct source *s)
 	return s->max_tags;
 }
 
+int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)
+{
+	_cleanup_close_ int iter = bpf_iter_create(s->live);
+	uint64_t numbers[512];
+	ssize_t n;
+
+	if (iter < 0)
+		return -errno;
+	/* The kernel hands out what it has written whole: pairs. */
+	while ((n = read(iter, numbers, sizeof(numbers))) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*numbers); i++)
+			if (numbers[i])
+				each(numbers[i], data);
+	return n < 0 ? -errno : 0;
+}
+
 static int select_add(struct source *s, struct bpf_map *map, const void *key, const struct selector *selector,
 		      enum selector_kind kind)
 {

@@ -155,6 +155,8 @@ struct connection {
 	struct connection *prev, *next; /* table.awaiting, while no outcome is told */
 	enum told told;
 	bool waiting;
+	bool live;          /* its socket was met just now */
+	uint64_t missed_ns; /* since when it has no socket; 0: it has one, or nobody looked */
 	struct event_connect attempt;
 };
 

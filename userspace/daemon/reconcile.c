@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "collect/decode.h"
+#include "collect/loss.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -64,6 +65,55 @@ static bool is_missed(const struct core *c, struct process *p, uint64_t now)
 		return false;
 	}
 	return !source_ring_used(c->source) || c->attribute->seen.now_ns > p->missed_ns + MARGIN_NS;
+}
+
+/* ---- connections whose end was lost ---- */
+
+static void meet(uint64_t number, void *core)
+{
+	struct connection *found =
+		connection_find(&((struct core *)core)->attribute->table, number);
+
+	if (found)
+		found->live = true;
+}
+
+/* What is waiting for an outcome has something to be told yet. As is_missed(). */
+static bool is_over(const struct core *c, struct connection *found, uint64_t now)
+{
+	if (found->live || found->waiting) {
+		found->missed_ns = 0;
+		return false;
+	}
+	if (!found->missed_ns) {
+		found->missed_ns = now;
+		return false;
+	}
+	return !source_ring_used(c->source) ||
+	       c->attribute->seen.now_ns > found->missed_ns + MARGIN_NS;
+}
+
+/*
+ * Only a lost event leaves a connection in the table that has no socket. That it goes needs no
+ * note: it makes no record, and when a journal is read again that still has it, it goes again.
+ */
+static void forget_over(struct core *c, uint64_t now)
+{
+	struct table *t = &c->attribute->table;
+	struct connection *found, *next;
+
+	HASH_ITER (hh, t->connections, found, next)
+		found->live = false;
+	if (source_each_connection(c->source, meet, c) < 0)
+		return;
+	HASH_ITER (hh, t->connections, found, next)
+		if (is_over(c, found, now))
+			connection_remove(t, found);
+}
+
+static bool lost_any_end(const struct attribute *a)
+{
+	return a->losses[EVENT_CLOSE] || a->losses[EVENT_OUTCOME] || a->losses[LOSS_HOOK];
 }
 
 /* Opened, and then the daemon died before it could tag the process: nobody will ever be in it. */
@@ -146,6 +196,8 @@ void reconcile(struct core *c)
 	HASH_ITER (hh, c->attribute->table.processes, p, next)
 		if (is_missed(c, p, now))
 			tell_gone(c, p);
+	if (lost_any_end(c->attribute))
+		forget_over(c, now);
 	tag_untagged(c);
 	end_unbegun(c, now);
 }
