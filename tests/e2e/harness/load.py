@@ -138,4 +138,4 @@ def status(daemon):
 
 def idle(daemon):
 	now = status(daemon)
-	return not (now["sessions"] or now["processes"] or now["ring_used"])
+	return not (now["sessions"] or now["processes"] or now["connections"] or now["ring_used"])

@@ -49,7 +49,6 @@ class Tally:
 		self.lost = collections.Counter()
 		self.totals = {}
 		self.gaps = 0
-		self.ranges_most = 0
 		self.records = 0
 		self.started = []
 		self._seen = set()
@@ -88,7 +87,6 @@ class Tally:
 			self.lost[each.stage, each.kind] += each.count
 		self.totals = {(each.stage, each.kind): each.count for each in lost.totals}
 		self.gaps += sum(each.last - each.first + 1 for each in lost.ranges)
-		self.ranges_most = max(self.ranges_most, len(lost.ranges))
 
 	def _take_exec(self, record, _, counted):
 		key = record.process.id
