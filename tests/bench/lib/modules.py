@@ -28,3 +28,10 @@ def ledger(bench):
 	bench.say("ledger: 300,000 records, seven times")
 	output = machine.command(bench.program("ledger_append"), bench.size(300000, 3000))
 	yield from _figures(output, {"pack but for who it was, frame, write": (">=", 300000)})
+
+
+def ima(bench):
+	"""entries of an IMA list replayed a second, and what a list of 100 MB takes"""
+	bench.say("ima: a list of 100 MiB, five times for every kind of bank")
+	output = machine.command(bench.program("ima_replay"), bench.size(100, 2))
+	yield from _figures(output, {"sha256": (">=", 500000)})

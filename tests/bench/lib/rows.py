@@ -10,6 +10,7 @@ ROWS = {
 	"latency": load.latency,
 	"hash": modules.hashing,
 	"ledger": modules.ledger,
+	"ima": modules.ima,
 	"memory": size.memory,
 	"start": size.start,
 }
