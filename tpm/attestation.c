@@ -177,6 +177,23 @@ int attestation_take(struct context *c, const TPM2B_ATTEST *attest, const TPMT_S
 	return 0;
 }
 
+/*
+ * After a failed activation: whether it was the credential's fault. A secret that RSA-OAEP can't
+ * decrypt makes libtpms say TPM_RC_FAILURE, which otherwise means that the TPM does nothing any
+ * more.
+ */
+static bool blames_credential(struct context *c)
+{
+	ESYS_TR probe;
+
+	if (context_blames_parameter(c))
+		return true;
+	if (context_code(c) != TPM2_RC_FAILURE || context_session(c, ESYS_TR_NONE, 0, &probe))
+		return false;
+	context_flush(c, &probe);
+	return true;
+}
+
 int attestation_activate(struct context *c, const struct endorsement *e,
 			 const struct attestation *a, const TPM2B_ID_OBJECT *credential,
 			 const TPM2B_ENCRYPTED_SECRET *secret, TPM2B_DIGEST *ret)
@@ -192,13 +209,11 @@ int attestation_activate(struct context *c, const struct endorsement *e,
 				     (c->esys, a->key, e->key, cipher, policy, ESYS_TR_NONE,
 				      credential, secret),
 				     (c->esys, &found));
-	if (err == -EIO && context_blames_parameter(c))
-		err = -EBADMSG;
 	if (!err) {
 		*ret = *found;
 		OPENSSL_cleanse(found, sizeof(*found));
 	}
 	context_flush(c, &policy);
 	context_flush(c, &cipher);
-	return err;
+	return err == -EIO && blames_credential(c) ? -EBADMSG : err;
 }

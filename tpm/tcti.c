@@ -75,13 +75,25 @@ static ssize_t put(struct tcti *t, const uint8_t *data, size_t len)
 	return n < 0 ? -errno : n;
 }
 
-static int send_all(struct tcti *t, const uint8_t *data, size_t len)
+/* Before a command nothing can be there to read: it would be taken for its response. */
+static int check_quiet(const struct tcti *t)
 {
-	ssize_t n;
-	int err;
+	struct pollfd p = {.fd = t->fd, .events = POLLIN};
 
 	if (t->fd < 0)
 		return -ENODEV;
+	if (poll(&p, 1, 0) == 0)
+		return 0;
+	return p.revents & POLLHUP ? -ENODEV : -EBADMSG;
+}
+
+static int send_all(struct tcti *t, const uint8_t *data, size_t len)
+{
+	int err = check_quiet(t);
+	ssize_t n;
+
+	if (err)
+		return err;
 	t->waiting = true;
 	while (len > 0) {
 		n = put(t, data, len);

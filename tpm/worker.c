@@ -84,6 +84,15 @@ static void wake(int fd)
 		return;
 }
 
+static void unwake(int fd)
+{
+	uint64_t times;
+
+	/* It may not be readable. */
+	if (read(fd, &times, sizeof(times)) < 0)
+		return;
+}
+
 static int identity_copy(const struct tpm_identity *from, struct tpm_identity *ret)
 {
 	struct tpm_identity i = *from;
@@ -267,6 +276,9 @@ static void *work(void *arg)
 			backoff_ns = BACKOFF_FIRST_NS;
 	}
 	pthread_mutex_unlock(&w->lock);
+	/* What is ours in the TPM is flushed, unless that does not answer: not cancelled any more.
+	 */
+	unwake(w->cancel_fd);
 	engine_close(&w->engine);
 	return NULL;
 }
@@ -333,9 +345,9 @@ void tpm_worker_free(struct tpm_worker *w)
 	if (w->started) {
 		pthread_mutex_lock(&w->lock);
 		w->stop = true;
+		wake(w->cancel_fd);
 		pthread_cond_signal(&w->work);
 		pthread_mutex_unlock(&w->lock);
-		wake(w->cancel_fd);
 		pthread_join(w->thread, NULL);
 	}
 	DL_CONCAT(w->queue, w->done);
@@ -376,12 +388,10 @@ static void call_back(const struct job *j)
 int tpm_worker_collect(struct tpm_worker *w)
 {
 	struct job *done, *j, *next;
-	uint64_t times;
 	int n = 0;
 
 	/* Before the list is taken: what is finished behind that wakes anew. */
-	if (read(w->event_fd, &times, sizeof(times)) < 0 && errno != EAGAIN)
-		return -errno;
+	unwake(w->event_fd);
 	pthread_mutex_lock(&w->lock);
 	done = TAKE_PTR(w->done);
 	pthread_mutex_unlock(&w->lock);

@@ -84,7 +84,10 @@ struct tpm_worker;
  * privileged or filtered later holds for the thread, too: it opens and connects again whenever the TPM was lost.
  */
 int tpm_worker_new(const struct tpm_config *config, struct tpm_worker **ret);
-/* Ends it at once, a running command too. Requests not done are dropped without a word. */
+/*
+ * Ends it; a running command is given up. Takes as long as it takes to flush what the TPM holds of ours: one command's
+ * deadline when it does not answer. Requests not done are dropped without a word.
+ */
 void tpm_worker_free(struct tpm_worker *w);
 
 /* Readable when tpm_worker_collect() has something to do. Borrowed. */
