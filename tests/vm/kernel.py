@@ -29,28 +29,35 @@ def _output(*command, **more):
 
 def _package(name):
 	"""The package of the kernel itself that a meta package depends on now."""
-	depends = _output("apt-cache", "depends", "--no-recommends", PACKAGES[name])
-	return re.search(r"Depends: (linux-image-\d\S+)", depends)[1]
+	command = "apt-cache", "depends", "--no-recommends", PACKAGES[name]
+	found = re.search(r"Depends: (linux-image-\d\S+)", _output(*command))
+	if not found:
+		subprocess.run(["apt-get", "update", "-q=2"], check=True)
+		found = re.search(r"Depends: (linux-image-\d\S+)", _output(*command))
+	if not found:
+		raise LookupError(f"apt knows no {PACKAGES[name]}")
+	return found[1]
 
 
-def _fetch(package, directory):
+def _fetch(name):
+	package = _package(name)
+	directory = CACHE / "kernels" / package.removeprefix("linux-image-")
+	directory.parent.mkdir(parents=True, exist_ok=True)
 	with tempfile.TemporaryDirectory(dir=CACHE) as work:
 		subprocess.run(["apt-get", "download", "-q=2", "-o", "APT::Sandbox::User=root", package], cwd=work, check=True)
 		(archive,) = pathlib.Path(work).glob("*.deb")
 		part = pathlib.Path(work) / "root"
 		subprocess.run(["dpkg-deb", "-x", archive, part], check=True)
-		subprocess.run(["depmod", "-b", part, package.removeprefix("linux-image-")], check=True)
+		subprocess.run(["depmod", "-b", part, directory.name], check=True)
 		part.rename(directory)
+	return directory
 
 
 def find(name):
-	"""The Kernel called "6.1" or "6.12": from the cache, else from Debian's archive."""
-	package = _package(name)
-	release = package.removeprefix("linux-image-")
-	directory = CACHE / "kernels" / release
-	if not directory.exists():
-		directory.parent.mkdir(parents=True, exist_ok=True)
-		_fetch(package, directory)
+	"""The Kernel called "6.1" or "6.12": from the cache, which keeps what it has, else from Debian's archive."""
+	cached = sorted((CACHE / "kernels").glob(f"{name}.*"))
+	directory = cached[-1] if cached else _fetch(name)
+	release = directory.name
 	return Kernel(release, directory / "boot" / f"vmlinuz-{release}", directory / "lib" / "modules" / release)
 
 

@@ -55,7 +55,7 @@ class Machine:
 	def __init__(self, directory, kernel, init="job", append="", firmware=None, disk=None, tpm=None):
 		self.directory = pathlib.Path(directory)
 		self.kernel = kernel
-		self.words = f"console=ttyS0 quiet panic=-1 vm.init={init} {append}".strip()
+		self.words = f"console=ttyS0 loglevel=3 panic=-1 vm.init={init} {append}".strip()
 		self.firmware = firmware
 		self.disk = disk
 		self.banks = tpm
