@@ -2,11 +2,14 @@
 """Every connection and every exec has its one record, or is counted as lost: by numbers, under load."""
 
 import os
+import subprocess
 
 import pytest
 
+from harness import daemon as daemons
 from harness import wait
-from harness.load import Load, status
+from harness.load import DEADLINE, Load, idle, status
+from harness.tally import Tally
 
 SESSIONS = 50
 SESSIONS_FEW = 5
@@ -95,3 +98,41 @@ def test_what_a_small_ring_loses_is_counted(new_daemon, programs, netns):
 	assert sum(t["connections"] for t in tasks) + lost["connect"] == expected["connect"]
 	# Nothing stays in a table (trap 21): tally() waits for that. No session goes on for ever.
 	assert all(t["session_ended"] == 1 for t in tasks)
+
+
+@pytest.mark.parametrize("processes", [500, pytest.param(10_000, marks=pytest.mark.long)])
+def test_many_processes_at_once(new_daemon, processes):
+	"""Each has its tag while it lives, is known by a daemon that comes later, and leaves nothing behind."""
+	daemon = new_daemon(config=ROOMY)
+	run = daemon.launch(daemons.BUILD / "tests" / "bench" / "crowd", processes, 0, 1, stdin=subprocess.PIPE)
+	assert run.line() == "ready"
+	now = wait.until("all are known", lambda: (s := status(daemon))["processes"] == processes + 1 and s)
+	assert now["tags"] == processes + 1
+	daemon.kill()
+	daemon.start()
+	now = status(daemon)
+	assert now["processes"] == now["tags"] == processes + 1
+	print(f"{processes} processes: {now['resident_bytes'] >> 20} MiB with a ring of 64")
+	run.wait(DEADLINE)
+	wait.until("all are gone", lambda: idle(daemon))
+	assert status(daemon)["tags"] == 0
+	counted = Tally(daemon).tasks[run.task]
+	assert counted["exec"] == counted["exit"] == processes + 1
+	assert counted.ended.processes == processes + 1
+
+
+def test_more_processes_than_there_are_tags(new_daemon):
+	"""Who finds no room is counted; what did find some leaves nothing behind."""
+	daemon = new_daemon(config="max_tags: 64\n")
+	command = "for i in $(seq 100); do sleep 1000 & done; echo ready; read a; kill $(jobs -p); wait"
+	run = daemon.launch("/bin/bash", "-c", command, stdin=subprocess.PIPE)
+	assert run.line() == "ready"
+	lost = daemon.wait_records("what found no room is told", lambda found: found, "--type", "lost")
+	counts = {(each.stage, each.kind): each.count for each in lost[-1].lost.totals}
+	assert counts["tag", "process"] >= 100 - 63
+	assert status(daemon)["tags"] == 64
+	run.process.stdin.write("\n")
+	run.process.stdin.flush()
+	run.wait()
+	wait.until("all are gone", lambda: idle(daemon))
+	assert status(daemon)["tags"] == 0
