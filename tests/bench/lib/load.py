@@ -64,22 +64,23 @@ def throughput(bench):
 	yield from _of_peer(bench, short)
 
 
-def _delays(daemon, command, count):
+def _delays(bench, daemon, command):
 	"""Milliseconds between the event and its record's arrival at a reader, of each connection."""
-	reader = subprocess.Popen([str(a) for a in (daemon.bench.affiant, "events", "-f", "-o", "proto",
-						    "--socket", daemon.socket)], stdout=subprocess.PIPE)
+	reader = subprocess.Popen([str(a) for a in (bench.affiant, "events", "-f", "-o", "proto", "--socket", daemon.socket)],
+				  stdout=subprocess.PIPE)
 	worker = subprocess.Popen([str(a) for a in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-	delays, data = [], b""
-	end = time.monotonic() + 60
+	delays, data, count = [], b"", None
 	try:
-		while len(delays) < count and time.monotonic() < end:
-			if not select.select([reader.stdout], [], [], 1)[0]:
-				continue
+		while count is None or len(delays) < count:
+			if not select.select([reader.stdout], [], [], 60)[0]:
+				raise RuntimeError(f"{len(delays)} of {count or '?'} records came, and then none for a minute")
 			data += os.read(reader.stdout.fileno(), 1 << 20)
 			now = machine.boottime()
 			found, used = records.decode(data)
 			data = data[used:]
 			delays += [(now - r.boottime_ns) / 1e6 for r in found if r.kind == records.CONNECT]
+			if count is None and worker.poll() is not None:
+				count = bench.done(worker.stdout.read())
 	finally:
 		worker.communicate()
 		reader.terminate()
@@ -90,15 +91,12 @@ def _delays(daemon, command, count):
 def latency(bench):
 	"""from connect() to the record in a local reader's hands, at 1,000 a second"""
 	milliseconds, rate = bench.size(20000, 500), 1000
-	count = milliseconds * rate // 1000
 	bench.say(f"latency: {milliseconds / 1000:.0f} s")
 	with affiant.Daemon(bench) as daemon:
 		before = daemon.lost()
 		command = daemon.as_agent(bench.program("work"), "-t", milliseconds, "-r", rate, "tcp")
-		delays = sorted(_delays(daemon, command, count))
+		delays = sorted(_delays(bench, daemon, command))
 		lost = daemon.lost() - before
-	if len(delays) < count:
-		raise RuntimeError(f"{count - len(delays)} of {count} records did not come")
 	for name, part, bound in (("p50", 0.5, 2), ("p99", 0.99, 20), ("maximum", 1, None)):
 		yield figures.Figure(f"{name} of {len(delays):,} connections", "ms",
 				     delays[min(len(delays) - 1, int(len(delays) * part))], samples=1, lost=lost,
