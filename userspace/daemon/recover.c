@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -165,6 +166,8 @@ bool save_end(struct core *c, bool wait, int *ret_err)
 	c->unsynced |= err != 0;
 	if (!err && c->saving) {
 		journal_drop(c->journal, c->saving_index);
+		/* The copy was as large as everything else, and came in between it. */
+		(void)malloc_trim(0);
 		/* Saving costs as much as the state is large: the larger, the rarer. */
 		c->rotate_bytes =
 			2 * c->saving_len > CORE_JOURNAL_MIN ? 2 * c->saving_len : CORE_JOURNAL_MIN;
