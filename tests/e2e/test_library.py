@@ -54,8 +54,10 @@ def library(installed):
 # ---- the tree ----
 
 @pytest.mark.parametrize("pattern, mode", [
-	("bin/affiant", 0o755), ("sbin/affiantd", 0o755), ("include/affiant.h", 0o644), ("libaffiant.so", None),
+	("bin/affiant", 0o755), ("sbin/affiantd", 0o755), ("sbin/affiant-softtpm", 0o755),
+	("include/affiant.h", 0o644), ("libaffiant.so", None),
 	("libaffiant.so.0", None), ("pkgconfig/affiant.pc", 0o644), ("systemd/system/affiantd.service", 0o644),
+	("systemd/system/affiant-softtpm.service", 0o644),
 	("sysusers.d/affiant.conf", 0o644), ("bash-completion/completions/affiant", 0o644),
 	("doc/affiant/examples/affiant.yaml", 0o644), ("etc/affiant/affiant.yaml", 0o644), ("etc/affiant/conf.d", 0o755),
 	("man/man1/affiant.1", 0o644), ("man/man5/affiant.yaml.5", 0o644), ("man/man8/affiantd.8", 0o644)])

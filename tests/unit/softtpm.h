@@ -222,3 +222,67 @@ static inline int quote(struct tpm_worker *w, const uint8_t qualifying[static 32
 	assert_int_equal(tpm_worker_quote(w, qualifying, on_quoted, o), 0);
 	return await_outcome(w, o);
 }
+
+/* Set-up and teardown of a case: *state is its TPM. */
+static inline int tpm_new(void **state)
+{
+	struct softtpm *s = calloc(1, sizeof(*s));
+
+	*state = s;
+	softtpm_new(s);
+	return 0;
+}
+
+static inline int tpm_remove(void **state)
+{
+	struct softtpm *s = *state;
+
+	if (s->pid)
+		softtpm_remove(s);
+	free(s);
+	return 0;
+}
+
+static inline void save(const struct softtpm *s, const char *name, const void *data, size_t len)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", s->dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(data, 1, len, f), len);
+	assert_int_equal(fclose(f), 0);
+}
+
+static inline size_t load(const struct softtpm *s, const char *name, uint8_t *data, size_t room)
+{
+	char path[128];
+	size_t len;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", s->dir, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	len = fread(data, 1, room, f);
+	fclose(f);
+	return len;
+}
+
+static inline struct tpm_status status_of(struct tpm_worker *w)
+{
+	struct tpm_status s;
+
+	tpm_worker_status(w, &s);
+	return s;
+}
+
+/* The identity once it is there. */
+static inline struct tpm_identity identity_of(struct tpm_worker *w)
+{
+	struct tpm_identity i;
+
+	wait_state(w, TPM_READY);
+	assert_int_equal(tpm_worker_identity(w, &i), 0);
+	return i;
+}

@@ -51,14 +51,6 @@ static struct tpm_worker *ready_worker(struct bed *b, uint64_t timeout_ms)
 	return b->w;
 }
 
-static struct tpm_status status_of(struct tpm_worker *w)
-{
-	struct tpm_status s;
-
-	tpm_worker_status(w, &s);
-	return s;
-}
-
 /* One response in the middle of work is spoiled: the request is done all the same, on another
  * connection. */
 static void test_one_bad_response(void **state)
