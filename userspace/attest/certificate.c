@@ -153,20 +153,45 @@ int certificate_chain_pem(const STACK_OF(X509) * chain, struct buffer *ret)
 	return buffer_error(ret);
 }
 
-/* OpenSSL takes no RSA key under id-RSAES-OAEP (RFC 4055), as some makers label the EK: the key
- * itself is a usual one. */
-static EVP_PKEY *key_of(X509 *x)
+/*
+ * Some makers label the EK id-RSAES-OAEP (RFC 4055), and OpenSSL finds no key there. For such a
+ * leaf: the same with the label of a usual RSA key, so that all checks can be made, but that the
+ * signature is over the original; else the leaf.
+ */
+static X509 *readable(X509 *leaf)
 {
-	EVP_PKEY *key = X509_get_pubkey(x);
+	_cleanup_key_ EVP_PKEY *key = NULL;
 	ASN1_OBJECT *algorithm;
 	const uint8_t *bytes;
+	X509 *twin = NULL;
 	int len;
 
-	if (key ||
-	    X509_PUBKEY_get0_param(&algorithm, &bytes, &len, NULL, X509_get_X509_PUBKEY(x)) != 1 ||
-	    OBJ_obj2nid(algorithm) != NID_rsaesOaep)
-		return key;
-	return d2i_PublicKey(EVP_PKEY_RSA, NULL, &bytes, len);
+	if (X509_PUBKEY_get0_param(&algorithm, &bytes, &len, NULL, X509_get_X509_PUBKEY(leaf)) ==
+		    1 &&
+	    OBJ_obj2nid(algorithm) == NID_rsaesOaep) {
+		key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &bytes, len);
+		twin = key ? X509_dup(leaf) : NULL;
+		if (twin && X509_set_pubkey(twin, key) == 1)
+			return twin;
+		X509_free(twin);
+	}
+	return X509_up_ref(leaf) == 1 ? leaf : NULL;
+}
+
+/* The leaf's signature is the original's (the application's data): checked here when it differs, by
+ * its issuer's key. */
+static int judge(int ok, X509_STORE_CTX *c)
+{
+	X509 *original = X509_STORE_CTX_get_app_data(c);
+	X509 *issuer = sk_X509_value(X509_STORE_CTX_get0_chain(c), 1);
+
+	if (ok || X509_STORE_CTX_get_error(c) != X509_V_ERR_CERT_SIGNATURE_FAILURE ||
+	    X509_STORE_CTX_get_error_depth(c) != 0 ||
+	    X509_STORE_CTX_get_current_cert(c) == original || !issuer ||
+	    X509_verify(original, X509_get0_pubkey(issuer)) != 1)
+		return ok;
+	X509_STORE_CTX_set_error(c, X509_V_OK);
+	return 1;
 }
 
 static int refuse(const char **ret_why, const char *why)
@@ -204,19 +229,20 @@ static bool is_marked(const struct certificate_store *s, const STACK_OF(X509) * 
 	return false;
 }
 
-static int check_chain(const struct certificate_store *s, STACK_OF(X509) * chain, int64_t at,
-		       unsigned long flags, bool *ret_software, const char **ret_why)
+/* @leaf: the first of @chain, or what readable() made of it. */
+static int check_chain(const struct certificate_store *s, X509 *leaf, STACK_OF(X509) * chain,
+		       int64_t at, unsigned long flags, bool *ret_software, const char **ret_why)
 {
 	_cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *c = X509_STORE_CTX_new();
 	int err = 0;
 
-	if (sk_X509_num(chain) < 1)
-		return refuse(ret_why, "there is no certificate");
-	if (!c || X509_STORE_CTX_init(c, s->trusted, sk_X509_value(chain, 0), chain) != 1)
+	if (!c || X509_STORE_CTX_init(c, s->trusted, leaf, chain) != 1)
 		return -ENOMEM;
 	X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(c), at);
 	X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(c),
 				    flags | X509_V_FLAG_PARTIAL_CHAIN);
+	X509_STORE_CTX_set_verify_cb(c, judge);
+	X509_STORE_CTX_set_app_data(c, sk_X509_value(chain, 0));
 	ERR_set_mark();
 	if (X509_verify_cert(c) != 1)
 		err = refuse(ret_why, X509_verify_cert_error_string(X509_STORE_CTX_get_error(c)));
@@ -236,7 +262,7 @@ static int check_key(X509 *x, const struct tpm2_public *public, const char **ret
 	if (err)
 		return err == -ENOMEM ? err : refuse(ret_why, "the TPM's public key is malformed");
 	ERR_set_mark();
-	certified = key_of(x);
+	certified = X509_get_pubkey(x);
 	ERR_pop_to_mark();
 	if (!certified)
 		return refuse(ret_why, "the certificate's key can't be read");
@@ -316,15 +342,19 @@ int certificate_check_ek(const struct certificate_store *s, STACK_OF(X509) * cha
 			 const char **ret_why)
 {
 	struct certificate_tpm tpm = {};
+	_cleanup_(X509_freep) X509 *x = NULL;
 	bool restricted;
 	uint32_t usage;
-	X509 *x;
 	int err;
 
-	err = check_chain(s, chain, at, 0, &tpm.software, ret_why);
+	if (sk_X509_num(chain) < 1)
+		return refuse(ret_why, "there is no certificate");
+	ERR_set_mark();
+	x = readable(sk_X509_value(chain, 0));
+	ERR_pop_to_mark();
+	err = x ? check_chain(s, x, chain, at, 0, &tpm.software, ret_why) : -ENOMEM;
 	if (err)
 		return err;
-	x = sk_X509_value(chain, 0);
 	if (X509_check_ca(x))
 		return refuse(ret_why, "the certificate is a CA's");
 	if (!has_purpose(x, EK_PURPOSE, &restricted) && restricted)
@@ -370,13 +400,14 @@ int certificate_check_ak(const struct certificate_store *s, STACK_OF(X509) * cha
 {
 	uint8_t ueid[CLAIMS_UEID_SIZE];
 	bool software, restricted;
-	X509 *x;
+	X509 *x = sk_X509_value(chain, 0);
 	int err;
 
-	err = check_chain(s, chain, at, X509_V_FLAG_X509_STRICT, &software, ret_why);
+	if (!x)
+		return refuse(ret_why, "there is no certificate");
+	err = check_chain(s, x, chain, at, X509_V_FLAG_X509_STRICT, &software, ret_why);
 	if (err)
 		return err;
-	x = sk_X509_value(chain, 0);
 	if (X509_check_ca(x) || X509_get_ext_by_NID(x, NID_basic_constraints, -1) < 0)
 		return refuse(ret_why, "the certificate does not say that it is no CA's");
 	if (!has_purpose(x, CERTIFICATE_AK_PURPOSE, &restricted))

@@ -10,4 +10,5 @@ int cmd_session(int argc, char **argv);
 int cmd_match(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_events(int argc, char **argv);
+int cmd_ca(int argc, char **argv);
 int cmd_uninstall_bpf(int argc, char **argv);

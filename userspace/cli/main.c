@@ -19,6 +19,7 @@ static const struct {
 	{ "events", cmd_events, "shows what agents did" },
 	{ "status", cmd_status, "shows the daemon's rates, losses, cache and memory" },
 	{ "match", cmd_match, "says which selector would take a process, and why" },
+	{ "ca", cmd_ca, "certifies hosts' attestation keys: the verifier's side of enrolment" },
 	{ "uninstall-bpf", cmd_uninstall_bpf, "ends tracing: removes all pinned programs and maps" },
 };
 

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""affiant ca: the whole enrolment by files, with a software TPM and its own CA as the host."""
+
+import json
+import os
+import stat
+import subprocess
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from harness import enrolment
+from harness.enrolment import ca, challenge, issue
+from harness.tpmtools import TpmTools
+
+UNKNOWN = "refused: no challenge waits for this answer"
+
+
+@pytest.fixture
+def authority(place):
+	ca(place, "init")
+	return place
+
+
+def swtpm_state(place):
+	"""swtpm's state with an EK certificate (P-384) from a CA of its own; the file of that CA."""
+	(place / "tpm").mkdir()
+	(place / "issuer").mkdir()
+	(place / "localca.conf").write_text(
+		f"statedir = {place}/issuer\nsigningkey = {place}/issuer/signkey.pem\n"
+		f"issuercert = {place}/issuer/issuercert.pem\ncertserial = {place}/issuer/certserial\n"
+	)
+	(place / "localca.options").write_text("--platform-manufacturer test\n--platform-version 1\n--platform-model test\n")
+	(place / "setup.conf").write_text(
+		f"create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = {place}/localca.conf\n"
+		f"create_certs_tool_options = {place}/localca.options\nactive_pcr_banks = sha256\n"
+	)
+	subprocess.run(
+		["swtpm_setup", "--tpm2", "--tpm-state", f"dir://{place}/tpm", "--config", place / "setup.conf",
+			"--create-ek-cert", "--pcr-banks", "sha256", "--write-ek-cert-files", place / "issuer"],
+		check=True, stdout=subprocess.DEVNULL,
+	)
+	trust = place / "trust.pem"
+	pems = [path.read_bytes() for path in sorted((place / "issuer").glob("*cert.pem"))]
+	trust.write_bytes(b"".join(pem for pem in pems if b"BEGIN CERTIFICATE" in pem))
+	return trust
+
+
+def certificate_of(place, kind):
+	names = {"ecc384": "ek-secp384r1.crt", "rsa": "ek-rsa2048.crt"}
+	data = (place / "issuer" / names[kind]).read_bytes()
+	if data.startswith(b"-----"):
+		data = x509.load_pem_x509_certificate(data).public_bytes(serialization.Encoding.DER)
+	return data
+
+
+def host(tpm, kind="ecc384"):
+	tpm.keys(kind, "sha384" if kind == "ecc384" else "sha256", "rsassa" if kind == "rsa" else "ecdsa")
+	chain = [certificate_of(tpm.place, kind)]
+	return enrolment.request((tpm.place / "ek.pub").read_bytes(), (tpm.place / "ak.pub").read_bytes(), chain)
+
+
+def answer(tpm, document):
+	(tpm.place / "credential").write_bytes(enrolment.tpm2_tools_credential(document))
+	return enrolment.answer(document, tpm.activate(tpm.place / "credential"))
+
+
+def test_enrolment(authority):
+	place, trust = authority, swtpm_state(authority)
+	with TpmTools(place) as tpm:
+		request = host(tpm)
+		challenge(place, request, "--trust", trust, refused="this TPM is a program")
+		given = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		pending = list((place / "ca/pending").iterdir())
+		assert [stat.S_IMODE(path.stat().st_mode) for path in pending] == [0o600]
+		answered = answer(tpm, given)
+		wrong = {**answered, "proof": enrolment.b64(bytes(32))}
+		issue(place, wrong, refused="does not show that the TPM opened the credential")
+		(place / "chain.pem").write_text(issue(place, answered, "--days", "7"))
+		issue(place, answered, refused=UNKNOWN)
+		assert list((place / "ca/pending").iterdir()) == []
+
+	subprocess.run(["openssl", "verify", "-x509_strict", "-CAfile", "ca/ca.pem", "chain.pem"], cwd=place, check=True)
+	leaf = x509.load_pem_x509_certificate((place / "chain.pem").read_bytes())
+	assert (place / "chain.pem").read_text().count("BEGIN CERTIFICATE") == 2
+	extensions = leaf.extensions
+	assert extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
+	assert [p.dotted_string for p in extensions.get_extension_for_class(x509.ExtendedKeyUsage).value] == ["2.23.133.8.3"]
+	usage = extensions.get_extension_for_class(x509.KeyUsage)
+	assert usage.critical and usage.value.digital_signature and not usage.value.key_cert_sign
+	names = extensions.get_extension_for_class(x509.SubjectAlternativeName)
+	assert not names.critical
+	ueid = enrolment.ueid((place / "ek.pub").read_bytes())
+	assert [name.value for name in names.value] == [f"tag:affiant.dev,2026:ueid:{ueid}"]
+	point = leaf.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+	assert point[1:49] in (place / "ak.pub").read_bytes() and point[49:] in (place / "ak.pub").read_bytes()
+
+
+def test_rsa_and_no_certificate(authority):
+	"""An RSA EK; and one that is known by its ueid alone."""
+	place, trust = authority, swtpm_state(authority)
+	with TpmTools(place) as tpm:
+		request = host(tpm, "rsa")
+		given = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		assert issue(place, answer(tpm, given)).startswith("-----BEGIN CERTIFICATE-----")
+		request["ek_chain"] = []
+		ueid = enrolment.ueid((place / "ek.pub").read_bytes())
+		challenge(place, request, "--trust", trust, refused="the TPM has no certificate for its EK")
+		challenge(place, request, "--ueid", ueid[:-1] + "A", refused=f"the request's ueid is {ueid}")
+		given = challenge(place, request, "--ueid", ueid)
+		assert issue(place, answer(tpm, given)).startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_two_tpms(authority):
+	"""The EK of one TPM with the AK of another: the challenge is made, and neither of them opens it."""
+	place, trust = authority, swtpm_state(authority)
+	(place / "other").mkdir()
+	with TpmTools(place) as tpm, TpmTools(place / "other") as other:
+		request = host(tpm)
+		other.keys()
+		request["ak_public"] = enrolment.b64((place / "other/ak.pub").read_bytes())
+		given = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		(place / "credential").write_bytes(enrolment.tpm2_tools_credential(given))
+		assert tpm.activate(place / "credential", ok=False) is None
+		assert other.activate(place / "credential", ok=False) is None
+
+
+def test_expired(authority):
+	place, trust = authority, swtpm_state(authority)
+	with TpmTools(place) as tpm:
+		given = challenge(place, host(tpm), "--trust", trust, "--allow-software-tpm", "--expires", "1s")
+		answered = answer(tpm, given)
+		(pending,) = (place / "ca/pending").iterdir()
+		while time.time() <= json.loads(pending.read_text())["expires"]:
+			time.sleep(0.1)
+		issue(place, answered, refused="the challenge has expired")
+
+
+def test_another_challenge_replaces_the_first(authority):
+	place, trust = authority, swtpm_state(authority)
+	with TpmTools(place) as tpm:
+		request = host(tpm)
+		first = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		second = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		assert first["secret"] != second["secret"]
+		issue(place, answer(tpm, first), refused="does not show that the TPM opened the credential")
+		issue(place, answer(tpm, second))
+
+
+@pytest.mark.parametrize("curve", ["P-256", "P-384"])
+def test_init(place, curve):
+	ca(place, "init", "--curve", curve, "--name", "Prüfstelle", "--days", "10")
+	assert stat.S_IMODE(os.stat(place / "ca/ca.key").st_mode) == 0o600
+	subprocess.run(["openssl", "verify", "-x509_strict", "-check_ss_sig", "-CAfile", "ca/ca.pem", "ca/ca.pem"], cwd=place, check=True)
+	before = (place / "ca/ca.key").read_bytes(), (place / "ca/ca.pem").read_bytes()
+	ca(place, "init", refused="ca.key: File exists")
+	assert before == ((place / "ca/ca.key").read_bytes(), (place / "ca/ca.pem").read_bytes())
+	assert sorted(path.name for path in (place / "ca").iterdir()) == ["ca.key", "ca.pem"]
+
+
+@pytest.mark.parametrize("args", [
+	["init", "file"], ["challenge", "file"], ["challenge", "--trust", "x", "--ueid", "y", "file"], ["challenge", "--trust", "x"],
+	["issue"], ["issue", "a", "b"], ["init", "--curve", "P-521"], ["init", "--days", "0"], ["init", "--days", "x"], ["init", "--name", ""],
+	["init", "--name", "x" * 65], ["challenge", "--expires", "1", "--trust", "x", "f"], ["revoke"], ["init", "--unknown"],
+])
+def test_wrong_calls(place, args):
+	assert ca(place, *args, code=64) == ""
+	assert not (place / "ca").exists()
+
+
+def test_unreadable_files(authority):
+	place = authority
+	for text in ("", "{", "[]", '{"type":1}', '{"type":"a","type":"b"}', "[" * 1000, "x" * 200000):
+		(place / "file").write_text(text)
+		ca(place, "challenge", "--trust", "ca/ca.pem", "file", refused="file: ")
+		ca(place, "issue", "file", refused="file: ")
+	ca(place, "challenge", "--trust", "ca/ca.pem", "missing", refused="missing: No such file")
+	(place / "ca/ca.key").unlink()
+	ca(place, "issue", "file", refused="ca.key: No such file")
