@@ -27,7 +27,7 @@ static uint16_t alg_of(const char *bank)
 /* Every PCR that the log speaks of has the value that the file has. */
 static void assert_replays(const char *log, const char *values)
 {
-	_cleanup_sample_ struct sample s = sample_read(log), text = sample_read(values);
+	_cleanup_sample_ struct sample s = sample_read(log), text = sample_text(values);
 	_cleanup_log_ struct eventlog *l = NULL;
 	uint32_t compared = 0;
 	char *save, *line;
