@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attest/measure.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include <cmocka.h>
+
+static char root_path[64];
+static int root;
+
+static void put(const char *path, const void *data, size_t len)
+{
+	char part[256];
+	int fd;
+
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+		assert_true(mkdirat(root, part, 0755) == 0 || errno == EEXIST);
+	}
+	fd = openat(root, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, len), len);
+	close(fd);
+}
+
+static void put_text(const char *path, const char *text)
+{
+	put(path, text, strlen(text));
+}
+
+static int make_root(void **state)
+{
+	(void)state;
+	strcpy(root_path, "/tmp/affiant-measure-XXXXXX");
+	assert_non_null(mkdtemp(root_path));
+	root = open(root_path, O_RDONLY | O_DIRECTORY);
+	return root < 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st, (void)flag, (void)ftw;
+	return remove(path);
+}
+
+static int remove_root(void **state)
+{
+	(void)state;
+	close(root);
+	return nftw(root_path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A machine like a container: nothing is there, and that is said. */
+static void nothing_is_stated_as_nothing(void **state)
+{
+	struct measure_host h;
+	struct utsname u;
+	uint8_t *data = (void *)0x5a5a;
+	uint64_t entries = 77;
+	size_t len = 78;
+
+	(void)state;
+	memset(&h, 0xaa, sizeof(h));
+	assert_int_equal(measure_host(root, &h), 0);
+	assert_int_equal(uname(&u), 0);
+	assert_string_equal(h.kernel, u.release);
+	assert_string_equal(h.cmdline, "");
+	assert_int_equal(h.lockdown, LOCKDOWN_UNAVAILABLE);
+	assert_int_equal(h.secure_boot, SECURE_BOOT_UNAVAILABLE);
+	for (int log = 0; log < MEASURE_LOGS; log++)
+		assert_int_equal(measure_read(root, log, &data, &len), -ENOENT);
+	assert_int_equal(measure_ima_entries(root, &entries), -ENOENT);
+	assert_ptr_equal(data, (void *)0x5a5a);
+	assert_int_equal(len, 78);
+	assert_int_equal(entries, 77);
+}
+
+static void reads_what_there_is(void **state)
+{
+	static const uint8_t on[] = {6, 0, 0, 0, 1}, off[] = {6, 0, 0, 0, 0};
+	static const char efi[] =
+		"sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+	static const struct {
+		const char *text;
+		enum measure_lockdown lockdown;
+	} lockdowns[] = {
+		{"[none] integrity confidentiality\n", LOCKDOWN_NONE},
+		{"none [integrity] confidentiality\n", LOCKDOWN_INTEGRITY},
+		{"none integrity [confidentiality]\n", LOCKDOWN_CONFIDENTIALITY},
+		{"none\n", LOCKDOWN_UNAVAILABLE},
+	};
+	_cleanup_free_ uint8_t *large = malloc(3 << 20), *data = NULL;
+	struct measure_host h;
+	struct sha256 digest;
+	uint64_t entries;
+	size_t len;
+
+	(void)state;
+	put_text("proc/cmdline", "root=/dev/vda quiet\n");
+	for (size_t i = 0; i < sizeof(lockdowns) / sizeof(*lockdowns); i++) {
+		put_text("sys/kernel/security/lockdown", lockdowns[i].text);
+		put(efi, i & 1 ? on : off, sizeof(on));
+		assert_int_equal(measure_host(root, &h), 0);
+		assert_int_equal(h.lockdown, lockdowns[i].lockdown);
+		assert_int_equal(h.secure_boot, i & 1 ? SECURE_BOOT_ON : SECURE_BOOT_OFF);
+	}
+	assert_string_equal(h.cmdline, "root=/dev/vda quiet");
+	assert_int_equal(sha256_of("root=/dev/vda quiet", 19, &digest), 0);
+	assert_memory_equal(&h.cmdline_digest, &digest, sizeof(digest));
+	put(efi, on, 4);
+	assert_int_equal(measure_host(root, &h), 0);
+	assert_int_equal(h.secure_boot, SECURE_BOOT_UNAVAILABLE);
+
+	put_text("sys/kernel/security/ima/runtime_measurements_count", "1234\n");
+	assert_int_equal(measure_ima_entries(root, &entries), 0);
+	assert_int_equal(entries, 1234);
+	put_text("sys/kernel/security/ima/runtime_measurements_count", "many\n");
+	assert_int_equal(measure_ima_entries(root, &entries), -ENOENT);
+
+	for (size_t i = 0; i < 3 << 20; i++)
+		large[i] = i * 7;
+	put("sys/kernel/security/tpm0/binary_bios_measurements", large, 3 << 20);
+	assert_int_equal(measure_read(root, MEASURE_BOOT, &data, &len), 0);
+	assert_int_equal(len, 3 << 20);
+	assert_memory_equal(data, large, len);
+}
+
+/* One that is too long is refused: half a log would replay to nothing. */
+static void never_cuts_a_log(void **state)
+{
+	uint8_t *data = NULL;
+	size_t len;
+
+	(void)state;
+	put_text("run/log/systemd/tpm2-measure.log", "");
+	assert_int_equal(measure_read(root, MEASURE_SYSTEMD, &data, &len), 0);
+	assert_int_equal(len, 0);
+	free(data);
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/run/log/systemd/tpm2-measure.log", root_path);
+	assert_int_equal(truncate(path, (off_t)MEASURE_LOG_MAX + 1), 0);
+	assert_int_equal(measure_read(root, MEASURE_SYSTEMD, &data, &len), -EFBIG);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(nothing_is_stated_as_nothing, make_root,
+						remove_root),
+		cmocka_unit_test_setup_teardown(reads_what_there_is, make_root, remove_root),
+		cmocka_unit_test_setup_teardown(never_cuts_a_log, make_root, remove_root),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
