@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <string.h>
 
 /* An EVP_MD_CTX under a name of our own, so that callers need no OpenSSL header. */
 static EVP_MD_CTX *evp(struct sha256_context *c)
@@ -57,4 +58,23 @@ void hex_encode(const void *data, size_t len, char *ret)
 		*ret++ = digits[in[i] & 15];
 	}
 	*ret = '\0';
+}
+
+int hex_decode(const char *text, size_t len, void *ret, size_t max, size_t *ret_len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *high, *low;
+	uint8_t *to = ret;
+
+	if (!len || len % 2 || len / 2 > max)
+		return -EBADMSG;
+	for (size_t i = 0; i < len; i += 2) {
+		high = memchr(digits, text[i], 16);
+		low = memchr(digits, text[i + 1], 16);
+		if (!high || !low)
+			return -EBADMSG;
+		to[i / 2] = (high - digits) << 4 | (low - digits);
+	}
+	*ret_len = len / 2;
+	return 0;
 }

@@ -9,7 +9,8 @@
 
 DEFINE_CLEANUP(struct sha256_context *, sha256_free)
 
-static int hash(uint8_t prefix, const void *a, size_t a_len, const void *b, size_t b_len, struct sha256 *ret)
+static int hash(uint8_t prefix, const void *a, size_t a_len, const void *b, size_t b_len,
+		struct sha256 *ret)
 {
 	_cleanup_(sha256_freep) struct sha256_context *c = NULL;
 	int r = sha256_new(&c);
@@ -33,8 +34,8 @@ int merkle_node(const struct sha256 *left, const struct sha256 *right, struct sh
 }
 
 /*
- * Like adding one in binary: each trailing one bit of the size is a complete subtree that now has a partner
- * of its own height on its right.
+ * Like adding one in binary: each trailing one bit of the size is a complete subtree that now has a
+ * partner of its own height on its right.
  */
 int merkle_append(struct merkle *m, const struct sha256 *leaf)
 {
@@ -117,8 +118,8 @@ int merkle_path(const struct sha256 *leaves, uint64_t size, uint64_t index,
 }
 
 /* RFC 9162, section 2.1.3.2: the same trees; it spells the check out. */
-int merkle_verify(const struct sha256 *leaf, uint64_t index, uint64_t size, const struct sha256 *path,
-		  unsigned int len, const struct sha256 *root)
+int merkle_climb(const struct sha256 *leaf, uint64_t index, uint64_t size,
+		 const struct sha256 *path, unsigned int len, struct sha256 *ret)
 {
 	struct sha256 at = *leaf;
 	uint64_t fn = index, sn = size - 1;
@@ -143,5 +144,17 @@ int merkle_verify(const struct sha256 *leaf, uint64_t index, uint64_t size, cons
 		fn >>= 1;
 		sn >>= 1;
 	}
-	return sn == 0 && CRYPTO_memcmp(&at, root, sizeof(at)) == 0 ? 0 : -EBADMSG;
+	if (sn != 0)
+		return -EBADMSG;
+	*ret = at;
+	return 0;
+}
+
+int merkle_verify(const struct sha256 *leaf, uint64_t index, uint64_t size,
+		  const struct sha256 *path, unsigned int len, const struct sha256 *root)
+{
+	struct sha256 at;
+	int r = merkle_climb(leaf, index, size, path, len, &at);
+
+	return r ?: CRYPTO_memcmp(&at, root, sizeof(at)) ? -EBADMSG : 0;
 }
