@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "vectors.h"
+
 static struct sha256 leaf(uint8_t first)
 {
 	return (struct sha256){.bytes = {first}};
@@ -106,12 +108,47 @@ static void hashes_what_the_format_says(void **state)
 	programs_clear(&p);
 }
 
+/* The same sets as tests/oracle/vectors.py has them. */
+static void meets_the_vectors(void **state)
+{
+	json_t *v = vectors_load("programs"), *list = json_object_get(v, "programs"), *one;
+	Affiant__V1__Process process = AFFIANT__V1__PROCESS__INIT;
+	Affiant__V1__Executable exe = AFFIANT__V1__EXECUTABLE__INIT;
+	Affiant__V1__Digest digest = AFFIANT__V1__DIGEST__INIT;
+	struct sha256 root, expected;
+	struct programs p = {0};
+	uint8_t path[64], sum[32];
+
+	(void)state;
+	exe.digest = &digest;
+	process.executable = &exe;
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		one = json_array_get(list, i);
+		SET(&exe, path,
+		    pb_bytes(path, vector_bytes(vector_text(one, "path"), path, sizeof(path))));
+		SET(&digest, state, json_integer_value(json_object_get(one, "state")));
+		digest.has_sha256 = json_is_string(json_object_get(one, "sha256"));
+		digest.sha256.len = 0;
+		if (digest.has_sha256)
+			digest.sha256 = pb_bytes(
+				sum, vector_bytes(vector_text(one, "sha256"), sum, sizeof(sum)));
+		assert_int_equal(programs_add_process(&p, &process), 0);
+	}
+	vector_bytes(vector_text(v, "root"), expected.bytes, sizeof(expected));
+	assert_int_equal(programs_root(&p, &root), 0);
+	assert_memory_equal(&root, &expected, sizeof(root));
+	assert_int_equal(p.count, json_integer_value(json_object_get(v, "count")));
+	programs_clear(&p);
+	json_decref(v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(is_a_set),
 		cmocka_unit_test(says_when_it_is_cut),
 		cmocka_unit_test(hashes_what_the_format_says),
+		cmocka_unit_test(meets_the_vectors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

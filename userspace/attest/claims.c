@@ -6,9 +6,6 @@
 
 #include "attest/claims_words.h"
 #include "attest/ossl.h"
-#include "base/merkle.h"
-
-DEFINE_CLEANUP(struct sha256_context *, sha256_free)
 
 const char *const claims_roles[] = {
 	[CLAIMS_EXECUTABLE] = "executable",
@@ -73,13 +70,18 @@ void claims_clear(struct claims *c)
 	free(task->purpose);
 	for (size_t i = 0; i < task->scope_count; i++)
 		free(task->scope[i]);
-	free(c->host.kernel);
-	free(c->host.cmdline);
-	free(c->host.tpm.manufacturer);
-	free(c->host.tpm.vendor);
-	for (size_t i = 0; i < c->host.files_count; i++)
-		free(c->host.files[i].path);
 	memset(c, 0, sizeof(*c));
+}
+
+void claims_host_clear(struct claims_host *h)
+{
+	free(h->kernel);
+	free(h->cmdline);
+	free(h->tpm.manufacturer);
+	free(h->tpm.vendor);
+	for (size_t i = 0; i < h->files_count; i++)
+		free(h->files[i].path);
+	memset(h, 0, sizeof(*h));
 }
 
 static void mark(const uint8_t *files, size_t count, bool used[static CLAIMS_FILES_MAX])
@@ -124,16 +126,11 @@ static void sweep(struct claims *c)
 /* False: there is nothing that could be left out. */
 static bool cut(struct claims *c)
 {
-	if (c->workload.ancestors_count > 0) {
-		c->workload.ancestors_count--;
-		c->workload.ancestors_cut = true;
-		sweep(c);
-		return true;
-	}
-	if (!c->host.cmdline)
+	if (!c->workload.ancestors_count)
 		return false;
-	free(c->host.cmdline);
-	c->host.cmdline = NULL;
+	c->workload.ancestors_count--;
+	c->workload.ancestors_cut = true;
+	sweep(c);
 	return true;
 }
 
@@ -149,42 +146,6 @@ int claims_fit(struct claims *c, size_t max, json_t **ret, const char **ret_why)
 			return err;
 	} while (json_dumpb(json, NULL, 0, JSON_COMPACT) > max && cut(c));
 	*ret = json;
-	return 0;
-}
-
-int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *path, size_t len,
-			struct sha256 *ret)
-{
-	static const char domain[] = "\0affiant/program/v1"; /* with the NUL behind it */
-	static const struct sha256 none;
-	_cleanup_(sha256_freep) struct sha256_context *c = NULL;
-	int err = sha256_new(&c);
-
-	return err ?: sha256_update(c, domain, sizeof(domain)) ?: sha256_update(c, &state, 1) ?:
-	       sha256_update(c, digest ?: &none, sizeof(none)) ?: sha256_update(c, path, len) ?: sha256_final(c, ret);
-}
-
-static int compare(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct sha256));
-}
-
-int claims_program_root(struct sha256 *leaves, size_t count, struct sha256 *ret, size_t *ret_count)
-{
-	struct merkle m = {};
-	struct sha256 root;
-	int err = 0;
-
-	if (count > 0)
-		qsort(leaves, count, sizeof(*leaves), compare);
-	for (size_t i = 0; i < count && !err; i++)
-		if (i == 0 || compare(&leaves[i], &leaves[i - 1]))
-			err = merkle_append(&m, &leaves[i]);
-	err = err ?: merkle_root(&m, &root);
-	if (err)
-		return err;
-	*ret = root;
-	*ret_count = m.size;
 	return 0;
 }
 

@@ -22,11 +22,11 @@
 #define CLAIMS_DEPTH_MAX 8 /* of the JSON: for jose_parse() */
 
 /*
- * Bytes: of the claims as compact JSON, and of the CMW around them without host evidence. A JWS in
- * a CMW is base64url in base64url, 16/9 of what it says.
+ * Bytes: of the claims as compact JSON, and of the CMW around them without host evidence, alone in
+ * its batch. A JWS in a CMW is base64url in base64url, 16/9 of what it says.
  */
-#define CLAIMS_MAX 4096
-#define CLAIMS_EVIDENCE_MAX 12288
+#define CLAIMS_MAX 2520
+#define CLAIMS_EVIDENCE_MAX 6144
 
 #define CLAIMS_FILES_MAX 128
 #define CLAIMS_PROCESS_FILES_MAX 20 /* of one process */
@@ -104,11 +104,6 @@ struct claims_process {
 	size_t files_count;
 };
 
-struct claims_log {
-	bool present;
-	uint64_t bytes, entries;
-};
-
 struct claims_task {
 	bool present;
 	char *id, *purpose; /* NULL: not given */
@@ -144,11 +139,11 @@ struct claims_host {
 	uint8_t host_id[16];
 	struct uuid boot_id;
 	char *kernel;
-	char *cmdline; /* NULL: left out, as longer than CLAIMS_CMDLINE_MAX or to save room */
+	char *cmdline; /* NULL: empty, or longer than CLAIMS_CMDLINE_MAX */
 	struct sha256 cmdline_sha256;
 	enum claims_lockdown lockdown;
 	enum claims_secure_boot secure_boot;
-	struct claims_log boot_log, ima_log, systemd_log;
+	bool boot_log, ima_log, systemd_log; /* there is one */
 	struct {
 		char *manufacturer, *vendor;
 		uint64_t firmware;
@@ -173,7 +168,8 @@ struct claims {
 	struct claims_file files[CLAIMS_FILES_MAX];
 	size_t files_count;
 	struct claims_workload workload;
-	struct claims_host host;
+	uint8_t host_id[16];
+	struct sha256 host; /* of the bytes of the host claims: claims_host_encode() */
 };
 
 /* Frees what it holds, and empties it. */
@@ -187,9 +183,8 @@ int claims_encode(const struct claims *c, json_t **ret, const char **ret_why);
 
 /*
  * The same, in at most @max bytes of compact JSON (the daemon: CLAIMS_MAX) if leaving out suffices:
- * first the ancestors farthest away, with the files that only they name, and ancestors_cut says so;
- * then the kernel's command line, whose digest stays. The asking process, manifests, and the texts
- * of the task and the principal are never cut.
+ * the ancestors farthest away, with the files that only they name, and ancestors_cut says so. The
+ * asking process, manifests, and the texts of the task and the principal are never cut.
  */
 int claims_fit(struct claims *c, size_t max, json_t **ret, const char **ret_why);
 
@@ -201,13 +196,15 @@ int claims_fit(struct claims *c, size_t max, json_t **ret, const char **ret_why)
 int claims_parse(const json_t *payload, struct claims *ret, const char **ret_why);
 
 /*
- * SHA-256(00 || "affiant/program/v1" || 00 || state || SHA-256 of the file, or NULL: 32 zero bytes
- * || path): the leaf of one program of a session. @path: the bytes, not escaped.
+ * What a host says of itself, which is the same for a boot: it comes with host evidence
+ * (docs/evidence.md, "Host claims"), and claims name its digest. The bytes are the claims: *@ret,
+ * to be freed, is what is hashed. Errors as claims_encode().
  */
-int claims_program_leaf(uint8_t state, const struct sha256 *digest, const void *path, size_t len,
-			struct sha256 *ret);
-/* Root over distinct leaves, which it sorts in place; *@ret_count: without doubles. */
-int claims_program_root(struct sha256 *leaves, size_t count, struct sha256 *ret, size_t *ret_count);
+int claims_host_encode(const struct claims_host *h, char **ret, struct sha256 *ret_digest,
+		       const char **ret_why);
+/* As claims_parse(). */
+int claims_host_parse(const json_t *o, struct claims_host *ret, const char **ret_why);
+void claims_host_clear(struct claims_host *h);
 
 /* 01 || SHA-256(TPMT_PUBLIC of the EK): RFC 9711, section 4.2.1, type RAND. */
 int claims_ueid(const void *ek_public, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE]);

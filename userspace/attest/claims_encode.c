@@ -141,12 +141,9 @@ static json_t *workload_json(const struct claims_workload *w)
 	return o;
 }
 
-static json_t *log_json(const struct claims_log *l)
+static json_t *log_json(bool present)
 {
-	if (!l->present)
-		return json_string("missing");
-	return json_pack("{sIsI}", "bytes", (json_int_t)l->bytes, "entries",
-			 (json_int_t)l->entries);
+	return json_string(present ? "present" : "missing");
 }
 
 static json_t *host_json(const struct claims_host *h)
@@ -162,9 +159,9 @@ static json_t *host_json(const struct claims_host *h)
 	set(o, "cmdline_sha256", base64_json(&h->cmdline_sha256, sizeof(h->cmdline_sha256)));
 	set(o, "lockdown", json_string(claims_lockdowns[h->lockdown]));
 	set(o, "secure_boot", json_string(claims_secure_boots[h->secure_boot]));
-	set(o, "boot_log", log_json(&h->boot_log));
-	set(o, "ima_log", log_json(&h->ima_log));
-	set(o, "systemd_log", log_json(&h->systemd_log));
+	set(o, "boot_log", log_json(h->boot_log));
+	set(o, "ima_log", log_json(h->ima_log));
+	set(o, "systemd_log", log_json(h->systemd_log));
 	set(o, "tpm",
 	    json_pack("{sssssssosb}", "manufacturer", h->tpm.manufacturer, "vendor", h->tpm.vendor,
 		      "firmware", firmware, "ak", hex_json(h->tpm.ak_name, h->tpm.ak_name_len),
@@ -175,12 +172,12 @@ static json_t *host_json(const struct claims_host *h)
 
 int claims_encode(const struct claims *c, json_t **ret, const char **ret_why)
 {
-	char issuer[sizeof(CLAIMS_ISSUER) + 2 * sizeof(c->host.host_id)] = CLAIMS_ISSUER;
+	char issuer[sizeof(CLAIMS_ISSUER) + 2 * sizeof(c->host_id)] = CLAIMS_ISSUER;
 	_cleanup_json_ json_t *o = json_object();
 	struct claims check;
 	int err;
 
-	hex_encode(c->host.host_id, sizeof(c->host.host_id), issuer + strlen(CLAIMS_ISSUER));
+	hex_encode(c->host_id, sizeof(c->host_id), issuer + strlen(CLAIMS_ISSUER));
 	set(o, "eat_profile", json_string(CLAIMS_PROFILE));
 	set(o, "eat_nonce", json_string(c->nonce));
 	set(o, "aud", json_string(c->audience));
@@ -197,12 +194,31 @@ int claims_encode(const struct claims *c, json_t **ret, const char **ret_why)
 	set(o, "swversion", json_string(c->version));
 	set(o, "measurements", files_json(c->files, c->files_count));
 	set(o, "submods",
-	    json_pack("{soso}", "workload", workload_json(&c->workload), "host",
-		      host_json(&c->host)));
+	    json_pack("{s:o, s:[s, [s, o]]}", "workload", workload_json(&c->workload), "host",
+		      "DIGEST", "sha-256", base64_json(&c->host, sizeof(c->host))));
 	err = claims_parse(o, &check, ret_why);
 	if (err)
 		return err == -EBADMSG ? -EINVAL : err;
 	claims_clear(&check);
 	*ret = TAKE_PTR(o);
 	return 0;
+}
+
+int claims_host_encode(const struct claims_host *h, char **ret, struct sha256 *ret_digest,
+		       const char **ret_why)
+{
+	_cleanup_json_ json_t *o = host_json(h);
+	_cleanup_free_ char *text = NULL;
+	struct claims_host check;
+	int err;
+
+	err = claims_host_parse(o, &check, ret_why);
+	if (err)
+		return err == -EBADMSG ? -EINVAL : err;
+	claims_host_clear(&check);
+	text = json_dumps(o, JSON_COMPACT);
+	err = text ? sha256_of(text, strlen(text), ret_digest) : -ENOMEM;
+	if (!err)
+		*ret = TAKE_PTR(text);
+	return err;
 }

@@ -228,23 +228,15 @@ static int take_workload(const char **why, const json_t *submods, struct claims 
 	return err;
 }
 
-static int take_log(const char **why, const json_t *host, const char *claim, struct claims_log *ret)
+static int take_log(const char **why, const json_t *host, const char *claim, bool *ret)
 {
-	const json_t *o = json_object_get(host, strrchr(claim, '.') + 1);
-	const char *word = json_string_value(o);
-	const json_t *bytes = json_object_get(o, "bytes"), *entries = json_object_get(o, "entries");
+	static const char *const words[] = {"missing", "present", NULL};
+	unsigned int word;
+	int err = member_word(why, host, claim, words, &word);
 
-	if (word && !strcmp(word, "missing"))
-		return 0;
-	if (!json_is_integer(bytes) || json_integer_value(bytes) < 0 || !json_is_integer(entries) ||
-	    json_integer_value(entries) < 0)
-		return member_bad(why, claim);
-	*ret = (struct claims_log){
-		.present = true,
-		.bytes = json_integer_value(bytes),
-		.entries = json_integer_value(entries),
-	};
-	return 0;
+	if (!err)
+		*ret = word;
+	return err;
 }
 
 static int take_tpm(const char **why, const json_t *host, struct claims_host *h)
@@ -254,42 +246,40 @@ static int take_tpm(const char **why, const json_t *host, struct claims_host *h)
 	size_t len;
 	int err;
 
-	err = member_object(why, host, "submods.host.tpm", &o) ?:
-	      member_text(why, o, "submods.host.tpm.manufacturer", CLAIMS_TEXT_MAX, &h->tpm.manufacturer) ?:
-	      member_text(why, o, "submods.host.tpm.vendor", CLAIMS_TEXT_MAX, &h->tpm.vendor) ?:
-	      member_hex(why, o, "submods.host.tpm.firmware", firmware, sizeof(firmware), &len) ?:
-	      (len == sizeof(firmware) ? 0 : member_bad(why, "submods.host.tpm.firmware")) ?:
-	      member_hex(why, o, "submods.host.tpm.ak", h->tpm.ak_name, sizeof(h->tpm.ak_name), &h->tpm.ak_name_len) ?:
-	      member_bool(why, o, "submods.host.tpm.enrolled", &h->tpm.enrolled);
+	err = member_object(why, host, "host.tpm", &o) ?:
+	      member_text(why, o, "host.tpm.manufacturer", CLAIMS_TEXT_MAX, &h->tpm.manufacturer) ?:
+	      member_text(why, o, "host.tpm.vendor", CLAIMS_TEXT_MAX, &h->tpm.vendor) ?:
+	      member_hex(why, o, "host.tpm.firmware", firmware, sizeof(firmware), &len) ?:
+	      (len == sizeof(firmware) ? 0 : member_bad(why, "host.tpm.firmware")) ?:
+	      member_hex(why, o, "host.tpm.ak", h->tpm.ak_name, sizeof(h->tpm.ak_name), &h->tpm.ak_name_len) ?:
+	      member_bool(why, o, "host.tpm.enrolled", &h->tpm.enrolled);
 	if (err)
 		return err;
 	for (size_t i = 0; i < sizeof(firmware); i++)
 		h->tpm.firmware = h->tpm.firmware << 8 | firmware[i];
 	len = h->tpm.ak_name_len;
-	return len == 34 || len == 50 || len == 66 ? 0 : member_bad(why, "submods.host.tpm.ak");
+	return len == 34 || len == 50 || len == 66 ? 0 : member_bad(why, "host.tpm.ak");
 }
 
-static int take_host(const char **why, const json_t *submods, struct claims_host *h)
+static int take_host(const char **why, const json_t *o, struct claims_host *h)
 {
 	unsigned int lockdown, secure_boot;
-	const json_t *o;
 	size_t len;
 	int err;
 
-	err = member_object(why, submods, "submods.host", &o) ?:
-	      member_hex(why, o, "submods.host.host_id", h->host_id, sizeof(h->host_id), &len) ?:
-	      (len == sizeof(h->host_id) ? 0 : member_bad(why, "submods.host.host_id")) ?:
-	      member_uuid(why, o, "submods.host.boot_id", &h->boot_id) ?:
-	      member_text(why, o, "submods.host.kernel", CLAIMS_TEXT_MAX, &h->kernel) ?:
-	      member_text_maybe(why, o, "submods.host.cmdline", CLAIMS_CMDLINE_MAX, &h->cmdline) ?:
-	      member_bytes(why, o, "submods.host.cmdline_sha256", &h->cmdline_sha256, sizeof(h->cmdline_sha256)) ?:
-	      member_word(why, o, "submods.host.lockdown", claims_lockdowns, &lockdown) ?:
-	      member_word(why, o, "submods.host.secure_boot", claims_secure_boots, &secure_boot) ?:
-	      take_log(why, o, "submods.host.boot_log", &h->boot_log) ?:
-	      take_log(why, o, "submods.host.ima_log", &h->ima_log) ?:
-	      take_log(why, o, "submods.host.systemd_log", &h->systemd_log) ?:
+	err = member_hex(why, o, "host.host_id", h->host_id, sizeof(h->host_id), &len) ?:
+	      (len == sizeof(h->host_id) ? 0 : member_bad(why, "host.host_id")) ?:
+	      member_uuid(why, o, "host.boot_id", &h->boot_id) ?:
+	      member_text(why, o, "host.kernel", CLAIMS_TEXT_MAX, &h->kernel) ?:
+	      member_text_maybe(why, o, "host.cmdline", CLAIMS_CMDLINE_MAX, &h->cmdline) ?:
+	      member_bytes(why, o, "host.cmdline_sha256", &h->cmdline_sha256, sizeof(h->cmdline_sha256)) ?:
+	      member_word(why, o, "host.lockdown", claims_lockdowns, &lockdown) ?:
+	      member_word(why, o, "host.secure_boot", claims_secure_boots, &secure_boot) ?:
+	      take_log(why, o, "host.boot_log", &h->boot_log) ?:
+	      take_log(why, o, "host.ima_log", &h->ima_log) ?:
+	      take_log(why, o, "host.systemd_log", &h->systemd_log) ?:
 	      take_tpm(why, o, h) ?:
-	      take_files(why, o, "submods.host.measurements", true, CLAIMS_HOST_FILES_MAX, h->files, &h->files_count);
+	      take_files(why, o, "host.measurements", true, CLAIMS_HOST_FILES_MAX, h->files, &h->files_count);
 	if (err)
 		return err;
 	h->lockdown = lockdown;
@@ -353,15 +343,45 @@ static int take_registered(const char **why, const json_t *payload, struct claim
 	return 0;
 }
 
-/* What one claim says about another. */
-static int check_together(const char **why, const json_t *payload, const struct claims *c)
+/* A detached submodule (RFC 9711, section 4.2.18.1.2): the host claims come by themselves, once per
+ * boot. */
+static int take_host_digest(const char **why, const json_t *submods, struct sha256 *ret)
 {
-	char issuer[sizeof(CLAIMS_ISSUER) + 2 * sizeof(c->host.host_id)] = CLAIMS_ISSUER;
+	const json_t *selector = json_object_get(submods, "host"),
+		     *digest = json_array_get(selector, 1);
+	const char *type = json_string_value(json_array_get(selector, 0));
+	const char *algorithm = json_string_value(json_array_get(digest, 0));
+	const json_t *value = json_array_get(digest, 1);
 
-	hex_encode(c->host.host_id, sizeof(c->host.host_id), issuer + strlen(CLAIMS_ISSUER));
-	if (c->workload.task.expires && c->exp > c->workload.task.expires)
-		return member_bad(why, "exp");
-	return member_constant(why, payload, "iss", issuer);
+	if (json_array_size(selector) != 2 || !type || strcmp(type, "DIGEST") ||
+	    json_array_size(digest) != 2 || !algorithm || strcmp(algorithm, "sha-256") ||
+	    !json_is_string(value) ||
+	    base64url_decode_exact(json_string_value(value), json_string_length(value), ret,
+				   sizeof(*ret)))
+		return member_bad(why, "submods.host");
+	return 0;
+}
+
+static int take_issuer(const char **why, const json_t *payload, struct claims *c)
+{
+	const json_t *value = json_object_get(payload, "iss");
+	const char *text = json_string_value(value);
+	const size_t prefix = strlen(CLAIMS_ISSUER);
+	size_t len;
+
+	if (!text || json_string_length(value) != prefix + 2 * sizeof(c->host_id) ||
+	    strncmp(text, CLAIMS_ISSUER, prefix) ||
+	    hex_decode(text + prefix, 2 * sizeof(c->host_id), c->host_id, sizeof(c->host_id), &len))
+		return member_bad(why, "iss");
+	return 0;
+}
+
+/* What one claim says about another. */
+static int check_together(const char **why, const struct claims *c)
+{
+	return c->workload.task.expires && c->exp > c->workload.task.expires
+		       ? member_bad(why, "exp")
+		       : 0;
 }
 
 int claims_parse(const json_t *payload, struct claims *ret, const char **ret_why)
@@ -375,11 +395,26 @@ int claims_parse(const json_t *payload, struct claims *ret, const char **ret_why
 	      take_files(&why, payload, "measurements", false, CLAIMS_FILES_MAX, ret->files, &ret->files_count) ?:
 	      member_object(&why, payload, "submods", &submods) ?:
 	      take_workload(&why, submods, ret) ?:
-	      take_host(&why, submods, &ret->host) ?:
-	      check_together(&why, payload, ret);
+	      take_host_digest(&why, submods, &ret->host) ?:
+	      take_issuer(&why, payload, ret) ?:
+	      check_together(&why, ret);
 	if (!err)
 		return 0;
 	claims_clear(ret);
+	*ret_why = why;
+	return err;
+}
+
+int claims_host_parse(const json_t *o, struct claims_host *ret, const char **ret_why)
+{
+	const char *why = "memory";
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	err = json_is_object(o) ? take_host(&why, o, ret) : member_bad(&why, "host");
+	if (!err)
+		return 0;
+	claims_host_clear(ret);
 	*ret_why = why;
 	return err;
 }

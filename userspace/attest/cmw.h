@@ -12,6 +12,20 @@
 #define CMW_TYPE_EVIDENCE "tag:affiant.dev,2026:evidence#1"
 #define CMW_TYPE_HOST "tag:affiant.dev,2026:host#1"
 
+/* Media types of the members (docs/evidence.md). */
+#define CMW_EAT "application/eat+jwt"
+#define CMW_TPMS_ATTEST "application/vnd.affiant.tpms-attest"
+#define CMW_TPMT_SIGNATURE "application/vnd.affiant.tpmt-signature"
+#define CMW_TPMT_PUBLIC "application/vnd.affiant.tpmt-public"
+#define CMW_PCRS "application/vnd.affiant.pcrs"
+#define CMW_PATH "application/vnd.affiant.path"
+#define CMW_PEM "application/pem-certificate-chain"
+#define CMW_EVENT_LOG "application/vnd.affiant.tcg-event-log"
+#define CMW_IMA_LOG "application/vnd.affiant.ima-log"
+#define CMW_IMA_RANGE "application/vnd.affiant.ima-range+json"
+#define CMW_HOST_CLAIMS "application/eat-ucs+json" /* RFC 9782 */
+#define CMW_JSON_SEQ "application/json-seq"
+
 /* Adds the record [type, base64url(content), 4] to a collection. 0 or -ENOMEM. */
 int cmw_add(json_t *collection, const char *name, const char *media_type, const void *content,
 	    size_t len);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/base64url.h"
+#include "base/digest.h"
 
 int member_bad(const char **why, const char *claim)
 {
@@ -143,21 +144,11 @@ int member_blob(const char **why, const json_t *o, const char *claim, size_t max
 int member_hex(const char **why, const json_t *o, const char *claim, uint8_t *ret, size_t max,
 	       size_t *ret_len)
 {
-	static const char digits[] = "0123456789abcdef";
 	const json_t *value = member(o, claim);
-	size_t len = json_string_length(value);
-	const char *text = json_string_value(value), *high, *low;
+	const char *text = json_string_value(value);
 
-	if (!text || len == 0 || len % 2 || len / 2 > max)
+	if (!text || hex_decode(text, json_string_length(value), ret, max, ret_len))
 		return member_bad(why, claim);
-	for (size_t i = 0; i < len; i += 2) {
-		high = strchr(digits, text[i]);
-		low = strchr(digits, text[i + 1]);
-		if (!high || !low)
-			return member_bad(why, claim);
-		ret[i / 2] = (high - digits) << 4 | (low - digits);
-	}
-	*ret_len = len / 2;
 	return 0;
 }
 
