@@ -49,7 +49,8 @@ struct core {
 	size_t answer_bytes; /* of a session's name in the answer to list_sessions */
 	uint64_t segments;   /* indices 0 .. segments - 1 */
 
-	int opened, ended, listed, asked, matched;
+	int opened, ended, listed, asked, matched, attested, enrolled;
+	uint8_t challenge[32];       /* as the caller of the last call echoed it */
 	struct server_caller caller; /* of the last call; its pidfd is stale */
 	pid_t target;
 	bool target_lives;
@@ -76,6 +77,7 @@ static void core_answer(struct core *core, struct server_call *call)
 	Affiant__V1__Status status = AFFIANT__V1__STATUS__INIT;
 
 	core->caller = *server_call_caller(call);
+	memcpy(core->challenge, core->caller.challenge, sizeof(core->challenge));
 	if (core->defer) {
 		core->deferred = call;
 		return;
@@ -149,6 +151,24 @@ static void core_match(void *context, struct server_call *call, pid_t pid)
 	core_answer(core, call);
 }
 
+static void core_evidence(void *context, struct server_call *call,
+			  const Affiant__V1__GetEvidence *request)
+{
+	struct core *core = context;
+
+	assert_string_equal(request->nonce, "nonce-nonce");
+	core->attested++;
+	core_answer(core, call);
+}
+
+static void core_enrolment(void *context, struct server_call *call)
+{
+	struct core *core = context;
+
+	core->enrolled++;
+	core_answer(core, call);
+}
+
 static int core_segment(void *context, uint64_t index, uint64_t *ret_index,
 			uint64_t *ret_first_sequence, bool *ret_sealed)
 {
@@ -175,6 +195,8 @@ static const struct server_ops core_ops = {
 	.list_sessions = core_list,
 	.get_status = core_status,
 	.match = core_match,
+	.get_evidence = core_evidence,
+	.get_enrolment = core_enrolment,
 	.segment = core_segment,
 };
 
@@ -189,6 +211,7 @@ static int core_setup(void **state)
 	memcpy(path, core->path, sizeof(path));
 	everybody[0] = getuid();
 	core->config = (struct server_config){
+		.connections_max = 256,
 		.socket = path,
 		.launcher_users = everybody,
 		.launcher_users_count = 1,

@@ -20,6 +20,12 @@ static struct {
 	Affiant__V1__Task task;
 	Affiant__V1__EndSession end;
 	Affiant__V1__Match match;
+	Affiant__V1__GetEvidence evidence;
+	Affiant__V1__SignProof proof;
+	Affiant__V1__Dpop dpop;
+	Affiant__V1__Wpt wpt;
+	Affiant__V1__ActivateCredential activate;
+	Affiant__V1__InstallCertificate install;
 	ProtobufCBinaryData measures[65];
 	char *scopes[65];
 } r;
@@ -82,6 +88,128 @@ static void expect(size_t fds_count, const char *want)
 	assert_string_equal(why, want);
 }
 
+static void reset_evidence(void)
+{
+	reset(AFFIANT__V1__REQUEST__CALL_GET_EVIDENCE);
+	affiant__v1__get_evidence__init(&r.evidence);
+	r.evidence.nonce = (char *)"12345678";
+	r.evidence.audience = (char *)"https://sts.example";
+	r.request.get_evidence = &r.evidence;
+}
+
+static void test_evidence(void **state)
+{
+	static const char nonce[] =
+		"nonce: 8 to 88 characters of ASCII are needed, without spaces, '\"' and '\\'";
+	static const char audience[] =
+		"audience: 1 to 512 bytes of UTF-8 without control characters are needed";
+	static const char *const bad[] = {"1234567",   "1234 678",    "1234\"678",
+					  "1234\\678", "1234567\x7f", "1234567\xc3\xbc",
+					  ""};
+	static uint8_t signature[64];
+	char longest[90] = "";
+
+	(void)state;
+	reset_evidence();
+	expect(0, NULL);
+	expect(1, "descriptors come with OpenSession only");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		r.evidence.nonce = (char *)bad[i];
+		expect(0, nonce);
+	}
+	r.evidence.nonce = NULL;
+	expect(0, nonce);
+	memset(longest, 'n', 88);
+	r.evidence.nonce = longest;
+	expect(0, NULL);
+	longest[88] = 'n';
+	expect(0, nonce);
+
+	reset_evidence();
+	r.evidence.audience = NULL;
+	expect(0, audience);
+	r.evidence.audience = (char *)"";
+	expect(0, audience);
+	r.evidence.audience = (char *)"a\nb";
+	expect(0, audience);
+	r.evidence.audience = long_text;
+	expect(0, audience);
+
+	reset_evidence();
+	r.evidence.has_cnf = true;
+	r.evidence.cnf = (ProtobufCBinaryData){2, (uint8_t *)"{}"};
+	expect(0, "cnf_signature: 64 bytes go with cnf");
+	r.evidence.has_cnf_signature = true;
+	r.evidence.cnf_signature = (ProtobufCBinaryData){63, signature};
+	expect(0, "cnf_signature: 64 bytes go with cnf");
+	r.evidence.cnf_signature.len = 64;
+	expect(0, NULL);
+	r.evidence.cnf.len = 0;
+	expect(0, "cnf: a JWK of at most 1024 bytes");
+	r.evidence.has_cnf = false;
+	expect(0, "cnf_signature: 64 bytes go with cnf");
+}
+
+static void test_proof(void **state)
+{
+	static const char dpop[] = "dpop: htm and htu are needed; too long, or control characters";
+	static const char wpt[] = "wpt: aud and wit are needed; too long, or control characters";
+
+	(void)state;
+	reset(AFFIANT__V1__REQUEST__CALL_SIGN_PROOF);
+	affiant__v1__sign_proof__init(&r.proof);
+	affiant__v1__dpop__init(&r.dpop);
+	affiant__v1__wpt__init(&r.wpt);
+	r.request.sign_proof = &r.proof;
+	expect(0, "a proof is dpop or wpt");
+	r.proof.proof_case = AFFIANT__V1__SIGN_PROOF__PROOF_DPOP;
+	r.proof.dpop = &r.dpop;
+	expect(0, dpop);
+	r.dpop.htm = (char *)"POST";
+	expect(0, dpop);
+	r.dpop.htu = (char *)"https://sts.example/token";
+	expect(0, NULL);
+	r.dpop.nonce = long_text;
+	expect(0, dpop);
+	r.proof.proof_case = AFFIANT__V1__SIGN_PROOF__PROOF_WPT;
+	r.proof.wpt = &r.wpt;
+	expect(0, wpt);
+	r.wpt.aud = (char *)"https://tool.example";
+	r.wpt.wit = (char *)"a.b.c";
+	expect(0, NULL);
+	r.wpt.wit = (char *)"";
+	expect(0, wpt);
+}
+
+static void test_enrolment(void **state)
+{
+	static const char credential[] =
+		"credential and secret are needed, at most 1024 bytes each";
+	static const char chain[] = "chain: 1 to 32768 bytes of PEM are needed";
+
+	(void)state;
+	reset(AFFIANT__V1__REQUEST__CALL_ACTIVATE_CREDENTIAL);
+	affiant__v1__activate_credential__init(&r.activate);
+	r.request.activate_credential = &r.activate;
+	expect(0, credential);
+	r.activate.has_credential = r.activate.has_secret = true;
+	r.activate.credential = r.activate.secret =
+		(ProtobufCBinaryData){1024, (uint8_t *)long_text};
+	expect(0, NULL);
+	r.activate.secret.len = 1025;
+	expect(0, credential);
+	r.activate.secret.len = 0;
+	expect(0, credential);
+
+	reset(AFFIANT__V1__REQUEST__CALL_INSTALL_CERTIFICATE);
+	affiant__v1__install_certificate__init(&r.install);
+	r.request.install_certificate = &r.install;
+	expect(0, chain);
+	r.install.has_chain = true;
+	r.install.chain = (ProtobufCBinaryData){1, (uint8_t *)"-"};
+	expect(0, NULL);
+}
+
 static void test_challenge(void **state)
 {
 	(void)state;
@@ -96,7 +224,8 @@ static void test_challenge(void **state)
 static void test_open(void **state)
 {
 	static const char task[] = "task id: more than 256 bytes, control characters, or not UTF-8";
-	static const char agent[] = "agent: a name of letters, digits, '.', '-' and '_' is needed, and not 'unknown'";
+	static const char agent[] =
+		"agent: a name of letters, digits, '.', '-' and '_' is needed, and not 'unknown'";
 	static const char scope[] = "scope: more than 256 bytes, control characters, or not UTF-8";
 	static const char principal[] =
 		"principal: more than 256 bytes, control characters, or not UTF-8";
@@ -105,7 +234,6 @@ static void test_open(void **state)
 	static const char fds[] = "not as many descriptors as the request speaks of";
 
 	(void)state;
-	memset(long_text, 'x', sizeof(long_text) - 1);
 	reset_open();
 	expect(0, NULL);
 	r.open.task = NULL;
@@ -215,10 +343,11 @@ static void test_truncated(void **state)
 
 int main(void)
 {
+	memset(long_text, 'x', sizeof(long_text) - 1);
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_challenge),
-		cmocka_unit_test(test_open),
-		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_challenge), cmocka_unit_test(test_evidence),
+		cmocka_unit_test(test_proof),     cmocka_unit_test(test_enrolment),
+		cmocka_unit_test(test_open),      cmocka_unit_test(test_others),
 		cmocka_unit_test(test_truncated),
 	};
 

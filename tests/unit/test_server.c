@@ -248,6 +248,59 @@ static void test_opens_for_itself(void **state)
 	assert_int_equal(core->opened, 1);
 }
 
+/* Evidence is for a process of a session alone, and enrolment for root alone. */
+static void test_evidence(void **state)
+{
+	struct core *core = *state;
+	Affiant__V1__GetEvidence evidence = AFFIANT__V1__GET_EVIDENCE__INIT;
+	Affiant__V1__GetEnrolment enrolment = AFFIANT__V1__GET_ENROLMENT__INIT;
+	Affiant__V1__Request r = AFFIANT__V1__REQUEST__INIT;
+	uint8_t challenge[32], echoed[32];
+	struct answer a;
+	int fd;
+
+	evidence.nonce = (char *)"nonce-nonce";
+	evidence.audience = (char *)"https://sts.example";
+	r.call_case = AFFIANT__V1__REQUEST__CALL_GET_EVIDENCE;
+	r.get_evidence = &evidence;
+	fd = greeted(core, challenge);
+	ask(core, fd, &r, challenge, &a);
+	assert_error(&a, "untagged", "is of no session, and only those may ask for evidence");
+	answer_clear(&a);
+	close(fd);
+	assert_int_equal(core->attested, 0);
+
+	core->tagged = true;
+	core->tag = (struct tag){.start_boottime = 5, .session = 7, .exec_seq = 3};
+	fd = greeted(core, challenge);
+	memcpy(echoed, challenge, 32);
+	ask(core, fd, &r, challenge, &a);
+	assert_null(a.response->error);
+	answer_clear(&a);
+	assert_int_equal(core->attested, 1);
+	assert_int_equal(core->caller.roles, SERVER_ROLE_AGENT);
+	assert_memory_equal(&core->caller.tag, &core->tag, sizeof(core->tag));
+	assert_memory_equal(core->challenge, echoed, 32);
+
+	r.call_case = AFFIANT__V1__REQUEST__CALL_GET_ENROLMENT;
+	r.get_enrolment = &enrolment;
+	ask(core, fd, &r, challenge, &a);
+	assert_error(&a, "denied", "a process of a session may not enrol the host");
+	answer_clear(&a);
+	close(fd);
+	core->tagged = false;
+	fd = greeted(core, challenge);
+	ask(core, fd, &r, challenge, &a);
+	if (getuid()) {
+		assert_error(&a, "denied", "may not enrol the host: root may");
+	} else {
+		assert_null(a.response->error);
+	}
+	answer_clear(&a);
+	close(fd);
+	assert_int_equal(core->enrolled, getuid() == 0);
+}
+
 static void test_agents_have_no_role(void **state)
 {
 	struct core *core = *state;
@@ -771,6 +824,34 @@ static int crowd(struct core *core)
 	return 0;
 }
 
+/* Of one session too, also where its processes are root's; another session has room of its own. */
+static void test_crowd_of_a_session(void **state)
+{
+	struct core *core = *state;
+	int fds[SERVER_CONNECTIONS_SESSION_MAX + 2];
+	uint8_t challenge[32];
+	size_t n = 0;
+
+	core->config.connections_max = SERVER_CONNECTIONS_SESSION_MAX + 64;
+	restart(core);
+	core->tagged = true;
+	core->tag = (struct tag){.session = 7};
+	while (n < SERVER_CONNECTIONS_SESSION_MAX) {
+		fds[n] = client_connect(core);
+		turn(core);
+		assert_true(client_hello(fds[n++], challenge, 5000));
+	}
+	fds[n] = client_connect(core);
+	turn(core);
+	assert_false(client_hello(fds[n++], challenge, 5000));
+	core->tag.session = 8;
+	fds[n] = client_connect(core);
+	turn(core);
+	assert_true(client_hello(fds[n++], challenge, 5000));
+	while (n)
+		close(fds[--n]);
+}
+
 static void test_crowd_of_one_user(void **state)
 {
 	if (geteuid() != 0)
@@ -781,7 +862,7 @@ static void test_crowd_of_one_user(void **state)
 /* Users that fill the room with silent connections: each newcomer takes the place of the oldest. */
 static int crowds(struct core *core)
 {
-	const int users = SERVER_CONNECTIONS_MAX / SERVER_CONNECTIONS_UID_MAX + 2;
+	const int users = core->config.connections_max / SERVER_CONNECTIONS_UID_MAX + 2;
 	uint8_t challenge[32];
 	int first = -1, last = -1;
 	struct answer a;
@@ -919,6 +1000,7 @@ int main(void)
 		TEST(test_tag_changes_late),
 		TEST(test_opens_for_itself),
 		TEST(test_agents_have_no_role),
+		TEST(test_evidence),
 		TEST(test_roles),
 		TEST(test_supplementary_group),
 		TEST(test_mixed_users),
@@ -931,6 +1013,7 @@ int main(void)
 		TEST(test_slow_reader),
 		TEST(test_silent_client),
 		TEST(test_caller_vanishes),
+		TEST(test_crowd_of_a_session),
 		TEST(test_crowd_of_one_user),
 		TEST(test_crowd_of_users),
 		TEST(test_match),

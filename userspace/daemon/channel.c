@@ -320,7 +320,7 @@ static unsigned int roles_of(const struct channel *c, const struct peer_status *
 
 	/* An agent is never a launcher nor a reader of records, whoever it runs as. */
 	if (c->tagged)
-		return 0;
+		return SERVER_ROLE_AGENT;
 	if (s->uid[0] == 0)
 		return SERVER_ROLE_ROOT | SERVER_ROLE_LAUNCHER | SERVER_ROLE_READER;
 	if (has_role(s, config->launcher_users, config->launcher_users_count,
@@ -413,6 +413,8 @@ static void accept_request(struct channel *c, struct peer_message *m)
 		.uid = c->peer.uid,
 		.gid = c->peer.gid,
 		.roles = roles,
+		.tag = c->tag,
+		.challenge = c->challenge,
 	};
 	if (update(c)) { /* nothing more is read until it is answered */
 		call_clear(call);
@@ -476,7 +478,7 @@ static int greet(struct channel *c, bool admitted)
 	return packet_send(c->fd, &p);
 }
 
-static int start(struct channel *c, bool (*admit)(struct server *s, const struct peer *peer))
+static int start(struct channel *c, bool (*admit)(struct server *s, const struct channel *newcomer))
 {
 	struct server *s = c->server;
 	int err;
@@ -484,15 +486,15 @@ static int start(struct channel *c, bool (*admit)(struct server *s, const struct
 	err = peer_pin(c->fd, &c->peer);
 	if (err)
 		return err;
-	if (!admit(s, &c->peer)) {
-		greet(c, false);
-		return -EBUSY;
-	}
 	err = read_tag(c, &c->tagged, &c->tag);
 	if (err)
 		return err;
 	if (!peer_alive(&c->peer))
 		return -ESRCH;
+	if (!admit(s, c)) {
+		greet(c, false);
+		return -EBUSY;
+	}
 	err = sd_event_add_io(s->event, &c->io, c->fd, EPOLLIN, on_io, c);
 	if (err >= 0)
 		err = sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC,
@@ -502,7 +504,8 @@ static int start(struct channel *c, bool (*admit)(struct server *s, const struct
 	return greet(c, true);
 }
 
-int channel_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer))
+int channel_new(struct server *s, int fd,
+		bool (*admit)(struct server *s, const struct channel *newcomer))
 {
 	struct channel *c = calloc(1, sizeof(*c));
 	int err;

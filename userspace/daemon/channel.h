@@ -61,7 +61,8 @@ struct server {
  * Takes @fd over, also on failure, and greets. @admit decides, once it is known who connects; when
  * it says no, the client is told that there is no room.
  */
-int channel_new(struct server *s, int fd, bool (*admit)(struct server *s, const struct peer *peer));
+int channel_new(struct server *s, int fd,
+		bool (*admit)(struct server *s, const struct channel *newcomer));
 
 /* Frees it, or, while the core has its call, leaves an empty shell that goes with the call. */
 void channel_close(struct channel *c);

@@ -136,6 +136,33 @@ static void read_segments(struct channel *c)
 	channel_answer(c, &response, fds, segments.n_segments);
 }
 
+static void get_evidence(struct channel *c)
+{
+	c->server->ops->get_evidence(c->server->context, &c->call, c->call.request->get_evidence);
+}
+
+static void sign_proof(struct channel *c)
+{
+	c->server->ops->sign_proof(c->server->context, &c->call, c->call.request->sign_proof);
+}
+
+static void get_enrolment(struct channel *c)
+{
+	c->server->ops->get_enrolment(c->server->context, &c->call);
+}
+
+static void activate_credential(struct channel *c)
+{
+	c->server->ops->activate_credential(c->server->context, &c->call,
+					    c->call.request->activate_credential);
+}
+
+static void install_certificate(struct channel *c)
+{
+	c->server->ops->install_certificate(c->server->context, &c->call,
+					    c->call.request->install_certificate);
+}
+
 /* What is not here is refused. */
 static const struct {
 	Affiant__V1__Request__CallCase call;
@@ -153,7 +180,35 @@ static const struct {
 	 "read records"},
 	{AFFIANT__V1__REQUEST__CALL_MATCH, SERVER_ROLE_READER | SERVER_ROLE_LAUNCHER, match,
 	 "match processes"},
+	{AFFIANT__V1__REQUEST__CALL_GET_EVIDENCE, SERVER_ROLE_AGENT, get_evidence,
+	 "ask for evidence"},
+	{AFFIANT__V1__REQUEST__CALL_SIGN_PROOF, SERVER_ROLE_AGENT, sign_proof, "ask for proofs"},
+	{AFFIANT__V1__REQUEST__CALL_GET_ENROLMENT, SERVER_ROLE_ROOT, get_enrolment,
+	 "enrol the host"},
+	{AFFIANT__V1__REQUEST__CALL_ACTIVATE_CREDENTIAL, SERVER_ROLE_ROOT, activate_credential,
+	 "enrol the host"},
+	{AFFIANT__V1__REQUEST__CALL_INSTALL_CERTIFICATE, SERVER_ROLE_ROOT, install_certificate,
+	 "enrol the host"},
 };
+
+static void refuse(struct channel *c, unsigned int roles, const char *what)
+{
+	if (roles == SERVER_ROLE_AGENT)
+		server_refuse(&c->call, "untagged",
+			      "process %d is of no session, and only those may %s: start it with "
+			      "'affiant run'",
+			      c->peer.pid, what);
+	else if (c->tagged)
+		server_refuse(&c->call, "denied", "a process of a session may not %s", what);
+	else if (roles == SERVER_ROLE_ROOT)
+		server_refuse(&c->call, "denied", "user %u may not %s: root may", c->peer.uid,
+			      what);
+	else
+		server_refuse(
+			&c->call, "denied",
+			"user %u may not %s: root and those named by '%s' in affiant.yaml may",
+			c->peer.uid, what, roles & SERVER_ROLE_READER ? "readers" : "launchers");
+}
 
 void dispatch(struct channel *c, unsigned int roles)
 {
@@ -162,16 +217,8 @@ void dispatch(struct channel *c, unsigned int roles)
 			continue;
 		if (calls[i].roles & roles)
 			calls[i].handle(c);
-		else if (c->tagged)
-			server_refuse(&c->call, "denied", "a process of a session may not %s",
-				      calls[i].what);
 		else
-			server_refuse(&c->call, "denied",
-				      "user %u may not %s: root and those named by '%s' in "
-				      "affiant.yaml may",
-				      c->peer.uid, calls[i].what,
-				      calls[i].roles & SERVER_ROLE_READER ? "readers"
-									  : "launchers");
+			refuse(c, calls[i].roles, calls[i].what);
 		return;
 	}
 	server_refuse(&c->call, "bad_request", "no call that this version knows");

@@ -47,7 +47,8 @@ static const char *check_open(const Affiant__V1__OpenSession *o, size_t fds_coun
 	if (why)
 		return why;
 	if (!o->agent || !config_name_valid(o->agent))
-		return "agent: a name of letters, digits, '.', '-' and '_' is needed, and not 'unknown'";
+		return "agent: a name of letters, digits, '.', '-' and '_' is needed, and not "
+		       "'unknown'";
 	if (!clean(o->principal, REQUEST_ID_MAX))
 		return "principal: more than 256 bytes, control characters, or not UTF-8";
 	if (o->has_isolation && o->isolation != AFFIANT__V1__ISOLATION__ISOLATION_NONE &&
@@ -62,6 +63,76 @@ static const char *check_open(const Affiant__V1__OpenSession *o, size_t fds_coun
 	if (fds_count != o->n_measure + (o->has_target_is_pidfd && o->target_is_pidfd))
 		return "not as many descriptors as the request speaks of";
 	return NULL;
+}
+
+/* It is told in JSON as it is, and compared byte by byte: nothing that an encoder could write in
+ * two ways. */
+static bool nonce_plain(const char *nonce)
+{
+	size_t len = nonce ? strlen(nonce) : 0;
+
+	for (size_t i = 0; i < len; i++)
+		if (nonce[i] <= ' ' || nonce[i] > '~' || nonce[i] == '"' || nonce[i] == '\\')
+			return false;
+	return len >= REQUEST_NONCE_MIN && len <= REQUEST_NONCE_MAX;
+}
+
+/* What a library of JOSE would otherwise be trusted with: there, clean and bounded. */
+static bool given(const char *text, size_t max)
+{
+	return text && *text && clean(text, max);
+}
+
+static const char *check_evidence(const Affiant__V1__GetEvidence *g)
+{
+	if (!nonce_plain(g->nonce))
+		return "nonce: 8 to 88 characters of ASCII are needed, without spaces, '\"' and "
+		       "'\\'";
+	if (!given(g->audience, REQUEST_AUDIENCE_MAX))
+		return "audience: 1 to 512 bytes of UTF-8 without control characters are needed";
+	if (g->has_cnf && (!g->cnf.len || g->cnf.len > REQUEST_JWK_MAX))
+		return "cnf: a JWK of at most 1024 bytes";
+	if (g->has_cnf != g->has_cnf_signature ||
+	    (g->has_cnf && g->cnf_signature.len != REQUEST_SIGNATURE_SIZE))
+		return "cnf_signature: 64 bytes go with cnf";
+	return NULL;
+}
+
+static const char *check_proof(const Affiant__V1__SignProof *s)
+{
+	switch (s->proof_case) {
+	case AFFIANT__V1__SIGN_PROOF__PROOF_DPOP:
+		return given(s->dpop->htm, REQUEST_ID_MAX) &&
+				       given(s->dpop->htu, REQUEST_URL_MAX) &&
+				       clean(s->dpop->nonce, REQUEST_ID_MAX) &&
+				       clean(s->dpop->access_token, REQUEST_TOKEN_MAX)
+			       ? NULL
+			       : "dpop: htm and htu are needed; too long, or control characters";
+	case AFFIANT__V1__SIGN_PROOF__PROOF_WPT:
+		return given(s->wpt->aud, REQUEST_AUDIENCE_MAX) &&
+				       given(s->wpt->wit, REQUEST_TOKEN_MAX) &&
+				       clean(s->wpt->access_token, REQUEST_TOKEN_MAX)
+			       ? NULL
+			       : "wpt: aud and wit are needed; too long, or control characters";
+	default:
+		return "a proof is dpop or wpt";
+	}
+}
+
+static const char *check_activation(const Affiant__V1__ActivateCredential *a)
+{
+	return a->has_credential && a->credential.len &&
+			       a->credential.len <= REQUEST_CREDENTIAL_MAX && a->has_secret &&
+			       a->secret.len && a->secret.len <= REQUEST_CREDENTIAL_MAX
+		       ? NULL
+		       : "credential and secret are needed, at most 1024 bytes each";
+}
+
+static const char *check_certificate(const Affiant__V1__InstallCertificate *i)
+{
+	return i->has_chain && i->chain.len && i->chain.len <= REQUEST_CHAIN_MAX
+		       ? NULL
+		       : "chain: 1 to 32768 bytes of PEM are needed";
 }
 
 static const char *check(const Affiant__V1__Request *r, size_t fds_count)
@@ -82,6 +153,15 @@ static const char *check(const Affiant__V1__Request *r, size_t fds_count)
 		return r->match->has_pid && r->match->pid > 0 && r->match->pid <= INT32_MAX
 			       ? NULL
 			       : "pid: a positive number is needed";
+	case AFFIANT__V1__REQUEST__CALL_GET_EVIDENCE:
+		return check_evidence(r->get_evidence);
+	case AFFIANT__V1__REQUEST__CALL_SIGN_PROOF:
+		return check_proof(r->sign_proof);
+	case AFFIANT__V1__REQUEST__CALL_ACTIVATE_CREDENTIAL:
+		return check_activation(r->activate_credential);
+	case AFFIANT__V1__REQUEST__CALL_INSTALL_CERTIFICATE:
+		return check_certificate(r->install_certificate);
+	case AFFIANT__V1__REQUEST__CALL_GET_ENROLMENT:
 	case AFFIANT__V1__REQUEST__CALL_LIST_SESSIONS:
 	case AFFIANT__V1__REQUEST__CALL_GET_STATUS:
 	case AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS:

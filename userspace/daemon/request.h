@@ -15,6 +15,15 @@
 #define REQUEST_PURPOSE_MAX 4096
 #define REQUEST_SCOPES_MAX 64
 #define REQUEST_PATH_MAX 4096
+#define REQUEST_NONCE_MIN 8 /* characters of eat_nonce (RFC 9711, section 4.1) */
+#define REQUEST_NONCE_MAX 88
+#define REQUEST_AUDIENCE_MAX 512
+#define REQUEST_JWK_MAX 1024
+#define REQUEST_SIGNATURE_SIZE 64 /* ES256: r and s */
+#define REQUEST_TOKEN_MAX 16384
+#define REQUEST_URL_MAX 2048
+#define REQUEST_CREDENTIAL_MAX 1024
+#define REQUEST_CHAIN_MAX 32768
 
 /*
  * 0, with *@ret to be freed by affiant__v1__request__free_unpacked(); or -EBADMSG with *@ret_why a

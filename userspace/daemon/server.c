@@ -16,7 +16,7 @@
 #define TIMEOUT_US (10 * 1000000ULL)
 #define RESUME_US 100000 /* before descriptors are asked for again when there were none */
 #define ACCEPT_BATCH 16
-#define ROOT_RESERVE 32 /* of SERVER_CONNECTIONS_MAX */
+#define ROOT_RESERVE 32 /* of connections_max */
 
 const struct server_caller *server_call_caller(const struct server_call *call)
 {
@@ -52,27 +52,36 @@ void server_appended(struct server *s, uint64_t index, uint64_t sequence)
 		channel_appended(c, index, sequence);
 }
 
+/* An agent is not root here, whoever it runs as. */
+static bool is_root(const struct channel *c)
+{
+	return c->peer.uid == 0 && !c->tagged;
+}
+
 /*
- * Room for one more. Of one user only so many; of all users only so many, and then who has not yet
- * made a request makes room, the oldest first: a flood of silent connections keeps nobody out for
- * good.
+ * Room for one more. Of one user only so many, and of one session; of all users only so many, and
+ * then who has not yet made a request makes room, the oldest first: a flood of silent connections
+ * keeps nobody out for good.
  */
-static bool admit(struct server *s, const struct peer *peer)
+static bool admit(struct server *s, const struct channel *newcomer)
 {
 	struct channel *c, *silent = NULL;
 	size_t all = 0, users = 0, own = 0;
 
 	DL_FOREACH (s->connections, c) {
 		all++;
-		users += c->peer.uid != 0;
-		own += c->peer.uid == peer->uid;
-		if (!silent && c->peer.uid != 0 && !c->believed)
+		users += !is_root(c);
+		own += c->tagged == newcomer->tagged &&
+		       (c->tagged ? c->tag.session == newcomer->tag.session
+				  : c->peer.uid == newcomer->peer.uid);
+		if (!silent && !is_root(c) && !c->believed)
 			silent = c;
 	}
-	if (peer->uid != 0 && own >= SERVER_CONNECTIONS_UID_MAX)
+	if (!is_root(newcomer) &&
+	    own >= (newcomer->tagged ? SERVER_CONNECTIONS_SESSION_MAX : SERVER_CONNECTIONS_UID_MAX))
 		return false;
-	if (all < SERVER_CONNECTIONS_MAX &&
-	    (peer->uid == 0 || users < SERVER_CONNECTIONS_MAX - ROOT_RESERVE))
+	if (all < s->config.connections_max &&
+	    (is_root(newcomer) || users < s->config.connections_max - ROOT_RESERVE))
 		return true;
 	if (!silent)
 		return false;
@@ -190,6 +199,7 @@ int server_new(sd_event *event, const struct server_config *config, const struct
 	s->event = sd_event_ref(event);
 	s->config = *config;
 	s->config.timeout_us = config->timeout_us ?: TIMEOUT_US;
+	s->config.connections_max = config->connections_max ?: SERVER_CONNECTIONS_MAX;
 	s->ops = ops;
 	s->context = context;
 	s->buffer = malloc(SERVER_MESSAGE_MAX);

@@ -20,8 +20,9 @@
 #define SERVER_MESSAGE_MAX 65536 /* bytes of one request; larger answers go by memfd */
 #define SERVER_MEASURES_MAX 64   /* descriptors of one request, besides a pidfd */
 #define SERVER_SEGMENTS_MAX 16   /* descriptors of one answer */
-#define SERVER_CONNECTIONS_MAX 256
-#define SERVER_CONNECTIONS_UID_MAX 16 /* of one user; root is bounded by the whole alone */
+#define SERVER_CONNECTIONS_MAX 4096
+#define SERVER_CONNECTIONS_UID_MAX 16      /* of one user; root is bounded by the whole alone */
+#define SERVER_CONNECTIONS_SESSION_MAX 256 /* of one session, whoever its processes run as */
 
 struct server;
 
@@ -32,6 +33,7 @@ enum server_role {
 	SERVER_ROLE_ROOT = 1 << 0,
 	SERVER_ROLE_LAUNCHER = 1 << 1, /* root too */
 	SERVER_ROLE_READER = 1 << 2,   /* root too */
+	SERVER_ROLE_AGENT = 1 << 3,    /* a process of a session, and nothing else */
 };
 
 struct server_caller {
@@ -39,7 +41,9 @@ struct server_caller {
 	int pidfd; /* borrowed */
 	uid_t uid;
 	gid_t gid;
-	unsigned int roles; /* none for a process of a session, whoever's it is */
+	unsigned int roles;
+	struct tag tag;           /* SERVER_ROLE_AGENT: of which session, and which image asks */
+	const uint8_t *challenge; /* that the request echoed, REQUEST_CHALLENGE_SIZE bytes */
 };
 
 struct server_open {
@@ -81,6 +85,19 @@ struct server_ops {
 	 * there just now. */
 	void (*match)(void *context, struct server_call *call, pid_t pid);
 
+	/* The caller is a process of a session. */
+	void (*get_evidence)(void *context, struct server_call *call,
+			     const Affiant__V1__GetEvidence *request);
+	void (*sign_proof)(void *context, struct server_call *call,
+			   const Affiant__V1__SignProof *request);
+
+	/* The caller is root. */
+	void (*get_enrolment)(void *context, struct server_call *call);
+	void (*activate_credential)(void *context, struct server_call *call,
+				    const Affiant__V1__ActivateCredential *request);
+	void (*install_certificate)(void *context, struct server_call *call,
+				    const Affiant__V1__InstallCertificate *request);
+
 	/* As ledger_segment_fd(): a descriptor that the server closes, or -ENOENT past the last. */
 	int (*segment)(void *context, uint64_t index, uint64_t *ret_index,
 		       uint64_t *ret_first_sequence, bool *ret_sealed);
@@ -92,6 +109,7 @@ struct server_config {
 	const gid_t *launcher_groups, *reader_groups;
 	size_t launcher_users_count, reader_users_count;
 	size_t launcher_groups_count, reader_groups_count;
+	size_t connections_max; /* 0: SERVER_CONNECTIONS_MAX */
 	uint64_t
 		timeout_us; /* for a client to speak after it was spoken to, and to read; 0: 10 s */
 };
