@@ -2,7 +2,7 @@
 /* cmd: the subcommands of affiant. Each takes its own name as argv[0] and returns an exit code. */
 #pragma once
 
-#define EXIT_USAGE 64	/* EX_USAGE of sysexits(3) */
+#define EXIT_USAGE 64 /* EX_USAGE of sysexits(3) */
 
 int cmd_run(int argc, char **argv);
 int cmd_sessions(int argc, char **argv);
@@ -11,4 +11,6 @@ int cmd_match(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_ca(int argc, char **argv);
+int cmd_evidence(int argc, char **argv);
+int cmd_enroll(int argc, char **argv);
 int cmd_uninstall_bpf(int argc, char **argv);

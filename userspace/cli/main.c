@@ -13,14 +13,16 @@ static const struct {
 	int (*function)(int argc, char **argv);
 	const char *does;
 } subcommands[] = {
-	{ "run", cmd_run, "runs a command as an agent's session" },
-	{ "sessions", cmd_sessions, "lists the sessions that live" },
-	{ "session", cmd_session, "ends a session" },
-	{ "events", cmd_events, "shows what agents did" },
-	{ "status", cmd_status, "shows the daemon's rates, losses, cache and memory" },
-	{ "match", cmd_match, "says which selector would take a process, and why" },
-	{ "ca", cmd_ca, "certifies hosts' attestation keys: the verifier's side of enrolment" },
-	{ "uninstall-bpf", cmd_uninstall_bpf, "ends tracing: removes all pinned programs and maps" },
+	{"run", cmd_run, "runs a command as an agent's session"},
+	{"sessions", cmd_sessions, "lists the sessions that live"},
+	{"session", cmd_session, "ends a session"},
+	{"events", cmd_events, "shows what agents did"},
+	{"status", cmd_status, "shows the daemon's rates, losses, cache and memory"},
+	{"match", cmd_match, "says which selector would take a process, and why"},
+	{"evidence", cmd_evidence, "asks for evidence about the process that asks"},
+	{"enroll", cmd_enroll, "enrols this host's attestation key with a verifier"},
+	{"ca", cmd_ca, "certifies hosts' attestation keys: the verifier's side of enrolment"},
+	{"uninstall-bpf", cmd_uninstall_bpf, "ends tracing: removes all pinned programs and maps"},
 };
 
 #define COUNT (sizeof(subcommands) / sizeof(subcommands[0]))

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/answer.h"
@@ -43,9 +45,34 @@ static json_t *losses(const Affiant__V1__Status *s)
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < s->n_lost; i++)
-		json_array_append_new(a, json_pack("{s:s, s:s, s:I}", "stage", s->lost[i]->stage ?: "", "kind",
-						   s->lost[i]->kind ?: "", "count", (json_int_t)s->lost[i]->count));
+		json_array_append_new(a,
+				      json_pack("{s:s, s:s, s:I}", "stage", s->lost[i]->stage ?: "",
+						"kind", s->lost[i]->kind ?: "", "count",
+						(json_int_t)s->lost[i]->count));
 	return a;
+}
+
+static json_t *hex_json(const ProtobufCBinaryData *b)
+{
+	_cleanup_free_ char *hex = malloc(2 * b->len + 1);
+
+	if (!hex)
+		return NULL;
+	hex_encode(b->data, b->len, hex);
+	return json_string(hex);
+}
+
+/* Null: none is configured. */
+static json_t *tpm_json(const Affiant__V1__TpmStatus *t)
+{
+	if (!t)
+		return json_null();
+	return json_pack(
+		"{s:s, s:s?, s:s?, s:s?, s:o, s:b, s:I, s:I, s:I, s:I}", "state", t->state ?: "",
+		"error", t->error, "manufacturer", t->manufacturer, "vendor", t->vendor, "ak_name",
+		t->has_ak_name ? hex_json(&t->ak_name) : json_null(), "enrolled", (int)t->enrolled,
+		"commands", (json_int_t)t->commands, "quotes", (json_int_t)t->quotes, "failures",
+		(json_int_t)t->failures, "reconnects", (json_int_t)t->reconnects);
 }
 
 static json_t *status_json(const Affiant__V1__Status *s)
@@ -56,18 +83,12 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		const char *key;
 		uint64_t value;
 	} numbers[] = {
-		{ "sessions", s->sessions },
-		{ "processes", s->processes },
-		{ "connections", s->connections },
-		{ "tags", s->tags },
-		{ "tags_max", s->tags_max },
-		{ "ring_bytes", s->ring_bytes },
-		{ "ring_used", s->ring_used },
-		{ "journal_bytes", s->journal_bytes },
-		{ "segment_bytes", s->segment_bytes },
-		{ "oldest_sequence", s->oldest_sequence },
-		{ "last_sequence", s->last_sequence },
-		{ "resident_bytes", s->resident_bytes },
+		{"sessions", s->sessions},           {"processes", s->processes},
+		{"connections", s->connections},     {"tags", s->tags},
+		{"tags_max", s->tags_max},           {"ring_bytes", s->ring_bytes},
+		{"ring_used", s->ring_used},         {"journal_bytes", s->journal_bytes},
+		{"segment_bytes", s->segment_bytes}, {"oldest_sequence", s->oldest_sequence},
+		{"last_sequence", s->last_sequence}, {"resident_bytes", s->resident_bytes},
 	};
 
 	answer_time(s->started_wall_ns, started);
@@ -75,17 +96,25 @@ static json_t *status_json(const Affiant__V1__Status *s)
 	json_object_set_new(o, "started", json_string(started));
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		json_object_set_new(o, numbers[i].key, json_integer(numbers[i].value));
-	json_object_set_new(o, "unwritable", s->unwritable ? json_string(s->unwritable) : json_null());
+	json_object_set_new(o, "unwritable",
+			    s->unwritable ? json_string(s->unwritable) : json_null());
 	json_object_set_new(o, "events", counters(s->events, s->n_events));
 	json_object_set_new(o, "records", counters(s->records, s->n_records));
 	json_object_set_new(o, "lost", losses(s));
 	if (s->cache)
 		json_object_set_new(o, "cache",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "entries",
-					      (json_int_t)s->cache->entries, "max", (json_int_t)s->cache->max, "hits",
-					      (json_int_t)s->cache->hits, "misses", (json_int_t)s->cache->misses,
-					      "queued", (json_int_t)s->cache->queued, "bytes_hashed",
+					      (json_int_t)s->cache->entries, "max",
+					      (json_int_t)s->cache->max, "hits",
+					      (json_int_t)s->cache->hits, "misses",
+					      (json_int_t)s->cache->misses, "queued",
+					      (json_int_t)s->cache->queued, "bytes_hashed",
 					      (json_int_t)s->cache->bytes_hashed));
+	json_object_set_new(o, "tpm", tpm_json(s->tpm));
+	json_object_set_new(o, "evidence",
+			    json_pack("{s:I, s:o}", "given", (json_int_t)s->evidence_given,
+				      "refused",
+				      counters(s->evidence_refused, s->n_evidence_refused)));
 	json_object_set_new(o, "features", words(s->features, s->n_features));
 	json_object_set_new(o, "missing", words(s->missing, s->n_missing));
 	return o;
@@ -109,6 +138,27 @@ static void print_words(const char *label, char *const *list, size_t n)
 	puts(n ? "" : " none");
 }
 
+static void print_evidence(const Affiant__V1__Status *s)
+{
+	const Affiant__V1__TpmStatus *t = s->tpm;
+	_cleanup_free_ char *error = answer_text(t ? t->error : NULL, 0);
+
+	printf("%-12s", "TPM");
+	if (!t)
+		puts(" none is configured: there is no evidence");
+	else
+		printf(" %s, %s %s, %s, %" PRIu64 " quotes, %" PRIu64 " failures, %" PRIu64
+		       " reconnects%s%s\n",
+		       t->state ?: "?", t->manufacturer ?: "?", t->vendor ?: "",
+		       t->enrolled ? "enrolled" : "not enrolled", t->quotes, t->failures,
+		       t->reconnects, t->error ? "; last error: " : "", t->error ? error : "");
+	printf("%-12s %" PRIu64 " given; refused:", "evidence", s->evidence_given);
+	for (size_t i = 0; i < s->n_evidence_refused; i++)
+		printf(" %s %" PRIu64, s->evidence_refused[i]->name ?: "?",
+		       s->evidence_refused[i]->count);
+	puts(s->n_evidence_refused ? "" : " none");
+}
+
 static void print_text(const Affiant__V1__Status *s)
 {
 	double seconds = seconds_since(s->started_wall_ns);
@@ -116,34 +166,38 @@ static void print_text(const Affiant__V1__Status *s)
 
 	answer_time(s->started_wall_ns, started);
 	printf("%-12s affiantd %s since %s\n", "daemon", s->version ?: "?", started);
-	printf("%-12s %" PRIu64 " live, %" PRIu64 " processes, %" PRIu64 " connections open or pending\n", "sessions",
-	       s->sessions, s->processes, s->connections);
+	printf("%-12s %" PRIu64 " live, %" PRIu64 " processes, %" PRIu64
+	       " connections open or pending\n",
+	       "sessions", s->sessions, s->processes, s->connections);
 	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
 	printf("%-12s", "events");
 	for (size_t i = 0; i < s->n_events; i++)
 		if (s->events[i]->count)
-			printf(" %s %" PRIu64 " (%.1f/s)", s->events[i]->name ?: "?", s->events[i]->count,
-			       s->events[i]->count / seconds);
+			printf(" %s %" PRIu64 " (%.1f/s)", s->events[i]->name ?: "?",
+			       s->events[i]->count, s->events[i]->count / seconds);
 	puts("");
 	printf("%-12s", "lost");
 	for (size_t i = 0; i < s->n_lost; i++)
-		printf(" %s/%s %" PRIu64, s->lost[i]->stage ?: "?", s->lost[i]->kind ?: "?", s->lost[i]->count);
+		printf(" %s/%s %" PRIu64, s->lost[i]->stage ?: "?", s->lost[i]->kind ?: "?",
+		       s->lost[i]->count);
 	puts(s->n_lost ? "" : " nothing");
 	size_format(s->ring_used, a);
 	size_format(s->ring_bytes, b);
 	printf("%-12s %s of %s used\n", "ring", a, b);
 	size_format(s->segment_bytes, a);
 	size_format(s->journal_bytes, b);
-	printf("%-12s records %" PRIu64 " to %" PRIu64 ", %s; journal %s\n", "ledger", s->oldest_sequence,
-	       s->last_sequence, a, b);
+	printf("%-12s records %" PRIu64 " to %" PRIu64 ", %s; journal %s\n", "ledger",
+	       s->oldest_sequence, s->last_sequence, a, b);
 	if (s->unwritable)
 		printf("%-12s cannot be written: %s; events wait in the ring\n", "", s->unwritable);
 	if (s->cache) {
 		size_format(s->cache->bytes_hashed, a);
-		printf("%-12s %" PRIu64 " of %" PRIu64 " entries, %" PRIu64 " hits, %" PRIu64 " misses, %" PRIu64
-		       " queued, %s hashed\n",
-		       "digests", s->cache->entries, s->cache->max, s->cache->hits, s->cache->misses, s->cache->queued, a);
+		printf("%-12s %" PRIu64 " of %" PRIu64 " entries, %" PRIu64 " hits, %" PRIu64
+		       " misses, %" PRIu64 " queued, %s hashed\n",
+		       "digests", s->cache->entries, s->cache->max, s->cache->hits,
+		       s->cache->misses, s->cache->queued, a);
 	}
+	print_evidence(s);
 	size_format(s->resident_bytes, a);
 	printf("%-12s %s\n", "memory", a);
 	print_words("features", s->features, s->n_features);
@@ -153,10 +207,10 @@ static void print_text(const Affiant__V1__Status *s)
 int cmd_status(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "output", required_argument, NULL, 'o' },
-		{ "socket", required_argument, NULL, 'S' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"output", required_argument, NULL, 'o'},
+		{"socket", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__GetStatus body = AFFIANT__V1__GET_STATUS__INIT;

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "collect/manifest.h"
+#include "daemon/evidence.h"
 #include "daemon/opensockets.h"
 
 #include <errno.h>
@@ -274,7 +275,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	err = err ?: open_hashing(c, ret_why);
 	err = err ?: selectors_new(c, &c->selectors);
 	fill_attribute(c, &attribute);
-	err = err ?: recover(c, &attribute, ret_why) ?: core_note_clock(c);
+	err = err ?: recover(c, &attribute, ret_why) ?: core_note_clock(c) ?: evidence_new(c, &c->evidence, ret_why);
 	if (err) {
 		core_close(c);
 		return err;
@@ -296,6 +297,7 @@ void core_close(struct core *c)
 	}
 	saver_free(c->saver);
 	sd_event_source_unref(c->timer);
+	evidence_free(c->evidence);
 	selectors_free(c->selectors);
 	attribute_free(c->attribute);
 	enrich_free(c->enrich);

@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+struct evidence;
 struct manifests;
 struct opening;
 #define CORE_SECOND_NS 1000000000ull
@@ -68,6 +69,7 @@ struct core {
 	struct attribute *attribute;
 	struct selectors *selectors;
 	struct server *server;
+	struct evidence *evidence;
 
 	struct told_set *told; /* while it starts: in the ledger since the saved state */
 	uint64_t note_sequence;
@@ -91,6 +93,9 @@ struct core {
 	bool saving;           /* it saves the state, not the ledger alone: */
 	uint64_t saving_index; /* of the journal that begins with that state */
 	size_t saving_len;
+	uint64_t saving_sequence;  /* records below it will be durable with it */
+	uint64_t durable_sequence; /* those below it are */
+	int save_error;            /* of the last save; 0: it went well */
 };
 
 /* Everything but the server. On failure *@ret_why is a line for a person, to be freed, or NULL. */
@@ -105,6 +110,9 @@ void core_watch(struct core *c, pid_t tgid);
 
 /* Begins to drain; the server, if any, is set before. */
 int core_start(struct core *c);
+
+/* The loop turns again at once. */
+void core_wake(struct core *c);
 
 /* Reads the ring until it is empty, or for as long as one turn of the loop may take. */
 int core_drain(struct core *c);
@@ -161,7 +169,8 @@ void opening_free_all(struct core *c);
 
 /* ---- sessions.c ---- */
 
-/* Kills what lives of doomed sessions: a process that forks all the time is in its child when the signal comes. */
+/* Kills what lives of doomed sessions: a process that forks all the time is in its child when the
+ * signal comes. */
 void sessions_kill(struct core *c);
 
 /* Tells by a note that the session has ended. */

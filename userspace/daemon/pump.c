@@ -8,6 +8,7 @@
 #include "collect/loss.h"
 #include "collect/manifest.h"
 #include "collect/note.h"
+#include "daemon/evidence.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -378,6 +379,9 @@ static int turn(struct core *c)
 	next = attribute_tick(c->attribute, now);
 	core_flush(c);
 	now_and_then(c, now);
+	/* Who waits for evidence waits for the disk, a thread that says nothing when it is done. */
+	if (evidence_turn(c->evidence))
+		c->idle = 0;
 
 	if (c->idle > IDLE_AFTER && !c->full) {
 		source_sleep(c->source, true);
@@ -423,6 +427,12 @@ static int on_measured(sd_event_source *s, int fd, uint32_t revents, void *core)
 	return 0;
 }
 
+void core_wake(struct core *c)
+{
+	(void)sd_event_source_set_time(c->timer, 0);
+	(void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+}
+
 int core_start(struct core *c)
 {
 	int err;
@@ -441,5 +451,5 @@ int core_start(struct core *c)
 					on_measured, c);
 	if (err >= 0 && c->chain)
 		err = sd_event_add_io(c->event, NULL, chain_fd(c->chain), EPOLLIN, on_chain, c);
-	return err < 0 ? err : 0;
+	return err < 0 ? err : evidence_start(c->evidence);
 }

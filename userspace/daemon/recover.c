@@ -148,6 +148,7 @@ int save_begin(struct core *c, bool state)
 	}
 	c->saving = state;
 	c->unsynced = false;
+	c->saving_sequence = ledger_next_sequence(c->ledger);
 	saver_start(c->saver, &job);
 	return 0;
 }
@@ -164,6 +165,9 @@ bool save_end(struct core *c, bool wait, int *ret_err)
 		return false;
 	err = err ?: ledger_sync_end(c->ledger);
 	c->unsynced |= err != 0;
+	c->save_error = err;
+	if (!err)
+		c->durable_sequence = c->saving_sequence;
 	if (!err && c->saving) {
 		journal_drop(c->journal, c->saving_index);
 		/* The copy was as large as everything else, and came in between it. */

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
+#include "daemon/enrolment.h"
+#include "daemon/evidence.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +31,8 @@ static void kill_process(const struct core *c, const struct process_key *key)
 	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, key->tgid, 0);
 	struct tag tag;
 
-	if (pidfd >= 0 && source_tag_of(c->source, key->tgid, &tag) == 0 && tag.start_boottime == key->start)
+	if (pidfd >= 0 && source_tag_of(c->source, key->tgid, &tag) == 0 &&
+	    tag.start_boottime == key->start)
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
@@ -48,7 +51,8 @@ void sessions_kill(struct core *c)
 	}
 }
 
-static void end_session(void *core, struct server_call *call, const uint8_t id[static 16], bool kill)
+static void end_session(void *core, struct server_call *call, const uint8_t id[static 16],
+			bool kill)
 {
 	const struct server_caller *caller = server_call_caller(call);
 	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
@@ -85,7 +89,8 @@ static void end_session(void *core, struct server_call *call, const uint8_t id[s
 
 /* ---- listing ---- */
 
-/* What is shared with the session is borrowed: only the SessionInfo itself is the caller's to free. */
+/* What is shared with the session is borrowed: only the SessionInfo itself is the caller's to free.
+ */
 Affiant__V1__SessionInfo *session_info(const struct core *c, const struct session *s)
 {
 	Affiant__V1__SessionInfo *m = malloc(sizeof(*m));
@@ -149,7 +154,8 @@ static int tag_of(void *core, pid_t pid, struct tag *ret)
 	return source_tag_of(((struct core *)core)->source, pid, ret);
 }
 
-static int segment(void *core, uint64_t index, uint64_t *ret_index, uint64_t *ret_first_sequence, bool *ret_sealed)
+static int segment(void *core, uint64_t index, uint64_t *ret_index, uint64_t *ret_first_sequence,
+		   bool *ret_sealed)
 {
 	struct core *c = core;
 
@@ -163,5 +169,10 @@ const struct server_ops core_server_ops = {
 	.list_sessions = list_sessions,
 	.get_status = core_get_status,
 	.match = core_match,
+	.get_evidence = evidence_get,
+	.sign_proof = evidence_sign,
+	.get_enrolment = enrolment_get,
+	.activate_credential = enrolment_activate,
+	.install_certificate = enrolment_install,
 	.segment = segment,
 };

@@ -5,9 +5,13 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "daemon/attester.h"
+#include "daemon/evidence.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define REFUSALS_MAX 16
 
 static uint64_t resident_bytes(void)
 {
@@ -67,13 +71,66 @@ static void set_cache(struct core *c, Affiant__V1__HashCache *m)
 	SET(m, bytes_hashed, stats.bytes);
 }
 
+static const char *tpm_state_word(enum tpm_state state)
+{
+	static const char *const words[] = {"starting", "ready", "lost", "locked_out", "unusable"};
+
+	return words[state];
+}
+
+/* @t, @identity: what @m borrows from. */
+static void set_tpm(struct core *c, Affiant__V1__TpmStatus *m, struct tpm_status *t)
+{
+	struct attester *a = evidence_attester(c->evidence);
+	const struct tpm_identity *identity;
+	char why[256];
+
+	tpm_worker_status(attester_tpm(a), t);
+	(void)attester_ready(a, why, sizeof(why));
+	identity = attester_identity(a);
+	m->state = (char *)tpm_state_word(t->state);
+	m->error = *t->error ? t->error : NULL;
+	if (identity) {
+		m->manufacturer = (char *)identity->manufacturer;
+		m->vendor = (char *)identity->vendor;
+		SET(m, ak_name, pb_bytes(identity->ak_name, identity->ak_name_len));
+	}
+	SET(m, enrolled, attester_ak_chain(a) != NULL);
+	SET(m, commands, t->commands);
+	SET(m, quotes, t->quotes);
+	SET(m, failures, t->failures);
+	SET(m, reconnects, t->reconnects);
+}
+
+static size_t set_refusals(const struct evidence_stats *stats, Affiant__V1__Counter *counters,
+			   Affiant__V1__Counter **list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < stats->codes_count && n < REFUSALS_MAX; i++) {
+		if (!stats->by_code[i])
+			continue;
+		affiant__v1__counter__init(&counters[n]);
+		counters[n].name = (char *)stats->codes[i];
+		SET(&counters[n], count, stats->by_code[i]);
+		list[n] = &counters[n];
+		n++;
+	}
+	return n;
+}
+
 void core_get_status(void *core, struct server_call *call)
 {
 	struct core *c = core;
 	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Status m = AFFIANT__V1__STATUS__INIT;
 	Affiant__V1__HashCache cache = AFFIANT__V1__HASH_CACHE__INIT;
-	Affiant__V1__Counter events[EVENT_TYPES], *event_list[EVENT_TYPES], records, *record_list[] = { &records };
+	Affiant__V1__Counter events[EVENT_TYPES], *event_list[EVENT_TYPES], records,
+		*record_list[] = {&records};
+	Affiant__V1__TpmStatus tpm = AFFIANT__V1__TPM_STATUS__INIT;
+	Affiant__V1__Counter refused[REFUSALS_MAX], *refused_list[REFUSALS_MAX];
+	struct evidence_stats evidence;
+	struct tpm_status tpm_now;
 	Affiant__V1__LostCount lost[LOSS_ALL], *lost_list[LOSS_ALL];
 
 	core_drain(c);
@@ -101,6 +158,14 @@ void core_get_status(void *core, struct server_call *call)
 	set_storage(c, &m);
 	set_cache(c, &cache);
 	m.cache = &cache;
+	if (attester_tpm(evidence_attester(c->evidence))) {
+		set_tpm(c, &tpm, &tpm_now);
+		m.tpm = &tpm;
+	}
+	evidence_stats(c->evidence, &evidence);
+	SET(&m, evidence_given, evidence.given);
+	m.n_evidence_refused = set_refusals(&evidence, refused, refused_list);
+	m.evidence_refused = refused_list;
 	SET(&m, resident_bytes, resident_bytes());
 	m.features = (char **)source_features(c->source);
 	m.n_features = list_size(source_features(c->source));

@@ -2,17 +2,12 @@
 #include "lib/affiant.h"
 
 #include "base/cleanup.h"
-#include "lib/client.h"
+#include "lib/handle.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-
-struct affiant {
-	struct client *client;
-	char error[512];	/* of what failed before the daemon was asked */
-};
 
 /* 8-4-4-4-12 (RFC 9562, section 4). The library has no dependency but protobuf-c. */
 static void format_id(const ProtobufCBinaryData *id, char ret[static AFFIANT_UUID_TEXT])
@@ -35,7 +30,8 @@ static int parse_id(const char *text, uint8_t ret[static 16])
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			if (text[at++] != '-')
 				return -EINVAL;
-		if (strspn(text + at, "0123456789abcdefABCDEF") < 2 || sscanf(text + at, "%2hhx", &ret[i]) != 1)
+		if (strspn(text + at, "0123456789abcdefABCDEF") < 2 ||
+		    sscanf(text + at, "%2hhx", &ret[i]) != 1)
 			return -EINVAL;
 	}
 	return 0;
@@ -70,11 +66,22 @@ const char *affiant_error(const struct affiant *a)
 	return *a->error ? a->error : client_error(a->client);
 }
 
-static int call(struct affiant *a, Affiant__V1__Request *request, const int *fds, size_t fds_count,
+int handle_fail(struct affiant *a, int err, const char *text)
+{
+	snprintf(a->error, sizeof(a->error), "%s", text);
+	return err;
+}
+
+int handle_call(struct affiant *a, Affiant__V1__Request *request, const int *fds, size_t fds_count,
 		Affiant__V1__Response **ret)
 {
 	*a->error = '\0';
 	return client_call(a->client, request, fds, fds_count, ret, NULL, NULL);
+}
+
+const char *affiant_error_code(const struct affiant *a)
+{
+	return *a->error ? "" : client_error_code(a->client);
 }
 
 static size_t list_size(const char *const *list)
@@ -103,8 +110,8 @@ static int open_measures(struct affiant *a, const char *const *paths, int *fds, 
 	return 0;
 }
 
-static int send_open(struct affiant *a, const struct affiant_open *open, const int *fds, size_t fds_count,
-		     size_t measures, Affiant__V1__Response **ret)
+static int send_open(struct affiant *a, const struct affiant_open *open, const int *fds,
+		     size_t fds_count, size_t measures, Affiant__V1__Response **ret)
 {
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__OpenSession body = AFFIANT__V1__OPEN_SESSION__INIT;
@@ -117,7 +124,8 @@ static int send_open(struct affiant *a, const struct affiant_open *open, const i
 	body.isolation = (Affiant__V1__Isolation)open->isolation;
 	body.has_target_is_pidfd = body.target_is_pidfd = open->pidfd >= 0;
 	for (size_t i = 0; i < measures; i++)
-		paths[i] = (ProtobufCBinaryData){ strlen(open->measures[i]), (uint8_t *)open->measures[i] };
+		paths[i] = (ProtobufCBinaryData){strlen(open->measures[i]),
+						 (uint8_t *)open->measures[i]};
 	body.measure = paths;
 	body.n_measure = measures;
 	if (open->task || open->purpose || open->expires_ns || open->scopes) {
@@ -131,18 +139,20 @@ static int send_open(struct affiant *a, const struct affiant_open *open, const i
 	}
 	request.call_case = AFFIANT__V1__REQUEST__CALL_OPEN_SESSION;
 	request.open_session = &body;
-	return call(a, &request, fds, fds_count, ret);
+	return handle_call(a, &request, fds, fds_count, ret);
 }
 
-int affiant_open_session(struct affiant *a, const struct affiant_open *open, struct affiant_session *ret)
+int affiant_open_session(struct affiant *a, const struct affiant_open *open,
+			 struct affiant_session *ret)
 {
 	size_t measures = list_size(open->measures), first = open->pidfd >= 0;
-	int fds[CLIENT_FDS_MAX + 1] = { open->pidfd };
+	int fds[CLIENT_FDS_MAX + 1] = {open->pidfd};
 	Affiant__V1__Response *r;
 	int err;
 
 	if (measures > CLIENT_FDS_MAX) {
-		snprintf(a->error, sizeof(a->error), "%zu paths to measure: at most %d", measures, CLIENT_FDS_MAX);
+		snprintf(a->error, sizeof(a->error), "%zu paths to measure: at most %d", measures,
+			 CLIENT_FDS_MAX);
 		return -E2BIG;
 	}
 	err = open_measures(a, open->measures, fds + first, measures);
@@ -159,7 +169,8 @@ int affiant_open_session(struct affiant *a, const struct affiant_open *open, str
 	}
 	if (ret) {
 		format_id(&r->session_opened->session, ret->id);
-		snprintf(ret->spiffe_id, sizeof(ret->spiffe_id), "%s", r->session_opened->spiffe_id ?: "");
+		snprintf(ret->spiffe_id, sizeof(ret->spiffe_id), "%s",
+			 r->session_opened->spiffe_id ?: "");
 	}
 	affiant__v1__response__free_unpacked(r, NULL);
 	return 0;
@@ -178,12 +189,12 @@ int affiant_end_session(struct affiant *a, const char *id, bool kill, uint32_t *
 		return err;
 	}
 	body.has_session = true;
-	body.session = (ProtobufCBinaryData){ sizeof(bytes), bytes };
+	body.session = (ProtobufCBinaryData){sizeof(bytes), bytes};
 	body.has_kill = true;
 	body.kill = kill;
 	request.call_case = AFFIANT__V1__REQUEST__CALL_END_SESSION;
 	request.end_session = &body;
-	err = call(a, &request, NULL, 0, &r);
+	err = handle_call(a, &request, NULL, 0, &r);
 	if (err)
 		return err;
 	if (r->answer_case == AFFIANT__V1__RESPONSE__ANSWER_SESSION_ENDING && ret_processes)
@@ -205,7 +216,8 @@ static void fill_info(const Affiant__V1__SessionInfo *from, struct affiant_sessi
 	if (from->task)
 		snprintf(to->task, sizeof(to->task), "%s", from->task->id ?: "");
 	if (from->principal)
-		snprintf(to->principal, sizeof(to->principal), "%s", from->principal->subject ?: "");
+		snprintf(to->principal, sizeof(to->principal), "%s",
+			 from->principal->subject ?: "");
 	to->started_ns = from->started_wall_ns;
 	to->ended_ns = from->ended_wall_ns;
 	to->processes = from->processes;
@@ -214,7 +226,8 @@ static void fill_info(const Affiant__V1__SessionInfo *from, struct affiant_sessi
 }
 
 int affiant_list_sessions(struct affiant *a, bool ended,
-			  int (*each)(void *data, const struct affiant_session_info *info), void *data)
+			  int (*each)(void *data, const struct affiant_session_info *info),
+			  void *data)
 {
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__ListSessions body = AFFIANT__V1__LIST_SESSIONS__INIT;
@@ -226,7 +239,7 @@ int affiant_list_sessions(struct affiant *a, bool ended,
 	body.ended = ended;
 	request.call_case = AFFIANT__V1__REQUEST__CALL_LIST_SESSIONS;
 	request.list_sessions = &body;
-	err = call(a, &request, NULL, 0, &r);
+	err = handle_call(a, &request, NULL, 0, &r);
 	if (err)
 		return err;
 	if (r->answer_case != AFFIANT__V1__RESPONSE__ANSWER_SESSIONS)

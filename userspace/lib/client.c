@@ -14,16 +14,15 @@
 
 #define MESSAGE_MAX 65536
 #define MEMFD_MAX (256u << 20)
-#define CHALLENGE_SIZE 32
-#define TIMEOUT_S 60		/* opening a session may hash a large manifest */
+#define TIMEOUT_S 60 /* opening a session may hash a large manifest */
 
 struct client {
 	int fd;
 	char *version;
-	char *error;
+	char *error, *code;
 	bool has_challenge;
-	uint8_t challenge[CHALLENGE_SIZE];
-	bool appended;		/* told, and not yet asked for */
+	uint8_t challenge[CLIENT_CHALLENGE_SIZE];
+	bool appended; /* told, and not yet asked for */
 	uint8_t buffer[MESSAGE_MAX];
 };
 
@@ -54,7 +53,7 @@ static int receive(struct client *c, struct answer *a)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(CLIENT_FDS_MAX * sizeof(int)) + 256];
 	} control;
-	struct iovec iov = { .iov_base = c->buffer, .iov_len = sizeof(c->buffer) };
+	struct iovec iov = {.iov_base = c->buffer, .iov_len = sizeof(c->buffer)};
 	struct msghdr m = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -81,9 +80,9 @@ static int receive(struct client *c, struct answer *a)
 
 static int keep_challenge(struct client *c, const ProtobufCBinaryData *challenge)
 {
-	if (challenge->len != CHALLENGE_SIZE)
+	if (challenge->len != CLIENT_CHALLENGE_SIZE)
 		return -EPROTO;
-	memcpy(c->challenge, challenge->data, CHALLENGE_SIZE);
+	memcpy(c->challenge, challenge->data, CLIENT_CHALLENGE_SIZE);
 	c->has_challenge = true;
 	return 0;
 }
@@ -108,8 +107,8 @@ static int greet(struct client *c)
 
 int client_open(const char *path, struct client **ret)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	struct timeval timeout = { .tv_sec = TIMEOUT_S };
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	struct timeval timeout = {.tv_sec = TIMEOUT_S};
 	struct client *c;
 	int err = 0;
 
@@ -121,7 +120,8 @@ int client_open(const char *path, struct client **ret)
 	if (!c)
 		return -ENOMEM;
 	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (c->fd < 0 || setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
+	if (c->fd < 0 ||
+	    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
 	    setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
 	    connect(c->fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 		err = -errno;
@@ -141,6 +141,7 @@ void client_close(struct client *c)
 	closep(&c->fd);
 	free(c->version);
 	free(c->error);
+	free(c->code);
 	free(c);
 }
 
@@ -154,21 +155,32 @@ const char *client_error(const struct client *c)
 	return c->error ?: "";
 }
 
-static int send_request(struct client *c, Affiant__V1__Request *request, const int *fds, size_t fds_count)
+const char *client_error_code(const struct client *c)
+{
+	return c->code ?: "";
+}
+
+const uint8_t *client_challenge(const struct client *c)
+{
+	return c->has_challenge ? c->challenge : NULL;
+}
+
+static int send_request(struct client *c, Affiant__V1__Request *request, const int *fds,
+			size_t fds_count)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE((CLIENT_FDS_MAX + 1) * sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { .iov_base = c->buffer };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	} control = {0};
+	struct iovec iov = {.iov_base = c->buffer};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	if (fds_count > CLIENT_FDS_MAX + 1)
 		return -E2BIG;
 	if (!c->has_challenge)
 		return -EPROTO;
 	request->has_challenge = true;
-	request->challenge = (ProtobufCBinaryData){ CHALLENGE_SIZE, c->challenge };
+	request->challenge = (ProtobufCBinaryData){CLIENT_CHALLENGE_SIZE, c->challenge};
 	c->has_challenge = false;
 	if (affiant__v1__request__get_packed_size(request) > sizeof(c->buffer))
 		return -EMSGSIZE;
@@ -207,12 +219,23 @@ static int refusal(struct client *c, const Affiant__V1__Error *e)
 		const char *code;
 		int err;
 	} codes[] = {
-		{ "denied", -EACCES },	   { "not_found", -ESRCH }, { "bad_request", -EINVAL },
-		{ "unavailable", -EAGAIN }, { "busy", -EBUSY },	    { "limit", -ENOSPC },
+		{"denied", -EACCES},
+		{"not_found", -ESRCH},
+		{"bad_request", -EINVAL},
+		{"unavailable", -EAGAIN},
+		{"busy", -EBUSY},
+		{"limit", -ENOSPC},
+		{"untagged", -EPERM},
+		{"session_ended", -EPERM},
+		{"task_expired", -EPERM},
+		{"traced", -EPERM},
+		{"executable_changed", -EPERM},
+		{"no_tpm", -ENODEV},
 	};
 
 	free(c->error);
 	c->error = strdup(e->text ?: "");
+	c->code = e->code ? strdup(e->code) : NULL;
 	for (size_t i = 0; e->code && i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (!strcmp(e->code, codes[i].code))
 			return codes[i].err;
@@ -267,11 +290,12 @@ int client_call(struct client *c, Affiant__V1__Request *request, const int *fds,
 		Affiant__V1__Response **ret, int *ret_fds, size_t *ret_fds_count)
 {
 	Affiant__V1__Response *r = NULL;
-	struct answer a = { 0 };
+	struct answer a = {0};
 	int err;
 
 	free(c->error);
-	c->error = NULL;
+	free(c->code);
+	c->error = c->code = NULL;
 	err = send_request(c, request, fds, fds_count);
 	while (!err && !r)
 		err = receive_response(c, &a, &r);
@@ -291,7 +315,7 @@ int client_call(struct client *c, Affiant__V1__Request *request, const int *fds,
 
 int client_appended(struct client *c, int timeout_ms)
 {
-	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
 	Affiant__V1__Response *r;
 	struct answer a;
 	int n;

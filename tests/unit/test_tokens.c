@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/tokens.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define SECOND 1000000000ull
+
+static unsigned int take_all(struct tokens *t, uint64_t session, uint64_t now)
+{
+	unsigned int n = 0;
+
+	while (n < 1000 && tokens_take(t, session, now))
+		n++;
+	return n;
+}
+
+static void as_many_as_the_rate_says(void **state)
+{
+	uint64_t now = 77 * SECOND;
+	struct tokens *t;
+
+	(void)state;
+	assert_int_equal(tokens_new(10, 25, &t), 0);
+	assert_int_equal(take_all(t, 1, now), 25);
+	assert_int_equal(take_all(t, 1, now + SECOND / 20), 0);
+	assert_int_equal(take_all(t, 1, now + SECOND / 10), 1);
+	assert_int_equal(take_all(t, 1, now + SECOND), 9);
+	assert_int_equal(take_all(t, 1, now + 100 * SECOND), 25); /* never more than at once */
+	tokens_free(t);
+}
+
+/* What one session uses up, another still has. */
+static void each_session_has_its_own(void **state)
+{
+	struct tokens *t;
+
+	(void)state;
+	assert_int_equal(tokens_new(1, 3, &t), 0);
+	assert_int_equal(take_all(t, 1, SECOND), 3);
+	assert_int_equal(take_all(t, 2, SECOND), 3);
+	assert_int_equal(take_all(t, 1, SECOND), 0);
+	tokens_free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(as_many_as_the_rate_says),
+		cmocka_unit_test(each_session_has_its_own),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/asker.h"
+
+#include "attest/jose.h"
+#include "attest/ossl.h"
+#include "base/buffer.h"
+#include "collect/filehash.h"
+#include "collect/object.h"
+#include "daemon/request.h"
+#include "daemon/subject.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CNF_DOMAIN "affiant/cnf/v1"
+
+__attribute__((format(printf, 3, 4))) static bool refuse(struct refusal *ret, const char *code,
+							 const char *format, ...)
+{
+	va_list ap;
+
+	ret->code = code;
+	va_start(ap, format);
+	vsnprintf(ret->text, sizeof(ret->text), format, ap);
+	va_end(ap);
+	return false;
+}
+
+/* ---- the key that it names ---- */
+
+static void add_counted(struct buffer *b, const char *text)
+{
+	uint64_t len = htobe64(strlen(text));
+
+	buffer_add(b, &len, sizeof(len));
+	buffer_add_text(b, text);
+}
+
+/* docs/evidence.md, "Whose key it is": by the challenge it is of this connection, and not a
+ * recorded one. */
+static bool take_key(struct asker *a, const Affiant__V1__GetEvidence *request, struct refusal *ret)
+{
+	const struct server_caller *caller = server_call_caller(a->call);
+	_cleanup_buffer_ struct buffer signed_bytes = {0};
+	_cleanup_json_ json_t *jwk = NULL;
+
+	if (!request->has_cnf)
+		return true;
+	if (jose_json(request->cnf.data, request->cnf.len, 2, &jwk) || json_object_get(jwk, "d") ||
+	    jose_key_of_jwk(jwk, &a->cnf) || EVP_PKEY_get_bits(a->cnf) != 256)
+		return refuse(ret, "bad_request", "cnf: a public JWK on P-256 is needed");
+	buffer_add(&signed_bytes, CNF_DOMAIN, sizeof(CNF_DOMAIN));
+	buffer_add(&signed_bytes, caller->challenge, REQUEST_CHALLENGE_SIZE);
+	add_counted(&signed_bytes, request->nonce);
+	add_counted(&signed_bytes, request->audience);
+	if (buffer_error(&signed_bytes))
+		return refuse(ret, "unavailable", "out of memory");
+	if (jose_verify(a->cnf, signed_bytes.data, signed_bytes.len, request->cnf_signature.data,
+			request->cnf_signature.len))
+		return refuse(ret, "denied",
+			      "cnf_signature is not that key's over challenge, nonce and audience");
+	a->own_key = true;
+	return true;
+}
+
+/* ---- who it is ---- */
+
+static bool find_actor(struct asker *a, struct refusal *ret)
+{
+	struct table *t = &a->core->attribute->table;
+	struct process *p;
+
+	core_drain(a->core);
+	p = process_find(t, a->pid, a->tag.start_boottime);
+	if (!session_find(t, a->tag.session))
+		return refuse(ret, "session_ended", "the session has ended");
+	if (!p || p->actor->key.exec_seq != a->tag.exec_seq ||
+	    p->actor->session->key != a->tag.session || !p->actor->image->known ||
+	    !p->actor->image->has_id)
+		return refuse(ret, "unavailable", "what process %d executed is not recorded",
+			      a->pid);
+	a->actor = actor_ref(p->actor);
+	return true;
+}
+
+struct asker *asker_new(struct core *c, struct server_call *call,
+			const Affiant__V1__GetEvidence *request, struct refusal *ret)
+{
+	const struct server_caller *caller = server_call_caller(call);
+	struct asker *a = calloc(1, sizeof(*a));
+
+	if (!a) {
+		refuse(ret, "unavailable", "out of memory");
+		return NULL;
+	}
+	a->core = c;
+	a->call = call;
+	a->pid = caller->pid;
+	a->tag = caller->tag;
+	a->nonce = request->nonce;
+	a->audience = request->audience;
+	a->host = request->has_host && request->host;
+	a->ima_from = request->ima_from;
+	if (find_actor(a, ret) && asker_entitled(a, ret) && take_key(a, request, ret))
+		return a;
+	asker_free(a);
+	return NULL;
+}
+
+void asker_free(struct asker *a)
+{
+	if (!a)
+		return;
+	actor_unref(a->actor);
+	EVP_PKEY_free(a->cnf);
+	free(a->signing_input);
+	free(a->jws);
+	free(a);
+}
+
+/* ---- whether it may have evidence ---- */
+
+bool asker_entitled(const struct asker *a, struct refusal *ret)
+{
+	const struct session *s = a->actor->session;
+	const Affiant__V1__Task *task = s->head->task;
+	uint64_t now = core_boottime_ns() + a->core->clock.offset_ns;
+	bool traced = true;
+	int err;
+
+	if (s->ended_wall_ns || s->ending)
+		return refuse(ret, "session_ended", "the session has ended");
+	if (task && task->has_expires_wall_ns && task->expires_wall_ns <= now)
+		return refuse(ret, "task_expired", "the task has expired");
+	err = subject_traced(a->pid, &traced);
+	if (err)
+		return refuse(ret, "unavailable", "/proc/%d/task: %s", a->pid, strerror(-err));
+	return !traced || refuse(ret, "traced", "a thread of process %d is traced", a->pid);
+}
+
+/* The digest that its record has of its executable; NULL: it has none. To be freed. */
+static Affiant__V1__Process *recorded(const struct asker *a)
+{
+	const struct image *i = a->actor->image;
+
+	return i->packed ? affiant__v1__process__unpack(NULL, i->packed_len, i->packed) : NULL;
+}
+
+static bool has_digest(const Affiant__V1__Process *p)
+{
+	return p && p->executable && p->executable->digest && p->executable->digest->has_sha256 &&
+	       p->executable->digest->sha256.len == SHA256_SIZE;
+}
+
+int asker_look(struct asker *a, int *ret_fd, struct refusal *ret)
+{
+	_cleanup_close_ int fd = -1;
+	enum subject_object object;
+	Affiant__V1__Process *p;
+	struct object_id now;
+	bool known;
+	int err;
+
+	err = subject_object(a->core->source, a->pid, &a->actor->image->id, &object, &now, &fd);
+	if (err) {
+		refuse(ret, "unavailable", "/proc/%d/exe: %s", a->pid, strerror(-err));
+		return -EPERM;
+	}
+	if (object == SUBJECT_OTHER) {
+		refuse(ret, "executable_changed", "/proc/%d/exe is not what process %d executed",
+		       a->pid, a->pid);
+		return -EPERM;
+	}
+	/* Looked at before: from then on it has to stand still. */
+	if (a->looked_at && !object_id_equal(&now, &a->seen)) {
+		refuse(ret, "executable_changed",
+		       "the executable of process %d has just been changed", a->pid);
+		return -EPERM;
+	}
+	p = object == SUBJECT_TOUCHED && !a->looked_at ? recorded(a) : NULL;
+	known = has_digest(p);
+	if (p)
+		affiant__v1__process__free_unpacked(p, NULL);
+	a->seen = now;
+	a->looked_at = true;
+	if (!known)
+		return 0;
+	*ret_fd = TAKE_FD(fd);
+	return 1;
+}
+
+bool asker_reread(struct asker *a, const struct file_digest *digest, struct refusal *ret)
+{
+	Affiant__V1__Process *p = recorded(a);
+	bool same = has_digest(p) && (digest->state == HASH_STATE_OBSERVED || digest->unproven) &&
+		    !memcmp(p->executable->digest->sha256.data, digest->sha256.bytes, SHA256_SIZE);
+
+	if (p)
+		affiant__v1__process__free_unpacked(p, NULL);
+	return same ||
+	       refuse(ret, "executable_changed",
+		      "the executable of process %d has other bytes than when it was executed",
+		      a->pid);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* asker: one process that waits for evidence of itself, and whether it may have some. */
+#pragma once
+
+#include "daemon/core.h"
+
+#include <openssl/evp.h>
+
+struct asker {
+	struct asker *prev, *next;
+	struct core *core;
+	struct server_call *call; /* ended with the asker */
+	struct actor *actor;
+	pid_t pid;
+	struct tag tag;
+	const char *nonce, *audience; /* the call's */
+	EVP_PKEY *cnf;
+	bool own_key; /* it showed that it has the key: else the daemon holds it */
+	bool host;
+	uint64_t ima_from;
+
+	bool rehashing; /* a worker reads its executable again: 'token' */
+	uint64_t token;
+	bool looked_at; /* its executable is what it was, as of 'seen', and its records are written:
+			 */
+	uint64_t records; /* those below this sequence. They have to be durable before evidence
+			     rests on them */
+	struct object_id seen;
+
+	char *signing_input, *jws; /* of its claims, once it is in a batch */
+};
+
+/* Why somebody gets none: @code is api.proto's, @text for a person. */
+struct refusal {
+	const char *code;
+	char text[256];
+};
+
+/*
+ * The process that made @call, as the records know it; its events are read first. NULL: @ret says
+ * why it gets no evidence.
+ */
+struct asker *asker_new(struct core *c, struct server_call *call,
+			const Affiant__V1__GetEvidence *request, struct refusal *ret);
+void asker_free(struct asker *a);
+
+/* Whether session and task go on, and nobody traces it. False: @ret says why not. */
+bool asker_entitled(const struct asker *a, struct refusal *ret);
+
+/*
+ * Whether its executable is what was executed. 0: yes, as of a->seen; 1: its bytes have to be read
+ * again, through
+ * *@ret_fd; -EPERM with @ret: no.
+ */
+int asker_look(struct asker *a, int *ret_fd, struct refusal *ret);
+/* What reading again gave: the digest that was recorded at the exec, or a refusal. */
+bool asker_reread(struct asker *a, const struct file_digest *digest, struct refusal *ret);

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/evidence.h"
+
+#include "attest/proof.h"
+#include "base/cleanup.h"
+#include "daemon/attester.h"
+#include "daemon/evidence_impl.h"
+#include "daemon/heldkeys.h"
+#include "daemon/tokens.h"
+#include "daemon/workload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <utlist.h>
+
+#define WAITING_MAX 4096
+#define WPT_LIFETIME_S 60 /* made for one request, as it is sent */
+
+const char *const evidence_codes[EVIDENCE_CODES] = {
+	"untagged",    "session_ended", "task_expired", "traced", "executable_changed", "no_tpm",
+	"bad_request", "denied",        "busy",         "limit",  "unavailable",
+};
+
+/* ---- ends ---- */
+
+static void count_refusal(struct evidence *e, const char *code)
+{
+	for (size_t i = 0; i < EVIDENCE_CODES; i++)
+		if (!strcmp(evidence_codes[i], code))
+			e->refused[i]++;
+}
+
+static void refuse_call(struct evidence *e, struct server_call *call, const struct refusal *r)
+{
+	count_refusal(e, r->code);
+	server_refuse(call, r->code, "%s", r->text);
+}
+
+void evidence_refuse(struct evidence *e, struct asker *a, const struct refusal *r)
+{
+	refuse_call(e, a->call, r);
+	asker_free(a);
+}
+
+void evidence_take_out(struct evidence *e, struct asker *a)
+{
+	DL_DELETE(e->waiting, a);
+	e->waiting_count--;
+}
+
+/* ---- who waits ---- */
+
+static void look_at(struct evidence *e, struct asker *a)
+{
+	struct filehash_job job = {.fd = -1, .session = a->tag.session};
+	struct refusal r;
+	int err = asker_look(a, &job.fd, &r);
+
+	core_flush(e->core);
+	a->records = ledger_next_sequence(e->core->ledger);
+	if (err == 1) {
+		job.token = a->token = ++e->rehashes;
+		a->rehashing = true;
+		err = filehash_submit(e->rehash, &job);
+		if (err) {
+			r.code = "busy";
+			snprintf(r.text, sizeof(r.text),
+				 "too many executables wait to be read again: try later");
+		}
+	}
+	if (err >= 0)
+		return;
+	evidence_take_out(e, a);
+	evidence_refuse(e, a, &r);
+}
+
+bool evidence_ready(const struct evidence *e, const struct asker *a)
+{
+	return a->looked_at && !a->rehashing && a->records <= e->core->durable_sequence;
+}
+
+/* Evidence names nothing that a power cut could take back. True: somebody waits for the disk. */
+static bool make_durable(struct evidence *e)
+{
+	struct refusal r = {.code = "unavailable"};
+	struct core *c = e->core;
+	struct asker *a, *next;
+	bool waits = false;
+
+	DL_FOREACH (e->waiting, a)
+		waits = waits || (a->looked_at && a->records > c->durable_sequence);
+	if (!waits || saver_busy(c->saver))
+		return waits;
+	if (!c->save_error && !save_begin(c, false))
+		return true;
+	snprintf(r.text, sizeof(r.text), "records can't be made durable: %s",
+		 c->save_error ? strerror(-c->save_error) : "the disk takes none");
+	DL_FOREACH_SAFE (e->waiting, a, next) {
+		if (!a->looked_at || a->records <= c->durable_sequence)
+			continue;
+		evidence_take_out(e, a);
+		evidence_refuse(e, a, &r);
+	}
+	return false;
+}
+
+bool evidence_turn(struct evidence *e)
+{
+	struct asker *a, *next;
+	bool ready = false, waits;
+
+	DL_FOREACH_SAFE (e->waiting, a, next) {
+		if (!a->looked_at && workload_settled(a->actor))
+			look_at(e, a);
+	}
+	waits = make_durable(e);
+	DL_FOREACH (e->waiting, a)
+		ready = ready || evidence_ready(e, a);
+	if (ready && !e->batch)
+		evidence_quote(e);
+	return waits;
+}
+
+static void reread(void *data, uint64_t token, const struct file_digest *digest)
+{
+	struct evidence *e = data;
+	struct refusal r;
+	struct asker *a;
+
+	DL_SEARCH_SCALAR(e->waiting, a, token, token);
+	if (!a)
+		return;
+	a->rehashing = false;
+	if (asker_reread(a, digest, &r))
+		return;
+	evidence_take_out(e, a);
+	evidence_refuse(e, a, &r);
+}
+
+/* One for each process: its next request waits for the answer to this one on whatever connection it
+ * comes. */
+static bool outstanding(const struct evidence *e, const struct server_caller *caller)
+{
+	const struct asker *lists[] = {e->waiting, e->batch}, *a;
+
+	for (size_t i = 0; i < 2; i++)
+		DL_FOREACH (lists[i], a)
+			if (a->pid == caller->pid &&
+			    a->tag.start_boottime == caller->tag.start_boottime)
+				return true;
+	return false;
+}
+
+static bool may_ask(struct evidence *e, const struct server_caller *caller, struct refusal *ret)
+{
+	const struct config_evidence *c = &e->core->config->evidence;
+
+	if (!attester_ready(e->attester, ret->text, sizeof(ret->text))) {
+		ret->code = "no_tpm";
+		return false;
+	}
+	if (outstanding(e, caller)) {
+		ret->code = "busy";
+		snprintf(ret->text, sizeof(ret->text),
+			 "a request of process %d is not answered yet", caller->pid);
+		return false;
+	}
+	if (e->waiting_count >= WAITING_MAX ||
+	    !tokens_take(e->tokens, caller->tag.session, core_boottime_ns())) {
+		ret->code = "limit";
+		snprintf(ret->text, sizeof(ret->text),
+			 "more requests than %llu a second, or %llu at once (evidence.rate, "
+			 "evidence.burst)",
+			 (unsigned long long)c->rate, (unsigned long long)c->burst);
+		return false;
+	}
+	return true;
+}
+
+static bool process_lives(void *core, pid_t pid, const struct tag *tag)
+{
+	struct tag now;
+
+	return source_tag_of(((struct core *)core)->source, pid, &now) == 0 &&
+	       now.session == tag->session && now.start_boottime == tag->start_boottime &&
+	       now.exec_seq == tag->exec_seq;
+}
+
+static bool hold_key(struct evidence *e, struct asker *a, struct refusal *ret)
+{
+	EVP_PKEY *key;
+	int err;
+
+	if (a->own_key)
+		return true;
+	err = heldkeys_make(e->keys, a->pid, &a->tag, process_lives, e->core, &key);
+	if (!err && EVP_PKEY_up_ref(key)) {
+		a->cnf = key;
+		return true;
+	}
+	ret->code = err == -ENOSPC ? "limit" : "unavailable";
+	snprintf(ret->text, sizeof(ret->text), "no key can be held for process %d: %s", a->pid,
+		 strerror(-err));
+	return false;
+}
+
+void evidence_get(void *core, struct server_call *call, const Affiant__V1__GetEvidence *request)
+{
+	struct core *c = core;
+	struct evidence *e = c->evidence;
+	struct refusal r;
+	struct asker *a;
+
+	a = may_ask(e, server_call_caller(call), &r) ? asker_new(c, call, request, &r) : NULL;
+	if (!a) {
+		refuse_call(e, call, &r);
+		return;
+	}
+	if (!hold_key(e, a, &r)) {
+		evidence_refuse(e, a, &r);
+		return;
+	}
+	DL_APPEND(e->waiting, a);
+	e->waiting_count++;
+	core_wake(c);
+}
+
+/* ---- proofs ---- */
+
+void evidence_sign(void *core, struct server_call *call, const Affiant__V1__SignProof *request)
+{
+	struct core *c = core;
+	const struct server_caller *caller = server_call_caller(call);
+	EVP_PKEY *key = heldkeys_find(c->evidence->keys, caller->pid, &caller->tag);
+	uint64_t now = core_boottime_ns() + c->clock.offset_ns;
+	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
+	Affiant__V1__Proof proof = AFFIANT__V1__PROOF__INIT;
+	_cleanup_free_ char *jwt = NULL;
+	struct uuid jti;
+	int err;
+
+	if (!key) {
+		server_refuse(
+			call, "not_found",
+			"no key is held for process %d as it is now: it asks for evidence first",
+			caller->pid);
+		return;
+	}
+	err = uuid7_new(now, &jti);
+	if (!err && request->proof_case == AFFIANT__V1__SIGN_PROOF__PROOF_DPOP)
+		err = proof_dpop(key,
+				 &(struct proof_dpop){request->dpop->htm, request->dpop->htu,
+						      request->dpop->nonce,
+						      request->dpop->access_token},
+				 &jti, now / CORE_SECOND_NS, &jwt);
+	else if (!err)
+		err = proof_wpt(key,
+				&(struct proof_wpt){request->wpt->aud, request->wpt->wit,
+						    request->wpt->access_token,
+						    now / CORE_SECOND_NS + WPT_LIFETIME_S},
+				&jti, &jwt);
+	if (err) {
+		server_refuse(call, err == -EINVAL ? "bad_request" : "unavailable",
+			      "the proof can't be made: %s", strerror(-err));
+		return;
+	}
+	proof.jwt = jwt;
+	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_PROOF;
+	response.proof = &proof;
+	server_answer(call, &response);
+}
+
+/* ---- life ---- */
+
+static int on_tpm(sd_event_source *s, int fd, uint32_t revents, void *data)
+{
+	struct evidence *e = data;
+
+	(void)s, (void)fd, (void)revents;
+	tpm_worker_collect(attester_tpm(e->attester));
+	evidence_turn(e);
+	return 0;
+}
+
+static int on_reread(sd_event_source *s, int fd, uint32_t revents, void *data)
+{
+	struct evidence *e = data;
+
+	(void)s, (void)fd, (void)revents;
+	filehash_collect(e->rehash, reread, e);
+	evidence_turn(e);
+	return 0;
+}
+
+int evidence_start(struct evidence *e)
+{
+	struct tpm_worker *tpm = attester_tpm(e->attester);
+	int err = sd_event_add_io(e->core->event, NULL, filehash_fd(e->rehash), EPOLLIN, on_reread,
+				  e);
+
+	if (err >= 0 && tpm)
+		err = sd_event_add_io(e->core->event, NULL, tpm_worker_fd(tpm), EPOLLIN, on_tpm, e);
+	return err < 0 ? err : 0;
+}
+
+static int identify(void *core, int fd, struct object_id *ret)
+{
+	return source_object_id(((struct core *)core)->source, fd, ret);
+}
+
+static int open_attester(struct evidence *e, char **ret_why)
+{
+	const struct config *config = e->core->config;
+	struct attester_config a = {
+		.tcti = config->tpm.tcti,
+		.tpm = {.timeout_ns = config->tpm.timeout_ns,
+			.pcrs = config->tpm.pcrs,
+			.ek = (enum tpm_ek)config->tpm.ek},
+		.state_dir = e->core->state_dir,
+		.root = e->root,
+		.config_digest = config->digest,
+	};
+
+	a.bpf = source_object(e->core->source, &a.bpf_len);
+	memcpy(a.boot_id, e->core->boot_id, sizeof(a.boot_id));
+	memcpy(a.host_id, e->core->host, sizeof(a.host_id));
+	return attester_new(&a, &e->attester, ret_why);
+}
+
+int evidence_new(struct core *c, struct evidence **ret, char **ret_why)
+{
+	struct filehash_config rehash = {.workers = 1,
+					 .cache_max = 256,
+					 .queue_max = 64,
+					 .identify = identify,
+					 .identify_context = c};
+	struct evidence *e = calloc(1, sizeof(*e));
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	e->core = c;
+	e->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	err = e->root < 0 ? -errno : 0;
+	err = err ?: heldkeys_new(&e->keys) ?:
+		     tokens_new(c->config->evidence.rate, c->config->evidence.burst, &e->tokens) ?:
+		     filehash_new(&rehash, &e->rehash) ?:
+		     open_attester(e, ret_why);
+	if (err) {
+		evidence_free(e);
+		return err;
+	}
+	*ret = e;
+	return 0;
+}
+
+void evidence_free(struct evidence *e)
+{
+	struct asker *a, *next;
+
+	if (!e)
+		return;
+	/* The server, which their calls belong to, is gone already. */
+	DL_CONCAT(e->waiting, e->batch);
+	DL_FOREACH_SAFE (e->waiting, a, next)
+		asker_free(a);
+	attester_free(e->attester);
+	filehash_free(e->rehash);
+	heldkeys_free(e->keys);
+	tokens_free(e->tokens);
+	closep(&e->root);
+	free(e);
+}
+
+struct attester *evidence_attester(struct evidence *e)
+{
+	return e->attester;
+}
+
+void evidence_stats(const struct evidence *e, struct evidence_stats *ret)
+{
+	*ret = (struct evidence_stats){
+		.given = e->given,
+		.batches = e->batches,
+		.waiting = e->waiting_count + e->batch_count,
+		.codes = evidence_codes,
+		.by_code = e->refused,
+		.codes_count = EVIDENCE_CODES,
+	};
+	for (size_t i = 0; i < EVIDENCE_CODES; i++)
+		ret->refused += e->refused[i];
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/evidence_impl.h"
+
+#include "attest/batch.h"
+#include "attest/claims.h"
+#include "attest/cmw.h"
+#include "attest/ossl.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "collect/loss.h"
+#include "daemon/attester.h"
+#include "daemon/workload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+
+/* ---- claims ---- */
+
+static int set_request(struct evidence *e, const struct asker *a, struct claims *c)
+{
+	const Affiant__V1__Task *task = a->actor->session->head->task;
+	uint64_t now = core_boottime_ns() + e->core->clock.offset_ns;
+
+	c->iat = now / CORE_SECOND_NS;
+	c->exp = (now + e->core->config->evidence.lifetime_ns) / CORE_SECOND_NS;
+	if (task && task->has_expires_wall_ns && c->exp > task->expires_wall_ns / CORE_SECOND_NS)
+		c->exp = task->expires_wall_ns / CORE_SECOND_NS;
+	c->nonce = strdup(a->nonce);
+	c->audience = strdup(a->audience);
+	c->custody = a->own_key ? CLAIMS_OF_PROCESS : CLAIMS_OF_DAEMON;
+	c->cnf = EVP_PKEY_up_ref(a->cnf) ? a->cnf : NULL;
+	for (size_t i = 0; i < LOSS_ALL; i++)
+		c->workload.lost += e->core->attribute->losses[i] + e->core->attribute->dropped[i];
+	return c->nonce && c->audience && c->cnf ? uuid7_new(now, &c->jti) : -ENOMEM;
+}
+
+/* Makes the signing input of @a's claims, and its leaf. */
+static int make_claims(struct evidence *e, struct asker *a, struct sha256 *ret_leaf,
+		       const char **ret_why)
+{
+	_cleanup_json_ json_t *json = NULL;
+	struct claims *c = calloc(1, sizeof(*c));
+	int err;
+
+	*ret_why = NULL;
+	if (!c)
+		return -ENOMEM;
+	err = workload_claims(a->actor, e->core->clock.offset_ns, c) ?:
+	      attester_claims(e->attester, c) ?:
+	      set_request(e, a, c) ?:
+	      claims_fit(c, CLAIMS_MAX, &json, ret_why) ?:
+	      attester_signing_input(e->attester, json, &a->signing_input) ?:
+	      batch_leaf(BATCH_EVIDENCE, a->signing_input, strlen(a->signing_input), ret_leaf);
+	claims_clear(c);
+	free(c);
+	return err;
+}
+
+/* ---- a batch ---- */
+
+struct quoted_batch {
+	struct evidence *evidence;
+	struct sha256 *leaves;
+	size_t count;
+	struct batch *tree;
+};
+
+static void quoted_batch_free(struct quoted_batch *b)
+{
+	batch_free(b->tree);
+	free(b->leaves);
+	free(b);
+}
+
+/* The values that were quoted, one after another. */
+static size_t put_pcrs(const struct tpm_quoted *q, uint8_t ret[static TPM_PCRS * TPM_PCR_SIZE])
+{
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < TPM_PCRS; i++) {
+		if (!(q->pcrs & 1u << i))
+			continue;
+		memcpy(ret + len, q->values[i], TPM_PCR_SIZE);
+		len += TPM_PCR_SIZE;
+	}
+	return len;
+}
+
+/* The collection; *@ret_text to be freed. */
+static int wrap(struct evidence *e, const struct asker *a, const struct quoted_batch *b,
+		size_t index, const struct tpm_quoted *q, char **ret_text)
+{
+	_cleanup_json_ json_t *cmw = cmw_collection(CMW_TYPE_EVIDENCE);
+	uint8_t pcrs[TPM_PCRS * TPM_PCR_SIZE], path[BATCH_PATH_SIZE_MAX];
+	size_t path_len;
+	json_t *host = NULL;
+	int err;
+
+	if (!cmw || !a->jws)
+		return -ENOMEM;
+	path_len = batch_path(b->tree, index, path);
+	err = cmw_add(cmw, "eat", CMW_EAT, a->jws, strlen(a->jws)) ?:
+	      cmw_add(cmw, "quote", CMW_TPMS_ATTEST, q->attest, q->attest_len) ?:
+	      cmw_add(cmw, "signature", CMW_TPMT_SIGNATURE, q->signature, q->signature_len) ?:
+	      cmw_add(cmw, "pcrs", CMW_PCRS, pcrs, put_pcrs(q, pcrs)) ?:
+	      cmw_add(cmw, "path", CMW_PATH, path, path_len);
+	if (!err && a->host)
+		err = attester_host(e->attester, a->ima_from, &host)
+			      ?: (json_object_set_new(cmw, "host", host) ? -ENOMEM : 0);
+	if (err)
+		return err;
+	*ret_text = json_dumps(cmw, JSON_COMPACT);
+	return *ret_text ? 0 : -ENOMEM;
+}
+
+static int answer(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index,
+		  const struct tpm_quoted *q)
+{
+	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
+	Affiant__V1__Evidence evidence = AFFIANT__V1__EVIDENCE__INIT;
+	_cleanup_json_ json_t *jwk = jose_jwk(a->cnf, false);
+	_cleanup_free_ char *text = NULL, *key = jwk ? json_dumps(jwk, JSON_COMPACT) : NULL;
+	int err = key ? wrap(e, a, b, index, q, &text) : -ENOMEM;
+
+	if (err)
+		return err;
+	SET(&evidence, cmw, pb_bytes(text, strlen(text)));
+	SET(&evidence, cnf, pb_bytes(key, strlen(key)));
+	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_EVIDENCE;
+	response.evidence = &evidence;
+	server_answer(a->call, &response);
+	asker_free(a);
+	e->given++;
+	return 0;
+}
+
+static const char *quote_error(struct evidence *e, int err, char *text, size_t size)
+{
+	struct tpm_status status;
+
+	tpm_worker_status(attester_tpm(e->attester), &status);
+	if (err == -ETIMEDOUT)
+		snprintf(text, size, "the TPM did not answer in time");
+	else if (err == -ESTALE)
+		snprintf(text, size, "PCRs are extended faster than they can be read: try again");
+	else
+		snprintf(text, size, "the TPM gave no quote: %.200s",
+			 *status.error ? status.error : strerror(-err));
+	return text;
+}
+
+/* Step 5 of the sequence: all that was found before the quote must still hold after it. The server
+ * looks at the tag. */
+static void finish(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index,
+		   int quoted, const struct tpm_quoted *q)
+{
+	struct refusal r = {.code = "no_tpm"};
+	int fd = -1, err;
+
+	if (quoted) {
+		quote_error(e, quoted, r.text, sizeof(r.text));
+		evidence_refuse(e, a, &r);
+		return;
+	}
+	err = asker_entitled(a, &r) ? asker_look(a, &fd, &r) : -EPERM;
+	closep(&fd);
+	if (err < 0) {
+		evidence_refuse(e, a, &r);
+		return;
+	}
+	err = answer(e, a, b, index, q);
+	if (!err)
+		return;
+	r.code = err == -ERANGE ? "bad_request" : "unavailable";
+	snprintf(r.text, sizeof(r.text), "%s",
+		 err == -ERANGE ? "the IMA log has not so many entries (ima_from)"
+				: strerror(-err));
+	evidence_refuse(e, a, &r);
+}
+
+static void on_quoted(void *data, int err, const struct tpm_quoted *q)
+{
+	struct quoted_batch *b = data;
+	struct evidence *e = b->evidence;
+	struct asker *list = e->batch, *a, *next;
+	size_t index = 0;
+
+	core_drain(e->core); /* an end of the session that happened meanwhile */
+	e->batch = NULL;
+	e->batch_count = 0;
+	DL_FOREACH_SAFE (list, a, next) {
+		DL_DELETE(list, a);
+		finish(e, a, b, index++, err, q);
+	}
+	quoted_batch_free(b);
+}
+
+/* Everybody who is ready, in the order in which they asked. */
+static struct quoted_batch *gather(struct evidence *e)
+{
+	struct quoted_batch *b = calloc(1, sizeof(*b));
+	struct asker *a, *next;
+	struct refusal r;
+	const char *why;
+
+	if (b)
+		b->leaves = reallocarray(NULL, e->waiting_count ?: 1, sizeof(*b->leaves));
+	if (!b || !b->leaves) {
+		free(b);
+		return NULL;
+	}
+	b->evidence = e;
+	DL_FOREACH_SAFE (e->waiting, a, next) {
+		if (!evidence_ready(e, a) || b->count == BATCH_MAX)
+			continue;
+		evidence_take_out(e, a);
+		int err = make_claims(e, a, &b->leaves[b->count], &why);
+
+		if (err) {
+			r.code = "unavailable";
+			snprintf(r.text, sizeof(r.text), "its claims can't be told: %s%s%s",
+				 why ?: "", why ? ": " : "", strerror(-err));
+			evidence_refuse(e, a, &r);
+			continue;
+		}
+		DL_APPEND(e->batch, a);
+		b->count++;
+	}
+	e->batch_count = b->count;
+	return b;
+}
+
+/* Signed while the TPM is at work. */
+static void sign_batch(struct evidence *e)
+{
+	struct asker *a;
+
+	DL_FOREACH (e->batch, a)
+		if (attester_sign(e->attester, a->signing_input, &a->jws))
+			a->jws = NULL;
+}
+
+static int quote(struct evidence *e, struct quoted_batch *b)
+{
+	struct sha256 extra;
+	int err;
+
+	err = batch_new(b->leaves, b->count, &b->tree)
+		      ?: batch_extra(BATCH_EVIDENCE, b->count, batch_root(b->tree), &extra);
+	return err ?: tpm_worker_quote(attester_tpm(e->attester), extra.bytes, on_quoted, b);
+}
+
+void evidence_quote(struct evidence *e)
+{
+	struct quoted_batch *b;
+	int err;
+
+	b = gather(e);
+	if (!b)
+		return;
+	if (!b->count) {
+		quoted_batch_free(b);
+		return;
+	}
+	e->batches++;
+	err = quote(e, b);
+	if (err)
+		on_quoted(b, err, NULL);
+	else
+		sign_batch(e);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* evidence_impl: what evidence.c (who asks, and waits) and evidence_batch.c (what is quoted
+ * together) share. */
+#pragma once
+
+#include "daemon/asker.h"
+#include "daemon/evidence.h"
+
+#define EVIDENCE_CODES 11
+extern const char *const evidence_codes[EVIDENCE_CODES];
+
+struct attester;
+struct heldkeys;
+struct tokens;
+
+struct evidence {
+	struct core *core;
+	struct attester *attester;
+	struct heldkeys *keys;
+	struct filehash *rehash;
+	struct tokens *tokens; /* how often a session may ask */
+	struct asker *waiting; /* in the order in which they asked */
+	size_t waiting_count;
+	struct asker *batch; /* being quoted */
+	size_t batch_count;
+	uint64_t rehashes; /* tokens given */
+	int root;
+	uint64_t given, batches, refused[EVIDENCE_CODES];
+};
+
+/* Out of those that wait. */
+void evidence_take_out(struct evidence *e, struct asker *a);
+/* It can be in a batch: its executable was looked at, and its records are durable. */
+bool evidence_ready(const struct evidence *e, const struct asker *a);
+/* Ends @a and its call. */
+void evidence_refuse(struct evidence *e, struct asker *a, const struct refusal *r);
+
+/* ---- evidence_batch.c ---- */
+
+/* Quotes for all that are ready; no other batch is being quoted. */
+void evidence_quote(struct evidence *e);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/subject.h"
+
+#include "base/cleanup.h"
+#include "collect/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+/* 0: nobody; -ESRCH: the thread is gone. */
+static int tracer_of(int tasks, const char *tid, long *ret)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[300], line[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/status", tid);
+	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	f = fdopen(fd, "r");
+	if (!f) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "TracerPid: %ld", ret) == 1)
+			return 0;
+	return ferror(f) ? -ESRCH : -EBADMSG;
+}
+
+int subject_traced(pid_t pid, bool *ret)
+{
+	_cleanup_closedir_ DIR *tasks = NULL;
+	const struct dirent *entry;
+	bool traced = false;
+	char path[32];
+	size_t n = 0;
+	long tracer;
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	if (!tasks)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while ((entry = readdir(tasks))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		err = tracer_of(dirfd(tasks), entry->d_name, &tracer);
+		if (err == -ESRCH)
+			continue; /* that thread ended meanwhile */
+		if (err)
+			return err;
+		traced = traced || tracer;
+		n++;
+	}
+	if (!n)
+		return -ESRCH;
+	*ret = traced;
+	return 0;
+}
+
+int subject_object(struct source *s, pid_t pid, const struct object_id *executed,
+		   enum subject_object *ret, struct object_id *ret_now, int *ret_fd)
+{
+	_cleanup_close_ int fd = -1;
+	struct object_id now;
+	char path[32];
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	err = source_object_id(s, fd, &now);
+	if (err)
+		return err;
+	if (!object_id_same(&now, executed))
+		*ret = SUBJECT_OTHER;
+	else if (object_id_equal(&now, executed) && object_trust_of(now.magic) != OBJECT_STACKED)
+		*ret = SUBJECT_SAME;
+	else
+		*ret = SUBJECT_TOUCHED;
+	*ret_now = now;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
