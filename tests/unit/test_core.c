@@ -552,8 +552,9 @@ static size_t add_unknown(void)
 			continue;
 		e = calloc(1, sizeof(*e));
 		assert_non_null(e);
+		unknown++;
 		e->header = (struct event_header){.boottime_ns = at->boottime_ns,
-						  .sequence = ++unknown,
+						  .sequence = unknown,
 						  .cpu = 61,
 						  .type = EVENT_TYPES + unknown % 3,
 						  .size = sizeof(*e)};
