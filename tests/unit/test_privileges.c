@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -293,6 +294,45 @@ static int try_daily_work(void)
 	return poll(&f, 1, 0) == 0 ? 0 : 6;
 }
 
+/* A file of others, as a TPM's device is: writable by its group alone. */
+static char device[] = "/tmp/affiant-device-XXXXXX";
+
+static int open_limited(bool join)
+{
+	if ((join && privileges_join_group_of(device)) ||
+	    privileges_join_group_of("/nonexistent/tpm"))
+		return 1;
+	if (privileges_limit())
+		return 2;
+	return open(device, O_RDWR | O_CLOEXEC) >= 0 ? 0 : errno == EACCES ? 3 : 4;
+}
+
+static int try_joined(void)
+{
+	return open_limited(true);
+}
+
+static int try_alone(void)
+{
+	return open_limited(false);
+}
+
+static void test_group_of_device(void **state)
+{
+	int fd;
+
+	(void)state;
+	NEEDS_ROOT();
+	fd = mkstemp(device);
+	assert_true(fd >= 0);
+	assert_int_equal(fchown(fd, 54321, 54322), 0);
+	assert_int_equal(fchmod(fd, 0660), 0);
+	close(fd);
+	assert_exits(try_alone, 3);
+	assert_exits(try_joined, 0);
+	unlink(device);
+}
+
 static void test_refused_and_allowed(void **state)
 {
 	(void)state;
@@ -423,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_sockets),
 		cmocka_unit_test(test_deadly),
 		cmocka_unit_test(test_deadly_but_to_sanitizers),
+		cmocka_unit_test(test_group_of_device),
 		cmocka_unit_test(test_refused_and_allowed),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_capabilities),

@@ -6,14 +6,19 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <grp.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * What stays, and what for. Root without the rest cannot write what root does not own
- * (CAP_DAC_OVERRIDE), touch the network (CAP_NET_ADMIN, CAP_NET_RAW), load modules or set the clock.
+ * (CAP_DAC_OVERRIDE), touch the network (CAP_NET_ADMIN, CAP_NET_RAW), load modules or set the
+ * clock.
  */
 static const struct {
 	unsigned int capability;
@@ -111,6 +116,21 @@ static int check_threads(size_t *ret_count, bool *ret_excess)
 	*ret_count = n;
 	*ret_excess = excess;
 	return 0;
+}
+
+int privileges_join_group_of(const char *path)
+{
+	gid_t groups[NGROUPS_MAX + 1];
+	struct stat st;
+	int n;
+
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	n = getgroups(NGROUPS_MAX, groups);
+	if (n < 0)
+		return -errno;
+	groups[n++] = st.st_gid;
+	return setgroups(n, groups) < 0 ? -errno : 0;
 }
 
 static int limit_capabilities(void)
