@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "softtpm.h"
 
+#include "daemon/privileges.h"
+
 static const uint8_t nonce[32] = "what the verifier asked for....";
 
 static void test_ready(void **state)
@@ -28,10 +30,72 @@ static void test_ready(void **state)
 	softtpm_remove(&s);
 }
 
+/* The daemon's life: its privileges dropped, its system calls filtered, and the TPM started anew
+ * behind it. */
+static int filtered(const struct softtpm *s, bool before, int ready, int go)
+{
+	struct tpm_worker *w = NULL;
+	struct outcome o = {0};
+	char c = 0;
+
+	if (privileges_limit())
+		return 1;
+	if (before)
+		w = worker_new(s, TPM_EK_RSA_2048);
+	if (privileges_drop())
+		return 2;
+	w = w ?: worker_new(s, TPM_EK_RSA_2048);
+	/* A new key, its files, the counter; then the same after a new connection. */
+	for (int i = 0; i < 2; i++) {
+		if (quote(w, nonce, &o))
+			return 10 + i;
+		memset(&o, 0, sizeof(o));
+		if (tpm_worker_anchor(w, true, nonce, on_anchored, &o) || await_outcome(w, &o))
+			return 20 + i;
+		if (i == 0 && (write(ready, &c, 1) != 1 || read(go, &c, 1) != 1))
+			return 3;
+	}
+	tpm_worker_free(w);
+	return 0;
+}
+
+static void test_filtered(void **state)
+{
+	int ready[2], go[2], status;
+	struct softtpm s;
+	pid_t pid;
+	char c;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("[  REASON  ] only root has privileges to drop\n");
+		skip();
+	}
+	for (int before = 0; before < 2; before++) {
+		softtpm_new(&s);
+		assert_int_equal(pipe(ready) | pipe(go), 0);
+		pid = fork();
+		if (pid == 0)
+			_exit(filtered(&s, before, ready[1], go[0]));
+		close(ready[1]);
+		assert_int_equal(read(ready[0], &c, 1), 1);
+		softtpm_kill(&s);
+		softtpm_start(&s);
+		assert_int_equal(write(go[1], "", 1), 1);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		close(ready[0]);
+		close(go[0]);
+		close(go[1]);
+		softtpm_remove(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_filtered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
