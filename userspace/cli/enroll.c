@@ -4,12 +4,14 @@
 #include "base/log.h"
 #include "cli/answer.h"
 #include "cli/cmd.h"
-#include "cli/file.h"
+#include "cli/filing.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+
+#define PEM_MAX 32768 /* bytes: what the daemon takes */
 
 static const char usage[] =
 	"Usage: affiant enroll [-o FILE]\n"
@@ -88,33 +90,42 @@ static int parse(int argc, char **argv, struct options *o)
 	return -1;
 }
 
+/* With a newline at its end. */
+static int write_text(const struct options *o, const char *text, size_t len)
+{
+	_cleanup_buffer_ struct buffer b = {0};
+
+	buffer_add(&b, text, len);
+	buffer_add_char(&b, '\n');
+	return buffer_error(&b) ?: filing_write(o->output ?: "-", 0644, true, b.data, b.len);
+}
+
 static int request(const struct options *o)
 {
 	Affiant__V1__Request call = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__GetEnrolment body = AFFIANT__V1__GET_ENROLMENT__INIT;
 	Affiant__V1__Response *r;
-	int code;
+	int err;
 
 	call.call_case = AFFIANT__V1__REQUEST__CALL_GET_ENROLMENT;
 	call.get_enrolment = &body;
 	r = answer_get(o->socket, &call, AFFIANT__V1__RESPONSE__ANSWER_ENROLMENT);
 	if (!r)
 		return EXIT_FAILURE;
-	code = file_write(o->output, r->enrolment->request.data, r->enrolment->request.len);
+	err = write_text(o, (const char *)r->enrolment->request.data, r->enrolment->request.len);
 	affiant__v1__response__free_unpacked(r, NULL);
-	return code;
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int read_challenge(const char *path, struct enrol_challenge *ret)
 {
 	_cleanup_json_ json_t *json = NULL;
-	_cleanup_free_ uint8_t *data = NULL;
+	_cleanup_buffer_ struct buffer b = {0};
 	const char *why = "it is no JSON object";
-	size_t len;
 
-	if (file_read(path, ENROL_FILE_MAX, &data, &len))
+	if (filing_read(path, ENROL_FILE_MAX, &b))
 		return -EIO;
-	if (!jose_json(data, len, ENROL_DEPTH_MAX, &json) &&
+	if (!jose_json(b.data, b.len, ENROL_DEPTH_MAX, &json) &&
 	    !enrol_challenge_parse(json, ret, &why))
 		return 0;
 	log_error("%s: is no challenge: %s", path, why);
@@ -154,20 +165,20 @@ static int activate(const struct options *o)
 		log_error("the daemon's answer is no proof");
 		return EXIT_FAILURE;
 	}
-	return file_write(o->output, text, strlen(text));
+	return write_text(o, text, strlen(text)) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int install(const struct options *o)
 {
 	Affiant__V1__Request call = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__InstallCertificate body = AFFIANT__V1__INSTALL_CERTIFICATE__INIT;
-	_cleanup_free_ uint8_t *pem = NULL;
+	_cleanup_buffer_ struct buffer pem = {0};
 	Affiant__V1__Response *r;
 
 	body.has_chain = true;
-	if (file_read(o->install, 32768, &pem, &body.chain.len))
+	if (filing_read(o->install, PEM_MAX, &pem))
 		return EXIT_FAILURE;
-	body.chain.data = pem;
+	body.chain = (ProtobufCBinaryData){pem.len, (uint8_t *)pem.data};
 	call.call_case = AFFIANT__V1__REQUEST__CALL_INSTALL_CERTIFICATE;
 	call.install_certificate = &body;
 	r = answer_get(o->socket, &call, AFFIANT__V1__RESPONSE__ANSWER_INSTALLED);

@@ -8,30 +8,27 @@
 
 static const struct words {
 	const ProtobufCEnumDescriptor *of;
-	const char *word[WORDS_MAX];	/* by number: the enums have no holes, which a test sees to */
+	const char *word[WORDS_MAX]; /* by number: the enums have no holes, which a test sees to */
 } tables[] = {
-	{ &affiant__v1__clock_state__descriptor,
-	  { "unknown", "synchronised", "unsynchronised", "stepped" } },
-	{ &affiant__v1__isolation__descriptor,
-	  { "unknown", "none", "landlock", "uid" } },
-	{ &affiant__v1__assurance__descriptor,
-	  { "unknown", "asserted", "verified", "bound" } },
-	{ &affiant__v1__hash_state__descriptor,
-	  { "unknown", "kernel", "verity", "held", "observed", "too_late", "too_large", "changed",
-	    "unreadable", "disabled" } },
-	{ &affiant__v1__step_kind__descriptor,
-	  { "unknown", "script", "interpreter", "loader", "script_argument" } },
-	{ &affiant__v1__session_origin__descriptor,
-	  { "unknown", "run", "selector", "api" } },
-	{ &affiant__v1__session_end_reason__descriptor,
-	  { "unknown", "last_exit", "requested", "reboot" } },
-	{ &affiant__v1__protocol__descriptor,
-	  { "unknown", "tcp", "udp", "unix", "icmp", "icmpv6", "sctp", "raw", "udplite", "mptcp", "other" } },
-	{ &affiant__v1__outcome__descriptor,
-	  { "unknown", "established", "refused", "timed_out", "unreachable", "reset", "aborted", "denied",
-	    "not_sent", "attempted", "pending" } },
-	{ &affiant__v1__gap_reason__descriptor,
-	  { "unknown", "retention", "torn", "disk_full" } },
+	{&affiant__v1__clock_state__descriptor,
+	 {"unknown", "synchronised", "unsynchronised", "stepped"}},
+	{&affiant__v1__isolation__descriptor, {"unknown", "none", "landlock", "uid"}},
+	{&affiant__v1__assurance__descriptor, {"unknown", "asserted", "verified", "bound"}},
+	{&affiant__v1__hash_state__descriptor,
+	 {"unknown", "kernel", "verity", "held", "observed", "too_late", "too_large", "changed",
+	  "unreadable", "disabled"}},
+	{&affiant__v1__step_kind__descriptor,
+	 {"unknown", "script", "interpreter", "loader", "script_argument"}},
+	{&affiant__v1__session_origin__descriptor, {"unknown", "run", "selector", "api"}},
+	{&affiant__v1__session_end_reason__descriptor,
+	 {"unknown", "last_exit", "requested", "reboot"}},
+	{&affiant__v1__protocol__descriptor,
+	 {"unknown", "tcp", "udp", "unix", "icmp", "icmpv6", "sctp", "raw", "udplite", "mptcp",
+	  "other"}},
+	{&affiant__v1__outcome__descriptor,
+	 {"unknown", "established", "refused", "timed_out", "unreachable", "reset", "aborted",
+	  "denied", "not_sent", "attempted", "pending"}},
+	{&affiant__v1__gap_reason__descriptor, {"unknown", "retention", "torn"}},
 };
 
 static const char *const *words_of(const ProtobufCEnumDescriptor *e)
@@ -69,8 +66,8 @@ const char *word_of_body(Affiant__V1__Record__BodyCase body)
 
 int word_body(const char *word)
 {
-	const ProtobufCFieldDescriptor *field =
-		protobuf_c_message_descriptor_get_field_by_name(&affiant__v1__record__descriptor, word);
+	const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field_by_name(
+		&affiant__v1__record__descriptor, word);
 
 	return field && field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF ? (int)field->id : -EINVAL;
 }
