@@ -299,27 +299,28 @@ static char device[] = "/tmp/affiant-device-XXXXXX";
 
 static int open_limited(bool join)
 {
-	if ((join && privileges_join_group_of(device)) ||
-	    privileges_join_group_of("/nonexistent/tpm"))
+	if ((join && privileges_join_group_of(device)) || privileges_join_group_of("/nonexistent/tpm"))
 		return 1;
 	if (privileges_limit())
 		return 2;
-	return open(device, O_RDWR | O_CLOEXEC) >= 0 ? 0 : errno == EACCES ? 3 : 4;
+	return open(device, O_RDWR | O_CLOEXEC) >= 0 ? 0 : errno;
 }
 
-static int try_joined(void)
+static int opened_by_child(bool join)
 {
-	return open_limited(true);
-}
+	pid_t pid = fork_one_thread();
+	int status;
 
-static int try_alone(void)
-{
-	return open_limited(false);
+	if (!pid)
+		_exit(open_limited(join));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
 }
 
 static void test_group_of_device(void **state)
 {
-	int fd;
+	int fd, alone, joined;
 
 	(void)state;
 	NEEDS_ROOT();
@@ -328,9 +329,11 @@ static void test_group_of_device(void **state)
 	assert_int_equal(fchown(fd, 54321, 54322), 0);
 	assert_int_equal(fchmod(fd, 0660), 0);
 	close(fd);
-	assert_exits(try_alone, 3);
-	assert_exits(try_joined, 0);
+	alone = opened_by_child(false);
+	joined = opened_by_child(true);
 	unlink(device);
+	assert_int_equal(alone, EACCES);
+	assert_int_equal(joined, 0);
 }
 
 static void test_refused_and_allowed(void **state)
