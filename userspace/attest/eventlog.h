@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * eventlog: what firmware and boot loaders say they extended PCRs with: /sys/kernel/security/tpm0/binary_bios_measurements
- * (TCG PC Client Platform Firmware Profile 1.05, section 10; integers are little-endian).
+ * eventlog: what firmware and boot loaders say they extended PCRs with:
+ * /sys/kernel/security/tpm0/binary_bios_measurements (TCG PC Client Platform Firmware Profile 1.05,
+ * section 10; integers are little-endian).
  *
- * The log is a story that its sender tells. What a quote vouches for, once replayed PCR values are the quoted ones, is
- * the sequence of digests of each PCR: not their event types, not the event data, not the order between PCRs. So the facts
- * below rest on digests alone, or on data whose hash is the digest. The order of work: eventlog_parse(),
- * eventlog_replay() and comparison with the quote, then eventlog_read() in the same bank, then rules.
+ * The log is a story that its sender tells. What a quote vouches for, once replayed PCR values are
+ * the quoted ones, is the sequence of digests of each PCR: not their event types, not the event
+ * data, not the order between PCRs. So the facts below rest on digests alone, or on data whose hash
+ * is the digest. The order of work: eventlog_parse(), eventlog_replay() and comparison with the
+ * quote, then eventlog_read() in the same bank, then rules.
  */
 #pragma once
 
@@ -60,68 +62,78 @@ enum eventlog_type {
 };
 
 enum eventlog_tier {
-	EVENTLOG_NONE,	/* 0 bytes, common on virtual TPMs: the boot is unknown, which is neither good nor an error */
-	EVENTLOG_SHA1,	/* TCG_PCR_EVENT throughout, no header or one of TPM 1.2's: nothing can rest on it */
-	EVENTLOG_AGILE,	/* "Spec ID Event03", digests per bank */
+	/* 0 bytes, common on virtual TPMs: the boot is unknown, which is neither good nor an error
+	 */
+	EVENTLOG_NONE,
+	/* TCG_PCR_EVENT throughout, no header or one of TPM 1.2's: nothing can rest on it */
+	EVENTLOG_SHA1,
+	EVENTLOG_AGILE, /* "Spec ID Event03", digests per bank */
 };
 
 struct eventlog_event {
-	uint32_t pcr;		/* below TPM2_PCRS, but for EV_NO_ACTION, which may name any */
-	uint32_t type;		/* enum eventlog_type, or unknown */
-	struct reader digests;	/* as they stand there; see eventlog_digest() */
+	uint32_t pcr;          /* below TPM2_PCRS, but for EV_NO_ACTION, which may name any */
+	uint32_t type;         /* enum eventlog_type, or unknown */
+	struct reader digests; /* as they stand there; see eventlog_digest() */
 	struct reader data;
 };
 
 struct eventlog {
 	enum eventlog_tier tier;
-	struct { uint16_t alg, size; } algs[EVENTLOG_ALGS_MAX];	/* unknown ones too, with the header's size */
+	struct {
+		uint16_t alg, size;
+	} algs[EVENTLOG_ALGS_MAX]; /* unknown ones too, with the header's size */
 	size_t algs_count;
-	uint8_t locality;		/* PCR 0 starts with it */
-	struct eventlog_event *events;	/* the header is none */
+	uint8_t locality;              /* PCR 0 starts with it */
+	struct eventlog_event *events; /* the header is none */
 	size_t count;
 };
 
 /*
- * @data is borrowed for as long as the log is used. -EBADMSG: malformed: cut short, a tail, a size or count out of bounds,
- * an event whose digests are not exactly one of each algorithm of the header, a known algorithm with another size than
- * its own, an extend of a PCR that there isn't, a StartupLocality that is doubled, above 4, or behind PCR 0's first
- * extend. -E2BIG: more than the maxima above. -ENOMEM. The log is freed with eventlog_free().
+ * @data is borrowed for as long as the log is used. -EBADMSG: malformed: cut short, a tail, a size
+ * or count out of bounds, an event whose digests are not exactly one of each algorithm of the
+ * header, a known algorithm with another size than its own, an extend of a PCR that there isn't, a
+ * StartupLocality that is doubled, above 4, or behind PCR 0's first extend. -E2BIG: more than the
+ * maxima above. -ENOMEM. The log is freed with eventlog_free().
  */
 int eventlog_parse(const void *data, size_t len, struct eventlog **ret);
 void eventlog_free(struct eventlog *l);
 
-/* The event's digest for a bank, of tpm2_digest_size() bytes, borrowed; NULL: the log has no such. */
-const uint8_t *eventlog_digest(const struct eventlog *l, const struct eventlog_event *e, uint16_t alg);
+/* The event's digest for a bank, of tpm2_digest_size() bytes, borrowed; NULL: there is none. */
+const uint8_t *eventlog_digest(const struct eventlog *l, const struct eventlog_event *e,
+			       uint16_t alg);
 
 /*
- * The values that a TPM comes to by this log, from a reset on, in one bank; ret->extended tells which PCRs the log
- * speaks of. -ENOENT: the log has no digests for that bank; -EINVAL: we can't calculate it.
+ * The values that a TPM comes to by this log, from a reset on, in one bank; ret->extended tells
+ * which PCRs the log speaks of. -ENOENT: the log has no digests for that bank; -EINVAL: we can't
+ * calculate it.
  */
 int eventlog_replay(const struct eventlog *l, uint16_t alg, struct pcr_bank *ret);
 
 enum eventlog_kind {
 	/*
-	 * A type that is unknown, or not for that PCR, or whose data ought to hash to the digest and doesn't: whoever
-	 * decides by that PCR fails (facts.unexplained).
+	 * A type that is unknown, or not for that PCR, or whose data ought to hash to the digest
+	 * and doesn't: whoever decides by that PCR fails (facts.unexplained).
 	 */
 	EVENTLOG_UNEXPLAINED,
-	EVENTLOG_NOTHING,	/* EV_NO_ACTION: extends nothing, proves nothing */
+	EVENTLOG_NOTHING, /* EV_NO_ACTION: extends nothing, proves nothing */
 	EVENTLOG_SEPARATOR,
-	EVENTLOG_ACTION,	/* text: one of the firmware profile's own strings */
-	EVENTLOG_VARIABLE,	/* text: UEFI_VARIABLE_DATA, or the variable's content alone */
-	EVENTLOG_FIRMWARE,	/* of firmware or its configuration, or an action in words of the vendor's own */
-	EVENTLOG_IMAGE,		/* of a PE image (Authenticode), that firmware or shim loaded */
-	EVENTLOG_LOADER,	/* by a boot loader or a stub: a string, a file, a section of a unified kernel image */
+	EVENTLOG_ACTION,   /* text: one of the firmware profile's own strings */
+	EVENTLOG_VARIABLE, /* text: UEFI_VARIABLE_DATA, or the variable's content alone */
+	/* of firmware or its configuration, or an action in words of the vendor's own */
+	EVENTLOG_FIRMWARE,
+	EVENTLOG_IMAGE, /* of a PE image (Authenticode), that firmware or shim loaded */
+	/* by a boot loader or a stub: a string, a file, a section of a unified kernel image */
+	EVENTLOG_LOADER,
 };
 
 /* What an event shows, parallel to log->events */
 struct eventlog_fact {
 	enum eventlog_kind kind;
-	bool early;		/* before the separator of its PCR; in PCRs 8–23, which have none, always */
+	bool early; /* before the separator of its PCR; in PCRs 8–23, which have none, always */
 	/*
-	 * The part of the data whose hash is the digest: it was measured. Empty: the digest alone is the fact, all data
-	 * are but a hint for people. GRUB's "kernel_cmdline: " and "grub_cmd: " are not hashed, and not in here: which of them
-	 * stood before a string, nobody can know.
+	 * The part of the data whose hash is the digest: it was measured. Empty: the digest alone
+	 * is the fact, all data are but a hint for people. GRUB's "kernel_cmdline: " and its like
+	 * are not hashed, and not in here: which of them stood before a string, nobody can know.
 	 */
 	struct reader text;
 };
@@ -130,51 +142,59 @@ enum eventlog_answer { EVENTLOG_UNKNOWN, EVENTLOG_NO, EVENTLOG_YES };
 
 struct eventlog_facts {
 	uint16_t alg;
-	uint32_t separators;	/* bit n: PCR n of 0–7 has exactly one separator, and it reports no error */
-	uint32_t unexplained;	/* bit n: PCR n has such an event */
+	/* bit n: PCR n of 0–7 has exactly one separator, and it reports no error */
+	uint32_t separators;
+	uint32_t unexplained; /* bit n: PCR n has such an event */
 	/*
-	 * By the one measurement of the variable SecureBoot, before PCR 7's separator. EVENTLOG_UNKNOWN where that is absent,
-	 * doubled, neither 0 nor 1, where PCR 7 has no sound separator or an unexplained event.
+	 * By the one measurement of the variable SecureBoot, before PCR 7's separator.
+	 * EVENTLOG_UNKNOWN where that is absent, doubled, neither 0 nor 1, where PCR 7 has no sound
+	 * separator or an unexplained event.
 	 */
 	enum eventlog_answer secure_boot;
-	bool debugger;		/* PCR 7 was extended with "UEFI Debug Mode", whatever the log calls it */
-	bool dma_unprotected;	/* likewise "DMA Protection Disabled" */
-	bool exit_boot_services;	/* PCR 5: they returned with success */
+	bool debugger; /* PCR 7 was extended with "UEFI Debug Mode", whatever the log calls it */
+	bool dma_unprotected;    /* likewise "DMA Protection Disabled" */
+	bool exit_boot_services; /* PCR 5: they returned with success */
 	struct eventlog_fact *events;
 };
 
-/* In one bank. -ENOENT, -EINVAL as eventlog_replay(); cleared with eventlog_facts_clear(); texts are borrowed from the log. */
+/*
+ * In one bank. -ENOENT, -EINVAL as eventlog_replay(); cleared with eventlog_facts_clear(); texts
+ * are borrowed from the log.
+ */
 int eventlog_read(const struct eventlog *l, uint16_t alg, struct eventlog_facts *ret);
 void eventlog_facts_clear(struct eventlog_facts *f);
 
 /*
- * A rule of a policy. An event of one of the PCRs meets it when its digest is listed, or its text is. Event types are
- * of no account: nobody vouches for them.
+ * A rule of a policy. An event of one of the PCRs meets it when its digest is listed, or its text
+ * is. Event types are of no account: nobody vouches for them.
  */
 struct eventlog_rule {
-	uint32_t pcrs;			/* bit n: PCR n */
-	const uint8_t *digests;		/* of the bank's size, back to back */
+	uint32_t pcrs;          /* bit n: PCR n */
+	const uint8_t *digests; /* of the bank's size, back to back */
 	size_t digests_count;
 	/*
-	 * ASCII, compared with the text in ASCII or UTF-16LE, zeros at its end left out; with '*' at the end: whatever
-	 * begins so.
+	 * ASCII, compared with the text in ASCII or UTF-16LE, zeros at its end left out; with '*'
+	 * at the end: whatever begins so.
 	 */
 	const char *const *texts;
 	size_t texts_count;
-	size_t least;			/* so many events must meet it */
-	bool early;			/* only events before the separator meet it */
+	size_t least; /* so many events must meet it */
+	bool early;   /* only events before the separator meet it */
 };
 
 enum eventlog_finding {
-	EVENTLOG_FOUND_NOTHING,	/* all is as the rules have it */
-	EVENTLOG_FOUND_EVENT,	/* one in a closed PCR that meets no rule, and is no separator and no action */
-	EVENTLOG_FOUND_RULE,	/* one that too few events meet */
-	EVENTLOG_FOUND_PCR,	/* a closed one without exactly one sound separator (0–7), or with an unexplained event */
+	EVENTLOG_FOUND_NOTHING, /* all is as the rules have it */
+	/* one in a closed PCR that meets no rule, and is no separator and no action */
+	EVENTLOG_FOUND_EVENT,
+	EVENTLOG_FOUND_RULE, /* one that too few events meet */
+	/* a closed one without exactly one sound separator (0–7), or with an unexplained event */
+	EVENTLOG_FOUND_PCR,
 };
 
 /*
- * @closed: PCRs in which every event must meet a rule, so that an event can't hide under another type. *ret_which: the
- * number of the event, of the rule, or of the PCR.
+ * @closed: PCRs in which every event must meet a rule, so that an event can't hide under another
+ * type. *ret_which: the number of the event, of the rule, or of the PCR.
  */
-enum eventlog_finding eventlog_check(const struct eventlog *l, const struct eventlog_facts *f, uint32_t closed,
-				     const struct eventlog_rule *rules, size_t rules_count, size_t *ret_which);
+enum eventlog_finding eventlog_check(const struct eventlog *l, const struct eventlog_facts *f,
+				     uint32_t closed, const struct eventlog_rule *rules,
+				     size_t rules_count, size_t *ret_which);

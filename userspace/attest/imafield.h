@@ -4,7 +4,7 @@
 
 #include "attest/ima.h"
 
-#define IMA_OLD_DIGEST_SIZE 20	/* of the template "ima" */
+#define IMA_OLD_DIGEST_SIZE 20 /* of the template "ima" */
 
 bool ima_is_old(const struct reader *name);
 

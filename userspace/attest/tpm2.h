@@ -42,7 +42,7 @@ enum tpm2_object {
 
 /* Bytes of a digest, 0: not known here. */
 size_t tpm2_digest_size(uint16_t alg);
-/* NULL: OpenSSL has no such, or we don't take it. SHA-1 is there for PCR banks: no name and no signature rests on it. */
+/* NULL: OpenSSL has no such, or we don't take it. SHA-1 is there for PCR banks: no name, no signature rests on it. */
 const EVP_MD *tpm2_digest(uint16_t alg);
 
 struct tpm2_bytes {
@@ -140,8 +140,8 @@ struct tpm2_signature {
 int tpm2_signature_parse(const void *data, size_t len, struct tpm2_signature *ret);
 
 /*
- * 0: it is @key's over @data; -EBADMSG: it is not; -EINVAL: no such pair of scheme and key, or SHA-1. That scheme and
- * hash are those the enrolled key is bound to is for the caller to see. RSAPSS: salt of any length, since a TPM takes the
- * longest that fits, or under FIPS one as long as the digest (Part 1, B.7).
+ * 0: it is @key's over @data; -EBADMSG: it is not; -EINVAL: no such pair of scheme and key, or SHA-1. That scheme
+ * and hash are those the enrolled key is bound to is for the caller to see. RSAPSS: salt of any length, since a TPM
+ * takes the longest that fits, or under FIPS one as long as the digest (Part 1, B.7).
  */
 int tpm2_signature_verify(const struct tpm2_signature *s, EVP_PKEY *key, const void *data, size_t len);
