@@ -6,6 +6,7 @@
  */
 #include "attest/certificate.h"
 
+#include <openssl/core_names.h>
 #include <stdlib.h>
 
 #include "base/reader.h"
@@ -23,9 +24,28 @@ static int fill(struct reader *r, STACK_OF(X509) * chain)
 	return err;
 }
 
+/* The leaf's own key, as a TPM would show it: what comes behind the comparison of keys is reached
+ * too. */
+static struct tpm2_public public_of(X509 *leaf)
+{
+	struct tpm2_public p = {.type = TPM2_ECC, .curve = TPM2_P256, .x.len = 32, .y.len = 32};
+	EVP_PKEY *key = X509_get0_pubkey(leaf);
+	BIGNUM *x = NULL, *y = NULL;
+
+	if (key && EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) == 1 &&
+	    EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) == 1 &&
+	    BN_num_bytes(x) <= 32 && BN_num_bytes(y) <= 32) {
+		BN_bn2binpad(x, p.x.data, 32);
+		BN_bn2binpad(y, p.y.data, 32);
+	}
+	BN_free(x);
+	BN_free(y);
+	return p;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct tpm2_public key = {.type = TPM2_ECC, .curve = TPM2_P256, .x.len = 32, .y.len = 32};
+	struct tpm2_public key;
 	STACK_OF(X509) *chain = certificate_chain_new(), *again;
 	struct reader r = reader_of(data, size);
 	struct certificate_store *store;
@@ -42,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			(void)certificate_store_add(store, pem.data, pem.len, size & 1);
 			certificate_chain_free(again);
 		}
+		key = public_of(sk_X509_value(chain, 0));
 		why = NULL;
 		if (certificate_check_ek(store, chain, &key, 1793600000, &tpm, &why) < 0 && !why)
 			abort();
