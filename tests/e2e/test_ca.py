@@ -23,55 +23,28 @@ def authority(place):
 	return place
 
 
-def swtpm_state(place):
-	"""swtpm's state with an EK certificate (P-384) from a CA of its own; the file of that CA."""
-	(place / "tpm").mkdir()
-	(place / "issuer").mkdir()
-	(place / "localca.conf").write_text(
-		f"statedir = {place}/issuer\nsigningkey = {place}/issuer/signkey.pem\n"
-		f"issuercert = {place}/issuer/issuercert.pem\ncertserial = {place}/issuer/certserial\n"
-	)
-	(place / "localca.options").write_text("--platform-manufacturer test\n--platform-version 1\n--platform-model test\n")
-	(place / "setup.conf").write_text(
-		f"create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = {place}/localca.conf\n"
-		f"create_certs_tool_options = {place}/localca.options\nactive_pcr_banks = sha256\n"
-	)
-	subprocess.run(
-		["swtpm_setup", "--tpm2", "--tpm-state", f"dir://{place}/tpm", "--config", place / "setup.conf",
-			"--create-ek-cert", "--pcr-banks", "sha256", "--write-ek-cert-files", place / "issuer"],
-		check=True, stdout=subprocess.DEVNULL,
-	)
-	trust = place / "trust.pem"
-	pems = [path.read_bytes() for path in sorted((place / "issuer").glob("*cert.pem"))]
-	trust.write_bytes(b"".join(pem for pem in pems if b"BEGIN CERTIFICATE" in pem))
-	return trust
-
-
-def certificate_of(place, kind):
-	names = {"ecc384": "ek-secp384r1.crt", "rsa": "ek-rsa2048.crt"}
-	data = (place / "issuer" / names[kind]).read_bytes()
-	if data.startswith(b"-----"):
-		data = x509.load_pem_x509_certificate(data).public_bytes(serialization.Encoding.DER)
-	return data
-
-
 def host(tpm, kind="ecc384"):
-	tpm.keys(kind, "sha384" if kind == "ecc384" else "sha256", "rsassa" if kind == "rsa" else "ecdsa")
-	chain = [certificate_of(tpm.place, kind)]
-	return enrolment.request((tpm.place / "ek.pub").read_bytes(), (tpm.place / "ak.pub").read_bytes(), chain)
+	"""Its request; the file of who vouches for its TPM is tpm.ca."""
+	tpm.keys(kind)
+	chain = [tpm.certificate(), tpm_issuer(tpm)]
+	return enrolment.request((tpm.directory / "ek.pub").read_bytes(), (tpm.directory / "ak.pub").read_bytes(), chain)
+
+
+def tpm_issuer(tpm):
+	return x509.load_pem_x509_certificate(tpm.issuer.read_bytes()).public_bytes(serialization.Encoding.DER)
 
 
 def answer(tpm, document):
-	(tpm.place / "credential").write_bytes(enrolment.tpm2_tools_credential(document))
-	return enrolment.answer(document, tpm.activate(tpm.place / "credential"))
+	(tpm.directory / "credential").write_bytes(enrolment.tpm2_tools_credential(document))
+	return enrolment.answer(document, tpm.activate(tpm.directory / "credential"))
 
 
 def test_enrolment(authority):
-	place, trust = authority, swtpm_state(authority)
+	place = authority
 	with TpmTools(place) as tpm:
 		request = host(tpm)
-		challenge(place, request, "--trust", trust, refused="this TPM is a program")
-		given = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		challenge(place, request, "--trust", tpm.ca, refused="this TPM is a program")
+		given = challenge(place, request, "--trust", tpm.ca, "--allow-software-tpm")
 		pending = list((place / "ca/pending").iterdir())
 		assert [stat.S_IMODE(path.stat().st_mode) for path in pending] == [0o600]
 		answered = answer(tpm, given)
@@ -97,16 +70,22 @@ def test_enrolment(authority):
 	assert point[1:49] in (place / "ak.pub").read_bytes() and point[49:] in (place / "ak.pub").read_bytes()
 
 
-def test_rsa_and_no_certificate(authority):
-	"""An RSA EK; and one that is known by its ueid alone."""
-	place, trust = authority, swtpm_state(authority)
+@pytest.mark.parametrize("kind", ["ecc", "rsa"])
+def test_other_keys(authority, kind):
+	place = authority
 	with TpmTools(place) as tpm:
-		request = host(tpm, "rsa")
-		given = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		given = challenge(place, host(tpm, kind), "--trust", tpm.ca, "--allow-software-tpm")
 		assert issue(place, answer(tpm, given)).startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_no_certificate(authority):
+	"""A TPM that is known by its ueid alone."""
+	place = authority
+	with TpmTools(place) as tpm:
+		request = host(tpm)
 		request["ek_chain"] = []
 		ueid = enrolment.ueid((place / "ek.pub").read_bytes())
-		challenge(place, request, "--trust", trust, refused="the TPM has no certificate for its EK")
+		challenge(place, request, "--trust", tpm.ca, refused="the TPM has no certificate for its EK")
 		challenge(place, request, "--ueid", ueid[:-1] + "A", refused=f"the request's ueid is {ueid}")
 		given = challenge(place, request, "--ueid", ueid)
 		assert issue(place, answer(tpm, given)).startswith("-----BEGIN CERTIFICATE-----")
@@ -114,22 +93,22 @@ def test_rsa_and_no_certificate(authority):
 
 def test_two_tpms(authority):
 	"""The EK of one TPM with the AK of another: the challenge is made, and neither of them opens it."""
-	place, trust = authority, swtpm_state(authority)
+	place = authority
 	(place / "other").mkdir()
-	with TpmTools(place) as tpm, TpmTools(place / "other") as other:
+	with TpmTools(place) as tpm, TpmTools(place / "other", fresh=True) as other:
 		request = host(tpm)
 		other.keys()
 		request["ak_public"] = enrolment.b64((place / "other/ak.pub").read_bytes())
-		given = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		given = challenge(place, request, "--trust", tpm.ca, "--allow-software-tpm")
 		(place / "credential").write_bytes(enrolment.tpm2_tools_credential(given))
 		assert tpm.activate(place / "credential", ok=False) is None
 		assert other.activate(place / "credential", ok=False) is None
 
 
 def test_expired(authority):
-	place, trust = authority, swtpm_state(authority)
+	place = authority
 	with TpmTools(place) as tpm:
-		given = challenge(place, host(tpm), "--trust", trust, "--allow-software-tpm", "--expires", "1s")
+		given = challenge(place, host(tpm), "--trust", tpm.ca, "--allow-software-tpm", "--expires", "1s")
 		answered = answer(tpm, given)
 		(pending,) = (place / "ca/pending").iterdir()
 		while time.time() <= json.loads(pending.read_text())["expires"]:
@@ -138,11 +117,11 @@ def test_expired(authority):
 
 
 def test_another_challenge_replaces_the_first(authority):
-	place, trust = authority, swtpm_state(authority)
+	place = authority
 	with TpmTools(place) as tpm:
 		request = host(tpm)
-		first = challenge(place, request, "--trust", trust, "--allow-software-tpm")
-		second = challenge(place, request, "--trust", trust, "--allow-software-tpm")
+		first = challenge(place, request, "--trust", tpm.ca, "--allow-software-tpm")
+		second = challenge(place, request, "--trust", tpm.ca, "--allow-software-tpm")
 		assert first["secret"] != second["secret"]
 		issue(place, answer(tpm, first), refused="does not show that the TPM opened the credential")
 		issue(place, answer(tpm, second))

@@ -23,10 +23,10 @@ def sized(data):
 	return struct.pack(">H", len(data)) + data
 
 
-@pytest.mark.parametrize("kind,digest", [("ecc", "sha256"), ("ecc384", "sha384"), ("rsa", "sha256")])
-def test_a_tpm_activates_it(place, kind, digest):
+@pytest.mark.parametrize("kind", ["ecc", "ecc384", "rsa"])
+def test_a_tpm_activates_it(place, kind):
 	with TpmTools(place) as tpm:
-		tpm.keys(kind, digest, "rsassa" if kind == "rsa" else "ecdsa")
+		tpm.keys(kind)
 		for length in (1, 16, 32):
 			secret = os.urandom(length)
 			(place / "secret").write_bytes(secret)
@@ -112,7 +112,7 @@ class SoftwareEk:
 @pytest.mark.parametrize("digest", ALGORITHMS)
 @pytest.mark.parametrize("kind", ["rsa", "P-256", "P-384"])
 def test_the_specification_opens_it(place, kind, digest, bits):
-	for _ in range(1 if kind == "rsa" else 40):	# coordinates that begin with a zero byte among them
+	for _ in range(1 if kind == "rsa" else 16):	# coordinates that begin with a zero byte among them
 		ek = SoftwareEk(kind, digest, bits)
 		secret = os.urandom(32)
 		(place / "ek.pub").write_bytes(ek.public)
