@@ -10,8 +10,10 @@
 
 #define SEPARATED_PCRS 8u
 
-/* Measured as they stand here, without a NUL (Platform Firmware Profile, 10.4.3 and 10.4.4; EDK II;
- * Microsoft) */
+/*
+ * Measured as they stand here, without a NUL: the EV_EFI_ACTION and EV_ACTION strings of the
+ * Platform Firmware Profile, and Microsoft's for DMA protection
+ */
 static const char *const actions[] = {
 	"Calling EFI Application from Boot Option",
 	"Returning from EFI Application from Boot Option",
@@ -73,7 +75,7 @@ static bool equals(const uint8_t *a, const uint8_t *b, const struct reading *r)
 	return !memcmp(a, b, r->size);
 }
 
-/* UEFI_VARIABLE_DATA (10.2.6): the name's length counts characters of two bytes. */
+/* UEFI_VARIABLE_DATA: the name's length counts characters of two bytes. */
 static int get_variable(struct reader r, struct reader *ret_name, struct reader *ret_content)
 {
 	uint64_t name, content;
@@ -134,7 +136,7 @@ static enum eventlog_kind read_loader(const struct reading *r, const struct even
 	struct reader tagged = e->data;
 	uint32_t id, size;
 
-	if (e->type == EV_EVENT_TAG) { /* TCG_PCClientTaggedEvent (10.4.2.1) */
+	if (e->type == EV_EVENT_TAG) { /* TCG_PCClientTaggedEvent */
 		if (!reader_u32le(&tagged, &id) && !reader_u32le(&tagged, &size) &&
 		    size == tagged.left)
 			vouch(r, tagged, digest, &f->text);

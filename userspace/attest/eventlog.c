@@ -20,7 +20,7 @@ void eventlog_free(struct eventlog *l)
 	free(l);
 }
 
-/* TCG_PCR_EVENT (10.2.1), the format of TPM 1.2 and of the header */
+/* TCG_PCR_EVENT, the format of TPM 1.2 and of the header */
 static int get_old_event(struct reader *r, struct eventlog_event *ret)
 {
 	uint32_t size;
@@ -76,7 +76,7 @@ static int get_digests(const struct eventlog *l, struct reader *r, struct reader
 	return 0;
 }
 
-/* TCG_PCR_EVENT2 (10.2.2) */
+/* TCG_PCR_EVENT2 */
 static int get_event(const struct eventlog *l, struct reader *r, struct eventlog_event *ret)
 {
 	uint32_t size;
@@ -88,7 +88,7 @@ static int get_event(const struct eventlog *l, struct reader *r, struct eventlog
 	       reader_bytes(r, size, &ret->data);
 }
 
-/* TCG_EfiSpecIdEvent (10.4.5.1), behind the signature */
+/* TCG_EfiSpecIdEvent, behind the signature */
 static int get_header(struct eventlog *l, struct reader *r)
 {
 	uint32_t class, count;
@@ -146,8 +146,10 @@ static int begin(struct eventlog *l, struct reader *r)
 	return get_header(l, &first.data);
 }
 
-/* Where PCR 0 starts (10.4.5.3): firmware that measures the H-CRTM started it at locality 4, said
- * or not (Part 1, 34.3). */
+/*
+ * Where PCR 0 starts: the StartupLocality event. Firmware that measures the H-CRTM started it at
+ * locality 4, said or not (TPM 2.0 Part 1, "H-CRTM before TPM2_Startup()").
+ */
 static int note_locality(struct eventlog *l, const struct eventlog_event *e, bool *said,
 			 bool *extended)
 {

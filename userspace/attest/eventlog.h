@@ -23,7 +23,7 @@
 #define EVENTLOG_EVENTS_MAX 65536u
 #define EVENTLOG_ALGS_MAX 8u
 
-/* Event types (section 10.4.1) */
+/* Event types */
 enum eventlog_type {
 	EV_POST_CODE = 0x1,
 	EV_NO_ACTION = 0x3,
@@ -193,7 +193,8 @@ enum eventlog_finding {
 
 /*
  * @closed: PCRs in which every event must meet a rule, so that an event can't hide under another
- * type. *ret_which: the number of the event, of the rule, or of the PCR.
+ * type. An action needs none: whether a debugger or the like is let pass is for the caller to see
+ * in the facts. *ret_which: the number of the event, of the rule, or of the PCR.
  */
 enum eventlog_finding eventlog_check(const struct eventlog *l, const struct eventlog_facts *f,
 				     uint32_t closed, const struct eventlog_rule *rules,
