@@ -135,7 +135,12 @@ int privileges_join_group_of(const char *path)
 
 static int limit_capabilities(void)
 {
+	capng_select_t set = CAPNG_SELECT_ALL;
+
 	capng_get_caps_process();
+	/* Then the bounding set stays as it was given to us: the unit names the same capabilities. */
+	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		set &= ~CAPNG_SELECT_BOUNDS;
 	for (size_t i = 0; i < TABLE_SIZE; i++)
 		if (!capng_have_capability(CAPNG_PERMITTED, table[i].capability))
 			return -EPERM;
@@ -145,7 +150,7 @@ static int limit_capabilities(void)
 		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 				 table[i].capability))
 			return -EINVAL;
-	return capng_apply(CAPNG_SELECT_ALL) ? -EPERM : 0;
+	return capng_apply(set) ? -EPERM : 0;
 }
 
 int privileges_limit(void)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packaged service under systemd itself. For a machine of its own: it installs into /usr and /etc."""
+"""The packaged service under systemd itself. For a machine of its own: it installs into /usr/local and /etc."""
 
 import pathlib
 import re
@@ -46,7 +46,7 @@ def unit(name, *lines):
 
 @pytest.fixture(scope="module", autouse=True)
 def installed():
-	run("cmake", "--install", "build/release", "--prefix", "/usr")
+	run("cmake", "--install", "build/release")
 	run("systemd-sysusers")
 	pathlib.Path("/etc/affiant/affiant.yaml").write_text(
 		"agents:\n  - name: worker\n    selectors:\n      - unit: worker-*.service\n")
@@ -101,7 +101,7 @@ def test_unit_selector():
 
 	def ended():
 		found = all_records("--agent", "worker")
-		return found if found.ended else None
+		return found if found.of("session_ended") else None
 
 	found = wait.until("the worker's session has ended", ended, explain=journal)
 	assert [bytes(e.process.argv[0]) for e in found.execs] == [b"/bin/sh", b"/bin/true"]

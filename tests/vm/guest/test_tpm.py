@@ -25,7 +25,8 @@ def test_device():
 
 
 def test_kernel_parameters():
-	assert "integrity" in (SECURITY / "lsm").read_text().split(",")
+	assert "ima_policy=tcb" in pathlib.Path("/proc/cmdline").read_text().split()
+	assert "bpf" in (SECURITY / "lsm").read_text().split(",")
 
 
 def test_ima_list_replays():
