@@ -11,11 +11,8 @@ static void test_ready(void **state)
 	struct tpm_status before, after;
 	struct tpm_worker *w;
 	struct outcome o;
-	struct softtpm s;
 
-	(void)state;
-	softtpm_new(&s);
-	w = worker_new(&s, TPM_EK_AUTO);
+	w = worker_new(*state, TPM_EK_AUTO);
 	assert_int_equal(quote(w, nonce, &o), 0);
 	tpm_worker_status(w, &before);
 	assert_int_equal(quote(w, nonce, &o), 0);
@@ -27,7 +24,6 @@ static void test_ready(void **state)
 	assert_int_equal(i.ek_chain_count, 1);
 	tpm_identity_clear(&i);
 	tpm_worker_free(w);
-	softtpm_remove(&s);
 }
 
 /* The daemon's life: its privileges dropped, its system calls filtered, and the TPM started anew
@@ -59,44 +55,51 @@ static int filtered(const struct softtpm *s, bool before, int ready, int go)
 	return 0;
 }
 
-static void test_filtered(void **state)
+static void filtered_case(struct softtpm *s, bool before)
 {
 	int ready[2], go[2], status;
-	struct softtpm s;
 	pid_t pid;
 	char c;
 
-	(void)state;
 	if (geteuid() != 0) {
 		print_message("[  REASON  ] only root has privileges to drop\n");
 		skip();
 	}
-	for (int before = 0; before < 2; before++) {
-		softtpm_new(&s);
-		assert_int_equal(pipe(ready) | pipe(go), 0);
-		/* Without the thread that ThreadSanitizer starts in a child: there has to be one. */
-		pid = _Fork();
-		if (pid == 0)
-			_exit(filtered(&s, before, ready[1], go[0]));
-		close(ready[1]);
-		assert_int_equal(read(ready[0], &c, 1), 1);
-		softtpm_kill(&s);
-		softtpm_start(&s);
-		assert_int_equal(write(go[1], "", 1), 1);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(status, 0);
-		close(ready[0]);
-		close(go[0]);
-		close(go[1]);
-		softtpm_remove(&s);
-	}
+	assert_int_equal(pipe(ready) | pipe(go), 0);
+	/* Without the thread that ThreadSanitizer starts in a child: there has to be one. */
+	pid = _Fork();
+	if (pid == 0)
+		_exit(filtered(s, before, ready[1], go[0]));
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	softtpm_kill(s);
+	softtpm_start(s);
+	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(ready[0]);
+	close(go[0]);
+	close(go[1]);
 }
+
+static void test_filtered_before(void **state)
+{
+	filtered_case(*state, true);
+}
+
+static void test_filtered_after(void **state)
+{
+	filtered_case(*state, false);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, tpm_new, tpm_remove)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ready),
-		cmocka_unit_test(test_filtered),
+		CASE(test_ready),
+		CASE(test_filtered_before),
+		CASE(test_filtered_after),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
