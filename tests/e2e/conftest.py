@@ -3,7 +3,8 @@
 
 daemon      an affiantd shared by a module: not to be stopped. Defaults, but for the wait for digests: a busy machine
             is not what the tests are about
-new_daemon  new_daemon(config=TEXT, options=[...], start=True): one of the test's own
+new_daemon  new_daemon(config=TEXT, options=[...], start=True): one of the test's own; new_daemon_of_module lets it live
+            as long as the module
 programs    programs["name"]: the compiled programs/name.c
 place       an empty directory that every user can enter
 cgroup      a cgroup of the test's own
@@ -65,8 +66,7 @@ def daemon():
 		shutil.rmtree(path)
 
 
-@pytest.fixture
-def new_daemon():
+def _new_daemons():
 	made = []
 
 	def make(config=None, options=(), start=True, env=None):
@@ -83,6 +83,10 @@ def new_daemon():
 			failures.append(str(error))
 		shutil.rmtree(instance.directory)
 	assert not failures, "\n".join(failures)
+
+
+new_daemon = pytest.fixture(_new_daemons, name="new_daemon")
+new_daemon_of_module = pytest.fixture(_new_daemons, scope="module", name="new_daemon_of_module")
 
 
 @pytest.fixture(scope="session")

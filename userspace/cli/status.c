@@ -112,8 +112,10 @@ static json_t *status_json(const Affiant__V1__Status *s)
 					      (json_int_t)s->cache->bytes_hashed));
 	json_object_set_new(o, "tpm", tpm_json(s->tpm));
 	json_object_set_new(o, "evidence",
-			    json_pack("{s:I, s:o}", "given", (json_int_t)s->evidence_given,
-				      "refused",
+			    json_pack("{s:I, s:I, s:I, s:o}", "given",
+				      (json_int_t)s->evidence_given, "waiting",
+				      (json_int_t)s->evidence_waiting, "batches",
+				      (json_int_t)s->evidence_batches, "refused",
 				      counters(s->evidence_refused, s->n_evidence_refused)));
 	json_object_set_new(o, "features", words(s->features, s->n_features));
 	json_object_set_new(o, "missing", words(s->missing, s->n_missing));
@@ -152,7 +154,8 @@ static void print_evidence(const Affiant__V1__Status *s)
 		       t->state ?: "?", t->manufacturer ?: "?", t->vendor ?: "",
 		       t->enrolled ? "enrolled" : "not enrolled", t->quotes, t->failures,
 		       t->reconnects, t->error ? "; last error: " : "", t->error ? error : "");
-	printf("%-12s %" PRIu64 " given; refused:", "evidence", s->evidence_given);
+	printf("%-12s %" PRIu64 " given in %" PRIu64 " batches, %" PRIu64 " waiting; refused:",
+	       "evidence", s->evidence_given, s->evidence_batches, s->evidence_waiting);
 	for (size_t i = 0; i < s->n_evidence_refused; i++)
 		printf(" %s %" PRIu64, s->evidence_refused[i]->name ?: "?",
 		       s->evidence_refused[i]->count);

@@ -86,8 +86,7 @@ static bool find_actor(struct asker *a, struct refusal *ret)
 	return true;
 }
 
-struct asker *asker_new(struct core *c, struct server_call *call,
-			const Affiant__V1__GetEvidence *request, struct refusal *ret)
+struct asker *asker_new(struct core *c, struct server_call *call, struct refusal *ret)
 {
 	const struct server_caller *caller = server_call_caller(call);
 	struct asker *a = calloc(1, sizeof(*a));
@@ -100,11 +99,7 @@ struct asker *asker_new(struct core *c, struct server_call *call,
 	a->call = call;
 	a->pid = caller->pid;
 	a->tag = caller->tag;
-	a->nonce = request->nonce;
-	a->audience = request->audience;
-	a->host = request->has_host && request->host;
-	a->ima_from = request->ima_from;
-	if (find_actor(a, ret) && asker_entitled(a, ret) && take_key(a, request, ret))
+	if (find_actor(a, ret) && asker_entitled(a, ret))
 		return a;
 	asker_free(a);
 	return NULL;
@@ -119,6 +114,15 @@ void asker_free(struct asker *a)
 	free(a->signing_input);
 	free(a->jws);
 	free(a);
+}
+
+bool asker_take(struct asker *a, const Affiant__V1__GetEvidence *request, struct refusal *ret)
+{
+	a->nonce = request->nonce;
+	a->audience = request->audience;
+	a->host = request->has_host && request->host;
+	a->ima_from = request->ima_from;
+	return take_key(a, request, ret);
 }
 
 /* ---- whether it may have evidence ---- */

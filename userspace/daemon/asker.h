@@ -38,11 +38,13 @@ struct refusal {
 
 /*
  * The process that made @call, as the records know it; its events are read first. NULL: @ret says
- * why it gets no evidence.
+ * why it gets nothing.
  */
-struct asker *asker_new(struct core *c, struct server_call *call,
-			const Affiant__V1__GetEvidence *request, struct refusal *ret);
+struct asker *asker_new(struct core *c, struct server_call *call, struct refusal *ret);
 void asker_free(struct asker *a);
+
+/* What it asks for. False: @ret says what is wrong with the key that it names. */
+bool asker_take(struct asker *a, const Affiant__V1__GetEvidence *request, struct refusal *ret);
 
 /* Whether session and task go on, and nobody traces it. False: @ret says why not. */
 bool asker_entitled(const struct asker *a, struct refusal *ret);

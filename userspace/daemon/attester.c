@@ -24,7 +24,8 @@ struct attester {
 	struct attester_config config;
 	int dir; /* state_dir/tpm */
 	struct tpm_worker *tpm;
-	bool known; /* 'identity' is */
+	bool known;	     /* 'identity' is: */
+	uint64_t generation; /* the worker's number of it */
 	struct tpm_identity identity;
 	uint8_t ueid[CLAIMS_UEID_SIZE];
 	char *ak_chain;
@@ -281,42 +282,50 @@ int attester_claims(struct attester *a, struct claims *ret)
 
 /* ---- who the TPM is ---- */
 
-static bool same_identity(const struct tpm_identity *x, const struct tpm_identity *y)
-{
-	return x->ak_name_len == y->ak_name_len &&
-	       !memcmp(x->ak_name, y->ak_name, x->ak_name_len) &&
-	       x->ek_public_len == y->ek_public_len &&
-	       !memcmp(x->ek_public, y->ek_public, x->ek_public_len);
-}
-
 /* It can be another one after it was lost: a software TPM made anew, or one that was cleared. */
-bool attester_ready(struct attester *a, char *ret_why, size_t size)
+static int learn_identity(struct attester *a, uint64_t generation)
 {
 	struct tpm_identity now;
+	int err = tpm_worker_identity(a->tpm, &now);
+
+	if (err)
+		return err;
+	if (a->known)
+		tpm_identity_clear(&a->identity);
+	free(a->ak_chain);
+	a->identity = now;
+	a->ak_chain = read_chain(a->dir, &now);
+	a->known = true;
+	a->generation = 0; /* of none: the next one who asks tries again */
+	err = claims_ueid(now.ek_public, now.ek_public_len, a->ueid) ?: make_host_claims(a);
+	if (!err)
+		a->generation = generation;
+	return err;
+}
+
+/* One that is locked out is asked all the same: nothing else would show that it no longer is. */
+bool attester_ready(struct attester *a, char *ret_why, size_t size)
+{
 	struct tpm_status status;
+	int err;
 
 	if (!a->tpm) {
 		snprintf(ret_why, size, "no TPM is configured (tpm.tcti)");
 		return false;
 	}
 	tpm_worker_status(a->tpm, &status);
-	if (status.state != TPM_READY || tpm_worker_identity(a->tpm, &now)) {
+	if (status.state != TPM_READY && status.state != TPM_LOCKED_OUT) {
 		snprintf(ret_why, size, "%s",
 			 *status.error ? status.error
 				       : "the TPM has not been reached yet: try again");
 		return false;
 	}
-	if (a->known && same_identity(&a->identity, &now)) {
-		tpm_identity_clear(&now);
+	if (a->known && a->generation == status.generation)
 		return true;
-	}
-	if (a->known)
-		tpm_identity_clear(&a->identity);
-	free(a->ak_chain);
-	a->identity = now;
-	a->ak_chain = read_chain(a->dir, &now);
-	a->known = !claims_ueid(now.ek_public, now.ek_public_len, a->ueid) && !make_host_claims(a);
-	return a->known;
+	err = learn_identity(a, status.generation);
+	if (err)
+		snprintf(ret_why, size, "who the TPM is can't be told: %s", strerror(-err));
+	return !err;
 }
 
 const struct tpm_identity *attester_identity(const struct attester *a)

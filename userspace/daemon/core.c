@@ -298,6 +298,7 @@ void core_close(struct core *c)
 	saver_free(c->saver);
 	sd_event_source_unref(c->timer);
 	evidence_free(c->evidence);
+	free(c->activation);
 	selectors_free(c->selectors);
 	attribute_free(c->attribute);
 	enrich_free(c->enrich);

@@ -70,6 +70,7 @@ struct core {
 	struct selectors *selectors;
 	struct server *server;
 	struct evidence *evidence;
+	struct activation *activation; /* a credential's, under way; enrolment.c */
 
 	struct told_set *told; /* while it starts: in the ledger since the saved state */
 	uint64_t note_sequence;

@@ -45,7 +45,9 @@ void enrolment_get(void *core, struct server_call *call)
 	free(text);
 }
 
+/* One at a time: the TPM is everybody's. */
 struct activation {
+	struct core *core;
 	struct server_call *call;
 	struct tpm2_bytes ak_name;
 };
@@ -72,34 +74,47 @@ static void activated(void *data, int err, const uint8_t *secret, size_t len)
 		response.activated = &message;
 		server_answer(x->call, &response);
 	}
+	x->core->activation = NULL;
 	free(x);
 }
 
 void enrolment_activate(void *core, struct server_call *call,
 			const Affiant__V1__ActivateCredential *request)
 {
-	struct attester *a = ready(core, call);
+	struct core *c = core;
+	struct attester *a = ready(c, call);
 	const struct tpm_identity *identity;
 	struct activation *x;
 	int err;
 
 	if (!a)
 		return;
+	if (c->activation) {
+		server_refuse(call, "busy", "another credential is being activated: try again");
+		return;
+	}
 	x = calloc(1, sizeof(*x));
 	if (!x) {
 		server_refuse(call, "unavailable", "out of memory");
 		return;
 	}
 	identity = attester_identity(a);
+	x->core = c;
 	x->call = call;
 	memcpy(x->ak_name.data, identity->ak_name, identity->ak_name_len);
 	x->ak_name.len = identity->ak_name_len;
 	err = tpm_worker_activate(attester_tpm(a), request->credential.data,
 				  request->credential.len, request->secret.data,
 				  request->secret.len, activated, x);
-	if (!err)
+	if (!err) {
+		c->activation = x;
 		return;
-	server_refuse(call, "busy", "the TPM has too much to do: %s", strerror(-err));
+	}
+	if (err == -EBADMSG)
+		server_refuse(call, "bad_request",
+			      "credential or secret is not the structure that a TPM takes");
+	else
+		server_refuse(call, "busy", "the TPM has too much to do: %s", strerror(-err));
 	free(x);
 }
 

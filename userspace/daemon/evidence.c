@@ -214,12 +214,12 @@ void evidence_get(void *core, struct server_call *call, const Affiant__V1__GetEv
 	struct refusal r;
 	struct asker *a;
 
-	a = may_ask(e, server_call_caller(call), &r) ? asker_new(c, call, request, &r) : NULL;
+	a = may_ask(e, server_call_caller(call), &r) ? asker_new(c, call, &r) : NULL;
 	if (!a) {
 		refuse_call(e, call, &r);
 		return;
 	}
-	if (!hold_key(e, a, &r)) {
+	if (!asker_take(a, request, &r) || !hold_key(e, a, &r)) {
 		evidence_refuse(e, a, &r);
 		return;
 	}
@@ -230,16 +230,51 @@ void evidence_get(void *core, struct server_call *call, const Affiant__V1__GetEv
 
 /* ---- proofs ---- */
 
+static int make_proof(EVP_PKEY *key, const Affiant__V1__SignProof *request, uint64_t now_ns,
+		      char **ret)
+{
+	uint64_t now = now_ns / CORE_SECOND_NS;
+	struct uuid jti;
+	int err = uuid7_new(now_ns, &jti);
+
+	if (err)
+		return err;
+	if (request->proof_case == AFFIANT__V1__SIGN_PROOF__PROOF_DPOP)
+		return proof_dpop(key,
+				  &(struct proof_dpop){request->dpop->htm, request->dpop->htu,
+						       request->dpop->nonce,
+						       request->dpop->access_token},
+				  &jti, now, ret);
+	return proof_wpt(key,
+			 &(struct proof_wpt){request->wpt->aud, request->wpt->wit,
+					     request->wpt->access_token, now + WPT_LIFETIME_S},
+			 &jti, ret);
+}
+
+/* A proof says that the process which evidence was given to acts now: who would get no evidence any
+ * more gets none. That the file's bytes are the same was found when evidence was given. */
+static bool may_prove(struct core *c, struct server_call *call)
+{
+	struct refusal r;
+	struct asker *a = asker_new(c, call, &r);
+	int fd = -1;
+	bool may = a && asker_look(a, &fd, &r) >= 0;
+
+	closep(&fd);
+	asker_free(a);
+	if (!may)
+		refuse_call(c->evidence, call, &r);
+	return may;
+}
+
 void evidence_sign(void *core, struct server_call *call, const Affiant__V1__SignProof *request)
 {
 	struct core *c = core;
 	const struct server_caller *caller = server_call_caller(call);
 	EVP_PKEY *key = heldkeys_find(c->evidence->keys, caller->pid, &caller->tag);
-	uint64_t now = core_boottime_ns() + c->clock.offset_ns;
 	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Proof proof = AFFIANT__V1__PROOF__INIT;
 	_cleanup_free_ char *jwt = NULL;
-	struct uuid jti;
 	int err;
 
 	if (!key) {
@@ -249,19 +284,9 @@ void evidence_sign(void *core, struct server_call *call, const Affiant__V1__Sign
 			caller->pid);
 		return;
 	}
-	err = uuid7_new(now, &jti);
-	if (!err && request->proof_case == AFFIANT__V1__SIGN_PROOF__PROOF_DPOP)
-		err = proof_dpop(key,
-				 &(struct proof_dpop){request->dpop->htm, request->dpop->htu,
-						      request->dpop->nonce,
-						      request->dpop->access_token},
-				 &jti, now / CORE_SECOND_NS, &jwt);
-	else if (!err)
-		err = proof_wpt(key,
-				&(struct proof_wpt){request->wpt->aud, request->wpt->wit,
-						    request->wpt->access_token,
-						    now / CORE_SECOND_NS + WPT_LIFETIME_S},
-				&jti, &jwt);
+	if (!may_prove(c, call))
+		return;
+	err = make_proof(key, request, core_boottime_ns() + c->clock.offset_ns, &jwt);
 	if (err) {
 		server_refuse(call, err == -EINVAL ? "bad_request" : "unavailable",
 			      "the proof can't be made: %s", strerror(-err));
@@ -368,6 +393,7 @@ void evidence_free(struct evidence *e)
 	DL_FOREACH_SAFE (e->waiting, a, next)
 		asker_free(a);
 	attester_free(e->attester);
+	evidence_forget_quote(e);
 	filehash_free(e->rehash);
 	heldkeys_free(e->keys);
 	tokens_free(e->tokens);

@@ -69,6 +69,8 @@ struct quoted_batch {
 
 static void quoted_batch_free(struct quoted_batch *b)
 {
+	if (!b)
+		return;
 	batch_free(b->tree);
 	free(b->leaves);
 	free(b);
@@ -190,6 +192,7 @@ static void on_quoted(void *data, int err, const struct tpm_quoted *q)
 	core_drain(e->core); /* an end of the session that happened meanwhile */
 	e->batch = NULL;
 	e->batch_count = 0;
+	e->quoting = NULL;
 	DL_FOREACH_SAFE (list, a, next) {
 		DL_DELETE(list, a);
 		finish(e, a, b, index++, err, q);
@@ -265,9 +268,16 @@ void evidence_quote(struct evidence *e)
 		return;
 	}
 	e->batches++;
+	e->quoting = b;
 	err = quote(e, b);
 	if (err)
 		on_quoted(b, err, NULL);
 	else
 		sign_batch(e);
+}
+
+void evidence_forget_quote(struct evidence *e)
+{
+	quoted_batch_free(e->quoting);
+	e->quoting = NULL;
 }

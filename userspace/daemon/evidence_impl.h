@@ -21,8 +21,9 @@ struct evidence {
 	struct tokens *tokens; /* how often a session may ask */
 	struct asker *waiting; /* in the order in which they asked */
 	size_t waiting_count;
-	struct asker *batch; /* being quoted */
+	struct asker *batch; /* being quoted: */
 	size_t batch_count;
+	struct quoted_batch *quoting;
 	uint64_t rehashes; /* tokens given */
 	int root;
 	uint64_t given, batches, refused[EVIDENCE_CODES];
@@ -39,3 +40,5 @@ void evidence_refuse(struct evidence *e, struct asker *a, const struct refusal *
 
 /* Quotes for all that are ready; no other batch is being quoted. */
 void evidence_quote(struct evidence *e);
+/* When nobody will say any more how the quote went; its askers are the caller's. */
+void evidence_forget_quote(struct evidence *e);

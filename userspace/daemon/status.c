@@ -164,6 +164,8 @@ void core_get_status(void *core, struct server_call *call)
 	}
 	evidence_stats(c->evidence, &evidence);
 	SET(&m, evidence_given, evidence.given);
+	SET(&m, evidence_waiting, evidence.waiting);
+	SET(&m, evidence_batches, evidence.batches);
 	m.n_evidence_refused = set_refusals(&evidence, refused, refused_list);
 	m.evidence_refused = refused_list;
 	SET(&m, resident_bytes, resident_bytes());

@@ -117,8 +117,9 @@ AFFIANT_API void affiant_evidence_clear(struct affiant_evidence *e); /* an empty
 
 /*
  * Proofs of possession by the key that the daemon holds for this process: a JWT in *@ret, to be
- * freed by affiant_free(). -ESRCH: none is held; ask for evidence without cnf first. DPoP, RFC
- * 9449: @nonce and @access_token may be NULL.
+ * freed by affiant_free(). -ESRCH: none is held; ask for evidence without cnf first; -EPERM: there
+ * would be no evidence for this process any more, as above. DPoP, RFC 9449: @nonce and
+ * @access_token may be NULL.
  */
 AFFIANT_API int affiant_dpop(struct affiant *a, const char *method, const char *url,
 			     const char *nonce, const char *access_token, char **ret);

@@ -12,10 +12,14 @@ import tempfile
 PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
 
 
+def generate(directory, *names):
+	"""The modules that protoc makes of proto/affiant/v1, importable from this directory."""
+	subprocess.run(["protoc", f"--python_out={directory}", f"-I{PROTO}", *(f"affiant/v1/{name}.proto" for name in names)], check=True)
+
+
 def _generate():
 	directory = tempfile.TemporaryDirectory(prefix="affiant-pb2-")
-	subprocess.run(["protoc", f"--python_out={directory.name}", f"-I{PROTO}",
-			"affiant/v1/record.proto"], check=True)
+	generate(directory.name, "record")
 	sys.path.insert(0, directory.name)
 	try:
 		return importlib.import_module("affiant.v1.record_pb2")
