@@ -114,6 +114,9 @@ def test_expired(authority):
 		while time.time() <= json.loads(pending.read_text())["expires"]:
 			time.sleep(0.1)
 		issue(place, answered, refused="the challenge has expired")
+		other = {**host(tpm), "ek_chain": []}	# another AK: its challenge clears away what nobody answered in time
+		challenge(place, other, "--ueid", enrolment.ueid((place / "ek.pub").read_bytes()))
+		assert not pending.exists() and len(list((place / "ca/pending").iterdir())) == 1
 
 
 def test_another_challenge_replaces_the_first(authority):

@@ -33,41 +33,52 @@ char *base64url_new(const void *data, size_t len)
 	return text;
 }
 
-/* 0..63, or -1. */
-static int value_of(char c)
+/* Of each character one more than its six bits; 0: it is none. */
+/* clang-format off */
+static const uint8_t values[256] = {
+	['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+		14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+	['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39,
+		40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
+	['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62,
+	['-'] = 63,
+	['_'] = 64,
+};
+/* clang-format on */
+
+/* What is none gives all ones here: beyond six bits. */
+static uint8_t value_of(uint8_t c)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '-' ? 62 : c == '_' ? 63 : -1;
+	return values[c] - 1;
 }
 
 int base64url_decode(const char *text, size_t len, void *ret, size_t size, size_t *ret_len)
 {
-	size_t bytes = len / 4 * 3 + (len % 4 ? len % 4 - 1 : 0);
-	uint8_t *out = ret;
-	uint32_t bits = 0;
-	int held = 0, value;
+	const uint8_t *in = (const uint8_t *)text, *end = in + len / 4 * 4;
+	size_t rest = len % 4, bytes = len / 4 * 3 + (rest ? rest - 1 : 0);
+	uint8_t a, b, c, d, bad = 0, *out = ret;
 
-	if (len % 4 == 1)
+	if (rest == 1)
 		return -EBADMSG;
 	if (bytes > size)
 		return -ENOBUFS;
-	for (size_t i = 0; i < len; i++) {
-		value = value_of(text[i]);
-		if (value < 0)
-			return -EBADMSG;
-		bits = bits << 6 | value;
-		held += 6;
-		if (held >= 8) {
-			held -= 8;
-			*out++ = bits >> held;
-		}
+	for (; in < end; in += 4) {
+		a = value_of(in[0]), b = value_of(in[1]), c = value_of(in[2]), d = value_of(in[3]);
+		bad |= a | b | c | d;
+		*out++ = a << 2 | b >> 4;
+		*out++ = b << 4 | c >> 2;
+		*out++ = c << 6 | d;
 	}
-	if (bits & ((1u << held) - 1))
+	if (rest) {
+		a = value_of(in[0]), b = value_of(in[1]), c = rest == 3 ? value_of(in[2]) : 0;
+		bad |= a | b | c;
+		*out++ = a << 2 | b >> 4;
+		if (rest == 3)
+			*out++ = b << 4 | c >> 2;
+		/* Bits that are left over are zero: else there were another encoding. */
+		bad |= (rest == 3 ? c & 3 : b & 15) ? 0xff : 0;
+	}
+	if (bad > 63)
 		return -EBADMSG;
 	*ret_len = bytes;
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ca.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,27 @@ static int check_request(const struct ca_options *o, const struct enrol_request 
 	return 0;
 }
 
+/* Those that nobody answered in time: each holds a key. What can't be read is left for a person to
+ * see. */
+static void sweep_pending(const char *dir)
+{
+	_cleanup_closedir_ DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		_cleanup_pending_ struct enrol_pending p = {};
+		_cleanup_json_ json_t *json = NULL;
+		_cleanup_free_ char *path = NULL;
+		const char *why;
+
+		if (e->d_name[0] == '.' || asprintf(&path, "%s/%s", dir, e->d_name) < 0 ||
+		    load_json(path, &json))
+			continue;
+		if (!enrol_pending_parse(json, &p, &why) && p.expires <= (uint64_t)time(NULL))
+			unlink(path);
+	}
+}
+
 int ca_challenge(const struct ca_options *o, const char *request)
 {
 	_cleanup_json_ json_t *json = NULL, *pending_json = NULL, *challenge_json = NULL;
@@ -219,8 +241,10 @@ int ca_challenge(const struct ca_options *o, const char *request)
 	path = pending_path(o, &c.ak_name);
 	pending_json = enrol_pending_json(&p);
 	challenge_json = enrol_challenge_json(&challenge);
-	if (!path || !dir || make_dir(dir) || write_json(path, 0600, pending_json) ||
-	    write_json(o->out, 0644, challenge_json))
+	if (!path || !dir || make_dir(dir))
+		return EXIT_FAILURE;
+	sweep_pending(dir);
+	if (write_json(path, 0600, pending_json) || write_json(o->out, 0644, challenge_json))
 		return EXIT_FAILURE;
 	say_tpm(&c, &p.request);
 	return EXIT_SUCCESS;
