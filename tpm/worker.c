@@ -14,6 +14,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/priority.h"
 #include "tpm/engine.h"
 
 #define QUEUE_MAX 1024
@@ -263,6 +264,7 @@ static void *work(void *arg)
 	struct tpm_worker *w = arg;
 	uint64_t backoff_ns = BACKOFF_FIRST_NS;
 
+	priority_lower();
 	pthread_mutex_lock(&w->lock);
 	look(w, &backoff_ns);
 	while (!w->stop) {
