@@ -103,26 +103,54 @@ static int do_thumbprint(char **argv)
 	return 0;
 }
 
-/* claims LIST.json: of each element of an array, a line: "ok", or the claim that is at fault */
-static int do_claims(char **argv)
+/* Of each element of an array, a line: "ok", or the claim that is at fault. */
+static int judge(const char *path, const char *(*judge_one)(const json_t *o))
 {
 	_cleanup_buffer_ struct buffer list = {};
 	_cleanup_json_ json_t *l = NULL;
-	static struct claims c;
-	const char *why;
 	int err;
 
-	read_file(argv[0], &list);
+	read_file(path, &list);
 	err = jose_json(list.data, list.len, 16, &l);
 	if (err)
-		return refused(err, argv[0]);
-	for (size_t i = 0; i < json_array_size(l); i++) {
-		err = claims_parse(json_array_get(l, i), &c, &why);
-		puts(err ? why : "ok");
-		if (!err)
-			claims_clear(&c);
-	}
+		return refused(err, path);
+	for (size_t i = 0; i < json_array_size(l); i++)
+		puts(judge_one(json_array_get(l, i)));
 	return 0;
+}
+
+static const char *judge_claims(const json_t *o)
+{
+	static struct claims c;
+	const char *why;
+
+	if (claims_parse(o, &c, &why))
+		return why;
+	claims_clear(&c);
+	return "ok";
+}
+
+static const char *judge_host(const json_t *o)
+{
+	struct claims_host h;
+	const char *why;
+
+	if (claims_host_parse(o, &h, &why))
+		return why;
+	claims_host_clear(&h);
+	return "ok";
+}
+
+/* claims LIST.json */
+static int do_claims(char **argv)
+{
+	return judge(argv[0], judge_claims);
+}
+
+/* host-claims LIST.json */
+static int do_host_claims(char **argv)
+{
+	return judge(argv[0], judge_host);
 }
 
 /* credential EK.pub NAME SECRET OUT: TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET behind tpm2-tools'
@@ -202,6 +230,7 @@ static const struct {
 	{"verify", 2, do_verify},
 	{"thumbprint", 1, do_thumbprint},
 	{"claims", 1, do_claims},
+	{"host-claims", 1, do_host_claims},
 	{"credential", 4, do_credential},
 	{"dpop", 7, do_dpop},
 	{"wpt", 6, do_wpt},
