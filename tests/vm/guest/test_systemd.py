@@ -85,6 +85,7 @@ def test_ready():
 	assert show("ActiveState") == "active"
 	assert show("NotifyAccess") == "main"
 	assert "affiantd" in run("affiant", "status")
+	assert "libcap-ng" not in journal(), "it wants what the unit does not leave it"
 
 
 def test_groups():
