@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* adopt: tags processes that run already. User space iterates until nothing is added (a child may come before its
- * parent, or be forked meanwhile). */
+/*
+ * adopt: tags processes that run already. User space iterates until nothing is added (a child may
+ * come before its parent, or be forked meanwhile).
+ */
 #include "exec.h"
 #include "select.h"
 
@@ -27,14 +29,16 @@ __noinline int ancestor_selected(struct scratch *s)
 
 		if (!leader || leader == task)
 			return 0;
-		if (tag_of(leader, BPF_CORE_READ(leader, tgid)) || select_match(leader, c->selectors))
+		if (tag_of(leader, BPF_CORE_READ(leader, tgid)) ||
+		    select_match(leader, c->selectors))
 			return 1;
 		task = leader;
 	}
 	return 0;
 }
 
-static __always_inline bool adopt_matching(struct task_struct *task, struct scratch *s, struct tag *ret)
+static __always_inline bool adopt_matching(struct task_struct *task, struct scratch *s,
+					   struct tag *ret)
 {
 	struct control *c = control_get();
 	struct selector *found = c ? select_match(task, c->selectors) : NULL;
@@ -59,8 +63,8 @@ static __always_inline bool adopt_descendant(struct task_struct *task, struct ta
 	return true;
 }
 
-static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *task, struct scratch *s,
-					 struct tag *ret)
+static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *task,
+					 struct scratch *s, struct tag *ret)
 {
 	if (a->mode == ADOPT_MATCHING)
 		return adopt_matching(task, s, ret);
@@ -70,8 +74,8 @@ static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *ta
 	return true;
 }
 
-static __always_inline void adopt_emit(struct task_struct *task, struct scratch *s, const struct tag *tag,
-				       __u32 tgid)
+static __always_inline void adopt_emit(struct task_struct *task, struct scratch *s,
+				       const struct tag *tag, __u32 tgid)
 {
 	__u64 sequence = sequence_next();
 
@@ -86,8 +90,8 @@ static __always_inline void adopt_emit(struct task_struct *task, struct scratch 
 }
 
 /*
- * A process whose last thread passes its exit hook between the check and the insertion would keep its tag for
- * good; whoever finds 'live' at 0 after the insertion removes it.
+ * A process whose last thread passes its exit hook between the check and the insertion would keep
+ * its tag for good; whoever finds 'live' at 0 after the insertion removes it.
  */
 static __always_inline int adopt_insert(struct task_struct *task, const struct tag *tag, __u32 tgid)
 {

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * connect: attempts. The hooks are attached at the root of cgroup2, since they run by the cgroup that the socket
- * was made in. The kernel holds the socket's lock while they run, so nothing else changes its storage then.
+ * connect: attempts. The hooks are attached at the root of cgroup2, since they run by the cgroup
+ * that the socket was made in. The kernel holds the socket's lock while they run, so nothing else
+ * changes its storage then.
  */
 #include "socket.h"
 
 struct attempt {
 	struct event_address to;
 	__u32 tgid;
-	bool connect;		/* by connect(2), not by a datagram */
+	bool connect; /* by connect(2), not by a datagram */
 	bool mapped;
 	struct tag *tag;
-	struct socket_state *state;	/* NULL: the kernel refused us the storage */
+	struct socket_state *state; /* NULL: the kernel refused us the storage */
 	__u64 sequence, connection;
 };
 
@@ -20,7 +21,9 @@ static __always_inline bool attempt_is_tcp(const struct bpf_sock_addr *ctx)
 	return ctx->protocol == IPPROTO_TCP;
 }
 
-/* bpf_sock_addr has no scope: it is in the caller's address, which the kernel has copied already. */
+/*
+ * bpf_sock_addr has no scope: it is in the caller's address, which the kernel has copied already.
+ */
 static __always_inline __u32 scope_of(struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock_addr_kern *kern = (void *)ctx;
@@ -39,7 +42,7 @@ static __always_inline void destination_v4(struct bpf_sock_addr *ctx, struct eve
 
 static __always_inline bool destination_v6(struct bpf_sock_addr *ctx, struct event_address *ret)
 {
-	__be32 ip[4] = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] };
+	__be32 ip[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
 	bool mapped = address_v6(ret, ip, bpf_ntohs(ctx->user_port));
 
 	if (address_is_link_local(ret))
@@ -49,7 +52,7 @@ static __always_inline bool destination_v6(struct bpf_sock_addr *ctx, struct eve
 
 static __always_inline void local_address(struct bpf_sock *sk, struct event_address *ret)
 {
-	__be32 ip[4] = { sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3] };
+	__be32 ip[4] = {sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3]};
 	__u32 port = sk->src_port;
 
 	if (sk->family == AF_INET) {
@@ -60,7 +63,10 @@ static __always_inline void local_address(struct bpf_sock *sk, struct event_addr
 	}
 }
 
-/* Made at sock_create, unless the opener was untagged, it is a subflow of MPTCP, or memory was short. */
+/*
+ * Made at sock_create, unless the opener was untagged, it is a subflow of MPTCP, or memory was
+ * short.
+ */
 static __always_inline struct socket_state *state_of(struct bpf_sock *sk)
 {
 	struct socket_state *s = bpf_sk_storage_get(&sockets, sk, NULL, 0);
@@ -97,7 +103,10 @@ static __always_inline void attempt_emit(struct bpf_sock_addr *ctx, struct bpf_s
 	event_submit(e);
 }
 
-/* The kernel lets a TCP socket attempt again only when the attempt before is over: if that was not told, it is now. */
+/*
+ * The kernel lets a TCP socket attempt again only when the attempt before is over: if that was not
+ * told, it is now.
+ */
 static __always_inline void attempt_supersede(struct socket_state *s)
 {
 	struct event_outcome *outcome;
@@ -141,8 +150,8 @@ static __always_inline void attempt_keep(struct socket_state *s, const struct at
 }
 
 /*
- * UDP: one record for each socket and destination. False when this datagram's destination had its record, or
- * the socket has too many. connect(2) always makes a new one.
+ * UDP: one record for each socket and destination. False when this datagram's destination had its
+ * record, or the socket has too many. connect(2) always makes a new one.
  */
 static __always_inline bool flow_is_new(struct bpf_sock *sk, const struct attempt *a)
 {
@@ -163,7 +172,7 @@ static __always_inline bool flow_is_new(struct bpf_sock *sk, const struct attemp
 	if (a->connect)
 		f->connected = a->to;
 	else if (address_equal(&f->connected, &a->to))
-		return false;	/* a send on a connected v4-mapped socket, or one that names its own peer */
+		return false; /* a send on a connected v4-mapped socket, or one that names its own peer */
 	if (address_equal(&s->flow, &a->to))
 		return true;
 	for (__u32 i = 0; i < EVENT_UDP_FLOWS - 1; i++) {
@@ -219,7 +228,7 @@ out:
 SEC("cgroup/connect4")
 int on_connect4(struct bpf_sock_addr *ctx)
 {
-	struct attempt a = { .connect = true };
+	struct attempt a = {.connect = true};
 
 	a.tag = tag_of_current(&a.tgid);
 	if (!a.tag)
@@ -231,7 +240,7 @@ int on_connect4(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect6")
 int on_connect6(struct bpf_sock_addr *ctx)
 {
-	struct attempt a = { .connect = true };
+	struct attempt a = {.connect = true};
 
 	a.tag = tag_of_current(&a.tgid);
 	if (!a.tag)
@@ -267,9 +276,10 @@ int on_sendmsg6(struct bpf_sock_addr *ctx)
 }
 
 /*
- * Attached with BPF_F_PREORDER: before a program of a cgroup below can rewrite the address (trap 14). The hooks above
- * run after it, still under the socket's lock. Whose task it is they look up: a socket of nobody's has no storage, and
- * what an untagged task leaves behind is written over before it is used.
+ * Attached with BPF_F_PREORDER: before a program of a cgroup below can rewrite the address (trap
+ * 14). The hooks above run after it, still under the socket's lock. Whose task it is they look up:
+ * a socket of nobody's has no storage, and what an untagged task leaves behind is written over
+ * before it is used.
  */
 static __always_inline struct event_address *asked(struct bpf_sock_addr *ctx)
 {

@@ -5,8 +5,8 @@
 #include "maps.h"
 
 /*
- * Who may use the last eighth of the ring: what comes from the network stack can't be held back or asked
- * again, and finds no room otherwise when tasks fill the ring.
+ * Who may use the last eighth of the ring: what comes from the network stack can't be held back or
+ * asked again, and finds no room otherwise when tasks fill the ring.
  */
 enum emit_context { EMIT_TASK, EMIT_SOFTIRQ };
 
@@ -26,8 +26,8 @@ static __always_inline struct control *control_get(void)
 }
 
 /*
- * The next number of this CPU, from 1 on. Atomic: a softirq, or a task that preempts this one, may take one at
- * the same time.
+ * The next number of this CPU, from 1 on. Atomic: a softirq, or a task that preempts this one, may
+ * take one at the same time.
  */
 static __always_inline __u64 sequence_next(void)
 {
@@ -59,8 +59,8 @@ static __always_inline __u64 wakeup_flags(void)
 	return BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void header_fill(struct event_header *h, __u16 type, __u16 size, __u64 sequence,
-					enum emit_context context)
+static __always_inline void header_fill(struct event_header *h, __u16 type, __u16 size,
+					__u64 sequence, enum emit_context context)
 {
 	h->boottime_ns = bpf_ktime_get_boot_ns();
 	h->sequence = sequence;
@@ -71,8 +71,8 @@ static __always_inline void header_fill(struct event_header *h, __u16 type, __u1
 }
 
 /*
- * Room for one event of fixed size, zeroed, its header filled but for the actor; NULL when there is none, which
- * is then counted. @sequence: from sequence_next().
+ * Room for one event of fixed size, zeroed, its header filled but for the actor; NULL when there is
+ * none, which is then counted. @sequence: from sequence_next().
  */
 static __always_inline void *event_reserve(__u16 type, __u64 size, __u64 sequence,
 					   enum emit_context context)

@@ -10,24 +10,24 @@
 
 #include <linux/types.h>
 
-#define EVENT_ARGV_MAX 4096	/* bytes of argv kept, the rest is counted */
-#define EVENT_PATH_MAX 1024	/* bytes of each path kept */
+#define EVENT_ARGV_MAX 4096 /* bytes of argv kept, the rest is counted */
+#define EVENT_PATH_MAX 1024 /* bytes of each path kept */
 #define EVENT_DATA_MAX (EVENT_ARGV_MAX + 4 * EVENT_PATH_MAX)
-#define EVENT_UNIX_PATH_MAX 112	/* sun_path is 108 (unix(7)), rounded up */
-#define EVENT_UDP_FLOWS 16	/* destinations of one UDP socket that get a record of their own */
+#define EVENT_UNIX_PATH_MAX 112 /* sun_path is 108 (unix(7)), rounded up */
+#define EVENT_UDP_FLOWS 16      /* destinations of one UDP socket that get a record of their own */
 
 /* Numbers are stored in journals: never reuse one. */
 enum event_type {
-	EVENT_FORK = 1,		/* event_fork: a tagged process made a process (never a thread) */
-	EVENT_EXEC = 2,		/* event_exec */
-	EVENT_EXIT = 3,		/* event_exit: the last thread of a tagged process is ending */
-	EVENT_ADOPT = 4,	/* event_exec without argv: an existing process was tagged */
-	EVENT_CONNECT = 5,	/* event_connect: an attempt, or the first datagram of a flow */
-	EVENT_OUTCOME = 6,	/* event_outcome: what became of an attempt */
-	EVENT_CLOSE = 7,	/* event_close: the end of what had been established, or of a UDP socket */
-	EVENT_UNIX = 8,		/* event_unix: connect(2) to a Unix socket */
-	EVENT_UNTRACKED = 9,	/* event_untracked: a socket whose connections no hook sees */
-	EVENT_TAG_LOST = 10,	/* event_fork: the child could not be tagged, the map is full */
+	EVENT_FORK = 1,    /* event_fork: a tagged process made a process (never a thread) */
+	EVENT_EXEC = 2,    /* event_exec */
+	EVENT_EXIT = 3,    /* event_exit: the last thread of a tagged process is ending */
+	EVENT_ADOPT = 4,   /* event_exec without argv: an existing process was tagged */
+	EVENT_CONNECT = 5, /* event_connect: an attempt, or the first datagram of a flow */
+	EVENT_OUTCOME = 6, /* event_outcome: what became of an attempt */
+	EVENT_CLOSE = 7, /* event_close: the end of what had been established, or of a UDP socket */
+	EVENT_UNIX = 8,  /* event_unix: connect(2) to a Unix socket */
+	EVENT_UNTRACKED = 9, /* event_untracked: a socket whose connections no hook sees */
+	EVENT_TAG_LOST = 10, /* event_fork: the child could not be tagged, the map is full */
 	EVENT_TYPES,
 };
 
@@ -36,32 +36,33 @@ enum event_type {
  * in the ring. They, not the sequence numbers, say how much was lost.
  */
 enum loss {
-	LOSS_STORAGE = EVENT_TYPES,	/* no socket storage: the attempt is reported, its outcome is not */
-	LOSS_TAG,			/* a child or a match that could not be tagged (map full) */
+	/* no socket storage: the attempt is reported, its outcome is not */
+	LOSS_STORAGE = EVENT_TYPES,
+	LOSS_TAG, /* a child or a match that could not be tagged (map full) */
 	LOSS_KINDS,
 };
 
 /* What a tag says of the process that acts. Taken from the tag or the socket, never from names. */
 struct event_actor {
-	__u64 session;		/* the daemon's or the kernel's key; 0: not of a session */
-	__u64 start_boottime;	/* with tgid: the identity of the process within one boot */
+	__u64 session;        /* the daemon's or the kernel's key; 0: not of a session */
+	__u64 start_boottime; /* with tgid: the identity of the process within one boot */
 	__u32 tgid;
-	__u32 exec_seq;		/* task_struct.self_exec_id, truncated */
-	__u32 task;		/* number of the session's task, 0: none */
-	__u32 flags;		/* TAG_* */
+	__u32 exec_seq; /* task_struct.self_exec_id, truncated */
+	__u32 task;     /* number of the session's task, 0: none */
+	__u32 flags;    /* TAG_* */
 };
 
 enum tag_flag {
-	TAG_SELECTED = 1 << 0,	/* by a selector, not by the API */
+	TAG_SELECTED = 1 << 0, /* by a selector, not by the API */
 };
 
 struct event_header {
 	__u64 boottime_ns;
-	__u64 sequence;		/* per CPU, counted before the reserve, so that failed ones leave a gap */
+	__u64 sequence; /* per CPU, counted before the reserve, so that failed ones leave a gap */
 	__u32 cpu;
-	__u16 type;		/* enum event_type */
-	__u16 size;		/* of the whole event */
-	__u32 tid;		/* current's; 0 in softirq */
+	__u16 type; /* enum event_type */
+	__u16 size; /* of the whole event */
+	__u32 tid;  /* current's; 0 in softirq */
 	__u32 spare;
 	struct event_actor actor;
 };
@@ -71,15 +72,15 @@ struct object_id {
 	__u64 inode;
 	__u64 size;
 	__s64 ctime_s;
-	__u64 version;		/* i_version, with its flag bit masked; 0 where the filesystem has none */
-	__u32 ctime_ns;		/* flag bit 31 masked */
-	__u32 device;		/* s_dev: (major << 20) | minor */
+	__u64 version;  /* i_version, with its flag bit masked; 0 where the filesystem has none */
+	__u32 ctime_ns; /* flag bit 31 masked */
+	__u32 device;   /* s_dev: (major << 20) | minor */
 	__u32 generation;
-	__u32 magic;		/* low half of s_magic: what a change leaves behind differs by filesystem */
+	__u32 magic; /* low half of s_magic: what a change leaves behind differs by filesystem */
 };
 
 struct event_fork {
-	struct event_header header;	/* actor: the child */
+	struct event_header header; /* actor: the child */
 	__u64 parent_start;
 	__u32 parent_tgid;
 	__u32 parent_exec_seq;
@@ -87,11 +88,11 @@ struct event_fork {
 
 enum exec_flag {
 	EXEC_MEMFD = 1 << 0,
-	EXEC_DELETED = 1 << 1,		/* the executable has no link left */
-	EXEC_SETUID = 1 << 2,		/* secureexec: setuid, setgid or file capabilities */
+	EXEC_DELETED = 1 << 1, /* the executable has no link left */
+	EXEC_SETUID = 1 << 2,  /* secureexec: setuid, setgid or file capabilities */
 	EXEC_ARGV_CUT = 1 << 3,
-	EXEC_PATH_CUT = 1 << 4,		/* a path did not fit */
-	EXEC_SELECTED = 1 << 5,		/* this exec matched a selector and began a membership */
+	EXEC_PATH_CUT = 1 << 4, /* a path did not fit */
+	EXEC_SELECTED = 1 << 5, /* this exec matched a selector and began a membership */
 };
 
 enum exec_ns { NS_MNT, NS_PID, NS_NET, NS_USER, NS_CGROUP, NS_IPC, NS_UTS, NS_TIME, NS_COUNT };
@@ -99,23 +100,23 @@ enum exec_ns { NS_MNT, NS_PID, NS_NET, NS_USER, NS_CGROUP, NS_IPC, NS_UTS, NS_TI
 /*
  * data holds, one after another: exe_len bytes of the executable's path and cwd_len bytes of the
  * working directory, both as components from the leaf to the root of the mount tree, each ended by
- * NUL; then filename (as given to execve) and interp (what the kernel runs in the end), each without
- * NUL; then argv, each argument ended by NUL.
+ * NUL; then filename (as given to execve) and interp (what the kernel runs in the end), each
+ * without NUL; then argv, each argument ended by NUL.
  */
 struct event_exec {
 	struct event_header header;
 	struct object_id exe;
 	__u64 parent_start;
-	__u64 cgroup;			/* id in the unified hierarchy */
+	__u64 cgroup; /* id in the unified hierarchy */
 	__u64 cap_effective;
 	__u64 cap_permitted;
 	__u32 parent_tgid;
-	__u32 selector;			/* valid with EXEC_SELECTED and TAG_SELECTED */
+	__u32 selector; /* valid with EXEC_SELECTED and TAG_SELECTED */
 	__u32 uid, gid, euid, egid;
-	__u32 ns[NS_COUNT];		/* inode numbers, enum exec_ns */
-	__u32 flags;			/* enum exec_flag */
+	__u32 ns[NS_COUNT]; /* inode numbers, enum exec_ns */
+	__u32 flags;        /* enum exec_flag */
 	__u32 argc;
-	__u32 argv_total;		/* bytes of argv before cutting */
+	__u32 argv_total; /* bytes of argv before cutting */
 	__u16 exe_len;
 	__u16 cwd_len;
 	__u16 filename_len;
@@ -128,77 +129,78 @@ struct event_exec {
 
 struct event_exit {
 	struct event_header header;
-	__s32 status;			/* as wait(2) would tell it */
+	__s32 status; /* as wait(2) would tell it */
 	__u32 spare;
 };
 
 /* v4-mapped addresses are stored as AF_INET. Ports are host-endian. */
 struct event_address {
-	__u16 family;			/* AF_INET, AF_INET6; 0: absent */
+	__u16 family; /* AF_INET, AF_INET6; 0: absent */
 	__u16 port;
 	__u32 scope_id;
-	__u8 bytes[16];			/* network order; AF_INET uses the first four */
+	__u8 bytes[16]; /* network order; AF_INET uses the first four */
 };
 
 enum connect_flag {
-	CONNECT_ASKED = 1 << 0,		/* 'asked' is valid: seen before other programs rewrote it */
-	CONNECT_DENIED = 1 << 1,	/* another program refused it (bpf_get_retval() == -EPERM) */
-	CONNECT_NO_STORAGE = 1 << 2,	/* outcome and close can't be told */
-	CONNECT_OPENER = 1 << 3,	/* 'opener' is valid */
-	CONNECT_SENDMSG = 1 << 4,	/* seen at a datagram, not at connect(2) */
-	CONNECT_FOREIGN = 1 << 5,	/* by an untagged task, over a tagged opener's socket */
-	CONNECT_MAPPED = 1 << 6,	/* an IPv6 socket talking IPv4 */
+	CONNECT_ASKED = 1 << 0,      /* 'asked' is valid: seen before other programs rewrote it */
+	CONNECT_DENIED = 1 << 1,     /* another program refused it (bpf_get_retval() == -EPERM) */
+	CONNECT_NO_STORAGE = 1 << 2, /* outcome and close can't be told */
+	CONNECT_OPENER = 1 << 3,     /* 'opener' is valid */
+	CONNECT_SENDMSG = 1 << 4,    /* seen at a datagram, not at connect(2) */
+	CONNECT_FOREIGN = 1 << 5,    /* by an untagged task, over a tagged opener's socket */
+	CONNECT_MAPPED = 1 << 6,     /* an IPv6 socket talking IPv4 */
 };
 
 struct event_connect {
 	struct event_header header;
-	__u64 connection;		/* (cpu << 48) | sequence of this event: unique within a boot */
-	__u64 cookie;			/* SO_COOKIE; 0: unknown */
+	__u64 connection; /* (cpu << 48) | sequence of this event: unique within a boot */
+	__u64 cookie;     /* SO_COOKIE; 0: unknown */
 	struct event_actor opener;
 	struct event_address reached;
 	struct event_address asked;
-	struct event_address local;	/* as far as bound */
-	__u32 uid, gid;			/* effective, of the caller */
-	__u16 sock_type;		/* SOCK_* */
-	__u16 protocol;			/* IPPROTO_* */
-	__u16 flags;			/* enum connect_flag */
+	struct event_address local; /* as far as bound */
+	__u32 uid, gid;             /* effective, of the caller */
+	__u16 sock_type;            /* SOCK_* */
+	__u16 protocol;             /* IPPROTO_* */
+	__u16 flags;                /* enum connect_flag */
 	__u16 spare;
 };
 
 enum outcome_flag {
-	OUTCOME_RELEASE = 1 << 0,	/* told by the release of the socket; 'from' 0: TCP never took it up */
-	OUTCOME_REPORT = 1 << 1,	/* told by inet_sk_error_report */
-	OUTCOME_REUSED = 1 << 2,	/* told by the next attempt on the same socket; 'from' likewise */
+	/* told by the release of the socket; 'from' 0: TCP never took it up */
+	OUTCOME_RELEASE = 1 << 0,
+	OUTCOME_REPORT = 1 << 1, /* told by inet_sk_error_report */
+	OUTCOME_REUSED = 1 << 2, /* told by the next attempt on the same socket; 'from' likewise */
 };
 
 struct event_outcome {
-	struct event_header header;	/* actor: who attempted, out of socket storage */
+	struct event_header header; /* actor: who attempted, out of socket storage */
 	__u64 connection;
 	__u64 cookie;
 	__u64 latency_ns;
 	struct event_address local;
 	struct event_address peer;
-	__s32 error;			/* sk_err */
-	__s32 error_soft;		/* sk_err_soft */
-	__u8 from, to;			/* TCP states (include/net/tcp_states.h); 0 where none */
-	__u8 shutdown;			/* sk_shutdown */
-	__u8 flags;			/* enum outcome_flag */
+	__s32 error;      /* sk_err */
+	__s32 error_soft; /* sk_err_soft */
+	__u8 from, to;    /* TCP states (include/net/tcp_states.h); 0 where none */
+	__u8 shutdown;    /* sk_shutdown */
+	__u8 flags;       /* enum outcome_flag */
 	__u32 spare;
 };
 
 struct event_close {
 	struct event_header header;
-	__u64 connection;		/* TCP: the connection; UDP: the first flow of the socket */
+	__u64 connection; /* TCP: the connection; UDP: the first flow of the socket */
 	__u64 cookie;
-	__u64 bytes_sent;		/* acknowledged payload: SYN and FIN taken off; TCP only */
+	__u64 bytes_sent; /* acknowledged payload: SYN and FIN taken off; TCP only */
 	__u64 bytes_received;
-	__u64 duration_ns;		/* since the attempt */
-	__u64 excess;			/* UDP: datagrams to destinations beyond EVENT_UDP_FLOWS */
+	__u64 duration_ns; /* since the attempt */
+	__u64 excess;      /* UDP: datagrams to destinations beyond EVENT_UDP_FLOWS */
 	__s32 error;
 	__s32 error_soft;
 	__u8 from, to;
 	__u8 shutdown;
-	__u8 flags;			/* enum outcome_flag */
+	__u8 flags; /* enum outcome_flag */
 	__u16 protocol;
 	__u16 spare;
 };
@@ -210,8 +212,8 @@ struct event_unix {
 	struct event_actor opener;
 	__u32 uid, gid;
 	__u16 sock_type;
-	__u16 flags;			/* enum connect_flag */
-	__u16 path_len;			/* bytes of sun_path; an abstract name starts with NUL */
+	__u16 flags;    /* enum connect_flag */
+	__u16 path_len; /* bytes of sun_path; an abstract name starts with NUL */
 	__u16 spare;
 	char path[EVENT_UNIX_PATH_MAX];
 };
@@ -236,15 +238,15 @@ struct tag {
 	__u64 session;
 	__u32 exec_seq;
 	__u32 task;
-	__u32 flags;		/* enum tag_flag */
+	__u32 flags; /* enum tag_flag */
 	__u32 selector;
-	__u64 spare;		/* for a later version: values outlive an upgrade */
+	__u64 spare; /* for a later version: values outlive an upgrade */
 };
 
 /* 'selectors_cgroup', 'selectors_exe', 'selectors_uid': what an untagged exec is matched with. */
 struct selector {
-	__u64 session;		/* key of the session; 0: a new key for each match */
-	__u32 id;		/* the daemon's number for the selector */
+	__u64 session; /* key of the session; 0: a new key for each match */
+	__u32 id;      /* the daemon's number for the selector */
 	__u32 spare;
 };
 
@@ -256,10 +258,10 @@ struct selector_exe_key {
 
 /* 'control': one element, mapped by the daemon. */
 struct control {
-	__u32 consumer_asleep;	/* set by the daemon; the next event clears it and wakes */
-	__u32 selectors;	/* a bit for each kind with an entry: SELECT_* */
-	__u64 task_limit;	/* bytes of ring beyond which task-context events are refused */
-	__u64 setups;		/* daemons that set the programs up to the end */
+	__u32 consumer_asleep; /* set by the daemon; the next event clears it and wakes */
+	__u32 selectors;       /* a bit for each kind with an entry: SELECT_* */
+	__u64 task_limit;      /* bytes of ring beyond which task-context events are refused */
+	__u64 setups;          /* daemons that set the programs up to the end */
 	__u64 spare[5];
 };
 
@@ -272,17 +274,17 @@ struct sequence {
 
 /* 'adopt': one element, what the task iterator is to do, and what it did. */
 enum adopt_mode {
-	ADOPT_ONE,		/* the process 'tgid' gets 'tag' */
-	ADOPT_MATCHING,		/* processes that match a selector, but for those below another match */
-	ADOPT_DESCENDANTS,	/* untagged children of tagged processes */
+	ADOPT_ONE,         /* the process 'tgid' gets 'tag' */
+	ADOPT_MATCHING,    /* processes that match a selector, but for those below another match */
+	ADOPT_DESCENDANTS, /* untagged children of tagged processes */
 };
 
 struct adopt {
-	__u32 mode;		/* enum adopt_mode */
+	__u32 mode; /* enum adopt_mode */
 	__u32 tgid;
 	struct tag tag;
 	__u32 added;
-	__s32 error;		/* the last one; ADOPT_ONE: -ESRCH until the process was met */
+	__s32 error; /* the last one; ADOPT_ONE: -ESRCH until the process was met */
 };
 
 /* Context of the program that identifies a file of the caller: in and out. */

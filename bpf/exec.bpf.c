@@ -4,8 +4,8 @@
 #include "select.h"
 
 /*
- * Appends the components of a path to s->data, each with its NUL, from the leaf to the process's root, or to the
- * top of the mount tree when it does not lie below that root.
+ * Appends the components of a path to s->data, each with its NUL, from the leaf to the process's
+ * root, or to the top of the mount tree when it does not lie below that root.
  */
 __noinline int path_append(struct scratch *s)
 {
@@ -43,7 +43,7 @@ __noinline int path_append(struct scratch *s)
 		s->data[at + len] = 0;
 		s->used = at + len + 1;
 		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry)	/* of no tree: a memfd */
+		if (parent == dentry) /* of no tree: a memfd */
 			return 0;
 		dentry = parent;
 	}
@@ -51,7 +51,10 @@ __noinline int path_append(struct scratch *s)
 	return 0;
 }
 
-/* The argv that the kernel laid out just now; the process has not run an instruction of its own yet. */
+/*
+ * The argv that the kernel laid out just now; the process has not run an instruction of its own
+ * yet.
+ */
 static __always_inline void exec_argv(struct scratch *s, struct task_struct *task)
 {
 	unsigned long start = task->mm->arg_start, total = task->mm->arg_end - start;
@@ -81,7 +84,7 @@ static __always_inline struct tag *exec_select(struct task_struct *task, __u32 t
 		return NULL;
 	select_tag(s, task, &tag);
 	err = tag_insert(tgid, &tag);
-	if (err && err != -EEXIST) {	/* that is: the iterator came first */
+	if (err && err != -EEXIST) { /* that is: the iterator came first */
 		loss_count(LOSS_TAG);
 		return NULL;
 	}

@@ -6,10 +6,13 @@
 #include "object.h"
 #include "task.h"
 
-#define PATH_STEPS_MAX 64	/* components and mounts of one path */
-#define NAME_SIZE 256		/* NAME_MAX and its NUL */
+#define PATH_STEPS_MAX 64 /* components and mounts of one path */
+#define NAME_SIZE 256     /* NAME_MAX and its NUL */
 
-/* Verified on its own, once: the walks would cost old kernels' verifiers too much in line. exec.bpf.c */
+/*
+ * Verified on its own, once: the walks would cost old kernels' verifiers too much in line.
+ * exec.bpf.c
+ */
 int path_append(struct scratch *s);
 
 static __always_inline __u16 exec_path(struct scratch *s, struct path *path)
@@ -40,7 +43,10 @@ static __always_inline __u16 exec_string(struct scratch *s, const char *from)
 
 static __always_inline __u32 pid_ns_of(struct task_struct *task)
 {
-	/* Read as a number: 6.1 lets nothing unbounded be added to a pointer that it knows the type of. */
+	/*
+	 * Read as a number: 6.1 lets nothing unbounded be added to a pointer that it knows the type
+	 * of.
+	 */
 	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	unsigned int level = BPF_CORE_READ(pid, level);
 	struct pid_namespace *ns = NULL;
@@ -79,8 +85,8 @@ static __always_inline void exec_credentials(struct event_exec *e, struct task_s
 }
 
 /*
- * A memfd is on the kernel's own tmpfs or hugetlbfs, has no link, and its dentry hangs in no tree: an unlinked
- * file of a mounted tmpfs has a parent.
+ * A memfd is on the kernel's own tmpfs or hugetlbfs, has no link, and its dentry hangs in no tree:
+ * an unlinked file of a mounted tmpfs has a parent.
  */
 static __always_inline __u32 exec_image_flags(struct file *file)
 {

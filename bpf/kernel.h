@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * kernel: the kernel's types, cut down to the fields that are read. Offsets and existence are resolved on the
- * running kernel (CO-RE), so order and size here mean nothing; a suffix ___x is a layout of some kernels.
+ * kernel: the kernel's types, cut down to the fields that are read. Offsets and existence are
+ * resolved on the running kernel (CO-RE), so order and size here mean nothing; a suffix ___x is a
+ * layout of some kernels.
  */
 #pragma once
 
@@ -82,7 +83,9 @@ typedef struct {
 	unsigned int val;
 } kgid_t;
 
-/* 6.3 on: one u64; before: u32[2] (f122a08b197d). Its eight bytes are copied, little-endian both. */
+/*
+ * 6.3 on: one u64; before: u32[2] (f122a08b197d). Its eight bytes are copied, little-endian both.
+ */
 typedef struct {
 	__u64 val;
 } kernel_cap_t;
@@ -114,16 +117,16 @@ struct inode {
 	long long i_size;
 	__u32 i_generation;
 	atomic64_t i_version;
-	__s64 i_ctime_sec;		/* 6.11 on (3aa63a569c64) */
+	__s64 i_ctime_sec; /* 6.11 on (3aa63a569c64) */
 	__u32 i_ctime_nsec;
 };
 
 struct inode___6_6 {
-	struct timespec64 __i_ctime;	/* 6.6 to 6.10 (13bc24457850) */
+	struct timespec64 __i_ctime; /* 6.6 to 6.10 (13bc24457850) */
 };
 
 struct inode___5_15 {
-	struct timespec64 i_ctime;	/* until 6.5 */
+	struct timespec64 i_ctime; /* until 6.5 */
 };
 
 struct dentry {

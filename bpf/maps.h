@@ -1,49 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * maps: shared by the programs, defined in maps.bpf.c. All but the scratch ones are pinned and outlive an
- * upgrade: a value may use its spare bytes, but never change its shape. Sizes marked with a * are set by
- * the loader.
+ * maps: shared by the programs, defined in maps.bpf.c. All but the scratch ones are pinned and
+ * outlive an upgrade: a value may use its spare bytes, but never change its shape. Sizes marked
+ * with a * are set by the loader.
  */
 #pragma once
 
 #include "event.h"
 #include "kernel.h"
 
-/* What is known of a socket; zero where nothing is. Programs of one socket run under its lock, but releases
- * and reports don't: 'phase' is claimed by compare-and-exchange. */
+/*
+ * What is known of a socket; zero where nothing is. Programs of one socket run under its lock, but
+ * releases and reports don't: 'phase' is claimed by compare-and-exchange.
+ */
 struct socket_state {
-	struct event_actor opener;	/* session 0: opened by nobody of ours, or unknown */
-	struct event_actor actor;	/* of the last attempt */
-	struct event_address asked;	/* set by the pre-order hook, used up by the hook after it */
-	struct event_address flow;	/* UDP: the first destination; most sockets have no other */
-	__u64 connection;		/* of the last attempt; UDP: of the connected flow */
-	__u64 first;			/* UDP: of the first flow */
+	struct event_actor opener;  /* session 0: opened by nobody of ours, or unknown */
+	struct event_actor actor;   /* of the last attempt */
+	struct event_address asked; /* set by the pre-order hook, used up by the hook after it */
+	struct event_address flow;  /* UDP: the first destination; most sockets have no other */
+	__u64 connection;           /* of the last attempt; UDP: of the connected flow */
+	__u64 first;                /* UDP: of the first flow */
 	__u64 attempt_ns;
-	__u64 first_ns;			/* of 'first' */
+	__u64 first_ns; /* of 'first' */
 	__u64 cookie;
-	__u32 phase;			/* enum phase */
-	__s32 stale_error;		/* sk_err and sk_err_soft when the attempt began */
+	__u32 phase;       /* enum phase */
+	__s32 stale_error; /* sk_err and sk_err_soft when the attempt began */
 	__s32 stale_error_soft;
 	__u16 protocol;
 	__u16 spare16;
-	__u32 segments;			/* that had left the socket when the attempt began */
+	__u32 segments; /* that had left the socket when the attempt began */
 	__u32 spare32;
 	__u64 spare[3];
 };
 
 enum phase {
-	PHASE_NONE,		/* no attempt, or it was told to its end */
-	PHASE_ATTEMPTED,	/* the connect hook saw it */
-	PHASE_SYN,		/* TCP took it up */
-	PHASE_ESTABLISHED,	/* UDP: connected, no error told yet */
+	PHASE_NONE,        /* no attempt, or it was told to its end */
+	PHASE_ATTEMPTED,   /* the connect hook saw it */
+	PHASE_SYN,         /* TCP took it up */
+	PHASE_ESTABLISHED, /* UDP: connected, no error told yet */
 };
 
 /* UDP sockets with more than one destination: the others that had their record. */
 struct socket_flows {
 	struct event_address connected;
-	__u32 count;		/* of 'to' */
+	__u32 count; /* of 'to' */
 	__u32 spare32;
-	__u64 excess;		/* datagrams to destinations beyond */
+	__u64 excess; /* datagrams to destinations beyond */
 	struct event_address to[EVENT_UDP_FLOWS - 1];
 	__u64 spare[2];
 };
@@ -52,22 +54,22 @@ struct socket_flows {
 struct scratch {
 	struct event_exec exec;
 	char data[EVENT_DATA_MAX];
-	char slack[EVENT_ARGV_MAX];	/* the verifier's bound of the last write */
-	__u32 used;			/* of data */
-	struct path path, root;		/* what path_append() walks */
-	struct task_struct *task;	/* what ancestor_selected() starts from */
+	char slack[EVENT_ARGV_MAX]; /* the verifier's bound of the last write */
+	__u32 used;                 /* of data */
+	struct path path, root;     /* what path_append() walks */
+	struct task_struct *task;   /* what ancestor_selected() starts from */
 };
 
 struct map_tags {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);	/* * */
+	__uint(max_entries, 65536); /* * */
 	__type(key, __u32);
 	__type(value, struct tag);
 };
 
 struct map_events {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);	/* * */
+	__uint(max_entries, 8 << 20); /* * */
 };
 
 struct map_control {
@@ -80,7 +82,7 @@ struct map_control {
 
 struct map_losses {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 32);	/* LOSS_KINDS, and room for more */
+	__uint(max_entries, 32); /* LOSS_KINDS, and room for more */
 	__type(key, __u32);
 	__type(value, __u64);
 };
@@ -165,7 +167,10 @@ extern struct map_dispatch dispatch_exit SEC(".maps");
 extern struct map_dispatch dispatch_state SEC(".maps");
 extern struct map_dispatch dispatch_report SEC(".maps");
 
-/* Not pinned: each version's own. An iterator runs in user context and must not share an exec's scratch. */
+/*
+ * Not pinned: each version's own. An iterator runs in user context and must not share an exec's
+ * scratch.
+ */
 extern struct map_scratch scratch_exec SEC(".maps");
 extern struct map_scratch scratch_adopt SEC(".maps");
 extern struct map_adopt adopt SEC(".maps");

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * object: the identity of a file behind a descriptor of the caller, run by BPF_PROG_RUN in its own context. A
- * task_file iterator would tell the same, fifty times slower.
+ * object: the identity of a file behind a descriptor of the caller, run by BPF_PROG_RUN in its own
+ * context. A task_file iterator would tell the same, fifty times slower.
  */
-#include "maps.h"
 #include "object.h"
+#include "maps.h"
 
-/* The caller holds the descriptor open, so the file stays; its table may be replaced by a larger one meanwhile. */
+/*
+ * The caller holds the descriptor open, so the file stays; its table may be replaced by a larger
+ * one meanwhile.
+ */
 SEC("syscall")
 int on_identify(struct identify *ctx)
 {

@@ -24,7 +24,7 @@ static __always_inline int process_forked(struct task_struct *parent, struct tas
 	struct tag *from, tag;
 	long err;
 
-	if (tgid == parent_tgid)	/* a thread: it has its process's tag */
+	if (tgid == parent_tgid) /* a thread: it has its process's tag */
 		return 0;
 	from = bpf_map_lookup_elem(&tags, &parent_tgid);
 	if (!from || from->start_boottime != parent->group_leader->start_boottime)
@@ -35,7 +35,7 @@ static __always_inline int process_forked(struct task_struct *parent, struct tas
 	tag.exec_seq = child->self_exec_id;
 	err = tag_insert(tgid, &tag);
 	if (err == -EEXIST)
-		return 0;	/* the iterator was faster, and told of it */
+		return 0; /* the iterator was faster, and told of it */
 	if (err)
 		loss_count(LOSS_TAG);
 	fork_emit(err ? EVENT_TAG_LOST : EVENT_FORK, child, &tag, from, parent_tgid);
@@ -74,7 +74,7 @@ static __always_inline int process_exiting(struct task_struct *task)
 	if (bpf_map_delete_elem(&tags, &tgid))
 		return 0;
 	if (tag.start_boottime != task->group_leader->start_boottime)
-		return 0;	/* left over from an earlier process of this pid */
+		return 0; /* left over from an earlier process of this pid */
 
 	e = event_reserve(EVENT_EXIT, sizeof(*e), sequence_next(), EMIT_TASK);
 	if (!e)

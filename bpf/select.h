@@ -15,7 +15,8 @@ static __always_inline struct selector *select_cgroup(struct cgroup *cgroup)
 
 		if (s)
 			return s;
-		cgroup = (void *)BPF_CORE_READ(cgroup, self.parent);	/* 'self' is the first member */
+		/* 'self' is the first member */
+		cgroup = (void *)BPF_CORE_READ(cgroup, self.parent);
 	}
 	return NULL;
 }
@@ -47,8 +48,10 @@ static __always_inline struct selector *select_match(struct task_struct *task, _
 	return s;
 }
 
-/* A session for every match has a key of 63 random bits; the daemon's own keys have the upper bit clear or not,
- * two of them meeting is as unlikely either way. */
+/*
+ * A session for every match has a key of 63 random bits; the daemon's own keys have the upper bit
+ * clear or not, two of them meeting is as unlikely either way.
+ */
 static __always_inline __u64 select_session(const struct selector *s)
 {
 	__u64 key = s->session;

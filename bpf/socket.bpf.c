@@ -35,8 +35,8 @@ static __always_inline void untracked_emit(struct bpf_sock *ctx, __u32 tgid, con
 }
 
 /*
- * The storage is made here and not at the connect, where a program can have it refused: it counts against the
- * socket's option memory, which SO_ATTACH_FILTER fills.
+ * The storage is made here and not at the connect, where a program can have it refused: it counts
+ * against the socket's option memory, which SO_ATTACH_FILTER fills.
  */
 SEC("cgroup/sock_create")
 int on_create(struct bpf_sock *ctx)
@@ -58,7 +58,9 @@ int on_create(struct bpf_sock *ctx)
 	return 1;
 }
 
-/* An attempt that the kernel never took up: no route, broadcast, or it was refused after our hook. */
+/*
+ * An attempt that the kernel never took up: no route, broadcast, or it was refused after our hook.
+ */
 static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_state *s)
 {
 	/* Of any other, the change to CLOSE will tell. */

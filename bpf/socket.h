@@ -35,12 +35,14 @@ static __always_inline bool address_is_link_local(const struct event_address *a)
 	return a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
 }
 
-static __always_inline bool address_equal(const struct event_address *a, const struct event_address *b)
+static __always_inline bool address_equal(const struct event_address *a,
+					  const struct event_address *b)
 {
 	typedef __u32 __attribute__((may_alias)) word;
 	const word *x = (const void *)a, *y = (const void *)b;
 
-	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4] && x[5] == y[5];
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4] &&
+	       x[5] == y[5];
 }
 
 /* One of several that see the same end tells of it. */
@@ -65,8 +67,8 @@ static __always_inline struct event_outcome *outcome_reserve(struct socket_state
 }
 
 /* The end of connection @id, begun at @since. */
-static __always_inline struct event_close *close_reserve(struct socket_state *s, __u64 id, __u64 since,
-							 enum emit_context context)
+static __always_inline struct event_close *close_reserve(struct socket_state *s, __u64 id,
+							 __u64 since, enum emit_context context)
 {
 	struct event_close *e;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * stubs: what is attached to the tracepoints, for good. A link of a tracing program can't be given another
- * program (BPF_LINK_UPDATE: EINVAL), so an upgrade replaces the program behind the slot of each stub instead: one
- * map update, no event missing or doubled. Stubs must stay as they are for as long as pins live; everything
- * that may change is in the programs that they jump to.
+ * stubs: what is attached to the tracepoints, for good. A link of a tracing program can't be given
+ * another program (BPF_LINK_UPDATE: EINVAL), so an upgrade replaces the program behind the slot of
+ * each stub instead: one map update, no event missing or doubled. Stubs must stay as they are for
+ * as long as pins live; everything that may change is in the programs that they jump to.
  *
  * Each does the one look-up after which it is done with tasks and sockets that are not ours.
  */

@@ -15,8 +15,8 @@ static __always_inline void actor_set(struct event_actor *a, __u32 tgid, const s
 }
 
 /*
- * The tag of the process that runs, or NULL. A tag that outlived its process (its exit was never seen) must not
- * pass to the next owner of the pid.
+ * The tag of the process that runs, or NULL. A tag that outlived its process (its exit was never
+ * seen) must not pass to the next owner of the pid.
  */
 static __always_inline struct tag *tag_of_current(__u32 *ret_tgid)
 {
@@ -34,8 +34,9 @@ static __always_inline struct tag *tag_of_current(__u32 *ret_tgid)
 }
 
 /*
- * 0; -EEXIST: the process has its tag already, since the fork hook and the iterator may both come to it;
- * other errors: the map is full. A tag left over from an earlier process of the pid is replaced.
+ * 0; -EEXIST: the process has its tag already, since the fork hook and the iterator may both come
+ * to it; other errors: the map is full. A tag left over from an earlier process of the pid is
+ * replaced.
  */
 static __always_inline long tag_insert(__u32 tgid, const struct tag *tag)
 {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * tcp: what becomes of attempts. Runs wherever the kernel changes a socket's state, mostly in softirq, where
- * current is whoever was interrupted: the actor comes from the socket's storage.
+ * tcp: what becomes of attempts. Runs wherever the kernel changes a socket's state, mostly in
+ * softirq, where current is whoever was interrupted: the actor comes from the socket's storage.
  */
 #include "socket.h"
 
 /* skc_num is gone at the change to CLOSE, inet_sport is not. */
 static __always_inline __u16 sock_port(struct sock *sk, bool peer)
 {
-	return bpf_ntohs(peer ? sk->__sk_common.skc_dport : BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	return bpf_ntohs(peer ? sk->__sk_common.skc_dport
+			      : BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 }
 
 static __always_inline void sock_address(struct event_address *ret, struct sock *sk, bool peer)
@@ -35,15 +36,17 @@ static __always_inline __u32 segments_out(struct sock *sk)
 }
 
 /*
- * sk_err outlives the connection that it belongs to until the program reads it. The kernel clears it at the first
- * SYN (tcp_connect_init()): before that, what stood there when the attempt began is not of the attempt.
+ * sk_err outlives the connection that it belongs to until the program reads it. The kernel clears
+ * it at the first SYN (tcp_connect_init()): before that, what stood there when the attempt began is
+ * not of the attempt.
  */
 static __always_inline bool error_is_own(struct sock *sk, const struct socket_state *s)
 {
 	return segments_out(sk) != s->segments || sk->sk_err != s->stale_error;
 }
 
-static __always_inline struct event_outcome *tcp_outcome(struct sock *sk, struct socket_state *s, int from, int to)
+static __always_inline struct event_outcome *tcp_outcome(struct sock *sk, struct socket_state *s,
+							 int from, int to)
 {
 	struct event_outcome *e = outcome_reserve(s, EMIT_SOFTIRQ);
 
@@ -89,7 +92,8 @@ static __always_inline void close_bytes(struct event_close *e, struct sock *sk, 
 
 	if (!tp)
 		return;
-	fin = (from == TCP_FIN_WAIT1 || from == TCP_FIN_WAIT2 || from == TCP_CLOSING || from == TCP_LAST_ACK) &&
+	fin = (from == TCP_FIN_WAIT1 || from == TCP_FIN_WAIT2 || from == TCP_CLOSING ||
+	       from == TCP_LAST_ACK) &&
 	      tp->snd_una == tp->write_seq;
 	e->bytes_sent = tp->bytes_acked;
 	e->bytes_sent -= e->bytes_sent < 1 + fin ? e->bytes_sent : 1 + fin;
@@ -113,7 +117,10 @@ static __always_inline void close_emit(struct sock *sk, struct socket_state *s, 
 	event_submit(e);
 }
 
-/* A tagged opener's socket is connected by a task without a tag, whose connect hook let it pass (trap 15). */
+/*
+ * A tagged opener's socket is connected by a task without a tag, whose connect hook let it pass
+ * (trap 15).
+ */
 static __always_inline void foreign_emit(struct sock *sk, struct socket_state *s)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -158,8 +165,12 @@ static __always_inline int attempt_begins(struct sock *sk, struct socket_state *
 	return 0;
 }
 
-/* The kernel skips a program that is already running on the CPU, so each state may be the first that is seen. */
-static __always_inline int tcp_state_changed(struct sock *sk, struct socket_state *s, int from, int to)
+/*
+ * The kernel skips a program that is already running on the CPU, so each state may be the first
+ * that is seen.
+ */
+static __always_inline int tcp_state_changed(struct sock *sk, struct socket_state *s, int from,
+					     int to)
 {
 	bool before = from == TCP_CLOSE || from == TCP_SYN_SENT || from == TCP_SYN_RECV;
 
@@ -177,7 +188,8 @@ static __always_inline int tcp_state_changed(struct sock *sk, struct socket_stat
 		return 0;
 	if (phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE))
 		close_emit(sk, s, from, to);
-	else if (phase_claim(s, PHASE_SYN, PHASE_NONE) || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE))
+	else if (phase_claim(s, PHASE_SYN, PHASE_NONE) ||
+		 phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE))
 		failed_emit(sk, s, from);
 	return 0;
 }

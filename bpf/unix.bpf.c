@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* unix: connect(2) to a Unix socket, where the kernel has the hook: a local proxy launders attribution (trap 15). */
+/*
+ * unix: connect(2) to a Unix socket, where the kernel has the hook: a local proxy launders
+ * attribution (trap 15).
+ */
 #include "emit.h"
 #include "task.h"
 
@@ -52,7 +55,7 @@ int on_connect_unix(struct bpf_sock_addr *ctx)
 	e->cookie = bpf_get_socket_cookie(ctx);
 	current_euid(&e->uid, &e->gid);
 	e->sock_type = ctx->type;
-	if (bpf_get_retval() == -EPERM)	/* older than the hook itself */
+	if (bpf_get_retval() == -EPERM) /* older than the hook itself */
 		e->flags = CONNECT_DENIED;
 	unix_path(ctx, e);
 	event_submit(e);

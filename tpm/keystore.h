@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keystore: what has to outlive the daemon, in a directory of its own, each file 0600 and replaced whole:
- * ak.blob (the wrapped attestation key; only this TPM can use it), ak.auth and counter.auth (authorisations).
+ * keystore: what has to outlive the daemon, in a directory of its own, each file 0600 and replaced
+ * whole: ak.blob (the wrapped attestation key; only this TPM can use it), ak.auth and counter.auth
+ * (authorisations).
  */
 #pragma once
 
@@ -24,11 +25,12 @@ int keystore_load_key(int dir, struct keystore_key *ret);
 int keystore_save_key(int dir, const struct keystore_key *key);
 
 /*
- * An authorisation and the name of what it is for, so that two halves of an interrupted replacement are not
- * taken for a whole. @ret is to be wiped by the caller. -ESTALE: it is for something else.
+ * An authorisation and the name of what it is for, so that two halves of an interrupted replacement
+ * are not taken for a whole. @ret is to be wiped by the caller. -ESTALE: it is for something else.
  */
 int keystore_load_auth(int dir, const char *file, const void *name, size_t len, TPM2B_AUTH *ret);
-int keystore_save_auth(int dir, const char *file, const void *name, size_t len, const TPM2B_AUTH *auth);
+int keystore_save_auth(int dir, const char *file, const void *name, size_t len,
+		       const TPM2B_AUTH *auth);
 
 /* 32 random bytes. 0 or -EIO. */
 int keystore_random_auth(TPM2B_AUTH *ret);

@@ -92,8 +92,9 @@ struct tpm_worker;
  */
 int tpm_worker_new(const struct tpm_config *config, struct tpm_worker **ret);
 /*
- * Ends it; a running command is given up. Takes as long as it takes to flush what the TPM holds of ours: one command's
- * deadline when it does not answer. Requests not done are dropped without a word.
+ * Ends it; a running command is given up. Takes as long as it takes to flush what the TPM holds of
+ * ours: one command's deadline when it does not answer. Requests not done are dropped without a
+ * word.
  */
 void tpm_worker_free(struct tpm_worker *w);
 

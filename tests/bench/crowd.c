@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crowd: crowd PROCESSES SOCKETS PORT: so many processes, each of which executed this program anew and holds so many
- * TCP connections to 127.0.0.0/8:PORT open. Says "ready" when all do, and waits for the end of its input.
- * crowd serve SOCKETS: accepts and holds so many, after it said "port PORT".
+ * crowd: crowd PROCESSES SOCKETS PORT: so many processes, each of which executed this program anew
+ * and holds so many TCP connections to 127.0.0.0/8:PORT open. Says "ready" when all do, and waits
+ * for the end of its input. crowd serve SOCKETS: accepts and holds so many, after it said "port
+ * PORT".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,10 +45,13 @@ static int accept_and_hold(int listener, unsigned long sockets)
 	return EXIT_SUCCESS;
 }
 
-/* In as many processes as the limit of descriptors, which only CAP_SYS_RESOURCE can lift, makes necessary. */
+/*
+ * In as many processes as the limit of descriptors, which only CAP_SYS_RESOURCE can lift, makes
+ * necessary.
+ */
 static int serve(unsigned long sockets)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct rlimit limit;
@@ -98,8 +102,8 @@ static int member(unsigned long number, unsigned long sockets, unsigned int port
 	return EXIT_SUCCESS;
 }
 
-static void start_member(char *self, unsigned long number, char *sockets, char *port, const int done[2],
-			 const int stay[2])
+static void start_member(char *self, unsigned long number, char *sockets, char *port,
+			 const int done[2], const int stay[2])
 {
 	char text[32];
 	pid_t pid = fork();
@@ -125,7 +129,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		return serve(strtoul(argv[2], NULL, 10));
 	if (argc == 5 && !strcmp(argv[1], "member"))
-		return member(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10), atoi(argv[4]));
+		return member(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10),
+			      atoi(argv[4]));
 	if (argc != 4) {
 		fputs("usage: crowd PROCESSES SOCKETS PORT | crowd serve SOCKETS\n", stderr);
 		return EXIT_FAILURE;

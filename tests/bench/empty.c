@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * empty: attaches programs that return at once to the hooks that affiantd uses, says "ready" and waits for the end of
- * its input. What these cost is the price of having hooks at all: no code of ours can be below it.
+ * empty: attaches programs that return at once to the hooks that affiantd uses, says "ready" and
+ * waits for the end of its input. What these cost is the price of having hooks at all: no code of
+ * ours can be below it.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -16,12 +17,12 @@
 
 static const int cgroup_hooks[] = {
 	BPF_CGROUP_INET_SOCK_CREATE, BPF_CGROUP_INET_SOCK_RELEASE, BPF_CGROUP_INET4_CONNECT,
-	BPF_CGROUP_INET6_CONNECT,    BPF_CGROUP_UDP4_SENDMSG,	   BPF_CGROUP_UDP6_SENDMSG,
+	BPF_CGROUP_INET6_CONNECT,    BPF_CGROUP_UDP4_SENDMSG,      BPF_CGROUP_UDP6_SENDMSG,
 };
 
 static const char *const tracepoints[] = {
-	"sched_process_fork", "sched_process_exec", "sched_process_exit", "inet_sock_set_state",
-	"inet_sk_error_report",
+	"sched_process_fork",  "sched_process_exec",   "sched_process_exit",
+	"inet_sock_set_state", "inet_sk_error_report",
 };
 
 static const char license[] = "Dual BSD/GPL";
@@ -30,8 +31,8 @@ static const char license[] = "Dual BSD/GPL";
 static int load(enum bpf_prog_type type, const struct bpf_prog_load_opts *opts, int value)
 {
 	const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = value },
-		{ .code = BPF_JMP | BPF_EXIT },
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = value},
+		{.code = BPF_JMP | BPF_EXIT},
 	};
 
 	return bpf_prog_load(type, "empty", license, code, sizeof(code) / sizeof(*code), opts);
@@ -40,9 +41,10 @@ static int load(enum bpf_prog_type type, const struct bpf_prog_load_opts *opts, 
 static int attach_cgroup(int cgroup, int hook)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = hook);
-	enum bpf_prog_type type = hook == BPF_CGROUP_INET_SOCK_CREATE || hook == BPF_CGROUP_INET_SOCK_RELEASE ?
-					  BPF_PROG_TYPE_CGROUP_SOCK :
-					  BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+	enum bpf_prog_type type =
+		hook == BPF_CGROUP_INET_SOCK_CREATE || hook == BPF_CGROUP_INET_SOCK_RELEASE
+			? BPF_PROG_TYPE_CGROUP_SOCK
+			: BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
 	int prog = load(type, &opts, 1);
 
 	return prog < 0 ? prog : bpf_link_create(prog, cgroup, hook, NULL);

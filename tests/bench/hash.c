@@ -208,6 +208,6 @@ int main(int argc, char **argv)
 	print("speed of filehash / openssl", ratio, 1, "x");
 	print("that 1 MiB, asked for meanwhile", small, 1e3, "ms");
 	print("a known digest", known, 1e9, "ns");
-	puts("lost 0");		/* collect() refuses less than every digest */
+	puts("lost 0"); /* collect() refuses less than every digest */
 	return 0;
 }

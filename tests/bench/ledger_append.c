@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger_append [RECORDS [DIRECTORY]]: records a second and core, for packing, framing and writing connections of one
- * process; beside it the write(2) calls alone, with the same bytes. In turn, several rounds, median and spread.
+ * ledger_append [RECORDS [DIRECTORY]]: records a second and core, for packing, framing and writing
+ * connections of one process; beside it the write(2) calls alone, with the same bytes. In turn,
+ * several rounds, median and spread.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,7 +17,7 @@
 #include "samples.h"
 
 #define ROUNDS 7
-#define FLUSH_EACH 256	/* about what comes in 20 ms at a machine's top rate */
+#define FLUSH_EACH 256 /* about what comes in 20 ms at a machine's top rate */
 #define DEFAULT_RECORDS 300000
 
 enum way { WRITE_ALONE, FRAME, PACK_PART, PACK_WHOLE, WAYS };
@@ -87,8 +88,12 @@ static double write_alone(const char *directory, uint64_t records, size_t len)
 	return begin;
 }
 
-/* As the daemon does it: what is the same in all records of an exec was serialised before, and is copied. */
-static double append(enum way way, const char *directory, uint64_t records, size_t *ret_len, uint64_t *lost)
+/*
+ * As the daemon does it: what is the same in all records of an exec was serialised before, and is
+ * copied.
+ */
+static double append(enum way way, const char *directory, uint64_t records, size_t *ret_len,
+		     uint64_t *lost)
 {
 	Affiant__V1__Record r = *samples[8].record, same = AFFIANT__V1__RECORD__INIT;
 	static uint8_t packed[SEGMENT_PAYLOAD_MAX], before[SEGMENT_PAYLOAD_MAX];
@@ -146,19 +151,23 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: ledger_append [RECORDS [DIRECTORY]]\n");
 		return 64;
 	}
-	snprintf(directory, sizeof(directory), "%s/affiant-bench-XXXXXX", argc > 2 ? argv[2] : "/tmp");
+	snprintf(directory, sizeof(directory), "%s/affiant-bench-XXXXXX",
+		 argc > 2 ? argv[2] : "/tmp");
 	check(mkdtemp(directory) ? 0 : -errno, directory);
-	append(FRAME, directory, records / 10 + 1, &len, &lost);	/* warms up, and tells the length */
+	/* warms up, and tells the length */
+	append(FRAME, directory, records / 10 + 1, &len, &lost);
 	for (int round = 0; round < ROUNDS; round++) {
 		seconds[WRITE_ALONE][round] = write_alone(directory, records, len);
 		for (enum way way = FRAME; way < WAYS; way++)
 			seconds[way][round] = append(way, directory, records, &len, &lost);
 	}
-	printf("%" PRIu64 " records of %zu bytes, %d rounds, CPU time of one core\n", records, len, ROUNDS);
+	printf("%" PRIu64 " records of %zu bytes, %d rounds, CPU time of one core\n", records, len,
+	       ROUNDS);
 	for (enum way way = 0; way < WAYS; way++) {
 		qsort(seconds[way], ROUNDS, sizeof(double), by_value);
-		printf("%-50s %9.0f records/s  (%.0f .. %.0f)\n", names[way], records / seconds[way][ROUNDS / 2],
-		       records / seconds[way][ROUNDS - 1], records / seconds[way][0]);
+		printf("%-50s %9.0f records/s  (%.0f .. %.0f)\n", names[way],
+		       records / seconds[way][ROUNDS / 2], records / seconds[way][ROUNDS - 1],
+		       records / seconds[way][0]);
 	}
 	printf("lost %" PRIu64 "\n", lost);
 	return 0;

@@ -2,13 +2,12 @@
 /*
  * work: does one thing over and over, and prints what it took: work [OPTION]... WHAT
  *
- *   -t MILLISECONDS  how long (1000)
- *   -c CPU           on this one only
- *   -f               before all others there (SCHED_FIFO): nobody else's work is measured
- *   -r RATE          so many operations a second, evenly, instead of as many as there can be; fewer when it can't
+ *   -t MILLISECONDS how long (1000) -c CPU on this one only -f before all others there
+ *   (SCHED_FIFO): nobody else's work is measured -r RATE so many operations a second, evenly,
+ *   instead of as many as there can be; fewer when it can't
  *
- * After one batch to warm up, for each batch a line with the nanoseconds (CLOCK_MONOTONIC_RAW) per operation; none with
- * -r. The last line is "done OPERATIONS".
+ * After one batch to warm up, for each batch a line with the nanoseconds (CLOCK_MONOTONIC_RAW) per
+ * operation; none with -r. The last line is "done OPERATIONS".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,8 +26,8 @@
 #define SECOND_NS 1000000000ull
 #define TRUE "/bin/true"
 
-static char *const argv_true[] = { (char *)TRUE, NULL };
-static char *const no_environment[] = { NULL };
+static char *const argv_true[] = {(char *)TRUE, NULL};
+static char *const no_environment[] = {NULL};
 
 static struct sockaddr_in peer;
 static int sender = -1;
@@ -84,7 +83,8 @@ static int loopback_socket(int type)
 	socklen_t len = sizeof(peer);
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
-	peer = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	peer = (struct sockaddr_in){.sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	if (fd < 0 || bind(fd, (struct sockaddr *)&peer, len) ||
 	    getsockname(fd, (struct sockaddr *)&peer, &len))
 		die("socket");
@@ -139,13 +139,12 @@ static const struct what {
 	const char *name;
 	void (*prepare)(void);
 	void (*operation)(void);
-	unsigned int batch;	/* some milliseconds: short beside a scheduler's slice, long beside the clock */
+	/* some milliseconds: short beside a scheduler's slice, long beside the clock */
+	unsigned int batch;
 } whats[] = {
-	{ "exec-fork", NULL, do_fork, 5 },
-	{ "exec-spawn", NULL, do_spawn, 5 },
-	{ "tcp", prepare_tcp, do_tcp, 100 },
-	{ "udp", prepare_udp, do_udp, 500 },
-	{ "sendto", prepare_udp, do_sendto, 1000 },
+	{"exec-fork", NULL, do_fork, 5},          {"exec-spawn", NULL, do_spawn, 5},
+	{"tcp", prepare_tcp, do_tcp, 100},        {"udp", prepare_udp, do_udp, 500},
+	{"sendto", prepare_udp, do_sendto, 1000},
 };
 
 static const struct what *what_of(const char *name)
@@ -182,8 +181,9 @@ static void run_at_rate(const struct what *w, uint64_t ns, uint64_t rate)
 {
 	uint64_t start = now_ns(CLOCK_MONOTONIC), done = 0, next = start;
 
-	for (; next < start + ns && now_ns(CLOCK_MONOTONIC) < start + ns; next = start + ++done * SECOND_NS / rate) {
-		struct timespec t = { .tv_sec = next / SECOND_NS, .tv_nsec = next % SECOND_NS };
+	for (; next < start + ns && now_ns(CLOCK_MONOTONIC) < start + ns;
+	     next = start + ++done * SECOND_NS / rate) {
+		struct timespec t = {.tv_sec = next / SECOND_NS, .tv_nsec = next % SECOND_NS};
 
 		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
 			;
@@ -204,7 +204,7 @@ static void pin(int cpu)
 
 static void go_first(void)
 {
-	if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){ .sched_priority = 1 }))
+	if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}))
 		die("SCHED_FIFO");
 }
 

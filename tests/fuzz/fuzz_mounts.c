@@ -16,8 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!line)
 		return 0;
 	len = strlen(line);
-	if (mount_line_parse(line, &m) && (m.point < line || m.point + strlen(m.point) > line + len ||
-					   m.type < line || m.type + strlen(m.type) > line + len))
+	if (mount_line_parse(line, &m) &&
+	    (m.point < line || m.point + strlen(m.point) > line + len || m.type < line ||
+	     m.type + strlen(m.type) > line + len))
 		abort();
 	free(line);
 	return 0;

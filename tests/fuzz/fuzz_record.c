@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A record of any bytes: what is accepted can be shown in every form, and nothing unprintable gets out. */
+/*
+ * A record of any bytes: what is accepted can be shown in every form, and nothing unprintable gets
+ * out.
+ */
 #include "record/codec.h"
 
 #include <stdlib.h>
@@ -47,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check(!ocsf_of_record(r, &out));
 	check_ascii_line(&out, 0);
 	buffer_clear(&out);
-	compact_line(r, &(struct compact_style){ .ascii = true }, &out);
+	compact_line(r, &(struct compact_style){.ascii = true}, &out);
 	check_ascii_line(&out, 1);
 	return 0;
 }

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The input: a length for each of exe, filename and interp, then the bytes of these, and of argv. */
+/*
+ * The input: a length for each of exe, filename and interp, then the bytes of these, and of argv.
+ */
 static struct event_exec *make(const uint8_t *data, size_t size)
 {
 	struct event_exec *e;

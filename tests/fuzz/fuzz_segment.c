@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A segment of any bytes: every frame that comes out lies within the file, numbered in order, and reading ends. */
+/*
+ * A segment of any bytes: every frame that comes out lies within the file, numbered in order, and
+ * reading ends.
+ */
 #include "record/segment.h"
 
 #include <endian.h>
@@ -63,7 +66,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 	if (seed % 8 == 0 || size < SEGMENT_HEADER_SIZE)
 		return size;
 	put_crc(data + SEGMENT_HEADER_SIZE - 4, data, SEGMENT_HEADER_SIZE - 4);
-	for (size_t at = SEGMENT_HEADER_SIZE; size - at >= SEGMENT_FRAME_HEADER_SIZE; at += frame_size(length)) {
+	for (size_t at = SEGMENT_HEADER_SIZE; size - at >= SEGMENT_FRAME_HEADER_SIZE;
+	     at += frame_size(length)) {
 		memcpy(&length, data + at, sizeof(length));
 		length = le32toh(length);
 		if (length > SEGMENT_PAYLOAD_MAX || frame_size(length) > size - at)
@@ -93,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 		err = segment_reader_next(r, &frame);
 		if (err == 1) {
-			check(frame.sequence == sequence && frame.len && frame.len <= SEGMENT_PAYLOAD_MAX);
+			check(frame.sequence == sequence && frame.len &&
+			      frame.len <= SEGMENT_PAYLOAD_MAX);
 			read_all(frame.payload, frame.len);
 		} else if (err == -ENODATA || segment_reader_skip(r, &skipped)) {
 			break;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the TPM's driver of ours parses itself: the header of a response (first byte even), the end of a certificate. */
+/*
+ * What the TPM's driver of ours parses itself: the header of a response (first byte even), the end
+ * of a certificate.
+ */
 #include "tpm/der.h"
 #include "tpm/tcti.h"
 

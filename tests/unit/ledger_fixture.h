@@ -26,7 +26,7 @@ static const struct ledger_config defaults = {
 	.directory = ledger_dir,
 	.segment_bytes = 4096,
 	.total_bytes = 1 << 20,
-	.boot_id = { 1, 2, 3 },
+	.boot_id = {1, 2, 3},
 };
 
 static inline void remove_files(const char *path)
@@ -50,7 +50,8 @@ static inline int begin(void **state)
 	return 0;
 }
 
-static inline struct ledger *open_with(const struct ledger_config *config, struct ledger_recovery *recovery)
+static inline struct ledger *open_with(const struct ledger_config *config,
+				       struct ledger_recovery *recovery)
 {
 	struct ledger *l = NULL;
 
@@ -94,7 +95,10 @@ static inline void append(struct ledger *l, int count)
 		assert_int_equal(append_one(l), 0);
 }
 
-/* Reads all there is from @first on, and returns the number after the last. Payloads and numbers must be right. */
+/*
+ * Reads all there is from @first on, and returns the number after the last. Payloads and numbers
+ * must be right.
+ */
 static inline uint64_t read_all(const struct ledger *l, uint64_t first)
 {
 	uint64_t index = 0, first_sequence;
@@ -154,7 +158,10 @@ static inline void store(const char *name, const void *data, size_t size)
 	close(fd);
 }
 
-/* In memory where possible: these tests are about crashes of the program, and fdatasync(2) takes its time. */
+/*
+ * In memory where possible: these tests are about crashes of the program, and fdatasync(2) takes
+ * its time.
+ */
 static inline int run_in_directory(int (*run)(void))
 {
 	int failed;

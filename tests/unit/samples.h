@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * samples: fixed records of every type and outcome. docs/samples is made from them, and the tests of what shows records
- * rest on them. Addresses are those set aside for documentation (RFC 5737, RFC 3849).
+ * samples: fixed records of every type and outcome. docs/samples is made from them, and the tests of
+ * what shows records rest on them. Addresses are those set aside for documentation (RFC 5737,
+ * RFC 3849).
  */
 #pragma once
 
@@ -10,6 +11,8 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Tables, with several fields on a line. */
+/* clang-format off */
 #define BASE(type) .base = PROTOBUF_C_MESSAGE_INIT(&affiant__v1__##type##__descriptor)
 #define HAS(field, ...) .has_##field = 1, .field = __VA_ARGS__
 #define BYTES(text) { sizeof(text) - 1, (uint8_t *)(text) }

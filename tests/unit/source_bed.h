@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_bed: what the tests of 'source' share. A bed has pins of its own; actors are real processes, tagged
- * before they do anything; all events are kept as they came.
+ * source_bed: what the tests of 'source' share. A bed has pins of its own; actors are real
+ * processes, tagged before they do anything; all events are kept as they came.
  */
 #pragma once
 
@@ -43,7 +43,8 @@ static inline void bed_drain(struct bed *b)
 	size_t len;
 
 	assert_true(BED_BUFFER - b->used >= EVENT_SIZE_MAX);
-	assert_int_equal(source_read(b->source, b->buffer + b->used, BED_BUFFER - b->used, &len), 0);
+	assert_int_equal(source_read(b->source, b->buffer + b->used, BED_BUFFER - b->used, &len),
+			 0);
 	assert_int_equal(len % 8, 0);
 	b->used += len;
 	source_release(b->source);
@@ -86,7 +87,7 @@ static inline unsigned int bed_count(const struct bed *b, uint16_t type, pid_t t
 
 static inline void bed_nap(void)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
 }
 
 /* Waits for the @n-th event of a type: what comes in softirq comes when it comes. */
@@ -153,7 +154,7 @@ static inline int actor_wait(struct actor *a)
 /* A tagged actor, from beginning to end; returns its pid. Its exit code has to be 0. */
 static inline pid_t bed_play(struct bed *b, int (*play)(void *data), void *data)
 {
-	struct tag tag = { .session = BED_SESSION, .task = 7 };
+	struct tag tag = {.session = BED_SESSION, .task = 7};
 	struct actor a = actor_start(play, data);
 
 	assert_int_equal(source_tag(b->source, a.pidfd, &tag), 0);
@@ -187,13 +188,14 @@ static inline int bed_setup(void **state)
 		return -1;
 	b->buffer = malloc(BED_BUFFER);
 	snprintf(b->pin_dir, sizeof(b->pin_dir), "/sys/fs/bpf/affiant-test-%d", getpid());
-	b->config = (struct source_config){ .pin_dir = b->pin_dir, .ring_bytes = 1 << 20, .max_tags = 4096 };
+	b->config = (struct source_config){
+		.pin_dir = b->pin_dir, .ring_bytes = 1 << 20, .max_tags = 4096};
 	err = source_open(&b->config, &b->source, b->why, sizeof(b->why));
 	if (err && err != -EPERM && err != -ENOTSUP && err != -ENOENT) {
 		fprintf(stderr, "source_open: %s\n", b->why);
 		return -1;
 	}
-	if (err == -ENOTSUP)	/* the verifier's word is worth reading */
+	if (err == -ENOTSUP) /* the verifier's word is worth reading */
 		fprintf(stderr, "source_open: %s\n", b->why);
 	*state = b;
 	return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* source_net: sockets and peers for the tests of 'source'. Actors return 0, or the line that went wrong. */
+/*
+ * source_net: sockets and peers for the tests of 'source'. Actors return 0, or the line that went
+ * wrong.
+ */
 #pragma once
 
 #include "source_bed.h"
@@ -41,10 +44,10 @@ static inline union address address_of(const char *text, uint16_t port)
 	union address a = {};
 
 	if (strchr(text, ':')) {
-		a.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port) };
+		a.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
 		inet_pton(AF_INET6, text, &a.v6.sin6_addr);
 	} else {
-		a.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port) };
+		a.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
 		inet_pton(AF_INET, text, &a.v4.sin_addr);
 	}
 	return a;
@@ -100,7 +103,7 @@ struct server {
 static inline void *server_main(void *data)
 {
 	struct server *s = data;
-	struct linger linger = { .l_onoff = 1 };
+	struct linger linger = {.l_onoff = 1};
 	int fd = accept(s->fd, NULL, NULL);
 	char buffer[256];
 
@@ -125,7 +128,7 @@ static inline void server_start(struct server *s, const char *text)
 
 static inline void server_stop(struct server *s)
 {
-	shutdown(s->fd, SHUT_RDWR);	/* wakes an accept() that nobody came for */
+	shutdown(s->fd, SHUT_RDWR); /* wakes an accept() that nobody came for */
 	pthread_join(s->thread, NULL);
 	close(s->fd);
 }
@@ -134,7 +137,7 @@ static inline void server_stop(struct server *s)
 struct target {
 	const char *text;
 	int port;
-	int fd;			/* something inherited or passed */
+	int fd; /* something inherited or passed */
 };
 
 static inline union address target_address(const struct target *t)
@@ -143,12 +146,12 @@ static inline union address target_address(const struct target *t)
 }
 
 /*
- * Signature keys for peers that nobody talks to, until the socket's option memory holds no more. An agent can do the
- * same with what memory it finds: filters, multicast memberships.
+ * Signature keys for peers that nobody talks to, until the socket's option memory holds no more. An
+ * agent can do the same with what memory it finds: filters, multicast memberships.
  */
 static inline void fill_option_memory(int fd)
 {
-	struct tcp_md5sig key = { .tcpm_keylen = 1, .tcpm_key = "k" };
+	struct tcp_md5sig key = {.tcpm_keylen = 1, .tcpm_key = "k"};
 	union address a = address_of("10.0.0.0", 0);
 	uint32_t i = 0;
 
@@ -162,9 +165,11 @@ static inline void fill_option_memory(int fd)
 static inline int send_fd(int over, int fd)
 {
 	char control[CMSG_SPACE(sizeof(fd))] = {}, byte = 0;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			      .msg_controllen = sizeof(control) };
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 	c->cmsg_level = SOL_SOCKET;
@@ -177,9 +182,11 @@ static inline int send_fd(int over, int fd)
 static inline int receive_fd(int over)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {}, byte;
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			      .msg_controllen = sizeof(control) };
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
 	int fd = -1;
 
 	if (recvmsg(over, &msg, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&msg))

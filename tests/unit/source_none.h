@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_none: what of collect/source.h a test does not care for, so that the kernel's programs are not linked. The
- * test makes the rest: all of ring and tags, or what SOURCE_NO_RING and SOURCE_NO_TAGS leave.
+ * source_none: what of collect/source.h a test does not care for, so that the kernel's programs are
+ * not linked. The test makes the rest: all of ring and tags, or what SOURCE_NO_RING and
+ * SOURCE_NO_TAGS leave.
  */
 #pragma once
 
@@ -18,40 +19,49 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-static const char *const source_no_words[] = { NULL };
+static const char *const source_no_words[] = {NULL};
 
 NOTHING(bool source_continued, (const struct source *s), true)
 NOTHING(const char *const *source_features, (const struct source *s), source_no_words)
 NOTHING(const char *const *source_missing, (const struct source *s), source_no_words)
-NOTHING(const void *source_object, (const struct source *s, size_t *ret_size), (*ret_size = 0, NULL))
+NOTHING(const void *source_object, (const struct source *s, size_t *ret_size),
+	(*ret_size = 0, NULL))
 NOTHING(int source_cgroup_fd, (const struct source *s), -1)
-NOTHING(void source_sleep, (struct source *s, bool asleep), )
+NOTHING(void source_sleep, (struct source * s, bool asleep), )
 NOTHING(size_t source_ring_size, (const struct source *s), 1 << 20)
 NOTHING(uint32_t source_tags_max, (const struct source *s), 1)
-NOTHING(int source_select_cgroup, (struct source *s, uint64_t cgroup_id, const struct selector *selector), 0)
+NOTHING(int source_select_cgroup,
+	(struct source * s, uint64_t cgroup_id, const struct selector *selector), 0)
 NOTHING(int source_select_exe,
-	(struct source *s, const struct selector_exe_key *key, const struct selector *selector), 0)
-NOTHING(int source_select_uid, (struct source *s, uint32_t uid, const struct selector *selector), 0)
-NOTHING(int source_select_only, (struct source *s, source_keep_fn keep, void *data), 0)
-NOTHING(int source_select_running, (struct source *s), 0)
-NOTHING(int source_object_id, (struct source *s, int fd, struct object_id *ret), -EPERM)
+	(struct source * s, const struct selector_exe_key *key, const struct selector *selector), 0)
+NOTHING(int source_select_uid, (struct source * s, uint32_t uid, const struct selector *selector),
+	0)
+NOTHING(int source_select_only, (struct source * s, source_keep_fn keep, void *data), 0)
+NOTHING(int source_select_running, (struct source * s), 0)
+NOTHING(int source_object_id, (struct source * s, int fd, struct object_id *ret), -EPERM)
 
 #ifdef SOURCE_NO_RING
-NOTHING(int source_open, (const struct source_config *config, struct source **ret, char *why, size_t why_size), -ENOTSUP)
-NOTHING(void source_close, (struct source *s), )
+NOTHING(int source_open,
+	(const struct source_config *config, struct source **ret, char *why, size_t why_size),
+	-ENOTSUP)
+NOTHING(void source_close, (struct source * s), )
 NOTHING(int source_fd, (const struct source *s), -1)
-NOTHING(int source_read, (struct source *s, void *buffer, size_t size, size_t *ret_len), (*ret_len = 0, 0))
-NOTHING(void source_release, (struct source *s), )
-NOTHING(int source_losses, (struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed), -ENOTSUP)
+NOTHING(int source_read, (struct source * s, void *buffer, size_t size, size_t *ret_len),
+	(*ret_len = 0, 0))
+NOTHING(void source_release, (struct source * s), )
+NOTHING(int source_losses,
+	(struct source * s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed), -ENOTSUP)
 #endif
 
 #ifdef SOURCE_NO_TAGS
-NOTHING(int source_tag, (struct source *s, int pidfd, const struct tag *tag), -ESRCH)
-NOTHING(int source_tag_of, (struct source *s, pid_t tgid, struct tag *ret), -ENOENT)
-NOTHING(int source_untag, (struct source *s, pid_t tgid, uint64_t start_boottime), 0)
-NOTHING(int source_each_connection, (struct source *s, void (*each)(uint64_t number, void *data), void *data), 0)
+NOTHING(int source_tag, (struct source * s, int pidfd, const struct tag *tag), -ESRCH)
+NOTHING(int source_tag_of, (struct source * s, pid_t tgid, struct tag *ret), -ENOENT)
+NOTHING(int source_untag, (struct source * s, pid_t tgid, uint64_t start_boottime), 0)
+NOTHING(int source_each_connection,
+	(struct source * s, void (*each)(uint64_t number, void *data), void *data), 0)
 NOTHING(int source_each_tag,
-	(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data), 0)
+	(struct source * s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data),
+	0)
 #endif
 
 #pragma GCC diagnostic pop

@@ -74,8 +74,8 @@ static void make_script(const char *name, const char *text)
 }
 
 /* What the kernel would tell of an exec; argv ends with NULL. */
-static const struct event_exec *event_of(pid_t pid, const char *exe, const char *filename, const char *interp,
-					 const char *const argv[])
+static const struct event_exec *event_of(pid_t pid, const char *exe, const char *filename,
+					 const char *interp, const char *const argv[])
 {
 	static struct {
 		struct event_exec e;
@@ -114,7 +114,8 @@ static const struct event_exec *event_of(pid_t pid, const char *exe, const char 
 
 static struct chain *start(size_t queue_max)
 {
-	struct chain_config config = {.wanted = wanted, .identify = identify, .queue_max = queue_max};
+	struct chain_config config = {
+		.wanted = wanted, .identify = identify, .queue_max = queue_max};
 	struct chain *c = NULL;
 	int r;
 
@@ -268,10 +269,11 @@ static void test_nested(void **state)
 	snprintf(text, sizeof(text), "#!%s with spaces\n", path_of("inner"));
 	make_script("outer", text);
 	pid = run(exec_nested);
-	n = take(c,
-		 event_of(pid, "/bin/sh", path_of("outer"), "/bin/sh",
-			  ARGV("/bin/sh", path_of("inner"), "with spaces", path_of("outer"), "arg")),
-		 s);
+	n = take(
+		c,
+		event_of(pid, "/bin/sh", path_of("outer"), "/bin/sh",
+			 ARGV("/bin/sh", path_of("inner"), "with spaces", path_of("outer"), "arg")),
+		s);
 	assert_int_equal(n, 4);
 	check(&s[0], CHAIN_SCRIPT, path_of("outer"));
 	check(&s[1], CHAIN_SCRIPT, path_of("inner"));
@@ -310,7 +312,8 @@ static void test_gone_before_it_was_asked_for(void **state)
 			usleep(150000);
 			assert_int_equal(chain_read(c), 0);
 		}
-		e = event_of(pid, "/bin/true", "gone.sh", "/bin/true", ARGV("/bin/true", "gone.sh"));
+		e = event_of(pid, "/bin/true", "gone.sh", "/bin/true",
+			     ARGV("/bin/true", "gone.sh"));
 		n = take(c, e, s);
 		assert_int_equal(n, round == 0 ? 3 : 0);
 		if (n) {
@@ -382,7 +385,9 @@ static void test_enoexec(void **state)
 	(void)state;
 	make_script("noexec", "read x </dev/zero\n");
 	pid = run(exec_enoexec);
-	n = take(c, event_of(pid, "/bin/sh", "/bin/sh", "/bin/sh", ARGV("/bin/sh", path_of("noexec"))), s);
+	n = take(c,
+		 event_of(pid, "/bin/sh", "/bin/sh", "/bin/sh", ARGV("/bin/sh", path_of("noexec"))),
+		 s);
 	assert_int_equal(n, 2);
 	check(&s[0], CHAIN_EXECUTABLE, "/bin/sh");
 	assert_true(is_loader(&s[1]));
@@ -452,12 +457,16 @@ static void test_later_execs_wait(void **state)
 			break;
 		usleep(10000);
 	}
-	n = take(c, event_of(pid, "/usr/bin/env", "/usr/bin/env", "/usr/bin/env", ARGV("env", "sleep", "60")),
+	n = take(c,
+		 event_of(pid, "/usr/bin/env", "/usr/bin/env", "/usr/bin/env",
+			  ARGV("env", "sleep", "60")),
 		 s);
 	assert_int_equal(n, 2);
 	check(&s[0], CHAIN_EXECUTABLE, "/usr/bin/env");
 	release(s, n);
-	n = take(c, event_of(pid, "/usr/bin/sleep", "/usr/bin/sleep", "/usr/bin/sleep", ARGV("sleep", "60")),
+	n = take(c,
+		 event_of(pid, "/usr/bin/sleep", "/usr/bin/sleep", "/usr/bin/sleep",
+			  ARGV("sleep", "60")),
 		 s);
 	/* The loader's second event was merged with the first. */
 	assert_int_equal(n, 1);
@@ -478,13 +487,14 @@ static void test_others_and_bounds(void **state)
 	/* Not wanted, and alive. */
 	wanted_never = true;
 	pid = run(exec_sleep);
-	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s),
-			 0);
+	assert_int_equal(
+		take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s),
+		0);
 	finish(pid);
 
 	/*
-	 * Three steps, room for two: the oldest goes and is counted, and the script is not made up. Whoever else
-	 * executes something on this filesystem and ends at once takes room too.
+	 * Three steps, room for two: the oldest goes and is counted, and the script is not made up.
+	 * Whoever else executes something on this filesystem and ends at once takes room too.
 	 */
 	wanted_never = false;
 	make_script("s.sh", "#!/bin/sh\nread x </dev/zero\n");
@@ -498,8 +508,9 @@ static void test_others_and_bounds(void **state)
 	/* Without marks there are no events. */
 	assert_int_equal(chain_unwatch_all(c), 0);
 	pid = run(exec_sleep);
-	assert_int_equal(take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s),
-			 0);
+	assert_int_equal(
+		take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s),
+		0);
 	finish(pid);
 	chain_free(c);
 }
@@ -566,11 +577,11 @@ static void test_mountinfo(void **state)
 		unsigned int major, minor;
 		const char *point, *type;
 	} lines[] = {
-		{"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n", true, 98, 0,
-		 "/mnt 2", "ext3"},
+		{"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw\n", true, 98,
+		 0, "/mnt 2", "ext3"},
 		{"27 1 254:12 / / rw,relatime - ext4 /dev/vda rw", true, 254, 12, "/", "ext4"},
-		{"1 1 0:5 / /a\\134b rw shared:1 master:2 unbindable - tmpfs - rw", true, 0, 5, "/a\\b",
-		 "tmpfs"},
+		{"1 1 0:5 / /a\\134b rw shared:1 master:2 unbindable - tmpfs - rw", true, 0, 5,
+		 "/a\\b", "tmpfs"},
 		{"1 1 x / /a rw - tmpfs - rw", false, 0, 0, "", ""},
 		{"1 1 0:5 / /a rw - ", false, 0, 0, "", ""},
 		{"1 1 0:5 / /a rw", false, 0, 0, "", ""},

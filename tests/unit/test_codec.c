@@ -49,7 +49,10 @@ static void every_sample_comes_back(void **state)
 	}
 }
 
-/* The daemon serialises a process once an exec and puts it behind the rest: fields come in any order. */
+/*
+ * The daemon serialises a process once an exec and puts it behind the rest: fields come in any
+ * order.
+ */
 static void a_process_packed_before(void **state)
 {
 	Affiant__V1__Record part = AFFIANT__V1__RECORD__INIT, rest = *samples[3].record, *r;
@@ -84,7 +87,8 @@ static void every_truncated_length(void **state)
 
 			memcpy(copy, packed, cut);
 			err = record_unpack(copy, cut, &r);
-			if (!err)	/* cut between two fields: what is left is a record all the same */
+			/* cut between two fields: what is left is a record all the same */
+			if (!err)
 				record_free(r);
 			else
 				assert_int_equal(err, -EBADMSG);
@@ -95,16 +99,16 @@ static void every_truncated_length(void **state)
 static void exactly_one_body(void **state)
 {
 	Affiant__V1__Record r = *samples[0].record;
-	static const uint8_t other_body[] = { 0xe2, 1, 0 };	/* field 28, gap: {} */
-	static const uint8_t later_body[] = { 0xc2, 2, 0 };	/* field 40 */
-	static const uint8_t sequence[] = { 2 << 3, 9 };
+	static const uint8_t other_body[] = {0xe2, 1, 0}; /* field 28, gap: {} */
+	static const uint8_t later_body[] = {0xc2, 2, 0}; /* field 40 */
+	static const uint8_t sequence[] = {2 << 3, 9};
 	size_t len = pack(&r);
 
 	(void)state;
 	assert_int_equal(unpack(packed, len), 0);
 	memcpy(packed + len, other_body, sizeof(other_body));
 	assert_int_equal(unpack(packed, len + sizeof(other_body)), -EBADMSG);
-	memcpy(packed + len, later_body, sizeof(later_body));	/* a later version may add a field */
+	memcpy(packed + len, later_body, sizeof(later_body)); /* a later version may add a field */
 	assert_int_equal(unpack(packed, len + sizeof(later_body)), 0);
 	memcpy(packed + len, sequence, sizeof(sequence));
 	assert_int_equal(unpack(packed, len + sizeof(sequence)), -EBADMSG);
@@ -127,10 +131,10 @@ static void ids_and_enums_are_checked(void **state)
 	(void)state;
 	for (size_t len = 0; len <= 40; len++) {
 		r = *samples[0].record;
-		r.id = (ProtobufCBinaryData){ len, bytes };
+		r.id = (ProtobufCBinaryData){len, bytes};
 		assert_int_equal(unpack(packed, pack(&r)), len == 16 ? 0 : -EBADMSG);
 		r = *samples[0].record;
-		r.host = (ProtobufCBinaryData){ len, bytes };
+		r.host = (ProtobufCBinaryData){len, bytes};
 		assert_int_equal(unpack(packed, pack(&r)), len == 16 ? 0 : -EBADMSG);
 	}
 	r = *samples[0].record;
@@ -149,7 +153,7 @@ static void ids_and_enums_are_checked(void **state)
 	connect.reached = &endpoint;
 	endpoint.has_address = true;
 	for (size_t len = 0; len <= 40; len++) {
-		endpoint.address = (ProtobufCBinaryData){ len, bytes };
+		endpoint.address = (ProtobufCBinaryData){len, bytes};
 		assert_int_equal(unpack(packed, pack(&r)), len == 4 || len == 16 ? 0 : -EBADMSG);
 	}
 	endpoint.address.len = 4;
@@ -170,7 +174,7 @@ static void ids_and_enums_are_checked(void **state)
 static void digests_are_32_bytes(void **state)
 {
 	Affiant__V1__Digest digest = AFFIANT__V1__DIGEST__INIT;
-	Affiant__V1__Step step = AFFIANT__V1__STEP__INIT, *chain[] = { &step };
+	Affiant__V1__Step step = AFFIANT__V1__STEP__INIT, *chain[] = {&step};
 	Affiant__V1__Process process = AFFIANT__V1__PROCESS__INIT;
 	Affiant__V1__Record r = *samples[0].record;
 	uint8_t bytes[40] = {};
@@ -182,7 +186,7 @@ static void digests_are_32_bytes(void **state)
 	step.digest = &digest;
 	digest.has_sha256 = true;
 	for (size_t len = 0; len <= 40; len++) {
-		digest.sha256 = (ProtobufCBinaryData){ len, bytes };
+		digest.sha256 = (ProtobufCBinaryData){len, bytes};
 		assert_int_equal(unpack(packed, pack(&r)), len == 32 ? 0 : -EBADMSG);
 	}
 }

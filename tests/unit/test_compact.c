@@ -20,7 +20,10 @@ static void lines_of(const struct compact_style *style, struct buffer *out)
 	assert_int_equal(buffer_error(out), 0);
 }
 
-/* tests/data/compact.txt was read by a person; a change of the format changes it in the same commit. */
+/*
+ * tests/data/compact.txt was read by a person; a change of the format changes it in the same
+ * commit.
+ */
 static void lines_as_a_person_approved_them(void **state)
 {
 	_cleanup_buffer_ struct buffer out = {};
@@ -62,7 +65,7 @@ static void nothing_but_colours_gets_out(void **state)
 		_cleanup_buffer_ struct buffer out = {};
 		size_t lines = 0, colours = 0, skip = 1;
 
-		lines_of(&(struct compact_style){ .colour = style & 1, .ascii = style & 2 }, &out);
+		lines_of(&(struct compact_style){.colour = style & 1, .ascii = style & 2}, &out);
 		for (size_t i = 0; i < out.len; i += skip) {
 			uint8_t c = out.data[i];
 
@@ -82,12 +85,12 @@ static void nothing_but_colours_gets_out(void **state)
 
 static void assurance_never_looks_alike(void **state)
 {
-	static const char *const expected[] = { "alice? ", "alice? ", "alice ", "alice! " };
+	static const char *const expected[] = {"alice? ", "alice? ", "alice ", "alice! "};
 	Affiant__V1__Principal principal = AFFIANT__V1__PRINCIPAL__INIT;
 	Affiant__V1__Record r = *samples[8].record;
 
 	(void)state;
-	principal.subject = (char[]){ "alice" };
+	principal.subject = (char[]){"alice"};
 	r.principal = &principal;
 	for (int i = 0; i < 4; i++) {
 		_cleanup_buffer_ struct buffer out = {};
@@ -108,12 +111,13 @@ static void columns_are_aligned(void **state)
 
 	(void)state;
 	compact_line(&r, &(struct compact_style){}, &one);
-	principal.subject = (char[]){ "zo\xc3\xab" };
+	principal.subject = (char[]){"zo\xc3\xab"};
 	r.principal = &principal;
 	compact_line(&r, &(struct compact_style){}, &other);
 	buffer_add_char(&one, '\0');
 	buffer_add_char(&other, '\0');
-	assert_int_equal(strstr(one.data, "connect") - one.data + 1, strstr(other.data, "connect") - other.data);
+	assert_int_equal(strstr(one.data, "connect") - one.data + 1,
+			 strstr(other.data, "connect") - other.data);
 }
 
 /* Where one argument ends and the next begins is never in doubt. */
@@ -122,7 +126,8 @@ static void arguments_are_quoted(void **state)
 	_cleanup_buffer_ struct buffer out = {};
 	Affiant__V1__Process p = AFFIANT__V1__PROCESS__INIT;
 	Affiant__V1__Record r = *samples[3].record;
-	ProtobufCBinaryData argv[] = { BYTES("plain"), BYTES("a b"), BYTES("it's"), BYTES("\\x27"), BYTES(""), BYTES("\n") };
+	ProtobufCBinaryData argv[] = {BYTES("plain"), BYTES("a b"), BYTES("it's"),
+				      BYTES("\\x27"), BYTES(""),    BYTES("\n")};
 
 	(void)state;
 	p.argv = argv;
@@ -137,9 +142,10 @@ static void arguments_are_quoted(void **state)
 static void empty_is_not_null(void **state)
 {
 	_cleanup_buffer_ struct buffer out = {};
-	Affiant__V1__Executable executable = { BASE(executable), HAS(path, {}) };
-	ProtobufCBinaryData argv[] = { {} };
-	Affiant__V1__Process p = { BASE(process), .n_argv = 1, .argv = argv, .executable = &executable };
+	Affiant__V1__Executable executable = {BASE(executable), HAS(path, {})};
+	ProtobufCBinaryData argv[] = {{}};
+	Affiant__V1__Process p = {BASE(process), .n_argv = 1, .argv = argv,
+				  .executable = &executable};
 	Affiant__V1__Record r = *samples[3].record;
 
 	(void)state;
@@ -155,10 +161,15 @@ static void figures_have_three_digits(void **state)
 		uint64_t ns;
 		const char *expected;
 	} cases[] = {
-		{ 0, " 0us " },		     { 999, " 0.999us " },	  { 98000, " 98us " },
-		{ 999499, " 999us " },	     { 999600, " 1ms " },	  { 12345678, " 12.3ms " },
-		{ 999600000, " 1s " },	     { UINT64_C(131072000000), " 131s " },
-		{ UINT64_C(86400000000000), " 86400s " },
+		{0, " 0us "},
+		{999, " 0.999us "},
+		{98000, " 98us "},
+		{999499, " 999us "},
+		{999600, " 1ms "},
+		{12345678, " 12.3ms "},
+		{999600000, " 1s "},
+		{UINT64_C(131072000000), " 131s "},
+		{UINT64_C(86400000000000), " 86400s "},
 	};
 	Affiant__V1__Record r = *samples[8].record;
 	Affiant__V1__Connect c = *r.connect;
@@ -181,7 +192,7 @@ static void long_arguments_say_how_long(void **state)
 	Affiant__V1__Process p = AFFIANT__V1__PROCESS__INIT;
 	Affiant__V1__Record r = *samples[3].record;
 	uint8_t letters[300];
-	ProtobufCBinaryData argv[] = { { 3, letters }, { sizeof(letters), letters } };
+	ProtobufCBinaryData argv[] = {{3, letters}, {sizeof(letters), letters}};
 
 	(void)state;
 	memset(letters, 'a', sizeof(letters));
@@ -207,7 +218,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(long_arguments_say_how_long),
 	};
 
-	if (argc == 2 && !strcmp(argv[1], "--show")) {	/* what compact.txt should be */
+	if (argc == 2 && !strcmp(argv[1], "--show")) { /* what compact.txt should be */
 		_cleanup_buffer_ struct buffer out = {};
 
 		lines_of(&(struct compact_style){}, &out);

@@ -40,11 +40,11 @@ static struct kernel {
 	size_t released;
 	uint64_t losses[LOSS_ALL];
 	uint8_t boot[16];
-	bool stop; /* for the daemon: end in order */
-	bool idle; /* by the daemon: all is read and written */
-	bool room; /* the disk was full, and has room again */
+	bool stop;           /* for the daemon: end in order */
+	bool idle;           /* by the daemon: all is read and written */
+	bool room;           /* the disk was full, and has room again */
 	unsigned int danger; /* one system call of so many is the last; 0: none is */
-} *kernel;
+} * kernel;
 
 static struct world world;
 

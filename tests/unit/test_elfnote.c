@@ -19,7 +19,10 @@
 #define LOADER "/lib64/ld-linux-x86-64.so.2"
 #define PACKAGE "{\"type\":\"deb\",\"name\":\"caf\xc3\xa9\"}"
 
-/* A small ELF file: header, program headers for a loader and a note segment, both at offsets of choice. */
+/*
+ * A small ELF file: header, program headers for a loader and a note segment, both at offsets of
+ * choice.
+ */
 struct image {
 	uint8_t bytes[4096];
 	size_t len;
@@ -32,7 +35,8 @@ static void put(struct image *i, const void *data, size_t len)
 	i->len += len;
 }
 
-static void put_note(struct image *i, uint32_t type, const char *owner, const void *desc, uint32_t len)
+static void put_note(struct image *i, uint32_t type, const char *owner, const void *desc,
+		     uint32_t len)
 {
 	const uint32_t head[3] = {strlen(owner) + 1, len, type};
 
@@ -45,7 +49,8 @@ static void put_note(struct image *i, uint32_t type, const char *owner, const vo
 
 static void make(struct image *i)
 {
-	static const uint8_t id[20] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
+	static const uint8_t id[20] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+				       11, 12, 13, 14, 15, 16, 17, 18, 19, 20};
 	Elf64_Ehdr ehdr = {
 		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
 		.e_type = ET_DYN,
@@ -162,7 +167,7 @@ static void test_absurd_numbers(void **state)
 	make(&i);
 	ehdr = (Elf64_Ehdr *)i.bytes;
 	phdr = (Elf64_Phdr *)(i.bytes + sizeof(*ehdr));
-	ehdr->e_shnum = 0;		/* the number is in sh_size of section 0 */
+	ehdr->e_shnum = 0; /* the number is in sh_size of section 0 */
 	ehdr->e_shoff = 1024;
 	((Elf64_Shdr *)(i.bytes + 1024))->sh_size = UINT64_MAX / 64;
 	i.len = 2048;
@@ -208,13 +213,15 @@ static void test_far_away(void **state)
 static void test_package_text(void **state)
 {
 	static const char *const bad[] = {
-		"{\"\x1b[2J\"}",	/* an escape sequence */
-		"{\"\xc3\"}",		/* cut UTF-8 */
-		"{\"\xc0\x80\"}",	/* overlong */
-		"{\"\xed\xa0\x80\"}",	/* a surrogate */
+		"{\"\x1b[2J\"}",      /* an escape sequence */
+		"{\"\xc3\"}",         /* cut UTF-8 */
+		"{\"\xc0\x80\"}",     /* overlong */
+		"{\"\xed\xa0\x80\"}", /* a surrogate */
 		"{\"\xf4\x90\x80\x80\"}",
-		"{\"\xc2\x9b\"}",	/* C1: CSI */
-		"[1]", "{", "",
+		"{\"\xc2\x9b\"}", /* C1: CSI */
+		"[1]",
+		"{",
+		"",
 	};
 
 	(void)state;
@@ -263,14 +270,10 @@ static void test_real(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_there),
-		cmocka_unit_test(test_every_length),
-		cmocka_unit_test(test_every_byte),
-		cmocka_unit_test(test_absurd_numbers),
-		cmocka_unit_test(test_far_away),
-		cmocka_unit_test(test_package_text),
-		cmocka_unit_test(test_no_elf),
-		cmocka_unit_test(test_real),
+		cmocka_unit_test(test_all_there),  cmocka_unit_test(test_every_length),
+		cmocka_unit_test(test_every_byte), cmocka_unit_test(test_absurd_numbers),
+		cmocka_unit_test(test_far_away),   cmocka_unit_test(test_package_text),
+		cmocka_unit_test(test_no_elf),     cmocka_unit_test(test_real),
 	};
 
 	return cmocka_run_group_tests_name("elfnote", tests, NULL, NULL);

@@ -29,36 +29,39 @@ static const char *passes(const struct wish *wishes, size_t count)
 	names[0] = '\0';
 	for (size_t i = 0; i < samples_count; i++)
 		if (filter_match(f, samples[i].record)) {
-			len += snprintf(names + len, sizeof(names) - len, "%s%s", len ? "," : "", samples[i].name);
+			len += snprintf(names + len, sizeof(names) - len, "%s%s", len ? "," : "",
+					samples[i].name);
 			passed++;
 		}
 	filter_free(f);
 	return passed == samples_count ? "all" : passed ? names : "none";
 }
 
-#define PASSES(...) passes((struct wish[]){ __VA_ARGS__ }, sizeof((struct wish[]){ __VA_ARGS__ }) / sizeof(struct wish))
+#define PASSES(...)                                                                                \
+	passes((struct wish[]){__VA_ARGS__},                                                       \
+	       sizeof((struct wish[]){__VA_ARGS__}) / sizeof(struct wish))
 
 #define OF_HOST "daemon_started,lost,gap,gap torn,daemon_stopping"
 
 static void who(void **state)
 {
 	static const struct wish everybody[] = {
-		{ FILTER_AGENT, "research" },
-		{ FILTER_AGENT, "res*" },
-		{ FILTER_AGENT, "spiffe://example.org/agent/research" },
-		{ FILTER_SESSION, "01a1990c-5210-7abc-9def-0123456789ab" },
-		{ FILTER_SESSION, "01A1990C" },
-		{ FILTER_SESSION, "456789ab" },
-		{ FILTER_TASK, "T-1042" },
-		{ FILTER_PRINCIPAL, "alice@*" },
+		{FILTER_AGENT, "research"},
+		{FILTER_AGENT, "res*"},
+		{FILTER_AGENT, "spiffe://example.org/agent/research"},
+		{FILTER_SESSION, "01a1990c-5210-7abc-9def-0123456789ab"},
+		{FILTER_SESSION, "01A1990C"},
+		{FILTER_SESSION, "456789ab"},
+		{FILTER_TASK, "T-1042"},
+		{FILTER_PRINCIPAL, "alice@*"},
 	};
 	static const struct wish nobody[] = {
-		{ FILTER_AGENT, "researc" },
-		{ FILTER_AGENT, "*.org" },
-		{ FILTER_SESSION, "1a1990c" },
-		{ FILTER_SESSION, "01a1990c-5210-7abc-9def-0123456789ac" },
-		{ FILTER_TASK, "T-1" },
-		{ FILTER_PRINCIPAL, "bob" },
+		{FILTER_AGENT, "researc"},
+		{FILTER_AGENT, "*.org"},
+		{FILTER_SESSION, "1a1990c"},
+		{FILTER_SESSION, "01a1990c-5210-7abc-9def-0123456789ac"},
+		{FILTER_TASK, "T-1"},
+		{FILTER_PRINCIPAL, "bob"},
 	};
 
 	(void)state;
@@ -73,8 +76,9 @@ static void who(void **state)
 	}
 	for (size_t i = 0; i < sizeof(nobody) / sizeof(*nobody); i++)
 		assert_string_equal(passes(&nobody[i], 1), "none");
-	assert_string_equal(PASSES({ FILTER_AGENT, "no" }, { FILTER_AGENT, "research" }, { FILTER_TYPE, "exit" }),
-			    "exit,exit killed");
+	assert_string_equal(
+		PASSES({FILTER_AGENT, "no"}, {FILTER_AGENT, "research"}, {FILTER_TYPE, "exit"}),
+		"exit,exit killed");
 }
 
 static void destinations(void **state)
@@ -82,60 +86,76 @@ static void destinations(void **state)
 	static const struct {
 		const char *dst, *names;
 	} cases[] = {
-		{ "203.0.113.80", "connect established,connect opener,close" },
-		{ "203.0.113.80:443", "connect established,connect opener,close" },
-		{ "203.0.113.80:444", "none" },
-		{ "203.0.113.80/31", "connect established,connect reset,connect opener,close" },
-		{ "203.0.113.0/24:25", "connect denied" },
-		{ "198.51.100.1", "connect rewritten" },		/* what was asked */
-		{ "10.0.0.0/8:8080", "connect rewritten,close reset" },	/* what was reached */
-		{ "22", "connect unreachable" },
-		{ "0", "none" },
-		{ "2001:db8::/32", "connect refused" },
-		{ "[2001:db8::7]", "connect refused" },
-		{ "[2001:db8::/33]:8443", "connect refused" },
-		{ "[2001:db8::7]:8444", "none" },
-		{ "fe80::/10", "connect unreachable" },
-		{ "::/0", "connect refused,connect unreachable" },
-		{ "0.0.0.0/0:53", "connect udp" },
-		{ "/run/docker.sock", "connect unix" },
-		{ "/run/*", "connect unix" },
-		{ "@*X11*", "connect abstract" },
-		{ "/tmp/.X11-unix/X0", "none" },
+		{"203.0.113.80", "connect established,connect opener,close"},
+		{"203.0.113.80:443", "connect established,connect opener,close"},
+		{"203.0.113.80:444", "none"},
+		{"203.0.113.80/31", "connect established,connect reset,connect opener,close"},
+		{"203.0.113.0/24:25", "connect denied"},
+		{"198.51.100.1", "connect rewritten"},                /* what was asked */
+		{"10.0.0.0/8:8080", "connect rewritten,close reset"}, /* what was reached */
+		{"22", "connect unreachable"},
+		{"0", "none"},
+		{"2001:db8::/32", "connect refused"},
+		{"[2001:db8::7]", "connect refused"},
+		{"[2001:db8::/33]:8443", "connect refused"},
+		{"[2001:db8::7]:8444", "none"},
+		{"fe80::/10", "connect unreachable"},
+		{"::/0", "connect refused,connect unreachable"},
+		{"0.0.0.0/0:53", "connect udp"},
+		{"/run/docker.sock", "connect unix"},
+		{"/run/*", "connect unix"},
+		{"@*X11*", "connect abstract"},
+		{"/tmp/.X11-unix/X0", "none"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_string_equal(PASSES({ FILTER_DST, cases[i].dst }), cases[i].names);
-	assert_string_equal(PASSES({ FILTER_DST, "22" }, { FILTER_DST, "25" }), "connect unreachable,connect denied");
+		assert_string_equal(PASSES({FILTER_DST, cases[i].dst}), cases[i].names);
+	assert_string_equal(PASSES({FILTER_DST, "22"}, {FILTER_DST, "25"}),
+			    "connect unreachable,connect denied");
 }
 
 static void words(void **state)
 {
 	(void)state;
-	assert_string_equal(PASSES({ FILTER_OUTCOME, "refused,timed_out" }), "connect refused,connect timed_out");
-	assert_string_equal(PASSES({ FILTER_OUTCOME, "denied" }, { FILTER_OUTCOME, "reset" }),
+	assert_string_equal(PASSES({FILTER_OUTCOME, "refused,timed_out"}),
+			    "connect refused,connect timed_out");
+	assert_string_equal(PASSES({FILTER_OUTCOME, "denied"}, {FILTER_OUTCOME, "reset"}),
 			    "connect reset,connect denied");
-	assert_string_equal(PASSES({ FILTER_TYPE, "lost,gap,daemon_started,daemon_stopping" }), OF_HOST);
-	assert_string_equal(PASSES({ FILTER_TYPE, "close" }, { FILTER_OUTCOME, "reset" }), "none");
+	assert_string_equal(PASSES({FILTER_TYPE, "lost,gap,daemon_started,daemon_stopping"}),
+			    OF_HOST);
+	assert_string_equal(PASSES({FILTER_TYPE, "close"}, {FILTER_OUTCOME, "reset"}), "none");
 }
 
 static void values_that_are_none(void **state)
 {
 	static const struct wish bad[] = {
-		{ FILTER_SESSION, "" },	     { FILTER_SESSION, "1a2" },
-		{ FILTER_SESSION, "xyzw" },  { FILTER_SESSION, "01a1990c-5210-7abc-9def-0123456789ab0" },
-		{ FILTER_DST, "" },	     { FILTER_DST, "65536" },
-		{ FILTER_DST, "10.0.0.0/33" }, { FILTER_DST, "10.0.0.0/" },
-		{ FILTER_DST, "10.0.0" },    { FILTER_DST, "10.0.0.0/8:" },
-		{ FILTER_DST, "10.0.0.0:65536" }, { FILTER_DST, "[::1" },
-		{ FILTER_DST, "[::1]443" },  { FILTER_DST, "[::1]:x" },
-		{ FILTER_DST, "::1/129" },   { FILTER_DST, "example.org" },
-		{ FILTER_DST, "-1" },	     { FILTER_DST, ":443" },
-		{ FILTER_DST, "10.0.0.0/8:443:1" }, { FILTER_DST, "::ffff:1.2.3.4.5" },
-		{ FILTER_OUTCOME, "" },	     { FILTER_OUTCOME, "refused," },
-		{ FILTER_OUTCOME, "REFUSED" }, { FILTER_TYPE, "process" },
-		{ FILTER_TYPE, "connect,,exec" }, { FILTER_TYPE, "nonsense" },
+		{FILTER_SESSION, ""},
+		{FILTER_SESSION, "1a2"},
+		{FILTER_SESSION, "xyzw"},
+		{FILTER_SESSION, "01a1990c-5210-7abc-9def-0123456789ab0"},
+		{FILTER_DST, ""},
+		{FILTER_DST, "65536"},
+		{FILTER_DST, "10.0.0.0/33"},
+		{FILTER_DST, "10.0.0.0/"},
+		{FILTER_DST, "10.0.0"},
+		{FILTER_DST, "10.0.0.0/8:"},
+		{FILTER_DST, "10.0.0.0:65536"},
+		{FILTER_DST, "[::1"},
+		{FILTER_DST, "[::1]443"},
+		{FILTER_DST, "[::1]:x"},
+		{FILTER_DST, "::1/129"},
+		{FILTER_DST, "example.org"},
+		{FILTER_DST, "-1"},
+		{FILTER_DST, ":443"},
+		{FILTER_DST, "10.0.0.0/8:443:1"},
+		{FILTER_DST, "::ffff:1.2.3.4.5"},
+		{FILTER_OUTCOME, ""},
+		{FILTER_OUTCOME, "refused,"},
+		{FILTER_OUTCOME, "REFUSED"},
+		{FILTER_TYPE, "process"},
+		{FILTER_TYPE, "connect,,exec"},
+		{FILTER_TYPE, "nonsense"},
 	};
 	struct filter *f;
 
@@ -146,7 +166,7 @@ static void values_that_are_none(void **state)
 			fail_msg("'%s' was accepted", bad[i].value);
 		assert_non_null(filter_allowed(bad[i].kind));
 	}
-	for (size_t i = 0; i < samples_count; i++)	/* a refused value leaves nothing behind */
+	for (size_t i = 0; i < samples_count; i++) /* a refused value leaves nothing behind */
 		assert_true(filter_match(f, samples[i].record));
 	filter_free(f);
 }
@@ -192,12 +212,9 @@ static void hidden_losses_are_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who),
-		cmocka_unit_test(destinations),
-		cmocka_unit_test(words),
-		cmocka_unit_test(values_that_are_none),
-		cmocka_unit_test(times),
-		cmocka_unit_test(hidden_losses_are_known),
+		cmocka_unit_test(who),   cmocka_unit_test(destinations),
+		cmocka_unit_test(words), cmocka_unit_test(values_that_are_none),
+		cmocka_unit_test(times), cmocka_unit_test(hidden_losses_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,8 +78,11 @@ static void refuses_what_does_not_fit(void **state)
 		assert_int_equal(ledger_append(l, 0, 0, big, SEGMENT_PAYLOAD_MAX), 0);
 	}
 	assert_int_equal(ledger_flush(l), 0);
-	for (int i = 0; i < 10; i++) {	/* each is larger than segment_bytes: a segment for every one */
-		assert_int_equal(segment_reader_new(ledger_segment_fd(l, 1 + i, &index, &first, &sealed), &r), 0);
+	/* each is larger than segment_bytes: a segment for every one */
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(segment_reader_new(
+					 ledger_segment_fd(l, 1 + i, &index, &first, &sealed), &r),
+				 0);
 		assert_int_equal(segment_reader_next(r, &frame), 1);
 		assert_int_equal(frame.len, SEGMENT_PAYLOAD_MAX);
 		assert_int_equal(frame.payload[0], i);
@@ -252,7 +255,7 @@ static void remove_and_die(bool tell, enum sync sync)
 		_exit(3);
 	if (tell && !ledger_removed(l, &first, &last, &bytes))
 		_exit(4);
-	if (append_one(l))	/* the Gap */
+	if (append_one(l)) /* the Gap */
 		_exit(5);
 	if (sync_as(l, sync, begun))
 		_exit(6);
@@ -295,8 +298,8 @@ static void removal_is_told_after_a_crash(void **state)
 		void (*die)(void);
 		bool again;
 	} deaths[] = {
-		{ die_untold, true },	     { die_unsynced, true }, { die_synced, false }, { die_begun, true },
-		{ die_begun_before, true }, { die_begun_and_ended, false },
+		{die_untold, true}, {die_unsynced, true},     {die_synced, false},
+		{die_begun, true},  {die_begun_before, true}, {die_begun_and_ended, false},
 	};
 
 	for (size_t i = 0; i < sizeof(deaths) / sizeof(*deaths); i++) {

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -107,7 +107,8 @@ static void note(void *data, uint64_t token, const struct manifest *m)
 		a->state_of[i] = m->paths[i].state;
 	}
 	for (size_t i = 0; i < m->files_count; i++)
-		at += snprintf(at, a->files + sizeof(a->files) - at, "%u:%s ", m->files[i].of, m->files[i].path);
+		at += snprintf(at, a->files + sizeof(a->files) - at, "%u:%s ", m->files[i].of,
+			       m->files[i].path);
 }
 
 static struct credentials own(void)
@@ -133,7 +134,8 @@ static void collect(struct manifests *m, struct answer *ret)
 static struct answer measure_as(struct manifests *m, const char *name, const struct credentials *c)
 {
 	const int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
-	struct manifest_job j = {.token = 42, .count = 1, .names = &name, .fds = &fd, .credentials = *c};
+	struct manifest_job j = {
+		.token = 42, .count = 1, .names = &name, .fds = &fd, .credentials = *c};
 	struct answer a;
 
 	assert_true(fd >= 0);
@@ -372,7 +374,8 @@ static void *flip(void *arg)
 
 		memset(text, '0' + n % 2, sizeof(text));
 		if (fd < 0 || pwrite(fd, text, sizeof(text), 0) != sizeof(text) || close(fd) < 0 ||
-		    rename(a, path_of("flip/t")) < 0 || rename(b, a) < 0 || rename(path_of("flip/t"), b) < 0)
+		    rename(a, path_of("flip/t")) < 0 || rename(b, a) < 0 ||
+		    rename(path_of("flip/t"), b) < 0)
 			abort();
 		usleep(n % 16 ? 0 : 30000);
 	}
@@ -396,7 +399,10 @@ static void test_changing_tree(void **state)
 
 		if (a.state == HASH_STATE_OBSERVED) {
 			observed++;
-			/* There are two files at any time, whatever their names; a torn look finds one or three. */
+			/*
+			 * There are two files at any time, whatever their names; a torn look finds
+			 * one or three.
+			 */
 			assert_int_equal(a.entries, 3);
 		} else {
 			assert_int_equal(a.state, HASH_STATE_CHANGED);
@@ -416,7 +422,8 @@ static void test_freed_with_jobs(void **state)
 
 	(void)state;
 	for (int i = 0; i < 20; i++) {
-		struct manifest_job j = {.count = 1, .names = &name, .fds = &fd, .credentials = own()};
+		struct manifest_job j = {
+			.count = 1, .names = &name, .fds = &fd, .credentials = own()};
 
 		fd = open(path_of("agent"), O_RDONLY | O_CLOEXEC);
 		assert_int_equal(manifests_submit(m, &j), 0);

@@ -153,21 +153,29 @@ static void test_refusals(void **state)
 			/* Another place, another size, another leaf, another root. */
 			for (unsigned int k = 0; k < n + 2; k++)
 				if (k != i)
-					assert_int_equal(merkle_verify(&leaves[i], k, n, path, len, &root), -EBADMSG);
-			assert_int_equal(merkle_verify(&leaves[i], i, 0, path, len, &root), -EBADMSG);
-			assert_int_equal(merkle_verify(&leaves[n], i, n, path, len, &root), -EBADMSG);
+					assert_int_equal(
+						merkle_verify(&leaves[i], k, n, path, len, &root),
+						-EBADMSG);
+			assert_int_equal(merkle_verify(&leaves[i], i, 0, path, len, &root),
+					 -EBADMSG);
+			assert_int_equal(merkle_verify(&leaves[n], i, n, path, len, &root),
+					 -EBADMSG);
 			other = root;
 			other.bytes[31] ^= 1;
-			assert_int_equal(merkle_verify(&leaves[i], i, n, path, len, &other), -EBADMSG);
+			assert_int_equal(merkle_verify(&leaves[i], i, n, path, len, &other),
+					 -EBADMSG);
 			/* Too short, too long. */
 			for (unsigned int l = 0; l < len; l++)
-				assert_int_equal(merkle_verify(&leaves[i], i, n, path, l, &root), -EBADMSG);
+				assert_int_equal(merkle_verify(&leaves[i], i, n, path, l, &root),
+						 -EBADMSG);
 			path[len] = leaves[0];
-			assert_int_equal(merkle_verify(&leaves[i], i, n, path, len + 1, &root), -EBADMSG);
+			assert_int_equal(merkle_verify(&leaves[i], i, n, path, len + 1, &root),
+					 -EBADMSG);
 			/* Any bit of the path. */
 			for (unsigned int l = 0; l < len; l++) {
 				path[l].bytes[l] ^= 0x80;
-				assert_int_equal(merkle_verify(&leaves[i], i, n, path, len, &root), -EBADMSG);
+				assert_int_equal(merkle_verify(&leaves[i], i, n, path, len, &root),
+						 -EBADMSG);
 				path[l].bytes[l] ^= 0x80;
 			}
 		}
@@ -209,8 +217,9 @@ static int make_leaves(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known),	  cmocka_unit_test(test_roots),	 cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_domains), cmocka_unit_test(test_full),
+		cmocka_unit_test(test_known),   cmocka_unit_test(test_roots),
+		cmocka_unit_test(test_paths),   cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_domains), cmocka_unit_test(test_full),
 	};
 
 	return cmocka_run_group_tests_name("merkle", tests, make_leaves, NULL);

@@ -65,7 +65,8 @@ static void every_type_has_a_sample(void **state)
 			found = samples[n].record->body_case == AFFIANT__V1__RECORD__BODY_CONNECT &&
 				(int)samples[n].record->connect->outcome == outcome;
 		if (!found)
-			fail_msg("no sample of %s", word_of(&affiant__v1__outcome__descriptor, outcome));
+			fail_msg("no sample of %s",
+				 word_of(&affiant__v1__outcome__descriptor, outcome));
 	}
 }
 
@@ -74,30 +75,30 @@ static void classes(void **state)
 {
 	static const struct {
 		const char *name;
-		int type_uid, severity, status;	/* status -1: none */
+		int type_uid, severity, status; /* status -1: none */
 		const char *detail;
 	} expected[] = {
-		{ "daemon_started", 600203, 1, -1, NULL },
-		{ "session_started", 600203, 1, -1, NULL },
-		{ "exec", 100701, 1, -1, NULL },
-		{ "exit", 100702, 1, -1, NULL },
-		{ "connect established", 400101, 1, 1, "established" },
-		{ "connect refused", 400105, 1, 2, "refused" },
-		{ "connect timed_out", 400104, 1, 2, "timed_out" },
-		{ "connect unreachable", 400104, 1, 2, "unreachable" },
-		{ "connect reset", 400103, 1, 2, "reset" },
-		{ "connect aborted", 400104, 1, 2, "aborted" },
-		{ "connect denied", 400104, 1, 2, "denied" },
-		{ "connect not_sent", 400104, 1, 2, "not_sent" },
-		{ "connect pending", 400199, 1, 0, "pending" },
-		{ "connect udp", 400101, 1, 0, "attempted" },
-		{ "close", 400102, 1, -1, NULL },
-		{ "close reset", 400103, 1, -1, NULL },
-		{ "untracked_socket", 400199, 3, -1, NULL },
-		{ "lost", 600801, 4, -1, NULL },
-		{ "gap", 600801, 3, -1, "retention" },
-		{ "session_ended", 600204, 1, -1, NULL },
-		{ "daemon_stopping", 600204, 1, -1, NULL },
+		{"daemon_started", 600203, 1, -1, NULL},
+		{"session_started", 600203, 1, -1, NULL},
+		{"exec", 100701, 1, -1, NULL},
+		{"exit", 100702, 1, -1, NULL},
+		{"connect established", 400101, 1, 1, "established"},
+		{"connect refused", 400105, 1, 2, "refused"},
+		{"connect timed_out", 400104, 1, 2, "timed_out"},
+		{"connect unreachable", 400104, 1, 2, "unreachable"},
+		{"connect reset", 400103, 1, 2, "reset"},
+		{"connect aborted", 400104, 1, 2, "aborted"},
+		{"connect denied", 400104, 1, 2, "denied"},
+		{"connect not_sent", 400104, 1, 2, "not_sent"},
+		{"connect pending", 400199, 1, 0, "pending"},
+		{"connect udp", 400101, 1, 0, "attempted"},
+		{"close", 400102, 1, -1, NULL},
+		{"close reset", 400103, 1, -1, NULL},
+		{"untracked_socket", 400199, 3, -1, NULL},
+		{"lost", 600801, 4, -1, NULL},
+		{"gap", 600801, 3, -1, "retention"},
+		{"session_ended", 600204, 1, -1, NULL},
+		{"daemon_stopping", 600204, 1, -1, NULL},
 	};
 
 	(void)state;
@@ -108,10 +109,14 @@ static void classes(void **state)
 		int type = json_integer_value(json_object_get(event, "type_uid"));
 
 		assert_int_equal(type, expected[i].type_uid);
-		assert_int_equal(json_integer_value(json_object_get(event, "class_uid")), type / 100);
-		assert_int_equal(json_integer_value(json_object_get(event, "activity_id")), type % 100);
-		assert_int_equal(json_integer_value(json_object_get(event, "category_uid")), type / 100000);
-		assert_int_equal(json_integer_value(json_object_get(event, "severity_id")), expected[i].severity);
+		assert_int_equal(json_integer_value(json_object_get(event, "class_uid")),
+				 type / 100);
+		assert_int_equal(json_integer_value(json_object_get(event, "activity_id")),
+				 type % 100);
+		assert_int_equal(json_integer_value(json_object_get(event, "category_uid")),
+				 type / 100000);
+		assert_int_equal(json_integer_value(json_object_get(event, "severity_id")),
+				 expected[i].severity);
 		assert_int_equal(status ? json_integer_value(status) : -1, expected[i].status);
 		if (expected[i].detail)
 			assert_string_equal(detail, expected[i].detail);
@@ -121,7 +126,10 @@ static void classes(void **state)
 	}
 }
 
-/* The text at a dotted path, numbers and booleans too; "" when there is nothing. Static memory, by turns. */
+/*
+ * The text at a dotted path, numbers and booleans too; "" when there is nothing. Static memory, by
+ * turns.
+ */
 static const char *at(const json_t *event, const char *path)
 {
 	static char texts[8][512];
@@ -130,7 +138,8 @@ static const char *at(const json_t *event, const char *path)
 	_cleanup_free_ char *copy = strdup(path);
 
 	for (key = strtok_r(copy, ".", &rest); key; key = strtok_r(NULL, ".", &rest))
-		event = json_is_array(event) ? json_array_get(event, atoi(key)) : json_object_get(event, key);
+		event = json_is_array(event) ? json_array_get(event, atoi(key))
+					     : json_object_get(event, key);
 	text[0] = '\0';
 	if (json_is_string(event))
 		snprintf(text, 512, "%s", json_string_value(event));
@@ -147,7 +156,8 @@ static void both_identities_travel_together(void **state)
 
 	(void)state;
 	assert_string_equal(at(event, "ai_agent.uid"), "spiffe://example.org/agent/research");
-	assert_string_equal(at(event, "ai_agent.instance_uid"), "01a1990c-5210-7abc-9def-0123456789ab");
+	assert_string_equal(at(event, "ai_agent.instance_uid"),
+			    "01a1990c-5210-7abc-9def-0123456789ab");
 	assert_string_equal(at(event, "actor.user.uid"), "alice@example.org");
 	assert_string_equal(at(event, "actor.process.user.uid"), "1000");
 	assert_string_equal(at(event, "unmapped.principal.assurance"), "asserted");
@@ -222,7 +232,8 @@ static void a_process(void **state)
 			    "6f0d2c7b-5e14-4e0a-9c3b-2a10775d1e42:4211:5020100000000:3");
 	/* 904 ms before the record */
 	assert_string_equal(at(event, "process.created_time"), "1793599999350");
-	assert_string_equal(at(event, "process.cmd_line"), "python3 agent.py --topic 'release notes'");
+	assert_string_equal(at(event, "process.cmd_line"),
+			    "python3 agent.py --topic 'release notes'");
 	assert_string_equal(at(event, "process.file.name"), "python3.11");
 	assert_string_equal(at(event, "process.file.hashes.0.algorithm_id"), "3");
 	assert_string_equal(at(event, "process.file.hashes.0.value"),
@@ -258,7 +269,10 @@ static void bytes_that_are_no_utf8(void **state)
 	json_t *event = event_of(sample("exec hostile"));
 
 	(void)state;
-	/* U+009B and U+202E are UTF-8: JSON's own escapes hold them. 0xff is not, and then % must not be taken for it. */
+	/*
+	 * U+009B and U+202E are UTF-8: JSON's own escapes hold them. 0xff is not, and then % must
+	 * not be taken for it.
+	 */
 	assert_string_equal(at(event, "process.path"),
 			    "/tmp/\x1b[31mno\xc2\x9bsuch established \xe2\x80\xae%FF%2541");
 	assert_string_equal(at(event, "process.cmd_line"), "'x\x1b]0;owned\x07' '100%25%FF' ''");
@@ -306,16 +320,16 @@ static void words_are_the_schema_s(void **state)
 		const ProtobufCEnumDescriptor *of;
 		const char *prefix;
 	} enums[] = {
-		{ &affiant__v1__clock_state__descriptor, "CLOCK_" },
-		{ &affiant__v1__isolation__descriptor, "ISOLATION_" },
-		{ &affiant__v1__assurance__descriptor, "ASSURANCE_" },
-		{ &affiant__v1__hash_state__descriptor, "HASH_" },
-		{ &affiant__v1__step_kind__descriptor, "STEP_" },
-		{ &affiant__v1__session_origin__descriptor, "ORIGIN_" },
-		{ &affiant__v1__session_end_reason__descriptor, "END_" },
-		{ &affiant__v1__protocol__descriptor, "PROTOCOL_" },
-		{ &affiant__v1__outcome__descriptor, "OUTCOME_" },
-		{ &affiant__v1__gap_reason__descriptor, "GAP_" },
+		{&affiant__v1__clock_state__descriptor, "CLOCK_"},
+		{&affiant__v1__isolation__descriptor, "ISOLATION_"},
+		{&affiant__v1__assurance__descriptor, "ASSURANCE_"},
+		{&affiant__v1__hash_state__descriptor, "HASH_"},
+		{&affiant__v1__step_kind__descriptor, "STEP_"},
+		{&affiant__v1__session_origin__descriptor, "ORIGIN_"},
+		{&affiant__v1__session_end_reason__descriptor, "END_"},
+		{&affiant__v1__protocol__descriptor, "PROTOCOL_"},
+		{&affiant__v1__outcome__descriptor, "OUTCOME_"},
+		{&affiant__v1__gap_reason__descriptor, "GAP_"},
 	};
 
 	(void)state;
@@ -327,7 +341,9 @@ static void words_are_the_schema_s(void **state)
 			if (!strncmp(name, enums[i].prefix, strlen(enums[i].prefix)))
 				name += strlen(enums[i].prefix);
 			assert_int_equal(strcasecmp(word_of(enums[i].of, value->value), name), 0);
-			assert_int_equal(word_value(enums[i].of, word_of(enums[i].of, value->value)), value->value);
+			assert_int_equal(
+				word_value(enums[i].of, word_of(enums[i].of, value->value)),
+				value->value);
 		}
 		assert_string_equal(word_of(enums[i].of, -1), "unknown");
 		assert_string_equal(word_of(enums[i].of, 100), "unknown");
@@ -356,7 +372,8 @@ static void check_types(const ProtobufCMessageDescriptor *d)
 		case PROTOBUF_C_TYPE_UINT32:
 			break;
 		default:
-			fail_msg("%s.%s has a type that record/json.c does not know", d->name, d->fields[i].name);
+			fail_msg("%s.%s has a type that record/json.c does not know", d->name,
+				 d->fields[i].name);
 		}
 		if (d->fields[i].label == PROTOBUF_C_LABEL_REPEATED)
 			assert_true(d->fields[i].type == PROTOBUF_C_TYPE_MESSAGE ||

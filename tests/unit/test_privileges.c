@@ -20,9 +20,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -299,7 +299,8 @@ static char device[] = "/tmp/affiant-device-XXXXXX";
 
 static int open_limited(bool join)
 {
-	if ((join && privileges_join_group_of(device)) || privileges_join_group_of("/nonexistent/tpm"))
+	if ((join && privileges_join_group_of(device)) ||
+	    privileges_join_group_of("/nonexistent/tpm"))
 		return 1;
 	if (privileges_limit())
 		return 2;

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static const uint8_t bytes[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+static const uint8_t bytes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 static void reads_both_orders(void **state)
 {
@@ -65,7 +65,7 @@ static void refuses_every_short_length(void **state)
 
 static void windows_stay_inside(void **state)
 {
-	struct reader r = reader_of(bytes, sizeof(bytes)), window = { NULL, 77 };
+	struct reader r = reader_of(bytes, sizeof(bytes)), window = {NULL, 77};
 	uint8_t copy[4];
 
 	(void)state;
@@ -94,15 +94,15 @@ static void varints(void **state)
 		uint64_t value;
 		int err;
 	} cases[] = {
-		{ { 0 }, 1, 0, 0 },
-		{ { 0x7f }, 1, 127, 0 },
-		{ { 0xac, 0x02 }, 2, 300, 0 },
-		{ { 0x80, 0 }, 2, 0, 0 },
-		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1 }, 10, UINT64_MAX, 0 },
-		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2 }, 10, 0, -EBADMSG },
-		{ { 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0 }, 11, 0, -EBADMSG },
-		{ { 0x80 }, 1, 0, -EBADMSG },
-		{ {}, 0, 0, -EBADMSG },
+		{{0}, 1, 0, 0},
+		{{0x7f}, 1, 127, 0},
+		{{0xac, 0x02}, 2, 300, 0},
+		{{0x80, 0}, 2, 0, 0},
+		{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, 10, UINT64_MAX, 0},
+		{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2}, 10, 0, -EBADMSG},
+		{{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0}, 11, 0, -EBADMSG},
+		{{0x80}, 1, 0, -EBADMSG},
+		{{}, 0, 0, -EBADMSG},
 	};
 
 	(void)state;

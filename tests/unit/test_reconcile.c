@@ -422,12 +422,18 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(leaves_what_has_a_tag),           TEST(finds_a_lost_exit_at_the_second_look),
-		TEST(tells_processes_of_a_pid_apart),  TEST(waits_for_what_the_ring_holds),
-		TEST(waits_for_what_is_not_told_yet),  TEST(forgets_a_look_when_the_tag_is_there),
-		TEST(drops_tags_of_the_dead),          TEST(ends_a_session_that_never_began),
-		TEST(tags_again_when_there_is_room),   TEST(tags_nobody_else),
-		TEST(remembers_so_many_without_a_tag), TEST(forgets_a_connection_whose_close_was_lost),
+		TEST(leaves_what_has_a_tag),
+		TEST(finds_a_lost_exit_at_the_second_look),
+		TEST(tells_processes_of_a_pid_apart),
+		TEST(waits_for_what_the_ring_holds),
+		TEST(waits_for_what_is_not_told_yet),
+		TEST(forgets_a_look_when_the_tag_is_there),
+		TEST(drops_tags_of_the_dead),
+		TEST(ends_a_session_that_never_began),
+		TEST(tags_again_when_there_is_room),
+		TEST(tags_nobody_else),
+		TEST(remembers_so_many_without_a_tag),
+		TEST(forgets_a_connection_whose_close_was_lost),
 		TEST(keeps_a_connection_that_waits_for_its_outcome),
 	};
 

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 
 /*
- * A power cut can leave any length of the last segment. Whole frames stay, the rest is cut and told, and the
- * numbers go on without a hole.
+ * A power cut can leave any length of the last segment. Whole frames stay, the rest is cut and
+ * told, and the numbers go on without a hole.
  */
 static void any_length_of_the_last_segment(void **state)
 {
@@ -26,7 +26,8 @@ static void any_length_of_the_last_segment(void **state)
 		struct ledger_recovery recovery;
 		uint64_t next;
 
-		if (len > SEGMENT_HEADER_SIZE && len == end + frame_size(payload_of(frames + 1, payload))) {
+		if (len > SEGMENT_HEADER_SIZE &&
+		    len == end + frame_size(payload_of(frames + 1, payload))) {
 			end = len;
 			frames++;
 		}
@@ -93,7 +94,7 @@ static void damage_in_the_middle(void **state)
 	append(l, 10);
 	ledger_close(l);
 	data = load("0000000000000001.seg", &size);
-	data[SEGMENT_HEADER_SIZE + 4] ^= 0x10;	/* the first frame's checksum */
+	data[SEGMENT_HEADER_SIZE + 4] ^= 0x10; /* the first frame's checksum */
 	store("0000000000000001.seg", data, size);
 
 	l = open_with(&defaults, &recovery);
@@ -102,7 +103,7 @@ static void damage_in_the_middle(void **state)
 	assert_int_equal(recovery.lost_first, 1);
 	assert_int_equal(recovery.lost_last, 10);
 	assert_int_equal(recovery.last_sequence, 10);
-	assert_int_equal(ledger_next_sequence(l), 11);	/* readers may have seen the others */
+	assert_int_equal(ledger_next_sequence(l), 11); /* readers may have seen the others */
 	append(l, 1);
 	assert_int_equal(ledger_flush(l), 0);
 
@@ -110,11 +111,13 @@ static void damage_in_the_middle(void **state)
 	assert_int_equal(torn_size, size - SEGMENT_HEADER_SIZE);
 	assert_memory_equal(torn, data + SEGMENT_HEADER_SIZE, torn_size);
 	free(torn);
-	assert_int_equal(segment_reader_new(ledger_segment_fd(l, 1, &index, &first, &sealed), &r), 0);
+	assert_int_equal(segment_reader_new(ledger_segment_fd(l, 1, &index, &first, &sealed), &r),
+			 0);
 	assert_int_equal(segment_reader_next(r, &frame), -ENODATA);
 	assert_true(sealed);
 	segment_reader_free(r);
-	assert_int_equal(segment_reader_new(ledger_segment_fd(l, 2, &index, &first, &sealed), &r), 0);
+	assert_int_equal(segment_reader_new(ledger_segment_fd(l, 2, &index, &first, &sealed), &r),
+			 0);
 	assert_int_equal(first, 11);
 	assert_int_equal(segment_reader_next(r, &frame), 1);
 	assert_int_equal(frame.sequence, 11);
@@ -174,7 +177,7 @@ static void damaged_header_of_an_older_one(void **state)
 	free(data);
 	ledger_close(open_clean());
 
-	config.total_bytes = 0;		/* all but the current one go: no number may be left out */
+	config.total_bytes = 0; /* all but the current one go: no number may be left out */
 	l = open_with(&config, &recovery);
 	assert_true(ledger_removed(l, &first, &last, &bytes));
 	ledger_stats(l, &stats);
@@ -184,10 +187,12 @@ static void damaged_header_of_an_older_one(void **state)
 	ledger_close(l);
 }
 
-/* Appends and flushes one by one; @flushed, in shared memory, is how far readers could have seen. */
+/*
+ * Appends and flushes one by one; @flushed, in shared memory, is how far readers could have seen.
+ */
 static void append_until_killed(int before_limit, size_t limit, volatile uint64_t *flushed)
 {
-	struct rlimit none = {}, file_size = { .rlim_cur = limit, .rlim_max = limit };
+	struct rlimit none = {}, file_size = {.rlim_cur = limit, .rlim_max = limit};
 	struct ledger_config config = defaults;
 	struct ledger_recovery recovery;
 	struct ledger *l;
@@ -208,12 +213,14 @@ static void append_until_killed(int before_limit, size_t limit, volatile uint64_
 }
 
 /*
- * RLIMIT_FSIZE lets a write(2) come up to the limit and kills at the next: so death comes after any byte of
- * a header, a frame, the frame that seals. What was flushed is there, what comes after has the next number.
+ * RLIMIT_FSIZE lets a write(2) come up to the limit and kills at the next: so death comes after any
+ * byte of a header, a frame, the frame that seals. What was flushed is there, what comes after has
+ * the next number.
  */
 static void killed_after_any_byte(void **state)
 {
-	volatile uint64_t *flushed = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile uint64_t *flushed =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int deaths = 0, torn = 0;
 
 	for (int before_limit = 0; before_limit < 20; before_limit += 9)
@@ -241,7 +248,8 @@ static void killed_after_any_byte(void **state)
 			append(l, 3);
 			assert_int_equal(ledger_flush(l), 0);
 			ledger_stats(l, &stats);
-			assert_int_equal(read_all(l, stats.oldest_sequence), recovery.last_sequence + 4);
+			assert_int_equal(read_all(l, stats.oldest_sequence),
+					 recovery.last_sequence + 4);
 			ledger_close(l);
 			ledger_close(open_clean());
 			deaths++;
@@ -260,8 +268,10 @@ static void full_disk(void **state)
 	int refused = 0;
 
 	(void)state;
-	if (geteuid() || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
-		print_message("skipped: needs root and a mount namespace of its own (%s)\n", strerror(errno));
+	if (geteuid() || unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+		print_message("skipped: needs root and a mount namespace of its own (%s)\n",
+			      strerror(errno));
 		skip();
 	}
 	config.segment_bytes = 6000;

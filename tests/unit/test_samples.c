@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * docs/samples: NDJSON of every record type, and how many bytes each record takes. `test_samples --write` makes them
- * anew, the test fails when they are not what today's code writes. docs/records.md: no field, no word is missing.
+ * docs/samples: NDJSON of every record type, and how many bytes each record takes. `test_samples
+ * --write` makes them anew, the test fails when they are not what today's code writes.
+ * docs/records.md: no field, no word is missing.
  */
 #include "samples.h"
 
@@ -45,7 +46,8 @@ static void sizes(struct buffer *out)
 		size_t len = sample_pack(samples[i].record, packed);
 
 		assert_int_equal(ocsf_of_record(samples[i].record, &line), 0);
-		buffer_print(out, "%s\t%zu\t%zu\t%zu\n", samples[i].name, len, frame_size(len), line.len + 1);
+		buffer_print(out, "%s\t%zu\t%zu\t%zu\n", samples[i].name, len, frame_size(len),
+			     line.len + 1);
 	}
 	assert_int_equal(buffer_error(out), 0);
 }
@@ -71,8 +73,10 @@ static void compare_file(const char *name, const struct buffer *content)
 	file = fopen(path, "r");
 	if (!file)
 		fail_msg("%s: missing; test_samples --write makes it", path);
-	if (fread(found, 1, content->len + 1, file) != content->len || memcmp(found, content->data, content->len))
-		fail_msg("%s is not what the code writes now; test_samples --write makes it anew", path);
+	if (fread(found, 1, content->len + 1, file) != content->len ||
+	    memcmp(found, content->data, content->len))
+		fail_msg("%s is not what the code writes now; test_samples --write makes it anew",
+			 path);
 }
 
 static void each_file(void (*with)(const char *name, const struct buffer *content))
@@ -101,7 +105,10 @@ static void samples_are_current(void **state)
 
 static char dictionary[128 * 1024];
 
-/* From "## Name" up to the next heading of that level; NULL: there is none. Its end is cut off in a copy. */
+/*
+ * From "## Name" up to the next heading of that level; NULL: there is none. Its end is cut off in a
+ * copy.
+ */
 static char *section_of(const char *name)
 {
 	char heading[80], *begin, *end;
@@ -141,20 +148,22 @@ static void check_message(const ProtobufCMessageDescriptor *d)
 		const ProtobufCFieldDescriptor *field = &d->fields[i];
 
 		if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
-			;	/* a body: its own section */
+			; /* a body: its own section */
 		else if (!has_row(section, field->name))
 			fail_msg("docs/records.md: %s.%s is missing", d->short_name, field->name);
 		if (field->type == PROTOBUF_C_TYPE_MESSAGE)
 			check_message(field->descriptor);
 		if (field->type != PROTOBUF_C_TYPE_ENUM)
 			continue;
-		for (unsigned int n = 0; n < ((const ProtobufCEnumDescriptor *)field->descriptor)->n_values; n++) {
+		for (unsigned int n = 0;
+		     n < ((const ProtobufCEnumDescriptor *)field->descriptor)->n_values; n++) {
 			const char *word = word_of(field->descriptor, n);
 			char quoted[80];
 
 			snprintf(quoted, sizeof(quoted), "`%s`", word);
 			if (strcmp(word, "unknown") && !strstr(dictionary, quoted))
-				fail_msg("docs/records.md: the word %s of %s is missing", word, field->name);
+				fail_msg("docs/records.md: the word %s of %s is missing", word,
+					 field->name);
 		}
 	}
 }
@@ -165,7 +174,8 @@ static void every_field_is_explained(void **state)
 
 	(void)state;
 	assert_non_null(file);
-	assert_in_range(fread(dictionary, 1, sizeof(dictionary) - 1, file), 1, sizeof(dictionary) - 2);
+	assert_in_range(fread(dictionary, 1, sizeof(dictionary) - 1, file), 1,
+			sizeof(dictionary) - 2);
 	check_message(&affiant__v1__record__descriptor);
 }
 

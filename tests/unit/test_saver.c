@@ -37,7 +37,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const names[] = { "ledger", "state", "state.new" };
+	static const char *const names[] = {"ledger", "state", "state.new"};
 	struct bed *b = *state;
 
 	saver_free(b->saver);
@@ -52,7 +52,7 @@ static int teardown(void **state)
 /* A job with a ledger that can be synced. */
 static struct saver_job job_of(struct bed *b, const char *text)
 {
-	struct saver_job job = { .directory = b->directory, .name = "state", .beside = "state.new" };
+	struct saver_job job = {.directory = b->directory, .name = "state", .beside = "state.new"};
 
 	job.ledger = openat(b->directory, "ledger", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(job.ledger >= 0);
@@ -100,7 +100,7 @@ static void replaces_a_file(void **state)
 	assert_int_equal(run(b, &job), 0);
 	assert_state(b, "another");
 	assert_int_equal(fstatat(b->directory, "state.new", &st, 0), -1);
-	assert_int_equal(fcntl(job.ledger, F_GETFD), -1);	/* it was the saver's */
+	assert_int_equal(fcntl(job.ledger, F_GETFD), -1); /* it was the saver's */
 }
 
 static void syncs_without_a_file(void **state)
@@ -124,7 +124,7 @@ static void a_ledger_that_is_not_durable_keeps_the_old_state(void **state)
 	close(job.ledger);
 	assert_int_equal(pipe(pipes), 0);
 	close(pipes[1]);
-	job.ledger = pipes[0];	/* which can't be synced */
+	job.ledger = pipes[0]; /* which can't be synced */
 	assert_int_equal(run(b, &job), -EINVAL);
 	assert_state(b, "old");
 }
@@ -138,7 +138,7 @@ static void a_state_that_finds_no_room_keeps_the_old_one(void **state)
 	assert_int_equal(run(b, &job), 0);
 	job = job_of(b, "new");
 	job.directory = full;
-	job.beside = "full";	/* /dev/full: each write fails */
+	job.beside = "full"; /* /dev/full: each write fails */
 	assert_int_equal(run(b, &job), -ENOSPC);
 	assert_state(b, "old");
 	close(full);

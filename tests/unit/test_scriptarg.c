@@ -42,7 +42,8 @@ static const struct event_exec *event_of(const char *exe, const char *command, c
 	at = stpcpy(at, "bin") + 1;
 	event.e.exe_len = at - event.e.data;
 	snprintf(copy, sizeof(copy), "%s", cwd);
-	for (char *save, *word = strtok_r(copy, "/", &save); word; word = strtok_r(NULL, "/", &save))
+	for (char *save, *word = strtok_r(copy, "/", &save); word;
+	     word = strtok_r(NULL, "/", &save))
 		part[parts++] = word;
 	while (parts-- > 0)
 		at = stpcpy(at, part[parts]) + 1;
@@ -135,7 +136,8 @@ static void test_names(void **state)
 		const char *found = scriptarg_name(event_of(cases[i].exe, cases[i].command, "/"));
 
 		if (!cases[i].script != !found || (found && strcmp(found, cases[i].script) != 0))
-			fail_msg("%s (%s): %s", cases[i].command, cases[i].exe, found ? found : "none");
+			fail_msg("%s (%s): %s", cases[i].command, cases[i].exe,
+				 found ? found : "none");
 	}
 }
 
@@ -193,10 +195,12 @@ static uint64_t start_of(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	f = fopen(path, "re");
 	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-				   "%*d %*d %llu",
-				&start),
-			 1);
+	assert_int_equal(
+		fscanf(f,
+		       "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+		       "%*d %*d %llu",
+		       &start),
+		1);
 	return start * tick + tick / 2;
 }
 
@@ -211,8 +215,8 @@ static pid_t someone(uid_t uid, gid_t gid, gid_t group, const char *root)
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if ((root && chroot(root) < 0) || (uid && (setgroups(1, &group) < 0 || setgid(gid) < 0 ||
-							    setuid(uid) < 0)))
+		if ((root && chroot(root) < 0) ||
+		    (uid && (setgroups(1, &group) < 0 || setgid(gid) < 0 || setuid(uid) < 0)))
 			_exit(1);
 		if (write(ready[1], "", 1) != 1)
 			_exit(1);
@@ -333,7 +337,7 @@ static void test_rights(void **state)
 	assert_int_equal(try_open(nobody, dir, "closed/x.py"), -EACCES);
 	check_open(member, dir, "group.py", "group.py");
 	check_open(root, dir, "secret.py", "secret.py");
-	check_open(root, dir, "own.py", "own.py");	/* by its CAP_DAC_OVERRIDE */
+	check_open(root, dir, "own.py", "own.py"); /* by its CAP_DAC_OVERRIDE */
 	/* And we are what we were. */
 	assert_int_equal(access(path_of("secret.py"), R_OK), 0);
 	check_open(root, dir, "closed/x.py", "closed/x.py");
@@ -390,10 +394,8 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_rights),
+		cmocka_unit_test(test_names), cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_paths), cmocka_unit_test(test_rights),
 		cmocka_unit_test(test_gone),
 	};
 

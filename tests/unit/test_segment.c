@@ -33,7 +33,7 @@ static size_t payload_of(uint64_t sequence, uint8_t ret[static 64])
 
 static void make_image(bool sealed)
 {
-	struct segment_header header = { .index = 7, .first_sequence = FIRST, .wall_ns = 42 };
+	struct segment_header header = {.index = 7, .first_sequence = FIRST, .wall_ns = 42};
 	struct segment_frame frame = {};
 	uint8_t payload[64];
 
@@ -51,7 +51,8 @@ static void make_image(bool sealed)
 		frame_end[i] = image_size;
 	}
 	if (sealed) {
-		frame = (struct segment_frame){ .sequence = FIRST + FRAMES, .source = SEGMENT_NO_SOURCE };
+		frame = (struct segment_frame){.sequence = FIRST + FRAMES,
+					       .source = SEGMENT_NO_SOURCE};
 		frame_encode(&frame, image + image_size);
 		image_size += frame_size(0);
 	}
@@ -75,7 +76,8 @@ static void expect_frame(struct segment_reader *r, int i)
 	memset(&frame, 0xa5, sizeof(frame));
 	assert_int_equal(segment_reader_next(r, &frame), 1);
 	assert_int_equal(frame.sequence, FIRST + i);
-	assert_true(frame.source == (i == 2 ? SEGMENT_NO_SOURCE : ((uint64_t)3 << 48 | (uint64_t)i)));
+	assert_true(frame.source ==
+		    (i == 2 ? SEGMENT_NO_SOURCE : ((uint64_t)3 << 48 | (uint64_t)i)));
 	assert_int_equal(frame.part, i);
 	assert_int_equal(frame.len, len);
 	assert_memory_equal(frame.payload, payload, len);
@@ -100,23 +102,27 @@ static void reads_what_was_framed(void **state)
 	}
 }
 
-/* The layout is a contract: these bytes were computed by another program (Python's struct and zlib). */
+/*
+ * The layout is a contract: these bytes were computed by another program (Python's struct and
+ * zlib).
+ */
 static void bytes_are_as_specified(void **state)
 {
 	static const uint8_t header[SEGMENT_HEADER_SIZE] = {
-		'A', 'F', 'F', 'I', 'A', 'N', 'T', '1', 1, 0, 0, 0, 64, 0, 0, 0,
-		7, 0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0,
-		0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0,
-		0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0,
-		42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0e, 0x92, 0xbb, 0x04
-	};
-	static const uint8_t expected[] = {
-		3, 0, 0, 0, 0xed, 0x5a, 0x8f, 0x8a, 100, 0, 0, 0, 0, 0, 0, 0,
-		5, 0, 0, 0, 0, 0, 2, 0, 9, 0, 0, 0, 0, 0, 0, 0, 'a', 'b', 'c', 0, 0, 0, 0, 0
-	};
+		'A',  'F',  'F',  'I',  'A',  'N',  'T',  '1',  1,    0,    0,    0,    64,
+		0,    0,    0,    7,    0,    0,    0,    0,    0,    0,    0,    100,  0,
+		0,    0,    0,    0,    0,    0,    0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0,
+		0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 42,   0,    0,    0,
+		0,    0,    0,    0,    0,    0,    0,    0,    0x0e, 0x92, 0xbb, 0x04};
+	static const uint8_t expected[] = {3, 0, 0, 0, 0xed, 0x5a, 0x8f, 0x8a, 100, 0, 0, 0, 0, 0,
+					   0, 0, 5, 0, 0,    0,    0,    0,    2,   0, 9, 0, 0, 0,
+					   0, 0, 0, 0, 'a',  'b',  'c',  0,    0,   0, 0, 0};
 	struct segment_frame frame = {
-		.sequence = 100, .source = (uint64_t)2 << 48 | 5, .part = 9,
-		.payload = (const uint8_t *)"abc", .len = 3,
+		.sequence = 100,
+		.source = (uint64_t)2 << 48 | 5,
+		.part = 9,
+		.payload = (const uint8_t *)"abc",
+		.len = 3,
 	};
 	uint8_t out[sizeof(expected)];
 
@@ -128,7 +134,10 @@ static void bytes_are_as_specified(void **state)
 	assert_memory_equal(out, expected, sizeof(expected));
 }
 
-/* Each prefix of the file is either no segment at all, or its whole frames and then "no more for now". */
+/*
+ * Each prefix of the file is either no segment at all, or its whole frames and then "no more for
+ * now".
+ */
 static void every_truncated_length(void **state)
 {
 	(void)state;
@@ -174,7 +183,8 @@ static void every_flipped_bit(void **state)
 			/* 0: the length grew beyond the file's end, which is like a torn tail. */
 			err = segment_reader_next(r, &frame);
 			assert_true(err == -EBADMSG || err == 0);
-			assert_int_equal(segment_reader_offset(r), i ? frame_end[i - 1] : SEGMENT_HEADER_SIZE);
+			assert_int_equal(segment_reader_offset(r),
+					 i ? frame_end[i - 1] : SEGMENT_HEADER_SIZE);
 			segment_reader_free(r);
 		}
 		image[bit / 8] ^= 1 << bit % 8;
@@ -221,15 +231,18 @@ static void skip_finds_nothing_behind_a_torn_tail(void **state)
 	segment_reader_free(r);
 }
 
-/* An agent can put the image of a frame into its argv: neither its number nor what follows it fit. */
+/*
+ * An agent can put the image of a frame into its argv: neither its number nor what follows it fit.
+ */
 static void skip_is_not_fooled_by_a_payload(void **state)
 {
 	static uint8_t file[8192];
-	struct segment_header header = { .index = 1, .first_sequence = 1 };
-	struct segment_frame forged = { .source = 1, .payload = (const uint8_t *)"forged", .len = 6 };
+	struct segment_header header = {.index = 1, .first_sequence = 1};
+	struct segment_frame forged = {.source = 1, .payload = (const uint8_t *)"forged", .len = 6};
 	uint8_t payload[1024] = {};
 	uint64_t skipped = 0xa5;
-	struct segment_frame outer = { .sequence = 1, .payload = payload, .len = sizeof(payload) }, frame;
+	struct segment_frame outer = {.sequence = 1, .payload = payload, .len = sizeof(payload)},
+			     frame;
 	struct segment_reader *r;
 	size_t size = SEGMENT_HEADER_SIZE;
 
@@ -248,7 +261,7 @@ static void skip_is_not_fooled_by_a_payload(void **state)
 	frame_encode(&outer, file + size);
 	file[size + 40] ^= 1;
 	size += frame_size(outer.len);
-	outer = (struct segment_frame){ .sequence = 2, .payload = (const uint8_t *)"true", .len = 4 };
+	outer = (struct segment_frame){.sequence = 2, .payload = (const uint8_t *)"true", .len = 4};
 	frame_encode(&outer, file + size);
 	size += frame_size(outer.len);
 
@@ -286,7 +299,8 @@ static void follows_a_growing_file(void **state)
 	close(fd);
 
 	fd = memfd_of(image, frame_end[0]);
-	frame = (struct segment_frame){ .sequence = FIRST + 1, .payload = payload, .len = sizeof(payload) };
+	frame = (struct segment_frame){
+		.sequence = FIRST + 1, .payload = payload, .len = sizeof(payload)};
 	frame_encode(&frame, other);
 	assert_int_equal(pwrite(fd, other, half, frame_end[0]), half);
 	assert_int_equal(segment_reader_new(dup(fd), &r), 0);
@@ -309,7 +323,7 @@ static void numbers_must_follow_each_other(void **state)
 	(void)state;
 	make_image(false);
 	second = frame_end[1] - frame_end[0];
-	memmove(image + frame_end[1], image + frame_end[0], second);	/* twice the same */
+	memmove(image + frame_end[1], image + frame_end[0], second); /* twice the same */
 	assert_int_equal(segment_reader_new(memfd_of(image, frame_end[1] + second), &r), 0);
 	expect_frame(r, 0);
 	expect_frame(r, 1);
@@ -319,9 +333,15 @@ static void numbers_must_follow_each_other(void **state)
 
 static void names(void **state)
 {
-	static const char *const bad[] = { "", ".seg", "1.seg", "000000000000000G.seg", "00000000000000aA.seg",
-					   "0000000000000001.torn", "0000000000000001.seg~",
-					   "00000000000000001.seg", "removed" };
+	static const char *const bad[] = {"",
+					  ".seg",
+					  "1.seg",
+					  "000000000000000G.seg",
+					  "00000000000000aA.seg",
+					  "0000000000000001.torn",
+					  "0000000000000001.seg~",
+					  "00000000000000001.seg",
+					  "removed"};
 	char name[SEGMENT_NAME_SIZE];
 	uint64_t index = 5;
 

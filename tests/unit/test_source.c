@@ -146,23 +146,27 @@ static int play_ports(void *data)
 		if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) || close(fd))
 			return 1;
 		if (i % 64 == 63)
-			raise(SIGSTOP);		/* until what there is was read */
+			raise(SIGSTOP); /* until what there is was read */
 	}
 	return 0;
 }
 
-/* The ring's size is no multiple of theirs: events lie across its end, at every offset that there is. */
+/*
+ * The ring's size is no multiple of theirs: events lie across its end, at every offset that there
+ * is.
+ */
 static void events_go_on_at_the_rings_beginning(void **state)
 {
-	struct bed *all = bed_get(state), b = { .buffer = all->buffer };
-	struct tag tag = { .session = BED_SESSION };
+	struct bed *all = bed_get(state), b = {.buffer = all->buffer};
+	struct tag tag = {.session = BED_SESSION};
 	const struct event_connect *connect;
 	const struct event_close *end;
 	struct actor a;
 	int status;
 
 	snprintf(b.pin_dir, sizeof(b.pin_dir), "/sys/fs/bpf/affiant-test-wrap-%d", getpid());
-	b.config = (struct source_config){ .pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = 64 };
+	b.config = (struct source_config){
+		.pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = 64};
 	bed_open(&b);
 	a = actor_start(play_ports, NULL);
 	assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);

@@ -58,12 +58,12 @@ static int play_no_route(void *data)
 /* One attempt: what the first three events of it have to say. */
 static const struct one {
 	const char *name;
-	const char *text;		/* where to */
+	const char *text; /* where to */
 	enum { SERVED, RESET, CLOSED, FULL } peer;
 	int (*play)(void *data);
-	uint16_t family;		/* as recorded */
-	uint16_t flags;			/* of the attempt, beside CONNECT_OPENER */
-	uint8_t from, to;		/* of the outcome */
+	uint16_t family;  /* as recorded */
+	uint16_t flags;   /* of the attempt, beside CONNECT_OPENER */
+	uint8_t from, to; /* of the outcome */
 	int error;
 	uint8_t shutdown;
 	uint8_t outcome_flags;
@@ -71,13 +71,17 @@ static const struct one {
 	int close_error;
 	uint64_t sent, received;
 } ones[] = {
-	{ "established", "127.0.0.1", SERVED, play_talk, AF_INET, 0, TCP_SYN_SENT, TCP_ESTABLISHED, 0, 0, 0, true, 0, 5, 7 },
-	{ "IPv6", "::1", SERVED, play_talk, AF_INET6, 0, TCP_SYN_SENT, TCP_ESTABLISHED, 0, 0, 0, true, 0, 5, 7 },
-	{ "mapped", "::ffff:127.0.0.1", SERVED, play_talk, AF_INET, CONNECT_MAPPED, TCP_SYN_SENT, TCP_ESTABLISHED, 0, 0,
-	  0, true, 0, 5, 7 },
-	{ "refused", "127.0.0.1", CLOSED, play_fail, AF_INET, 0, TCP_SYN_SENT, TCP_CLOSE, ECONNREFUSED },
-	{ "closed before the SYN-ACK", "127.0.0.1", FULL, play_hurry, AF_INET, 0, TCP_SYN_SENT, TCP_CLOSE, 0, 3 },
-	{ "no route", "192.0.2.1", CLOSED, play_no_route, AF_INET, 0, 0, 0, 0, 0, OUTCOME_RELEASE },
+	{"established", "127.0.0.1", SERVED, play_talk, AF_INET, 0, TCP_SYN_SENT, TCP_ESTABLISHED,
+	 0, 0, 0, true, 0, 5, 7},
+	{"IPv6", "::1", SERVED, play_talk, AF_INET6, 0, TCP_SYN_SENT, TCP_ESTABLISHED, 0, 0, 0,
+	 true, 0, 5, 7},
+	{"mapped", "::ffff:127.0.0.1", SERVED, play_talk, AF_INET, CONNECT_MAPPED, TCP_SYN_SENT,
+	 TCP_ESTABLISHED, 0, 0, 0, true, 0, 5, 7},
+	{"refused", "127.0.0.1", CLOSED, play_fail, AF_INET, 0, TCP_SYN_SENT, TCP_CLOSE,
+	 ECONNREFUSED},
+	{"closed before the SYN-ACK", "127.0.0.1", FULL, play_hurry, AF_INET, 0, TCP_SYN_SENT,
+	 TCP_CLOSE, 0, 3},
+	{"no route", "192.0.2.1", CLOSED, play_no_route, AF_INET, 0, 0, 0, 0, 0, OUTCOME_RELEASE},
 };
 
 /* A listener whose queue is full lets SYNs go unanswered. */
@@ -96,7 +100,7 @@ static int full_listener(int *ret_port, int hold[static 4])
 
 static pid_t play_one(struct bed *b, const struct one *o, struct target *t)
 {
-	struct server server = { .answer = "goodbye", .reset = o->peer == RESET };
+	struct server server = {.answer = "goodbye", .reset = o->peer == RESET};
 	int fd, hold[4];
 	pid_t pid;
 
@@ -121,7 +125,8 @@ static pid_t play_one(struct bed *b, const struct one *o, struct target *t)
 	}
 }
 
-static void check_attempt(const struct one *o, const struct target *t, const struct event_connect *c)
+static void check_attempt(const struct one *o, const struct target *t,
+			  const struct event_connect *c)
 {
 	assert_int_equal(c->reached.family, o->family);
 	assert_int_equal(c->reached.port, t->port);
@@ -139,7 +144,8 @@ static void check_attempt(const struct one *o, const struct target *t, const str
 		assert_memory_equal(c->reached.bytes, "\x7f\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0", 16);
 }
 
-static void check_close(const struct one *o, const struct event_connect *c, const struct event_close *e)
+static void check_close(const struct one *o, const struct event_connect *c,
+			const struct event_close *e)
 {
 	assert_int_equal(e->connection, c->connection);
 	assert_int_equal(e->bytes_sent, o->sent);
@@ -155,7 +161,7 @@ static void an_attempt_has_its_outcome(void **state)
 
 	for (size_t i = 0; i < sizeof(ones) / sizeof(*ones); i++) {
 		const struct one *o = &ones[i];
-		struct target t = { .text = o->text };
+		struct target t = {.text = o->text};
 		const struct event_connect *c;
 		const struct event_outcome *e;
 		pid_t pid;
@@ -201,8 +207,8 @@ static int play_until_reset(void *data)
 
 static void a_reset_is_seen_at_the_close(void **state)
 {
-	struct server server = { .reset = true };
-	struct target t = { .text = "127.0.0.1" };
+	struct server server = {.reset = true};
+	struct target t = {.text = "127.0.0.1"};
 	struct bed *b = bed_get(state);
 	const struct event_close *e;
 	pid_t pid;
@@ -232,7 +238,7 @@ static int play_second_attempt(void *data)
 static void a_second_attempt_ends_the_first(void **state)
 {
 	struct server server = {};
-	struct target t = { .text = "127.0.0.1" };
+	struct target t = {.text = "127.0.0.1"};
 	struct bed *b = bed_get(state);
 	const struct event_connect *first, *second;
 	const struct event_outcome *e;
@@ -256,13 +262,16 @@ static void a_second_attempt_ends_the_first(void **state)
 	assert_int_equal(e->connection, second->connection);
 }
 
-/* Reset, unread, then dissolved and used again for a port that refuses: 104 must not be said of the second. */
+/*
+ * Reset, unread, then dissolved and used again for a port that refuses: 104 must not be said of the
+ * second.
+ */
 static int play_dissolve(void *data)
 {
 	struct target *t = data;
 	union address a = target_address(t), closed = address_of("127.0.0.1", t->fd), none = {};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 	MUST(fd >= 0);
 	connect(fd, &a.any, sizeof(a.v4));
@@ -276,7 +285,7 @@ static int play_dissolve(void *data)
 static void a_dissolved_socket_makes_another_connection(void **state)
 {
 	struct server server = {};
-	struct target t = { .text = "127.0.0.1", .fd = closed_port() };
+	struct target t = {.text = "127.0.0.1", .fd = closed_port()};
 	struct bed *b = bed_get(state);
 	const struct event_connect *second;
 	const struct event_outcome *e;
@@ -328,14 +337,14 @@ static int play_open_and_pass(void *data)
 
 	MUST(fd >= 0);
 	MUST(!send_fd(t->fd, fd));
-	MUST(read(t->fd, &c, 1) == 1);	/* until it has been used */
+	MUST(read(t->fd, &c, 1) == 1); /* until it has been used */
 	return 0;
 }
 
 static void an_untagged_task_connects_our_socket(void **state)
 {
 	struct bed *b = bed_get(state);
-	struct tag tag = { .session = BED_SESSION };
+	struct tag tag = {.session = BED_SESSION};
 	struct server server = {};
 	struct target t;
 	struct actor actor;
@@ -386,7 +395,7 @@ static int play_connect_inherited(void *data)
 static void a_socket_of_an_untagged_opener_is_said_to_be(void **state)
 {
 	struct server server = {};
-	struct target t = { .text = "127.0.0.1" };
+	struct target t = {.text = "127.0.0.1"};
 	struct bed *b = bed_get(state);
 	const struct event_connect *c;
 	pid_t pid;
@@ -408,7 +417,7 @@ static void option_memory_can_be_denied_but_not_silently(void **state)
 {
 	uint64_t before[LOSS_KINDS], after[LOSS_KINDS], missed;
 	struct server server = {};
-	struct target t = { .text = "127.0.0.1" };
+	struct target t = {.text = "127.0.0.1"};
 	struct bed *b = bed_get(state);
 	const struct event_connect *c;
 	pid_t pid;
@@ -436,7 +445,7 @@ static int play_mptcp(void *data)
 	int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
 
 	if (fd < 0)
-		return 0;	/* not in this kernel, or switched off */
+		return 0; /* not in this kernel, or switched off */
 	MUST(!connect(fd, &a.any, sizeof(a.v4)));
 	return 0;
 }
@@ -444,7 +453,7 @@ static int play_mptcp(void *data)
 static void mptcp_is_seen_by_its_subflow(void **state)
 {
 	struct server server = {};
-	struct target t = { .text = "127.0.0.1" };
+	struct target t = {.text = "127.0.0.1"};
 	struct bed *b = bed_get(state);
 	const struct event_connect *c;
 	int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
@@ -462,7 +471,8 @@ static void mptcp_is_seen_by_its_subflow(void **state)
 	c = bed_find(b, EVENT_CONNECT, pid, 0);
 	assert_non_null(c);
 	assert_int_equal(c->protocol, IPPROTO_TCP);
-	assert_int_equal(((const struct event_outcome *)bed_await(b, EVENT_OUTCOME, pid, 0))->to, TCP_ESTABLISHED);
+	assert_int_equal(((const struct event_outcome *)bed_await(b, EVENT_OUTCOME, pid, 0))->to,
+			 TCP_ESTABLISHED);
 	assert_int_equal(bed_count(b, EVENT_CONNECT, 0), 1);
 	assert_int_equal(bed_count(b, EVENT_UNTRACKED, 0), 0);
 }

@@ -19,20 +19,28 @@ struct example {
 static void for_a_terminal(void **state)
 {
 	static const struct example examples[] = {
-		{ IN(""), "" },
-		{ IN("plain name"), "plain name" },
-		{ IN("na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80"), "na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80" },
-		{ IN("\x1b[2J\x07\r\n\t\x7f\0"), "\\x1b[2J\\x07\\x0d\\x0a\\x09\\x7f\\x00" },
-		{ IN("back\\slash"), "back\\\\slash" },
-		{ IN("\xc2\x9b""31m"), "\\xc2\\x9b31m" },		/* U+009B, CSI */
-		{ IN("\x9b""31m"), "\\x9b31m" },			/* the same in Latin-1: no UTF-8 */
-		{ IN("a\xe2\x80\xae""b"), "a\\xe2\\x80\\xaeb" },	/* right-to-left override */
-		{ IN("a\xe2\x80\x8b\xef\xbb\xbf"), "a\\xe2\\x80\\x8b\\xef\\xbb\\xbf" },	/* zero width */
-		{ IN("\xc0\xaf\xe0\x80\xaf"), "\\xc0\\xaf\\xe0\\x80\\xaf" },	/* overlong */
-		{ IN("\xed\xa0\x80"), "\\xed\\xa0\\x80" },		/* a surrogate */
-		{ IN("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80" },	/* beyond U+10FFFF */
-		{ IN("\xf0\x9f\x98"), "\\xf0\\x9f\\x98" },		/* cut */
-		{ IN("\xf3\xa0\x81\xa1"), "\\xf3\\xa0\\x81\\xa1" },	/* a tag character */
+		{IN(""), ""},
+		{IN("plain name"), "plain name"},
+		{IN("na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80"),
+		 "na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac \xf0\x9f\x98\x80"},
+		{IN("\x1b[2J\x07\r\n\t\x7f\0"), "\\x1b[2J\\x07\\x0d\\x0a\\x09\\x7f\\x00"},
+		{IN("back\\slash"), "back\\\\slash"},
+		{IN("\xc2\x9b"
+		    "31m"),
+		 "\\xc2\\x9b31m"}, /* U+009B, CSI */
+		{IN("\x9b"
+		    "31m"),
+		 "\\x9b31m"}, /* the same in Latin-1: no UTF-8 */
+		{IN("a\xe2\x80\xae"
+		    "b"),
+		 "a\\xe2\\x80\\xaeb"}, /* right-to-left override */
+		{IN("a\xe2\x80\x8b\xef\xbb\xbf"),
+		 "a\\xe2\\x80\\x8b\\xef\\xbb\\xbf"},                       /* zero width */
+		{IN("\xc0\xaf\xe0\x80\xaf"), "\\xc0\\xaf\\xe0\\x80\\xaf"}, /* overlong */
+		{IN("\xed\xa0\x80"), "\\xed\\xa0\\x80"},                   /* a surrogate */
+		{IN("\xf4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80"},          /* beyond U+10FFFF */
+		{IN("\xf0\x9f\x98"), "\\xf0\\x9f\\x98"},                   /* cut */
+		{IN("\xf3\xa0\x81\xa1"), "\\xf3\\xa0\\x81\\xa1"},          /* a tag character */
 	};
 
 	(void)state;
@@ -54,7 +62,7 @@ static void as_one_word(void **state)
 	assert_int_equal(out.len, 6);
 	assert_memory_equal(out.data, "a\\x20b", 6);
 	buffer_clear(&out);
-	text_printable(&out, "\xe6\x98\x9b b", 5, TEXT_ASCII);	/* U+661B holds a 0x9b, C1's CSI */
+	text_printable(&out, "\xe6\x98\x9b b", 5, TEXT_ASCII); /* U+661B holds a 0x9b, C1's CSI */
 	assert_int_equal(out.len, 14);
 	assert_memory_equal(out.data, "\\xe6\\x98\\x9b b", 14);
 }
@@ -66,7 +74,7 @@ static void no_pair_of_bytes_passes(void **state)
 	for (int a = 0; a < 256; a++)
 		for (int b = 0; b < 256; b++) {
 			_cleanup_buffer_ struct buffer out = {};
-			uint8_t in[] = { a, b };
+			uint8_t in[] = {a, b};
 			uint32_t c;
 
 			text_printable(&out, in, 2, 0);
@@ -118,10 +126,8 @@ static void a_failure_sticks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(for_a_terminal),
-		cmocka_unit_test(as_one_word),
-		cmocka_unit_test(no_pair_of_bytes_passes),
-		cmocka_unit_test(for_json),
+		cmocka_unit_test(for_a_terminal),          cmocka_unit_test(as_one_word),
+		cmocka_unit_test(no_pair_of_bytes_passes), cmocka_unit_test(for_json),
 		cmocka_unit_test(a_failure_sticks),
 	};
 

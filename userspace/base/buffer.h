@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * buffer: bytes that grow. Zero-initialised it is empty. A failed allocation sticks: later additions do nothing, and
- * buffer_error() tells at the end, so that building a line needs no check at each step.
+ * buffer: bytes that grow. Zero-initialised it is empty. A failed allocation sticks: later
+ * additions do nothing, and buffer_error() tells at the end, so that building a line needs no check
+ * at each step.
  */
 #pragma once
 
@@ -11,7 +12,7 @@
 #include "base/cleanup.h"
 
 struct buffer {
-	char *data;	/* not NUL-terminated; owned */
+	char *data; /* not NUL-terminated; owned */
 	size_t len;
 	size_t room;
 	bool failed;

@@ -42,7 +42,9 @@ void log_line(int level, const char *format, ...)
 		used = sizeof(line) - 2;
 	line[used++] = '\n';
 
-	/* One write a line: threads do not tear each other's. Nobody is left to tell of a failure. */
+	/*
+	 * One write a line: threads do not tear each other's. Nobody is left to tell of a failure.
+	 */
 	if (write(STDERR_FILENO, line, used) < 0)
 		return;
 }

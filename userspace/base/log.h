@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log: lines for a person on stderr: "affiantd: what happened". Under journald (JOURNAL_STREAM) each
- * begins with sd-daemon(3)'s <level>. Library code does not log: the caller that gives up does, once.
+ * log: lines for a person on stderr: "affiantd: what happened". Under journald (JOURNAL_STREAM)
+ * each begins with sd-daemon(3)'s <level>. Library code does not log: the caller that gives up
+ * does, once.
  */
 #pragma once
 

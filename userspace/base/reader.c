@@ -7,14 +7,14 @@
 
 struct reader reader_of(const void *data, size_t len)
 {
-	return (struct reader){ .at = data, .left = len };
+	return (struct reader){.at = data, .left = len};
 }
 
 int reader_copy(struct reader *r, size_t len, void *ret)
 {
 	if (r->left < len)
 		return -EBADMSG;
-	if (len)		/* memcpy(3) takes no NULL, not even for nothing */
+	if (len) /* memcpy(3) takes no NULL, not even for nothing */
 		memcpy(ret, r->at, len);
 	r->at += len;
 	r->left -= len;
@@ -71,7 +71,7 @@ int reader_bytes(struct reader *r, size_t len, struct reader *ret)
 {
 	if (r->left < len)
 		return -EBADMSG;
-	*ret = (struct reader){ .at = r->at, .left = len };
+	*ret = (struct reader){.at = r->at, .left = len};
 	r->at += len;
 	r->left -= len;
 	return 0;

@@ -13,7 +13,10 @@ struct reader {
 /* @data is borrowed for as long as the reader and the windows taken from it are used. */
 struct reader reader_of(const void *data, size_t len);
 
-/* All getters: 0, or -EBADMSG when fewer bytes are left than asked for; then neither the reader nor *ret changes. */
+/*
+ * All getters: 0, or -EBADMSG when fewer bytes are left than asked for; then neither the reader nor
+ * *ret changes.
+ */
 int reader_u8(struct reader *r, uint8_t *ret);
 int reader_u16be(struct reader *r, uint16_t *ret);
 int reader_u32be(struct reader *r, uint32_t *ret);

@@ -5,7 +5,7 @@
 
 size_t utf8_decode(const uint8_t *at, size_t left, uint32_t *ret)
 {
-	static const uint32_t lowest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t size;
 	uint32_t c;
 
@@ -36,23 +36,11 @@ static bool is_printable(uint32_t c)
 	static const struct {
 		uint32_t first, last;
 	} hidden[] = {
-		{ 0x00, 0x1f },
-		{ 0x7f, 0x9f },		/* DEL and C1: U+009B is a CSI to some terminals */
-		{ 0xad, 0xad },
-		{ 0x34f, 0x34f },
-		{ 0x61c, 0x61c },
-		{ 0x115f, 0x1160 },
-		{ 0x17b4, 0x17b5 },
-		{ 0x180b, 0x180f },
-		{ 0x200b, 0x200f },
-		{ 0x2028, 0x202e },
-		{ 0x2060, 0x206f },
-		{ 0x3164, 0x3164 },
-		{ 0xfe00, 0xfe0f },
-		{ 0xfeff, 0xfeff },
-		{ 0xffa0, 0xffa0 },
-		{ 0xfff0, 0xfffb },
-		{ 0xe0000, 0xe0fff },
+		{0x00, 0x1f},     {0x7f, 0x9f}, /* DEL and C1: U+009B is a CSI to some terminals */
+		{0xad, 0xad},     {0x34f, 0x34f},   {0x61c, 0x61c},     {0x115f, 0x1160},
+		{0x17b4, 0x17b5}, {0x180b, 0x180f}, {0x200b, 0x200f},   {0x2028, 0x202e},
+		{0x2060, 0x206f}, {0x3164, 0x3164}, {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},
+		{0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0xe0000, 0xe0fff},
 	};
 
 	for (size_t i = 0; i < sizeof(hidden) / sizeof(*hidden); i++)
@@ -61,7 +49,9 @@ static bool is_printable(uint32_t c)
 	return true;
 }
 
-/* How many bytes from @at on are ASCII and stay as they are: most of what is met, taken in one go. */
+/*
+ * How many bytes from @at on are ASCII and stay as they are: most of what is met, taken in one go.
+ */
 static size_t plain_run(const uint8_t *at, size_t left, char except, uint8_t lowest)
 {
 	size_t len = 0;

@@ -43,11 +43,11 @@ int uuid7_derive(uint64_t wall_ns, const void *seed, size_t len, struct uuid *re
 
 void uuid_format(const struct uuid *u, char ret[static UUID_TEXT_SIZE])
 {
-	static const uint8_t groups[] = { 4, 2, 2, 2, 6 };
+	static const uint8_t groups[] = {4, 2, 2, 2, 6};
 	const uint8_t *from = u->bytes;
 
 	for (size_t i = 0; i < sizeof(groups); i++) {
-		hex_encode(from, groups[i], ret);	/* and a NUL, where the hyphen comes */
+		hex_encode(from, groups[i], ret); /* and a NUL, where the hyphen comes */
 		from += groups[i];
 		ret += 2 * groups[i];
 		if (i + 1 < sizeof(groups))

@@ -16,8 +16,8 @@ struct uuid {
 int uuid7_new(uint64_t wall_ns, struct uuid *ret);
 
 /*
- * One that can be made again: its 74 random bits are the first of SHA-256(@seed). Records are named so,
- * from their source event, so that a replay after a crash makes the same id.
+ * One that can be made again: its 74 random bits are the first of SHA-256(@seed). Records are named
+ * so, from their source event, so that a replay after a crash makes the same id.
  */
 int uuid7_derive(uint64_t wall_ns, const void *seed, size_t len, struct uuid *ret);
 

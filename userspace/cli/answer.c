@@ -27,7 +27,8 @@ Affiant__V1__Response *answer_get(const char *socket, Affiant__V1__Request *requ
 	if (err) {
 		log_error("%s", client_error(c));
 	} else if (r->answer_case != expected) {
-		log_error("the daemon (version %s) gave another answer than was asked for", client_version(c));
+		log_error("the daemon (version %s) gave another answer than was asked for",
+			  client_version(c));
 		affiant__v1__response__free_unpacked(r, NULL);
 		r = NULL;
 	}
@@ -49,7 +50,8 @@ void answer_time(uint64_t wall_ns, char ret[static ANSWER_TIME_SIZE])
 
 int answer_json(json_t *value)
 {
-	int failed = !value || json_dumpf(value, stdout, JSON_COMPACT) || puts("") == EOF || fflush(stdout);
+	int failed = !value || json_dumpf(value, stdout, JSON_COMPACT) || puts("") == EOF ||
+		     fflush(stdout);
 
 	if (failed)
 		log_error("the answer can't be written");
@@ -84,7 +86,8 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 	if (s->session && s->session->has_isolation)
 		set_text(o, "isolation",
 			 protobuf_c_enum_descriptor_get_value(&affiant__v1__isolation__descriptor,
-							      s->session->isolation)->name);
+							      s->session->isolation)
+				 ->name);
 	if (s->agent) {
 		set_text(o, "agent", s->agent->name);
 		set_text(o, "spiffe_id", s->agent->spiffe_id);
@@ -97,13 +100,15 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 			set_text(o, "expires", text);
 		}
 		if (s->task->n_scope)
-			json_object_set_new(o, "scope", texts_json(s->task->scope, s->task->n_scope));
+			json_object_set_new(o, "scope",
+					    texts_json(s->task->scope, s->task->n_scope));
 	}
 	if (s->principal) {
 		set_text(o, "principal", s->principal->subject);
 		set_text(o, "assurance",
 			 protobuf_c_enum_descriptor_get_value(&affiant__v1__assurance__descriptor,
-							      s->principal->assurance)->name);
+							      s->principal->assurance)
+				 ->name);
 	}
 	set_text(o, "selector", s->selector);
 	answer_time(s->started_wall_ns, text);
@@ -123,7 +128,7 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 
 char *answer_text(const char *text, unsigned int flags)
 {
-	struct buffer b = { 0 };
+	struct buffer b = {0};
 	char *out;
 
 	if (!text || !*text)

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 /*
- * Connects to @socket (NULL: the usual one) and asks. On failure it has said why, and returns NULL. The answer is of
- * kind @expected, and the caller's to free.
+ * Connects to @socket (NULL: the usual one) and asks. On failure it has said why, and returns NULL.
+ * The answer is of kind @expected, and the caller's to free.
  */
 Affiant__V1__Response *answer_get(const char *socket, Affiant__V1__Request *request,
 				  Affiant__V1__Response__AnswerCase expected);
@@ -23,5 +23,8 @@ int answer_json(json_t *value);
 
 json_t *answer_session_json(const Affiant__V1__SessionInfo *s);
 
-/* The text of an untrusted string for a terminal: freed by the caller. "-" for NULL or "". @flags: enum text_flag. */
+/*
+ * The text of an untrusted string for a terminal: freed by the caller. "-" for NULL or "". @flags:
+ * enum text_flag.
+ */
 char *answer_text(const char *text, unsigned int flags);

@@ -10,13 +10,14 @@
 #include "record/words.h"
 
 static const char *const sequences[] = {
-	[DIM] = "\x1b[2m",	[BOLD] = "\x1b[1m",    [RED] = "\x1b[1;31m",
-	[GREEN] = "\x1b[32m",	[YELLOW] = "\x1b[33m", [CYAN] = "\x1b[36m",
+	[DIM] = "\x1b[2m",    [BOLD] = "\x1b[1m",    [RED] = "\x1b[1;31m",
+	[GREEN] = "\x1b[32m", [YELLOW] = "\x1b[33m", [CYAN] = "\x1b[36m",
 };
 
 void cell_bytes(struct line *l, const void *data, size_t len, bool word)
 {
-	text_printable(&l->cell, data, len, (word ? TEXT_WORD : 0) | (l->style->ascii ? TEXT_ASCII : 0));
+	text_printable(&l->cell, data, len,
+		       (word ? TEXT_WORD : 0) | (l->style->ascii ? TEXT_ASCII : 0));
 }
 
 void cell_word(struct line *l, const char *text)
@@ -55,7 +56,7 @@ void cell_end(struct line *l, size_t width, enum colour colour)
 /* Three digits are enough for a person; %g would turn to exponents from 999.5 on. */
 void cell_duration(struct line *l, uint64_t ns)
 {
-	static const char *const units[] = { "us", "ms", "s" };
+	static const char *const units[] = {"us", "ms", "s"};
 	double value = ns / 1e3;
 	int unit = 0;
 
@@ -77,13 +78,17 @@ void cell_size(struct line *l, uint64_t bytes)
 
 void cell_digest(struct line *l, const Affiant__V1__Digest *d)
 {
-	const ProtobufCBinaryData *bytes = !d ? NULL : d->has_sha256 ? &d->sha256 : d->has_verity ? &d->verity : NULL;
+	const ProtobufCBinaryData *bytes = !d              ? NULL
+					   : d->has_sha256 ? &d->sha256
+					   : d->has_verity ? &d->verity
+							   : NULL;
 	const char *state = word_of(&affiant__v1__hash_state__descriptor, d ? (int)d->state : -1);
 	char hex[13] = "";
 
 	if (bytes && bytes->len >= 6)
 		hex_encode(bytes->data, 6, hex);
-	buffer_print(&l->cell, "%s:%s", *hex ? hex : "none", state);	/* fs-verity's says so by its state */
+	/* fs-verity's says so by its state */
+	buffer_print(&l->cell, "%s:%s", *hex ? hex : "none", state);
 }
 
 void cell_endpoint(struct line *l, const Affiant__V1__Endpoint *e)
@@ -91,7 +96,7 @@ void cell_endpoint(struct line *l, const Affiant__V1__Endpoint *e)
 	char text[INET6_ADDRSTRLEN];
 
 	if (e->has_path) {
-		if (e->path.len && !e->path.data[0]) {	/* abstract */
+		if (e->path.len && !e->path.data[0]) { /* abstract */
 			buffer_add_char(&l->cell, '@');
 			cell_bytes(l, e->path.data + 1, e->path.len - 1, true);
 		} else {

@@ -14,14 +14,15 @@
 #include "record/codec.h"
 #include "record/words.h"
 
-#define ARGV_SHOWN 200	/* bytes of the arguments on a line; how many more there are is said */
+#define ARGV_SHOWN 200 /* bytes of the arguments on a line; how many more there are is said */
 
-static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path, ProtobufCBinaryData *ret)
+static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path,
+					    ProtobufCBinaryData *ret)
 {
 	const uint8_t *slash = path->len ? memrchr(path->data, '/', path->len) : NULL;
 	size_t skip = slash ? (size_t)(slash - path->data) + 1 : 0;
 
-	*ret = (ProtobufCBinaryData){ path->len - skip, path->len ? path->data + skip : NULL };
+	*ret = (ProtobufCBinaryData){path->len - skip, path->len ? path->data + skip : NULL};
 	return ret;
 }
 
@@ -44,7 +45,7 @@ static void add_executable(struct line *l, const Affiant__V1__Process *p)
 	else if (p->has_comm)
 		name = p->comm;
 	else
-		name = (ProtobufCBinaryData){ 1, (uint8_t *)"?" };
+		name = (ProtobufCBinaryData){1, (uint8_t *)"?"};
 	cell_bytes(l, name.data, name.len, true);
 }
 
@@ -74,10 +75,14 @@ static void add_process(struct line *l, const Affiant__V1__Process *p)
 
 /* ---- what each record says of itself ---- */
 
-/* In quotes where it needs them; a quote inside is escaped, so that where an argument ends is never in doubt. */
+/*
+ * In quotes where it needs them; a quote inside is escaped, so that where an argument ends is never
+ * in doubt.
+ */
 static void add_argument(struct line *l, const ProtobufCBinaryData *arg, size_t len)
 {
-	bool quote = !arg->len || memchr(arg->data, ' ', arg->len) || memchr(arg->data, '\'', arg->len);
+	bool quote =
+		!arg->len || memchr(arg->data, ' ', arg->len) || memchr(arg->data, '\'', arg->len);
 
 	if (quote)
 		buffer_add_char(&l->cell, '\'');
@@ -135,7 +140,8 @@ static void detail_started(struct line *l, const Affiant__V1__Record *r)
 	const Affiant__V1__SessionStarted *s = r->session_started;
 	char hex[13];
 
-	buffer_print(&l->cell, "started by %s", word_of(&affiant__v1__session_origin__descriptor, s->origin));
+	buffer_print(&l->cell, "started by %s",
+		     word_of(&affiant__v1__session_origin__descriptor, s->origin));
 	if (s->selector) {
 		buffer_add_char(&l->cell, ' ');
 		cell_bytes(l, s->selector, strlen(s->selector), false);
@@ -144,7 +150,8 @@ static void detail_started(struct line *l, const Affiant__V1__Record *r)
 		buffer_print(&l->cell, ", isolation %s",
 			     word_of(&affiant__v1__isolation__descriptor, r->session->isolation));
 	if (s->late)
-		buffer_print(&l->cell, ", LATE, connections open before: %zu", s->n_open_connections);
+		buffer_print(&l->cell, ", LATE, connections open before: %zu",
+			     s->n_open_connections);
 	if (s->manifest && s->manifest->has_root && s->manifest->root.len >= 6) {
 		hex_encode(s->manifest->root.data, 6, hex);
 		buffer_print(&l->cell, ", manifest %s, files %" PRIu64, hex, s->manifest->entries);
@@ -181,7 +188,8 @@ static void detail_gap(struct line *l, const Affiant__V1__Gap *g)
 {
 	buffer_add_text(&l->cell, word_of(&affiant__v1__gap_reason__descriptor, g->reason));
 	if (g->has_first_sequence)
-		buffer_print(&l->cell, ", records %" PRIu64 " to %" PRIu64, g->first_sequence, g->last_sequence);
+		buffer_print(&l->cell, ", records %" PRIu64 " to %" PRIu64, g->first_sequence,
+			     g->last_sequence);
 	if (g->has_bytes) {
 		buffer_add_text(&l->cell, ", ");
 		cell_size(l, g->bytes);
@@ -215,19 +223,23 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 			cell_endpoint(l, r->close->remote);
 		else
 			buffer_add_char(&l->cell, '?');
-		buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, r->close->protocol));
+		buffer_print(&l->cell, "/%s",
+			     word_of(&affiant__v1__protocol__descriptor, r->close->protocol));
 		if (r->close->excess_datagrams)
-			buffer_print(&l->cell, " and %" PRIu64 " datagrams elsewhere", r->close->excess_datagrams);
+			buffer_print(&l->cell, " and %" PRIu64 " datagrams elsewhere",
+				     r->close->excess_datagrams);
 		break;
 	case AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET:
-		buffer_print(&l->cell, "untracked %s, family %u type %u protocol %u",
-			     word_of(&affiant__v1__protocol__descriptor, r->untracked_socket->protocol),
-			     r->untracked_socket->family, r->untracked_socket->type,
-			     r->untracked_socket->protocol_number);
+		buffer_print(
+			&l->cell, "untracked %s, family %u type %u protocol %u",
+			word_of(&affiant__v1__protocol__descriptor, r->untracked_socket->protocol),
+			r->untracked_socket->family, r->untracked_socket->type,
+			r->untracked_socket->protocol_number);
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXEC:
 		if (r->process && r->process->executable && r->process->executable->has_path)
-			cell_bytes(l, r->process->executable->path.data, r->process->executable->path.len, true);
+			cell_bytes(l, r->process->executable->path.data,
+				   r->process->executable->path.len, true);
 		if (r->process && r->process->executable && r->process->executable->memfd)
 			buffer_add_text(&l->cell, " (memfd)");
 		else if (r->process && r->process->executable && r->process->executable->deleted)
@@ -240,9 +252,13 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		detail_started(l, r);
 		break;
 	case AFFIANT__V1__RECORD__BODY_SESSION_ENDED:
-		buffer_print(&l->cell, "ended by %s, processes %" PRIu64 ", execs %" PRIu64 ", connections %" PRIu64,
-			     word_of(&affiant__v1__session_end_reason__descriptor, r->session_ended->reason),
-			     r->session_ended->processes, r->session_ended->execs, r->session_ended->connections);
+		buffer_print(&l->cell,
+			     "ended by %s, processes %" PRIu64 ", execs %" PRIu64
+			     ", connections %" PRIu64,
+			     word_of(&affiant__v1__session_end_reason__descriptor,
+				     r->session_ended->reason),
+			     r->session_ended->processes, r->session_ended->execs,
+			     r->session_ended->connections);
 		break;
 	case AFFIANT__V1__RECORD__BODY_LOST:
 		detail_lost(l, r->lost);
@@ -290,10 +306,10 @@ static void put_who(struct line *l, const Affiant__V1__Record *r)
 		const char *mark;
 		enum colour colour;
 	} sure[] = {
-		[AFFIANT__V1__ASSURANCE__ASSURANCE_UNKNOWN] = { "?", YELLOW },
-		[AFFIANT__V1__ASSURANCE__ASSURANCE_ASSERTED] = { "?", YELLOW },
-		[AFFIANT__V1__ASSURANCE__ASSURANCE_VERIFIED] = { "", PLAIN },
-		[AFFIANT__V1__ASSURANCE__ASSURANCE_BOUND] = { "!", GREEN },
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_UNKNOWN] = {"?", YELLOW},
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_ASSERTED] = {"?", YELLOW},
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_VERIFIED] = {"", PLAIN},
+		[AFFIANT__V1__ASSURANCE__ASSURANCE_BOUND] = {"!", GREEN},
 	};
 	int assurance = r->principal ? (int)r->principal->assurance : 0;
 	char session[UUID_TEXT_SIZE];
@@ -371,7 +387,7 @@ static void put_result(struct line *l, const Affiant__V1__Record *r)
 		cell_end(l, 11, PLAIN);
 		break;
 	default:
-		return;		/* in words already */
+		return; /* in words already */
 	}
 	cell_end(l, 8, PLAIN);
 }
@@ -394,10 +410,12 @@ static void put_digest(struct line *l, const Affiant__V1__Process *p)
 	cell_end(l, 0, colour);
 }
 
-void compact_line(const Affiant__V1__Record *r, const struct compact_style *style, struct buffer *out)
+void compact_line(const Affiant__V1__Record *r, const struct compact_style *style,
+		  struct buffer *out)
 {
-	bool loss = r->body_case == AFFIANT__V1__RECORD__BODY_LOST || r->body_case == AFFIANT__V1__RECORD__BODY_GAP;
-	struct line l = { .style = style, .out = out };
+	bool loss = r->body_case == AFFIANT__V1__RECORD__BODY_LOST ||
+		    r->body_case == AFFIANT__V1__RECORD__BODY_GAP;
+	struct line l = {.style = style, .out = out};
 	char time[WHEN_SIZE];
 
 	when_format(r->wall_ns, time);

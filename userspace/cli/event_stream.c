@@ -10,12 +10,15 @@
 #include "base/cleanup.h"
 #include "record/frame.h"
 
-/* Of thousands of small segments one is open at a time: its reader comes with the first frame, and goes after the last. */
+/*
+ * Of thousands of small segments one is open at a time: its reader comes with the first frame, and
+ * goes after the last.
+ */
 struct source {
 	uint64_t index;
-	int fd;				/* -1: by name, in the directory */
+	int fd; /* -1: by name, in the directory */
 	struct segment_reader *reader;
-	bool ended;			/* nothing will come any more: sealed, or the rest is damage and was told */
+	bool ended; /* nothing will come any more: sealed, or the rest is damage and was told */
 };
 
 struct event_stream {
@@ -68,7 +71,7 @@ int event_stream_add(struct event_stream *s, uint64_t index, int fd)
 		return -ENOMEM;
 	}
 	s->sources = sources;
-	sources[s->count++] = (struct source){ .index = index, .fd = fd };
+	sources[s->count++] = (struct source){.index = index, .fd = fd};
 	return 0;
 }
 
@@ -114,15 +117,16 @@ size_t event_stream_count(const struct event_stream *s)
 /* 0 with no reader when the segment can't be read at all, which is told. */
 static int open_source(struct event_stream *s, struct source *source)
 {
-	struct event_damage d = { .index = source->index };
+	struct event_damage d = {.index = source->index};
 	char name[SEGMENT_NAME_SIZE];
 	struct stat st;
 	int fd, err;
 
 	segment_name_format(source->index, "seg", name);
-	fd = source->fd >= 0 ? TAKE_FD(source->fd) : openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = source->fd >= 0 ? TAKE_FD(source->fd)
+			     : openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;	/* retention took it meanwhile */
+		return errno == ENOENT ? 0 : -errno; /* retention took it meanwhile */
 	d.bytes = fstat(fd, &st) ? 0 : st.st_size;
 	err = segment_reader_new(fd, &source->reader);
 	if (err != -EBADMSG)
@@ -137,7 +141,10 @@ static void end_source(struct source *source)
 	source->ended = true;
 }
 
-/* Passes over damage: 0 when there are intact frames behind it, else -ENOENT; then nothing is left to read for now. */
+/*
+ * Passes over damage: 0 when there are intact frames behind it, else -ENOENT; then nothing is left
+ * to read for now.
+ */
 static int pass_over(struct event_stream *s, struct source *source, bool growing)
 {
 	struct segment_reader *r = source->reader;
@@ -153,7 +160,7 @@ static int pass_over(struct event_stream *s, struct source *source, bool growing
 	if (err == 0) {
 		d.last = segment_reader_sequence(r) - 1;
 	} else if (err == -ENOENT && growing) {
-		return err;		/* to be told when there is something behind it */
+		return err; /* to be told when there is something behind it */
 	} else if (err == -ENOENT) {
 		left = segment_reader_left(r);
 		if (left < 0)

@@ -12,17 +12,20 @@ struct event_stream;
 
 /* What could not be read: where, and how much of it. Told once. */
 struct event_damage {
-	uint64_t index;		/* segment */
+	uint64_t index; /* segment */
 	uint64_t offset;
 	uint64_t bytes;
-	uint64_t first, last;	/* sequence numbers missing; last 0: it is not known how many */
+	uint64_t first, last; /* sequence numbers missing; last 0: it is not known how many */
 };
 
 int event_stream_new(void (*damaged)(void *data, const struct event_damage *damage), void *data,
 		     struct event_stream **ret);
 void event_stream_free(struct event_stream *s);
 
-/* Adds a segment behind the others; @fd is taken over, also on failure. It is not looked at before it is read. */
+/*
+ * Adds a segment behind the others; @fd is taken over, also on failure. It is not looked at before
+ * it is read.
+ */
 int event_stream_add(struct event_stream *s, uint64_t index, int fd);
 
 /* Adds all *.seg of a ledger's directory. -ENOENT: there is none. */
@@ -37,7 +40,7 @@ size_t event_stream_count(const struct event_stream *s);
 bool event_stream_ended(const struct event_stream *s);
 
 /*
- * 1: *@ret is the next frame of segment number @i, valid until the next call. 0: it has no more, the last one of a
- * live stream: for now. Damage is passed over and told.
+ * 1: *@ret is the next frame of segment number @i, valid until the next call. 0: it has no more,
+ * the last one of a live stream: for now. Damage is passed over and told.
  */
 int event_stream_next(struct event_stream *s, size_t i, struct segment_frame *ret);

@@ -22,13 +22,13 @@
 struct events {
 	struct events_options o;
 	struct compact_style style;
-	bool incomplete;		/* damage was met */
-	unsigned int hidden_losses;	/* since it was last said */
+	bool incomplete;            /* damage was met */
+	unsigned int hidden_losses; /* since it was last said */
 	struct buffer out;
 	struct event_stream *stream;
 	struct client *client;
-	uint64_t next_index;		/* of the first segment not asked for yet */
-	bool more;			/* there are such */
+	uint64_t next_index; /* of the first segment not asked for yet */
+	bool more;           /* there are such */
 };
 
 /* ---- one record ---- */
@@ -37,7 +37,8 @@ static int flush(struct events *e)
 {
 	int err = buffer_error(&e->out);
 
-	if (!err && e->out.len && (fwrite(e->out.data, 1, e->out.len, stdout) != e->out.len || fflush(stdout)))
+	if (!err && e->out.len &&
+	    (fwrite(e->out.data, 1, e->out.len, stdout) != e->out.len || fflush(stdout)))
 		err = -errno;
 	buffer_clear(&e->out);
 	return err;
@@ -78,8 +79,10 @@ static int finish(struct events *e)
 	int err = flush(e);
 
 	if (e->hidden_losses)
-		fprintf(stderr, "affiant events: %u records tell of losses that may concern these: "
-				"--type lost,gap shows them\n", e->hidden_losses);
+		fprintf(stderr,
+			"affiant events: %u records tell of losses that may concern these: "
+			"--type lost,gap shows them\n",
+			e->hidden_losses);
 	e->hidden_losses = 0;
 	return err;
 }
@@ -92,7 +95,8 @@ static int take(struct events *e, const struct segment_frame *frame, Affiant__V1
 
 	if (err) {
 		fprintf(stderr, "affiant events: record %" PRIu64 " %s\n", frame->sequence,
-			err == -ENOTSUP ? "is of a type that this version doesn't know" : "can't be decoded");
+			err == -ENOTSUP ? "is of a type that this version doesn't know"
+					: "can't be decoded");
 		e->incomplete = true;
 		return 0;
 	}
@@ -108,8 +112,10 @@ static void tell_damage(void *events, const struct event_damage *d)
 {
 	struct events *e = events;
 
-	fprintf(stderr, "affiant events: segment %016" PRIx64 " is damaged at byte %" PRIu64 ": %" PRIu64
-			" bytes can't be read", d->index, d->offset, d->bytes);
+	fprintf(stderr,
+		"affiant events: segment %016" PRIx64 " is damaged at byte %" PRIu64 ": %" PRIu64
+		" bytes can't be read",
+		d->index, d->offset, d->bytes);
 	if (d->last)
 		fprintf(stderr, ", with records %" PRIu64 " to %" PRIu64, d->first, d->last);
 	fputc('\n', stderr);
@@ -118,7 +124,9 @@ static void tell_damage(void *events, const struct event_damage *d)
 
 /* ---- where the segments come from ---- */
 
-/* Asks for some of the segments behind those that are there; e->more: there are others behind them. */
+/*
+ * Asks for some of the segments behind those that are there; e->more: there are others behind them.
+ */
 static int add_segments(struct events *e)
 {
 	Affiant__V1__ReadSegments body = AFFIANT__V1__READ_SEGMENTS__INIT;
@@ -159,12 +167,14 @@ static int failed(const struct events *e, int err)
 		fprintf(stderr, "affiant events: %s: %s\n", e->o.ledger,
 			err == -ENOENT ? "there are no segments of a ledger" : strerror(-err));
 	else if (!e->client)
-		fprintf(stderr, "affiant events: %s: %s%s\n", client_path(e->o.socket), strerror(-err),
-			err == -ENOENT || err == -ECONNREFUSED ? "; does affiantd run?" :
-			err == -EACCES ? "; readers are root and the group affiant-read" : "");
+		fprintf(stderr, "affiant events: %s: %s%s\n", client_path(e->o.socket),
+			strerror(-err),
+			err == -ENOENT || err == -ECONNREFUSED ? "; does affiantd run?"
+			: err == -EACCES ? "; readers are root and the group affiant-read"
+					 : "");
 	else
-		fprintf(stderr, "affiant events: %s\n", *client_error(e->client) ? client_error(e->client) :
-								      strerror(-err));
+		fprintf(stderr, "affiant events: %s\n",
+			*client_error(e->client) ? client_error(e->client) : strerror(-err));
 	return 1;
 }
 
@@ -173,7 +183,10 @@ static bool is_gone(int err)
 	return err == -ENOENT || err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE;
 }
 
-/* A daemon that restarts goes on in the same ledger: so does who follows it. It may be gone again at any moment. */
+/*
+ * A daemon that restarts goes on in the same ledger: so does who follows it. It may be gone again
+ * at any moment.
+ */
 static int reconnect(struct events *e)
 {
 	int err;
@@ -182,7 +195,7 @@ static int reconnect(struct events *e)
 	do {
 		client_close(TAKE_PTR(e->client));
 		err = client_open(e->o.socket, &e->client) ?: add_segments(e);
-	} while (is_gone(err) && !nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL));
+	} while (is_gone(err) && !nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL));
 	return err;
 }
 
@@ -216,7 +229,10 @@ static int show_segment(struct events *e, size_t i)
 	return err;
 }
 
-/* From segment *@i on, which then is the last one. A few are asked for at a time, and descriptors remain few. */
+/*
+ * From segment *@i on, which then is the last one. A few are asked for at a time, and descriptors
+ * remain few.
+ */
 static int show_from(struct events *e, size_t *i)
 {
 	int err;
@@ -248,12 +264,16 @@ static int keep(struct kept *k, const struct segment_frame *frame)
 	if (!data)
 		return -ENOMEM;
 	memcpy(data, frame->payload, frame->len);
-	*k = (struct kept){ .data = data, .len = frame->len };
+	*k = (struct kept){.data = data, .len = frame->len};
 	return 0;
 }
 
-/* The last @room matches of segment @i, as a ring: *@ret_count have been there, the oldest is at count % room. */
-static int keep_segment(struct events *e, size_t i, struct kept *ring, size_t room, uint64_t *ret_count)
+/*
+ * The last @room matches of segment @i, as a ring: *@ret_count have been there, the oldest is at
+ * count % room.
+ */
+static int keep_segment(struct events *e, size_t i, struct kept *ring, size_t room,
+			uint64_t *ret_count)
 {
 	struct segment_frame frame;
 	uint64_t count = 0;
@@ -376,7 +396,7 @@ static int run(struct events *e)
 	err = e->o.last ? show_last(e, &i) : show_from(e, &i);
 	if (!err && e->o.follow)
 		err = follow(e, i);
-	if (err < 0 && err != -EPIPE)		/* who reads us has gone: that is how it is told to end */
+	if (err < 0 && err != -EPIPE) /* who reads us has gone: that is how it is told to end */
 		fprintf(stderr, "affiant events: %s\n", strerror(-err));
 	return err;
 }

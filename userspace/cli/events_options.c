@@ -58,21 +58,21 @@ static int wrong(const char *format, ...)
 enum option_code { OPT_SOCKET = 256, OPT_LEDGER, OPT_SINCE, OPT_UNTIL, OPT_FILTER };
 
 static const struct option options[] = {
-	{ "follow", no_argument, NULL, 'f' },
-	{ "last", required_argument, NULL, 'n' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "help", no_argument, NULL, 'h' },
-	{ "socket", required_argument, NULL, OPT_SOCKET },
-	{ "ledger", required_argument, NULL, OPT_LEDGER },
-	{ "since", required_argument, NULL, OPT_SINCE },
-	{ "until", required_argument, NULL, OPT_UNTIL },
-	{ "agent", required_argument, NULL, OPT_FILTER + FILTER_AGENT },
-	{ "session", required_argument, NULL, OPT_FILTER + FILTER_SESSION },
-	{ "task", required_argument, NULL, OPT_FILTER + FILTER_TASK },
-	{ "principal", required_argument, NULL, OPT_FILTER + FILTER_PRINCIPAL },
-	{ "dst", required_argument, NULL, OPT_FILTER + FILTER_DST },
-	{ "outcome", required_argument, NULL, OPT_FILTER + FILTER_OUTCOME },
-	{ "type", required_argument, NULL, OPT_FILTER + FILTER_TYPE },
+	{"follow", no_argument, NULL, 'f'},
+	{"last", required_argument, NULL, 'n'},
+	{"output", required_argument, NULL, 'o'},
+	{"help", no_argument, NULL, 'h'},
+	{"socket", required_argument, NULL, OPT_SOCKET},
+	{"ledger", required_argument, NULL, OPT_LEDGER},
+	{"since", required_argument, NULL, OPT_SINCE},
+	{"until", required_argument, NULL, OPT_UNTIL},
+	{"agent", required_argument, NULL, OPT_FILTER + FILTER_AGENT},
+	{"session", required_argument, NULL, OPT_FILTER + FILTER_SESSION},
+	{"task", required_argument, NULL, OPT_FILTER + FILTER_TASK},
+	{"principal", required_argument, NULL, OPT_FILTER + FILTER_PRINCIPAL},
+	{"dst", required_argument, NULL, OPT_FILTER + FILTER_DST},
+	{"outcome", required_argument, NULL, OPT_FILTER + FILTER_OUTCOME},
+	{"type", required_argument, NULL, OPT_FILTER + FILTER_TYPE},
 	{},
 };
 
@@ -86,7 +86,8 @@ static uint64_t now_ns(void)
 
 static int set_format(struct events_options *o, const char *value)
 {
-	static const char *const formats[] = { [EVENTS_COMPACT] = "compact", [EVENTS_JSON] = "json", [EVENTS_PROTO] = "proto" };
+	static const char *const formats[] = {
+		[EVENTS_COMPACT] = "compact", [EVENTS_JSON] = "json", [EVENTS_PROTO] = "proto"};
 
 	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
 		if (!strcmp(formats[i], value)) {
@@ -115,10 +116,13 @@ static int set_filter(struct events_options *o, const struct option *option, con
 	enum filter_kind kind = option->val - OPT_FILTER;
 	int err = filter_add(o->filter, kind, value);
 
-	return err == -EINVAL ? wrong("--%s: '%s' is not %s", option->name, value, filter_allowed(kind)) : err;
+	return err == -EINVAL
+		       ? wrong("--%s: '%s' is not %s", option->name, value, filter_allowed(kind))
+		       : err;
 }
 
-static int set_option(struct events_options *o, int code, const struct option *option, const char *value)
+static int set_option(struct events_options *o, int code, const struct option *option,
+		      const char *value)
 {
 	switch (code) {
 	case 'f':

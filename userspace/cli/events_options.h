@@ -13,9 +13,9 @@ struct events_options {
 	struct filter *filter;
 	enum events_format format;
 	bool follow;
-	bool help;			/* was shown: nothing is left to do */
-	uint64_t last;			/* 0: all */
-	const char *socket, *ledger;	/* of argv; NULL: the usual socket */
+	bool help;                   /* was shown: nothing is left to do */
+	uint64_t last;               /* 0: all */
+	const char *socket, *ledger; /* of argv; NULL: the usual socket */
 };
 
 /* -EINVAL: a wrong option; what is wrong with it has been told. @ret is to be freed in any case. */

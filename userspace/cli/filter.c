@@ -21,18 +21,18 @@ struct text_list {
 
 struct destination {
 	uint8_t address[16];
-	size_t address_len;	/* 0: any */
+	size_t address_len; /* 0: any */
 	unsigned int prefix;
-	int port;		/* -1: any */
-	char *path;		/* glob; then nothing else counts */
+	int port;   /* -1: any */
+	char *path; /* glob; then nothing else counts */
 };
 
 struct filter {
 	struct text_list agents, sessions, tasks, principals;
 	struct destination *dst;
 	size_t dst_count;
-	uint32_t outcomes;	/* bits by number; 0: any */
-	uint64_t types;		/* bits by field number; 0: any */
+	uint32_t outcomes; /* bits by number; 0: any */
+	uint64_t types;    /* bits by field number; 0: any */
 	uint64_t since, until;
 };
 
@@ -99,7 +99,8 @@ static int add_session(struct text_list *list, const char *value)
 {
 	size_t len = strlen(value);
 
-	if (len < SESSION_PART_MIN || len >= UUID_TEXT_SIZE || strspn(value, "0123456789abcdefABCDEF-") != len)
+	if (len < SESSION_PART_MIN || len >= UUID_TEXT_SIZE ||
+	    strspn(value, "0123456789abcdefABCDEF-") != len)
 		return -EINVAL;
 	return add_text(list, value);
 }
@@ -155,7 +156,7 @@ static int parse_destination(char *text, struct destination *d)
 		err = closing[1] ? parse_port(closing + 2, &d->port) : 0;
 		return err ?: parse_network(text + 1, d);
 	}
-	if (colon && strchr(text, ':') == colon) {	/* one colon: no IPv6 address has so few */
+	if (colon && strchr(text, ':') == colon) { /* one colon: no IPv6 address has so few */
 		*colon = '\0';
 		err = parse_port(colon + 1, &d->port);
 		if (err)
@@ -166,7 +167,7 @@ static int parse_destination(char *text, struct destination *d)
 
 static int add_destination(struct filter *f, const char *value)
 {
-	struct destination d = { .port = -1 }, *list;
+	struct destination d = {.port = -1}, *list;
 	_cleanup_free_ char *copy = strdup(value);
 	int err;
 
@@ -353,7 +354,8 @@ static bool match_who(const struct filter *f, const Affiant__V1__Record *r)
 		return false;
 	if (f->tasks.count && !(r->task && any_glob(&f->tasks, r->task->id)))
 		return false;
-	return !f->principals.count || (r->principal && any_glob(&f->principals, r->principal->subject));
+	return !f->principals.count ||
+	       (r->principal && any_glob(&f->principals, r->principal->subject));
 }
 
 bool filter_match(const struct filter *f, const Affiant__V1__Record *r)

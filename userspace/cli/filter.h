@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * filter: which records to show. Values of one kind are alternatives, kinds add up. A record that lacks what a
- * filter asks for does not pass.
+ * filter: which records to show. Values of one kind are alternatives, kinds add up. A record that
+ * lacks what a filter asks for does not pass.
  */
 #pragma once
 
@@ -14,15 +14,18 @@ struct filter;
 int filter_new(struct filter **ret);
 void filter_free(struct filter *f);
 
-/* By the names of the options: -EINVAL when @value is none of what filter_allowed() says, or -ENOMEM. */
+/*
+ * By the names of the options: -EINVAL when @value is none of what filter_allowed() says, or
+ * -ENOMEM.
+ */
 enum filter_kind {
-	FILTER_AGENT,		/* glob: name or SPIFFE ID */
-	FILTER_SESSION,		/* UUID, or at least 4 characters of its beginning or end */
-	FILTER_TASK,		/* glob */
-	FILTER_PRINCIPAL,	/* glob */
-	FILTER_DST,		/* port, address, CIDR, either with a port, or a glob of a Unix path */
-	FILTER_OUTCOME,		/* words, by commas */
-	FILTER_TYPE,		/* words, by commas */
+	FILTER_AGENT,     /* glob: name or SPIFFE ID */
+	FILTER_SESSION,   /* UUID, or at least 4 characters of its beginning or end */
+	FILTER_TASK,      /* glob */
+	FILTER_PRINCIPAL, /* glob */
+	FILTER_DST,       /* port, address, CIDR, either with a port, or a glob of a Unix path */
+	FILTER_OUTCOME,   /* words, by commas */
+	FILTER_TYPE,      /* words, by commas */
 };
 int filter_add(struct filter *f, enum filter_kind kind, const char *value);
 
@@ -36,7 +39,7 @@ void filter_until(struct filter *f, uint64_t ns);
 bool filter_match(const struct filter *f, const Affiant__V1__Record *r);
 
 /*
- * A loss or a gap that was kept back only because it belongs to no agent, session, task or principal: it may
- * concern those that were asked for.
+ * A loss or a gap that was kept back only because it belongs to no agent, session, task or
+ * principal: it may concern those that were asked for.
  */
 bool filter_hides_loss(const struct filter *f, const Affiant__V1__Record *r);

@@ -21,10 +21,11 @@ struct ruleset_attr {
 
 int isolate_landlock(void)
 {
-	const struct ruleset_attr attr = { .scoped = LANDLOCK_SCOPE_SIGNAL };
+	const struct ruleset_attr attr = {.scoped = LANDLOCK_SCOPE_SIGNAL};
 	_cleanup_close_ int fd = -1;
 
-	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < SCOPED_ABI)
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) <
+	    SCOPED_ABI)
 		return -EOPNOTSUPP;
 	fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (fd < 0)
@@ -33,7 +34,8 @@ int isolate_landlock(void)
 		return 0;
 	if (errno != EPERM)
 		return -errno;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return -errno;
 	return 0;
 }

@@ -45,13 +45,15 @@ static void print_text(const Affiant__V1__Matched *m)
 	_cleanup_free_ char *owner = NULL;
 	char id[UUID_TEXT_SIZE];
 
-	if (m->tagged && m->session && m->session->session && m->session->session->id.len == UUID_SIZE) {
+	if (m->tagged && m->session && m->session->session &&
+	    m->session->session->id.len == UUID_SIZE) {
 		uuid_format((const struct uuid *)m->session->session->id.data, id);
 		owner = answer_text(m->session->agent ? m->session->agent->name : NULL, 0);
 		printf("it is of session %s of agent %s\n", id, owner ?: "?");
 	}
 	if (m->selector)
-		printf("selector '%s' of agent %s takes it: %s\n", selector ?: "?", agent ?: "?", why ?: "");
+		printf("selector '%s' of agent %s takes it: %s\n", selector ?: "?", agent ?: "?",
+		       why ?: "");
 	else
 		printf("no selector takes it: %s\n", why ?: "");
 }
@@ -59,10 +61,10 @@ static void print_text(const Affiant__V1__Matched *m)
 int cmd_match(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "output", required_argument, NULL, 'o' },
-		{ "socket", required_argument, NULL, 'S' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"output", required_argument, NULL, 'o'},
+		{"socket", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__Match body = AFFIANT__V1__MATCH__INIT;

@@ -133,12 +133,18 @@ static int set(struct run *r, int option)
 static int parse(int argc, char **argv, struct run *r)
 {
 	static const struct option table[] = {
-		{ "agent", required_argument, NULL, 'a' },	  { "task", required_argument, NULL, 't' },
-		{ "purpose", required_argument, NULL, 'p' },	  { "expires", required_argument, NULL, 'e' },
-		{ "scope", required_argument, NULL, 's' },	  { "on-behalf-of", required_argument, NULL, 'b' },
-		{ "measure", required_argument, NULL, 'm' },	  { "isolation", required_argument, NULL, 'i' },
-		{ "socket", required_argument, NULL, 'S' },	  { "verbose", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },		  { 0 },
+		{"agent", required_argument, NULL, 'a'},
+		{"task", required_argument, NULL, 't'},
+		{"purpose", required_argument, NULL, 'p'},
+		{"expires", required_argument, NULL, 'e'},
+		{"scope", required_argument, NULL, 's'},
+		{"on-behalf-of", required_argument, NULL, 'b'},
+		{"measure", required_argument, NULL, 'm'},
+		{"isolation", required_argument, NULL, 'i'},
+		{"socket", required_argument, NULL, 'S'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int option, code;
 
@@ -155,8 +161,8 @@ static int parse(int argc, char **argv, struct run *r)
 }
 
 /*
- * Found before the session is opened, so that a mistyped name opens none. What execvp(3) would find: the first
- * executable file; EACCES only when there was nothing better.
+ * Found before the session is opened, so that a mistyped name opens none. What execvp(3) would
+ * find: the first executable file; EACCES only when there was nothing better.
  */
 static int find(const char *name, char ret[static PATH_MAX])
 {
@@ -172,7 +178,8 @@ static int find(const char *name, char ret[static PATH_MAX])
 		size_t len = strcspn(path, ":");
 		struct stat st;
 
-		if (snprintf(ret, PATH_MAX, "%.*s%s%s", (int)len, path, len ? "/" : "", name) < PATH_MAX) {
+		if (snprintf(ret, PATH_MAX, "%.*s%s%s", (int)len, path, len ? "/" : "", name) <
+		    PATH_MAX) {
 			if (!access(ret, X_OK) && !stat(ret, &st) && S_ISREG(st.st_mode))
 				return 0;
 			if (errno == EACCES)
@@ -204,10 +211,12 @@ static int isolate(struct run *r)
 		return 0;
 	}
 	if (r->isolation == ISOLATION_LANDLOCK) {
-		log_error("--isolation landlock: %s; it needs Landlock ABI 6 (Linux 6.12)", strerror(-err));
+		log_error("--isolation landlock: %s; it needs Landlock ABI 6 (Linux 6.12)",
+			  strerror(-err));
 		return err;
 	}
-	log_warning("no isolation from other sessions of this user: Landlock ABI 6 (Linux 6.12) is not there");
+	log_warning(
+		"no isolation from other sessions of this user: Landlock ABI 6 (Linux 6.12) is not there");
 	return 0;
 }
 
@@ -219,8 +228,8 @@ static int open_session(struct run *r)
 
 	err = affiant_connect(r->socket, &a);
 	if (err) {
-		log_error("%s: %s; is affiantd running? The command was not run.", client_path(r->socket),
-			  strerror(-err));
+		log_error("%s: %s; is affiantd running? The command was not run.",
+			  client_path(r->socket), strerror(-err));
 		return err;
 	}
 	err = affiant_open_session(a, &r->open, &session);
@@ -234,7 +243,7 @@ static int open_session(struct run *r)
 
 int cmd_run(int argc, char **argv)
 {
-	struct run r = { .open = { .pidfd = -1 } };
+	struct run r = {.open = {.pidfd = -1}};
 	char path[PATH_MAX];
 	int code, err;
 

@@ -39,9 +39,9 @@ struct options {
 static int parse(int argc, char **argv, const char *usage, struct options *o)
 {
 	static const struct option table[] = {
-		{ "all", no_argument, NULL, 'a' },	  { "output", required_argument, NULL, 'o' },
-		{ "socket", required_argument, NULL, 'S' }, { "kill", no_argument, NULL, 'k' },
-		{ "help", no_argument, NULL, 'h' },	  { 0 },
+		{"all", no_argument, NULL, 'a'},          {"output", required_argument, NULL, 'o'},
+		{"socket", required_argument, NULL, 'S'}, {"kill", no_argument, NULL, 'k'},
+		{"help", no_argument, NULL, 'h'},         {0},
 	};
 	int option;
 
@@ -77,15 +77,20 @@ static void print_row(const Affiant__V1__SessionInfo *s)
 {
 	_cleanup_free_ char *agent = answer_text(s->agent ? s->agent->name : NULL, TEXT_WORD);
 	_cleanup_free_ char *task = answer_text(s->task ? s->task->id : NULL, TEXT_WORD);
-	_cleanup_free_ char *principal = answer_text(s->principal ? s->principal->subject : NULL, TEXT_WORD);
+	_cleanup_free_ char *principal =
+		answer_text(s->principal ? s->principal->subject : NULL, TEXT_WORD);
 	char id[UUID_TEXT_SIZE] = "-", started[ANSWER_TIME_SIZE];
 
 	if (s->session && s->session->id.len == UUID_SIZE)
 		uuid_format((const struct uuid *)s->session->id.data, id);
 	answer_time(s->started_wall_ns, started);
-	printf("%-36s  %-16s %-12s %-24s %-20s %5" PRIu64 " %6" PRIu64 " %6" PRIu64 "  %s\n", id, agent ?: "",
-	       task ?: "", principal ?: "", started, s->processes, s->execs, s->connections,
-	       s->ended_wall_ns ? "ended" : s->ending ? "ending" : s->late ? "late" : "");
+	printf("%-36s  %-16s %-12s %-24s %-20s %5" PRIu64 " %6" PRIu64 " %6" PRIu64 "  %s\n", id,
+	       agent ?: "", task ?: "", principal ?: "", started, s->processes, s->execs,
+	       s->connections,
+	       s->ended_wall_ns ? "ended"
+	       : s->ending      ? "ending"
+	       : s->late        ? "late"
+				: "");
 }
 
 int cmd_sessions(int argc, char **argv)
@@ -93,7 +98,7 @@ int cmd_sessions(int argc, char **argv)
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__ListSessions body = AFFIANT__V1__LIST_SESSIONS__INIT;
 	Affiant__V1__Response *r;
-	struct options o = { 0 };
+	struct options o = {0};
 	int code = parse(argc, argv, list_usage, &o);
 
 	if (code >= 0)
@@ -107,8 +112,8 @@ int cmd_sessions(int argc, char **argv)
 		return EXIT_FAILURE;
 	code = EXIT_SUCCESS;
 	if (!o.json)
-		printf("%-36s  %-16s %-12s %-24s %-20s %5s %6s %6s\n", "SESSION", "AGENT", "TASK", "FOR", "STARTED",
-		       "PROCS", "EXECS", "CONNS");
+		printf("%-36s  %-16s %-12s %-24s %-20s %5s %6s %6s\n", "SESSION", "AGENT", "TASK",
+		       "FOR", "STARTED", "PROCS", "EXECS", "CONNS");
 	for (size_t i = 0; !code && i < r->sessions->n_sessions; i++) {
 		if (o.json)
 			code = answer_json(answer_session_json(r->sessions->sessions[i]));
@@ -131,7 +136,7 @@ static int end(const char *id, const struct options *o)
 		return EXIT_USAGE;
 	}
 	body.has_session = true;
-	body.session = (ProtobufCBinaryData){ UUID_SIZE, uuid.bytes };
+	body.session = (ProtobufCBinaryData){UUID_SIZE, uuid.bytes};
 	body.has_kill = true;
 	body.kill = o->kill;
 	request.call_case = AFFIANT__V1__REQUEST__CALL_END_SESSION;
@@ -147,7 +152,7 @@ static int end(const char *id, const struct options *o)
 
 int cmd_session(int argc, char **argv)
 {
-	struct options o = { 0 };
+	struct options o = {0};
 	int code;
 
 	if (argc > 1 && strcmp(argv[1], "end") && argv[1][0] != '-') {

@@ -23,9 +23,9 @@ static const char usage[] =
 int cmd_uninstall_bpf(int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "pin-dir", required_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+		{"pin-dir", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	const char *dir = PIN_DIR;
 	char why[512] = "";

@@ -85,8 +85,8 @@ static int parse_rfc3339(const char *at, uint64_t *ret_ns)
 		return err;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	day = (struct tm){ .tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday };
-	t = timegm(&day);		/* normalises what the calendar lacks: then it differs */
+	day = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday};
+	t = timegm(&day); /* normalises what the calendar lacks: then it differs */
 	if (day.tm_mday != tm.tm_mday || day.tm_mon != tm.tm_mon || day.tm_year != tm.tm_year ||
 	    tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
 		return -EINVAL;
@@ -124,7 +124,7 @@ int when_parse(const char *text, uint64_t now_ns, uint64_t *ret_ns)
 
 void when_format(uint64_t ns, char ret[static WHEN_SIZE])
 {
-	time_t t = ns / NS_PER_S;	/* 64 bits of nanoseconds end in 2554: four digits are enough */
+	time_t t = ns / NS_PER_S; /* 64 bits of nanoseconds end in 2554: four digits are enough */
 	size_t len;
 	struct tm tm;
 

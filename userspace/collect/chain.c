@@ -24,8 +24,9 @@
 #include "collect/shebang.h"
 
 /*
- * A step that no exec took within this time was of one that failed. A process that was gone before anybody
- * could say whether it is wanted waits less: an open file keeps its filesystem from being unmounted.
+ * A step that no exec took within this time was of one that failed. A process that was gone before
+ * anybody could say whether it is wanted waits less: an open file keeps its filesystem from being
+ * unmounted.
  */
 #define KEEP_NS 5000000000ull
 #define LIMBO_NS 100000000ull
@@ -43,7 +44,7 @@ struct step {
 	int fd;
 	uint64_t batch;
 	uint64_t read_ns;
-	struct step *prev, *next; /* of the process */
+	struct step *prev, *next;   /* of the process */
 	struct step *older, *newer; /* of all */
 };
 
@@ -231,8 +232,8 @@ static bool is_gone(pid_t tgid)
 }
 
 /*
- * One that ended before its event was read has no tag any more, although it may have had one: its exec is
- * still on its way through the ring.
+ * One that ended before its event was read has no tag any more, although it may have had one: its
+ * exec is still on its way through the ring.
  */
 static struct process *process_for(struct chain *c, pid_t tgid)
 {
@@ -306,7 +307,10 @@ int chain_read(struct chain *c)
 			return 0;
 		if (len < 0 && errno == EINTR)
 			continue;
-		/* The file could not be opened (no descriptor left, or it is gone): the event is, too. */
+		/*
+		 * The file could not be opened (no descriptor left, or it is gone): the event is,
+		 * too.
+		 */
 		if (len < 0) {
 			count_loss(c);
 			if (errno == EBADF || errno == EINVAL || errno == EFAULT)
@@ -321,9 +325,9 @@ int chain_read(struct chain *c)
 /* ---- which steps are of an exec ---- */
 
 /*
- * Whether an event may be missing that belongs between @s and its executable. fanotify merges an event with
- * an equal one of that process which is still unread: both are then read in one batch, and so is whatever
- * was queued between them. A lost event leaves the same hole.
+ * Whether an event may be missing that belongs between @s and its executable. fanotify merges an
+ * event with an equal one of that process which is still unread: both are then read in one batch,
+ * and so is whatever was queued between them. A lost event leaves the same hole.
  */
 static bool may_be_merged(const struct chain *c, const struct step *s)
 {
@@ -351,11 +355,12 @@ static bool rewritten(const struct event_exec *exec)
 }
 
 /*
- * The first step of the exec whose executable is @exe; NULL when what precedes it does not explain the exec.
- * A process that tried to execute other files before, in vain, left steps behind: what counts is what the
- * scripts say themselves, checked against the names that the kernel passed on.
+ * The first step of the exec whose executable is @exe; NULL when what precedes it does not explain
+ * the exec. A process that tried to execute other files before, in vain, left steps behind: what
+ * counts is what the scripts say themselves, checked against the names that the kernel passed on.
  */
-static struct step *first_step(const struct chain *c, const struct event_exec *exec, struct step *exe)
+static struct step *first_step(const struct chain *c, const struct event_exec *exec,
+			       struct step *exe)
 {
 	struct step *first = exe->process->steps, *s = exe;
 	char filename[EVENT_PATH_MAX + 1];
@@ -368,7 +373,9 @@ static struct step *first_step(const struct chain *c, const struct event_exec *e
 		return exe;
 	if (exe == first)
 		return NULL;
-	/* binfmt_misc has its own ways; a process's very first steps leave no doubt all the same. */
+	/*
+	 * binfmt_misc has its own ways; a process's very first steps leave no doubt all the same.
+	 */
 	if (exe->prev == first && !read_shebang(first->fd, &script))
 		return may_be_merged(c, first) ? NULL : first;
 	while (r == 1 && s != first) {
@@ -382,7 +389,8 @@ static struct step *first_step(const struct chain *c, const struct event_exec *e
 		return NULL;
 	memcpy(filename, x.filename, x.filename_len);
 	filename[x.filename_len] = '\0';
-	return may_be_merged(c, s) && !opened_is_named(&c->config, s->fd, exec, filename) ? NULL : s;
+	return may_be_merged(c, s) && !opened_is_named(&c->config, s->fd, exec, filename) ? NULL
+											  : s;
 }
 
 static const char *base_of(const char *path)
@@ -393,7 +401,8 @@ static const char *base_of(const char *path)
 }
 
 /* It was opened for execution more than once: once in vain, or again by a later exec. */
-static bool is_repeated(const struct chain *c, const struct event_exec *exec, const struct step *exe)
+static bool is_repeated(const struct chain *c, const struct event_exec *exec,
+			const struct step *exe)
 {
 	struct step *s;
 
@@ -403,9 +412,12 @@ static bool is_repeated(const struct chain *c, const struct event_exec *exec, co
 	return false;
 }
 
-/* The loader is opened right after the executable that asks for it, but not when the exec failed early. */
-static struct step *loader_step(const struct chain *c, const struct event_exec *exec, struct step *first,
-				struct step *exe)
+/*
+ * The loader is opened right after the executable that asks for it, but not when the exec failed
+ * early.
+ */
+static struct step *loader_step(const struct chain *c, const struct event_exec *exec,
+				struct step *first, struct step *exe)
 {
 	struct step *next = exe->next;
 	struct elfnote note;
@@ -450,7 +462,8 @@ static int take(struct chain *c, struct step *first, struct step *exe, struct st
 	return n;
 }
 
-int chain_take(struct chain *c, const struct event_exec *exec, struct chain_step ret[static CHAIN_STEPS_MAX])
+int chain_take(struct chain *c, const struct event_exec *exec,
+	       struct chain_step ret[static CHAIN_STEPS_MAX])
 {
 	pid_t tgid = exec->header.actor.tgid;
 	struct step *exe, *first;
@@ -462,7 +475,8 @@ int chain_take(struct chain *c, const struct event_exec *exec, struct chain_step
 	p->limbo = false;
 	/* The first one that fits: later ones may be of execs whose turn comes later. */
 	DL_FOREACH (p->steps, exe) {
-		first = opened_is_object(&c->config, exe->fd, &exec->exe) ? first_step(c, exec, exe) : NULL;
+		first = opened_is_object(&c->config, exe->fd, &exec->exe) ? first_step(c, exec, exe)
+									  : NULL;
 		if (first)
 			return take(c, first, exe, loader_step(c, exec, first, exe), ret);
 	}

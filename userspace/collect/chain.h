@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * chain: the files that one exec opens (script, interpreter, ELF loader), from fanotify's FAN_OPEN_EXEC
- * descriptors, joined to the exec by pid, order and object identity (trap 5). Marks exist only while sessions
- * live, on the filesystems that their processes see.
+ * chain: the files that one exec opens (script, interpreter, ELF loader), from fanotify's
+ * FAN_OPEN_EXEC descriptors, joined to the exec by pid, order and object identity (trap 5). Marks
+ * exist only while sessions live, on the filesystems that their processes see.
  */
 #pragma once
 
@@ -16,16 +16,16 @@
 struct chain;
 
 /*
- * The step that became the process's executable is always there, as the kernel's own descriptor of it (good
- * even when the process is gone: trap 2): CHAIN_EXECUTABLE when it was named to execve, CHAIN_INTERPRETER
- * when scripts led to it.
+ * The step that became the process's executable is always there, as the kernel's own descriptor of
+ * it (good even when the process is gone: trap 2): CHAIN_EXECUTABLE when it was named to execve,
+ * CHAIN_INTERPRETER when scripts led to it.
  */
 enum chain_kind { CHAIN_SCRIPT, CHAIN_INTERPRETER, CHAIN_LOADER, CHAIN_EXECUTABLE };
 
 struct chain_step {
 	enum chain_kind kind;
-	int fd;			/* O_RDONLY, as the kernel opened it: taken by the caller */
-	char *path;		/* by /proc/self/fd at the time, a hint for people; owned by the caller */
+	int fd;     /* O_RDONLY, as the kernel opened it: taken by the caller */
+	char *path; /* by /proc/self/fd at the time, a hint for people; owned by the caller */
 };
 
 #define CHAIN_STEPS_MAX 16
@@ -38,7 +38,7 @@ struct chain_config {
 	bool (*wanted)(void *context, pid_t tgid);
 	int (*identify)(void *context, int fd, struct object_id *ret);
 	void *context;
-	size_t queue_max;	/* events kept in all; beyond it the oldest go and are counted */
+	size_t queue_max; /* events kept in all; beyond it the oldest go and are counted */
 };
 
 /* -ENOTSUP, -EPERM: fanotify refuses; then digests come from /proc/PID/exe alone. */
@@ -46,7 +46,9 @@ int chain_new(const struct chain_config *config, struct chain **ret);
 void chain_free(struct chain *c);
 int chain_fd(const struct chain *c);
 
-/* Marks the filesystems that process @tgid sees, as far as they hold executables. Cheap when known. */
+/*
+ * Marks the filesystems that process @tgid sees, as far as they hold executables. Cheap when known.
+ */
 int chain_watch(struct chain *c, pid_t tgid);
 /* No session lives: removes all marks. */
 int chain_unwatch_all(struct chain *c);
@@ -55,10 +57,12 @@ int chain_unwatch_all(struct chain *c);
 int chain_read(struct chain *c);
 
 /*
- * The steps of the exec that @exec tells of, in the order they were opened; steps of earlier execs of that
- * process are dropped. Returns how many (at most CHAIN_STEPS_MAX), 0 when nothing matches, or -errno.
+ * The steps of the exec that @exec tells of, in the order they were opened; steps of earlier execs
+ * of that process are dropped. Returns how many (at most CHAIN_STEPS_MAX), 0 when nothing matches,
+ * or -errno.
  */
-int chain_take(struct chain *c, const struct event_exec *exec, struct chain_step ret[static CHAIN_STEPS_MAX]);
+int chain_take(struct chain *c, const struct event_exec *exec,
+	       struct chain_step ret[static CHAIN_STEPS_MAX]);
 
 /* The process is gone. */
 void chain_forget(struct chain *c, pid_t tgid);

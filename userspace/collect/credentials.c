@@ -34,8 +34,9 @@ static bool in_our_user_namespace(int proc)
 {
 	struct stat theirs, ours;
 
-	return fstatat(proc, "ns/user", &theirs, 0) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
-	       theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+	return fstatat(proc, "ns/user", &theirs, 0) == 0 &&
+	       stat("/proc/self/ns/user", &ours) == 0 && theirs.st_ino == ours.st_ino &&
+	       theirs.st_dev == ours.st_dev;
 }
 
 int credentials_read(int proc, struct credentials *ret)
@@ -109,8 +110,8 @@ static bool same_ids(const struct credentials *a, const struct credentials *b)
 }
 
 /*
- * setfsuid(2) does not tell whether it worked: an id that is none reads it back. One's own ids can be set
- * without privilege.
+ * setfsuid(2) does not tell whether it worked: an id that is none reads it back. One's own ids can
+ * be set without privilege.
  */
 static int set_ids(const struct credentials *c)
 {
@@ -150,7 +151,10 @@ int credentials_assume(const struct credentials *c, struct credentials_saved *re
 
 void credentials_restore(const struct credentials_saved *saved)
 {
-	/* The right to set ids comes first; setting them changes what is effective, so that this comes last, too. */
+	/*
+	 * The right to set ids comes first; setting them changes what is effective, so that this
+	 * comes last, too.
+	 */
 	if (set_effective(saved->effective) < 0 || set_ids(&saved->ids) < 0 ||
 	    set_effective(saved->effective) < 0)
 		abort();

@@ -14,7 +14,10 @@
 
 #include "base/cleanup.h"
 
-/* Linkers put program headers and notes on the first pages; what lies elsewhere is fetched, within bounds. */
+/*
+ * Linkers put program headers and notes on the first pages; what lies elsewhere is fetched, within
+ * bounds.
+ */
 #define HEAD_BYTES (16u << 10)
 #define NOTES_BYTES (16u << 10)
 #define SEGMENTS_MAX 256
@@ -63,7 +66,8 @@ static bool take_u32(struct piece *p, bool big, uint32_t *ret)
 }
 
 /* @len bytes, and what aligns the next field relative to @start; that may be missing at the end. */
-static bool take_bytes(struct piece *p, const uint8_t *start, size_t len, size_t align, struct piece *ret)
+static bool take_bytes(struct piece *p, const uint8_t *start, size_t len, size_t align,
+		       struct piece *ret)
 {
 	size_t pad;
 
@@ -110,8 +114,8 @@ static void keep_package(const struct piece *desc, struct elfnote *ret)
 {
 	size_t len = strnlen((const char *)desc->at, desc->left);
 
-	if (len < 2 || len >= sizeof(ret->package) || desc->at[0] != '{' || desc->at[len - 1] != '}' ||
-	    !is_text(desc->at, len))
+	if (len < 2 || len >= sizeof(ret->package) || desc->at[0] != '{' ||
+	    desc->at[len - 1] != '}' || !is_text(desc->at, len))
 		return;
 	memcpy(ret->package, desc->at, len);
 	ret->package[len] = '\0';
@@ -132,15 +136,19 @@ static bool named(const struct piece *name, const char *owner)
 	return name->left == len && memcmp(name->at, owner, len) == 0;
 }
 
-/* Elf32_Nhdr and Elf64_Nhdr are the same; a segment aligned to 8 pads to 8 (gABI, GNU property notes). */
+/*
+ * Elf32_Nhdr and Elf64_Nhdr are the same; a segment aligned to 8 pads to 8 (gABI, GNU property
+ * notes).
+ */
 static void read_notes(struct piece p, bool big, size_t align, struct elfnote *ret)
 {
 	const uint8_t *start = p.at;
 	struct piece name, desc;
 	uint32_t namesz, descsz, type;
 
-	while (take_u32(&p, big, &namesz) && take_u32(&p, big, &descsz) && take_u32(&p, big, &type) &&
-	       take_bytes(&p, start, namesz, align, &name) && take_bytes(&p, start, descsz, align, &desc)) {
+	while (take_u32(&p, big, &namesz) && take_u32(&p, big, &descsz) &&
+	       take_u32(&p, big, &type) && take_bytes(&p, start, namesz, align, &name) &&
+	       take_bytes(&p, start, descsz, align, &desc)) {
 		if (type == NT_GNU_BUILD_ID && named(&name, "GNU") && ret->build_id_len == 0)
 			keep_build_id(&desc, ret);
 		else if (type == NOTE_PACKAGE && named(&name, "FDO") && !ret->package[0])
@@ -193,8 +201,8 @@ static void read_segments(Elf *elf, const struct file *f, struct elfnote *ret)
 }
 
 /*
- * Without section headers: they are of no use here, their number can be made to exceed any memory, and
- * they lie outside the copy. The number of program headers may be kept there too (PN_XNUM): no.
+ * Without section headers: they are of no use here, their number can be made to exceed any memory,
+ * and they lie outside the copy. The number of program headers may be kept there too (PN_XNUM): no.
  */
 static bool strip_sections(uint8_t *head, size_t len)
 {
@@ -242,7 +250,8 @@ int elfnote_read(int fd, struct elfnote *ret)
 		return -ENOEXEC;
 
 	if (strip_sections(buffer, n)) {
-		f = (struct file){.fd = fd, .head = buffer, .head_len = n, .spare = buffer + HEAD_BYTES};
+		f = (struct file){
+			.fd = fd, .head = buffer, .head_len = n, .spare = buffer + HEAD_BYTES};
 		elf = elf_memory((char *)buffer, n);
 		if (elf)
 			read_segments(elf, &f, &note);

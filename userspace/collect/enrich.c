@@ -58,17 +58,18 @@ const struct image_context *enrich_image_context(const struct enrich *e)
 
 static void set_state(struct image *i, unsigned int slot, enum hash_state state)
 {
-	struct file_digest d = { .state = state };
+	struct file_digest d = {.state = state};
 
 	image_set_digest(i, slot, &d);
 }
 
 /*
- * A digest that can't be proven by the file's change time counts all the same while the process runs that
- * very file: it could not be written to since (ETXTBSY). Only of the executable: a script can be.
+ * A digest that can't be proven by the file's change time counts all the same while the process
+ * runs that very file: it could not be written to since (ETXTBSY). Only of the executable: a script
+ * can be.
  */
-static void settle(struct enrich *e, struct image *i, unsigned int slot, const struct event_actor *actor,
-		   const struct file_digest *digest)
+static void settle(struct enrich *e, struct image *i, unsigned int slot,
+		   const struct event_actor *actor, const struct file_digest *digest)
 {
 	struct file_digest d = *digest;
 
@@ -125,22 +126,27 @@ static int open_exe(pid_t tgid)
 /* @fd: the kernel's own descriptor, or -1. */
 static void ask_exe(const struct enriching *x, int fd)
 {
-	struct filehash_job job = { .id = x->event->exe, .has_id = true };
+	struct filehash_job job = {.id = x->event->exe, .has_id = true};
 	struct file_digest known;
 
-	if (filehash_cached(x->e->config.hash, &x->event->exe, x->event->header.boottime_ns, &known)) {
+	if (filehash_cached(x->e->config.hash, &x->event->exe, x->event->header.boottime_ns,
+			    &known)) {
 		closep(&fd);
 		settle(x->e, x->image, IMAGE_EXE, &x->event->header.actor, &known);
 		return;
 	}
-	/* The link is the process's own claim: what is behind it counts only as the object the kernel saw. */
+	/*
+	 * The link is the process's own claim: what is behind it counts only as the object the
+	 * kernel saw.
+	 */
 	if (fd < 0)
 		fd = open_exe(x->event->header.actor.tgid);
 	job.fd = fd;
 	if (fd >= 0)
 		ask(x, IMAGE_EXE, &job);
 	else
-		set_state(x->image, IMAGE_EXE, fd == -EACCES ? HASH_STATE_UNREADABLE : HASH_STATE_TOO_LATE);
+		set_state(x->image, IMAGE_EXE,
+			  fd == -EACCES ? HASH_STATE_UNREADABLE : HASH_STATE_TOO_LATE);
 }
 
 static Affiant__V1__StepKind kind_of(enum chain_kind k)
@@ -161,11 +167,12 @@ static Affiant__V1__StepKind kind_of(enum chain_kind k)
 static int ask_step(const struct enriching *x, struct chain_step *s)
 {
 	bool is_exe = s->kind == CHAIN_EXECUTABLE || s->kind == CHAIN_INTERPRETER;
-	struct filehash_job job = { .fd = s->fd };
+	struct filehash_job job = {.fd = s->fd};
 	int slot = 0;
 
 	if (s->kind != CHAIN_EXECUTABLE)
-		slot = image_add_step(x->image, kind_of(s->kind), s->path, s->path ? strlen(s->path) : 0, false);
+		slot = image_add_step(x->image, kind_of(s->kind), s->path,
+				      s->path ? strlen(s->path) : 0, false);
 	free(s->path);
 	if (is_exe) {
 		x->image->twin = slot > 0 ? slot : 0;
@@ -229,7 +236,8 @@ static void ask_script_argument(const struct enriching *x)
 
 	if (!path)
 		return;
-	slot = image_add_step(x->image, AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT, path, strlen(path), true);
+	slot = image_add_step(x->image, AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT, path,
+			      strlen(path), true);
 	if (slot < 0)
 		return;
 	if (scriptarg_new(x->event, name, &script) < 0) {
@@ -240,9 +248,10 @@ static void ask_script_argument(const struct enriching *x)
 	ask(x, slot, &job);
 }
 
-void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i, uint64_t session)
+void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i,
+		  uint64_t session)
 {
-	const struct enriching x = { .e = e, .image = i, .event = event, .session = session };
+	const struct enriching x = {.e = e, .image = i, .event = event, .session = session};
 
 	if (!ask_chain(&x))
 		ask_script_argument(&x);
@@ -252,7 +261,9 @@ void enrich_disabled(struct enrich *e, const struct event_exec *event, struct im
 {
 	/* The chain's descriptors are let go all the same. */
 	struct chain_step steps[CHAIN_STEPS_MAX];
-	int n = e->config.chain && event->header.type == EVENT_EXEC ? chain_take(e->config.chain, event, steps) : 0;
+	int n = e->config.chain && event->header.type == EVENT_EXEC
+			? chain_take(e->config.chain, event, steps)
+			: 0;
 
 	for (int k = 0; k < n; k++) {
 		close(steps[k].fd);

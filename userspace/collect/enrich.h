@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * enrich: finds the bytes behind an image (the executable, and what else its exec ran), has them hashed, and
- * enters the digests when they come.
+ * enrich: finds the bytes behind an image (the executable, and what else its exec ran), has them
+ * hashed, and enters the digests when they come.
  */
 #pragma once
 
@@ -13,9 +13,9 @@ struct enrich;
 
 struct enrich_config {
 	struct filehash *hash;
-	struct chain *chain;			/* NULL: fanotify was refused */
+	struct chain *chain; /* NULL: fanotify was refused */
 	struct image_context image;
-	void (*ready)(void *data, struct image *i);	/* all its digests are there */
+	void (*ready)(void *data, struct image *i); /* all its digests are there */
 	/* Whether that process still runs what it executed: its tag says the same exec_seq. */
 	bool (*still)(void *data, const struct event_actor *actor);
 	void *data;
@@ -27,7 +27,8 @@ void enrich_free(struct enrich *e);
 const struct image_context *enrich_image_context(const struct enrich *e);
 
 /* Asks for the digests of @i, the draft made from @event. What is cached is there at once. */
-void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i, uint64_t session);
+void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i,
+		  uint64_t session);
 
 /* The operator wants no digests of this agent: says so. */
 void enrich_disabled(struct enrich *e, const struct event_exec *event, struct image *i);

@@ -32,7 +32,7 @@ struct worker {
 	struct filehash *owner;
 	pthread_t thread;
 	struct hashsession *busy; /* with a job of this session ... */
-	uint64_t since_ns; /* ... since then */
+	uint64_t since_ns;        /* ... since then */
 	bool stuck;
 };
 
@@ -45,7 +45,7 @@ struct filehash {
 	bool stop;
 	struct hashqueue queue;
 	struct hashjob *done;
-	struct hashcache *by_id; /* the kernel's identity ... */
+	struct hashcache *by_id;  /* the kernel's identity ... */
 	struct hashcache *by_key; /* ... and user space's are never mixed */
 	struct object_epoch epoch;
 	struct filehash_stats stats;
@@ -207,7 +207,8 @@ static void finished(struct filehash *h, struct hashjob *j, const struct hashed 
 	 * One that did not get hold of the object (its descriptor was of another one) says nothing
 	 * about it: the next one tries with its own.
 	 */
-	list = hashqueue_end(&h->queue, j, state != HASH_STATE_CHANGED && state != HASH_STATE_UNREADABLE);
+	list = hashqueue_end(&h->queue, j,
+			     state != HASH_STATE_CHANGED && state != HASH_STATE_UNREADABLE);
 	pthread_cond_signal(&h->work);
 	deliver(h, j, hashed);
 	DL_FOREACH_SAFE (list, j, next)
@@ -302,7 +303,8 @@ bool filehash_cached(struct filehash *h, const struct object_id *id, uint64_t op
 }
 
 int filehash_collect(struct filehash *h,
-		     void (*done)(void *data, uint64_t token, const struct file_digest *digest), void *data)
+		     void (*done)(void *data, uint64_t token, const struct file_digest *digest),
+		     void *data)
 {
 	struct hashjob *list, *j, *next;
 	uint64_t count;
@@ -363,10 +365,11 @@ static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
 	if (j->in.open) {
 		j->in.fd = j->in.open(j->in.opener);
 		if (j->in.fd < 0)
-			return conclude(ret,
-					j->in.fd == -ESRCH ? HASH_STATE_TOO_LATE : HASH_STATE_UNREADABLE);
+			return conclude(ret, j->in.fd == -ESRCH ? HASH_STATE_TOO_LATE
+								: HASH_STATE_UNREADABLE);
 	}
-	r = hashing_new(&h->hashing, TAKE_FD(j->in.fd), j->in.has_id ? &j->in.id : NULL, &j->hashing);
+	r = hashing_new(&h->hashing, TAKE_FD(j->in.fd), j->in.has_id ? &j->in.id : NULL,
+			&j->hashing);
 	if (r < 0)
 		return conclude(ret, HASH_STATE_UNREADABLE);
 	if (known_by_key(h, hashing_peek(j->hashing), ret))
@@ -380,7 +383,8 @@ static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
 }
 
 /* 0: *ret is the answer; 1: another turn. */
-static int turn(struct filehash *h, struct hashjob *j, void *buffer, struct hashed *ret, uint64_t *ret_bytes)
+static int turn(struct filehash *h, struct hashjob *j, void *buffer, struct hashed *ret,
+		uint64_t *ret_bytes)
 {
 	uint64_t before;
 	int r;

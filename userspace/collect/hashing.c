@@ -231,7 +231,9 @@ static enum object_trust trust_overlay(const struct hashing *h)
 
 	if (trust == OBJECT_STACKED)
 		return trust;
-	return h->has_id && mounts_have(h->id.device >> 20, h->id.device & 0xfffff) ? trust : OBJECT_FOREIGN;
+	return h->has_id && mounts_have(h->id.device >> 20, h->id.device & 0xfffff)
+		       ? trust
+		       : OBJECT_FOREIGN;
 }
 
 int hashing_look(struct hashing *h)
@@ -264,13 +266,15 @@ static bool same(const struct statx *a, const struct statx *b)
 {
 	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major &&
 	       a->stx_dev_minor == b->stx_dev_minor && a->stx_size == b->stx_size &&
-	       a->stx_ctime.tv_sec == b->stx_ctime.tv_sec && a->stx_ctime.tv_nsec == b->stx_ctime.tv_nsec &&
-	       a->stx_mtime.tv_sec == b->stx_mtime.tv_sec && a->stx_mtime.tv_nsec == b->stx_mtime.tv_nsec;
+	       a->stx_ctime.tv_sec == b->stx_ctime.tv_sec &&
+	       a->stx_ctime.tv_nsec == b->stx_ctime.tv_nsec &&
+	       a->stx_mtime.tv_sec == b->stx_mtime.tv_sec &&
+	       a->stx_mtime.tv_nsec == b->stx_mtime.tv_nsec;
 }
 
 /*
- * What a process executed may be moved about or removed meanwhile: as long as it runs that, the bytes stay
- * the same. Whether it does is for others to say.
+ * What a process executed may be moved about or removed meanwhile: as long as it runs that, the
+ * bytes stay the same. Whether it does is for others to say.
  */
 static bool still_good(struct hashing *h, const struct statx *now)
 {
@@ -420,7 +424,10 @@ static void look_at_protection(void)
 	running_is_protected = fd < 0 && errno != ENOENT;
 }
 
-/* Linux 6.11 let running executables be written (2a010c412853); then nothing is left to prove it by. */
+/*
+ * Linux 6.11 let running executables be written (2a010c412853); then nothing is left to prove it
+ * by.
+ */
 static void unproven(struct file_digest *d)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -432,8 +439,8 @@ static void unproven(struct file_digest *d)
 	d->unproven = true;
 }
 
-void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, const struct object_epoch *epoch,
-		  struct file_digest *ret)
+void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns,
+		  const struct object_epoch *epoch, struct file_digest *ret)
 {
 	int64_t opened, tick = object_tick_ns();
 
@@ -447,7 +454,8 @@ void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, con
 		return h->trust == OBJECT_LOCAL ? unproven(ret) : changed(ret);
 	if (!opened_ns)
 		return;
-	if (opened_ns <= epoch->stepped_ns) /* times of before can't be compared with times of now */
+	/* times of before can't be compared with times of now */
+	if (opened_ns <= epoch->stepped_ns)
 		return unproven(ret);
 
 	opened = (int64_t)opened_ns + epoch->low;

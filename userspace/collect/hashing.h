@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hashing: the digest of one file, in slices, so that one large file does not keep a worker from the
- * others. What filehash's workers do with a job; each object is used by one thread at a time.
+ * hashing: the digest of one file, in slices, so that one large file does not keep a worker from
+ * the others. What filehash's workers do with a job; each object is used by one thread at a time.
  */
 #pragma once
 
@@ -13,20 +13,20 @@
 #include <stdint.h>
 
 /*
- * The digest of an object in a state, whatever was asked about it: OBSERVED, VERITY, or why there is none.
- * hashed_judge() turns it into the answer to one question.
+ * The digest of an object in a state, whatever was asked about it: OBSERVED, VERITY, or why there
+ * is none. hashed_judge() turns it into the answer to one question.
  */
 struct hashed {
 	struct file_digest digest;
-	int64_t changed_ns;		/* CLOCK_REALTIME: the latest moment at which it can have changed */
+	int64_t changed_ns; /* CLOCK_REALTIME: the latest moment at which it can have changed */
 	enum object_trust trust;
-	bool moved;			/* the object that was wanted, but not in that state any more */
-	bool tied;			/* changed in the tick in which it was read, as far as the clock can tell */
+	bool moved; /* the object that was wanted, but not in that state any more */
+	bool tied;  /* changed in the tick in which it was read, as far as the clock can tell */
 };
 
 /*
- * What a file looks like from user space. @mount: the unique id of its mount where device and inode do not
- * name the bytes for good (images), else 0.
+ * What a file looks like from user space. @mount: the unique id of its mount where device and inode
+ * do not name the bytes for good (images), else 0.
  */
 struct hashing_key {
 	uint64_t device, inode, size, mount;
@@ -35,38 +35,39 @@ struct hashing_key {
 };
 
 struct hashing_config {
-	uint64_t size_max;		/* 0: no bound */
-	filehash_identify identify;	/* NULL: no object is ever wanted */
+	uint64_t size_max;          /* 0: no bound */
+	filehash_identify identify; /* NULL: no object is ever wanted */
 	void *identify_context;
-	bool verity;			/* an fs-verity digest will do instead of SHA-256 */
-	bool lasting;			/* digests are to be remembered: see to it that later stores show */
+	bool verity;  /* an fs-verity digest will do instead of SHA-256 */
+	bool lasting; /* digests are to be remembered: see to it that later stores show */
 };
 
 struct hashing;
 
 /*
- * @fd is taken over, also on failure, and may be O_PATH. @want: the object that it has to be (or NULL).
- * @config is borrowed until hashing_free(). -ENOMEM.
+ * @fd is taken over, also on failure, and may be O_PATH. @want: the object that it has to be (or
+ * NULL). @config is borrowed until hashing_free(). -ENOMEM.
  */
 int hashing_new(const struct hashing_config *config, int fd, const struct object_id *want,
 		struct hashing **ret);
 void hashing_free(struct hashing *h);
 
 /*
- * By the attributes that the kernel has in memory, without asking the filesystem: the key under which the
- * digest of an unmodified file may be known. NULL when that says nothing (an object was wanted).
+ * By the attributes that the kernel has in memory, without asking the filesystem: the key under
+ * which the digest of an unmodified file may be known. NULL when that says nothing (an object was
+ * wanted).
  */
 const struct hashing_key *hashing_peek(struct hashing *h);
 
 /*
- * Looks at the file without reading it. 1: go on (a cache may know hashing_user_key(), then hashing_id());
- * 0: there is a result already.
+ * Looks at the file without reading it. 1: go on (a cache may know hashing_user_key(), then
+ * hashing_id()); 0: there is a result already.
  */
 int hashing_look(struct hashing *h);
 
 /*
- * NULL when nothing can be said by that key. An entry is to be stored only when hashing_lasting() says, at
- * the end, that the key will not come to stand for other bytes.
+ * NULL when nothing can be said by that key. An entry is to be stored only when hashing_lasting()
+ * says, at the end, that the key will not come to stand for other bytes.
  */
 const struct hashing_key *hashing_user_key(const struct hashing *h);
 const struct object_id *hashing_id(const struct hashing *h);
@@ -82,7 +83,8 @@ uint64_t hashing_bytes(const struct hashing *h);
 
 /*
  * The answer for one who asks about an object opened at @opened_ns (0: the present one is meant).
- * @executed: it was the executable of an exec, whose bytes the kernel kept from being written while it ran.
+ * @executed: it was the executable of an exec, whose bytes the kernel kept from being written while
+ * it ran.
  */
-void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns, const struct object_epoch *epoch,
-		  struct file_digest *ret);
+void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns,
+		  const struct object_epoch *epoch, struct file_digest *ret);

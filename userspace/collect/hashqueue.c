@@ -8,8 +8,9 @@
 #include "base/cleanup.h"
 
 /*
- * Jobs that want the same object: one hashes, the others wait for it. It waits for its turns in the queue of
- * a session that waits for it, so that a session which floods its own queue delays no other one.
+ * Jobs that want the same object: one hashes, the others wait for it. It waits for its turns in the
+ * queue of a session that waits for it, so that a session which floods its own queue delays no
+ * other one.
  */
 struct hashflight {
 	struct object_id id;
@@ -101,9 +102,11 @@ static int board(struct hashqueue *q, struct hashjob *j)
 }
 
 /* Beyond @total, who has less than his share still gets it: a flood keeps nobody else out. */
-static bool has_room(const struct hashqueue *q, const struct hashsession *s, size_t max, size_t total)
+static bool has_room(const struct hashqueue *q, const struct hashsession *s, size_t max,
+		     size_t total)
 {
-	return s->count < max && (!total || q->count < total || s->count < total / HASH_COUNT(q->sessions));
+	return s->count < max &&
+	       (!total || q->count < total || s->count < total / HASH_COUNT(q->sessions));
 }
 
 int hashqueue_add(struct hashqueue *q, struct hashjob *j, size_t max, size_t total, bool answered)

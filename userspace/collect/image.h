@@ -35,7 +35,7 @@ int image_add_step(struct image *i, Affiant__V1__StepKind kind, const char *path
 void image_set_digest(struct image *i, unsigned int slot, const struct file_digest *d);
 
 /*
- * Serialises: what is still awaited becomes TOO_LATE, and the session gets its programs. The draft is gone afterwards; without memory
- * nothing is left of it.
+ * Serialises: what is still awaited becomes TOO_LATE, and the session gets its programs. The draft
+ * is gone afterwards; without memory nothing is left of it.
  */
 void image_finish(struct image *i);

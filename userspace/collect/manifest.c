@@ -211,7 +211,8 @@ int manifests_submit(struct manifests *m, const struct manifest_job *job)
 }
 
 int manifests_collect(struct manifests *m,
-		      void (*done)(void *data, uint64_t token, const struct manifest *manifest), void *data)
+		      void (*done)(void *data, uint64_t token, const struct manifest *manifest),
+		      void *data)
 {
 	struct job *list, *j, *next;
 	uint64_t count;
@@ -260,7 +261,8 @@ static void list_files(struct manifest *m, struct manifest_list *list, unsigned 
 	}
 }
 
-static void measure_path(const struct manifests *m, struct job *j, size_t i, struct manifest_budget *budget)
+static void measure_path(const struct manifests *m, struct job *j, size_t i,
+			 struct manifest_budget *budget)
 {
 	struct manifest_path *p = &j->manifest.paths[i];
 	struct manifest_list list;

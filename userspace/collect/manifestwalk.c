@@ -181,8 +181,8 @@ static enum hash_state visit_file(struct walk *w, int fd, uint64_t size, struct 
 }
 
 /*
- * A file of such a filesystem has no digest anyway, and one of its directories can keep us for ever: one who names
- * it would keep all others from measuring.
+ * A file of such a filesystem has no digest anyway, and one of its directories can keep us for
+ * ever: one who names it would keep all others from measuring.
  */
 static bool is_foreign(const struct walk *w, int fd)
 {
@@ -225,7 +225,8 @@ static enum hash_state visit(struct walk *w, int fd, unsigned int depth)
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct manifest_file *)a)->path, ((const struct manifest_file *)b)->path);
+	return strcmp(((const struct manifest_file *)a)->path,
+		      ((const struct manifest_file *)b)->path);
 }
 
 enum hash_state manifest_walk(int fd, struct manifest_budget *budget, struct manifest_list *ret)

@@ -11,21 +11,21 @@ struct manifest_budget {
 	uint64_t entries;
 	uint64_t bytes;
 	unsigned int depth;
-	uint64_t until_ns;		/* CLOCK_MONOTONIC; UINT64_MAX: none */
+	uint64_t until_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
 	const atomic_bool *stop;
-	int (*identify)(void *context, int fd, struct object_id *ret);	/* see manifests_config */
+	int (*identify)(void *context, int fd, struct object_id *ret); /* see manifests_config */
 	void *identify_context;
 };
 
 struct manifest_list {
-	struct manifest_file *files;	/* sorted by path */
+	struct manifest_file *files; /* sorted by path */
 	size_t count;
 	size_t room;
 };
 
 /*
- * Walks what @fd is (taken over), with the credentials of the calling thread. Returns OBSERVED, or why there
- * is no list. @ret is to be freed in any case.
+ * Walks what @fd is (taken over), with the credentials of the calling thread. Returns OBSERVED, or
+ * why there is no list. @ret is to be freed in any case.
  */
 enum hash_state manifest_walk(int fd, struct manifest_budget *budget, struct manifest_list *ret);
 void manifest_list_free(struct manifest_list *list);

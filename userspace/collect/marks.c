@@ -103,7 +103,8 @@ static int mark(const struct marks *m, int root, const struct mount_line *line)
 	    (fstat(fd, &st) < 0 || st.st_dev != makedev(line->major, line->minor)))
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (fanotify_mark(m->fanotify, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC, AT_FDCWD, path) < 0)
+	if (fanotify_mark(m->fanotify, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC, AT_FDCWD,
+			  path) < 0)
 		return -errno;
 	return 0;
 }
@@ -123,7 +124,8 @@ static int mark_all(const struct marks *m, pid_t tgid, int ns)
 	while (getline(&text, &size, f) > 0) {
 		if (!mount_line_parse(text, &line) || !mounts_local(line.type))
 			continue;
-		if (strcmp(line.type, "overlay") == 0 && !ours && !mounts_have(line.major, line.minor))
+		if (strcmp(line.type, "overlay") == 0 && !ours &&
+		    !mounts_have(line.major, line.minor))
 			continue;
 		r = mark(m, root, &line);
 		err = err ?: r;
@@ -151,6 +153,8 @@ int marks_add(struct marks *m, pid_t tgid)
 int marks_remove_all(struct marks *m)
 {
 	memset(m->seen, 0, sizeof(m->seen));
-	return fanotify_mark(m->fanotify, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, "/") < 0 ? -errno
-												      : 0;
+	return fanotify_mark(m->fanotify, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, "/") <
+			       0
+		       ? -errno
+		       : 0;
 }

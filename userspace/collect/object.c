@@ -25,8 +25,8 @@ bool object_id_equal(const struct object_id *a, const struct object_id *b)
 }
 
 /*
- * Those that are known to be of some use; all others are foreign. Numbers that linux/magic.h lacks are from
- * the filesystems' own headers.
+ * Those that are known to be of some use; all others are foreign. Numbers that linux/magic.h lacks
+ * are from the filesystems' own headers.
  */
 static const struct {
 	uint32_t magic;

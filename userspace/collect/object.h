@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * object: what the identity of an inode proves about its bytes (traps 1, 4, 9). An equal identity means
- * equal bytes only where every change leaves a new change time behind, and only once the clock that change
- * times are taken from has moved on.
+ * object: what the identity of an inode proves about its bytes (traps 1, 4, 9). An equal identity
+ * means equal bytes only where every change leaves a new change time behind, and only once the
+ * clock that change times are taken from has moved on.
  */
 #pragma once
 
@@ -13,7 +13,10 @@
 
 struct statx;
 
-/* The same object in the same state. The filesystem's magic is no part of that: a field that older events lack. */
+/*
+ * The same object in the same state. The filesystem's magic is no part of that: a field that older
+ * events lack.
+ */
 bool object_id_equal(const struct object_id *a, const struct object_id *b);
 
 /* The same object, in whatever state. */
@@ -22,24 +25,29 @@ bool object_id_same(const struct object_id *a, const struct object_id *b);
 /* By how far the filesystem can be trusted to show a change. */
 enum object_trust {
 	/*
-	 * Bytes come from a server, which can give other ones to each reader, or none and never return; or from
-	 * the kernel, which makes them up as they are read (procfs); or we do not know where from.
+	 * Bytes come from a server, which can give other ones to each reader, or none and never
+	 * return; or from the kernel, which makes them up as they are read (procfs); or we do not
+	 * know where from.
 	 */
 	OBJECT_FOREIGN,
-	/* Stores through a mapping leave no trace once the page was read (tmpfs: tried), or leave it late. */
+	/*
+	 * Stores through a mapping leave no trace once the page was read (tmpfs: tried), or leave
+	 * it late.
+	 */
 	OBJECT_TRACELESS,
 	/*
-	 * overlayfs on a disk filesystem. Stores through a mapping move the change time of the real inode, as
-	 * statx(2) shows it, but not the overlay inode's, which is what the kernel programs read. And nothing
-	 * keeps a file from being executed while such a mapping, made before, lives (tried; elsewhere ETXTBSY):
-	 * stores to pages that were dirty already, between the exec and the first look at it, are not seen.
+	 * overlayfs on a disk filesystem. Stores through a mapping move the change time of the real
+	 * inode, as statx(2) shows it, but not the overlay inode's, which is what the kernel
+	 * programs read. And nothing keeps a file from being executed while such a mapping, made
+	 * before, lives (tried; elsewhere ETXTBSY): stores to pages that were dirty already,
+	 * between the exec and the first look at it, are not seen.
 	 */
 	OBJECT_STACKED,
 	/* The first store to a page through a mapping moves the change time (page_mkwrite). */
 	OBJECT_LOCAL,
 	/*
-	 * A read-only image: the bytes never change, but inode numbers and times come out of the image, so that
-	 * the next image on the same device number can show the same ones.
+	 * A read-only image: the bytes never change, but inode numbers and times come out of the
+	 * image, so that the next image on the same device number can show the same ones.
 	 */
 	OBJECT_IMAGE,
 };
@@ -51,8 +59,8 @@ enum object_trust object_trust_of(uint32_t magic);
 bool object_stat_exact(uint32_t magic);
 
 /*
- * An overlay whose real inode answers FIEMAP is on a disk filesystem; neither tmpfs nor FUSE do. @fd is open
- * for reading.
+ * An overlay whose real inode answers FIEMAP is on a disk filesystem; neither tmpfs nor FUSE do.
+ * @fd is open for reading.
  */
 enum object_trust object_trust_overlay(int fd);
 
@@ -70,18 +78,19 @@ int64_t object_tick_ns(void);
 int64_t object_cache_margin_ns(void);
 
 /*
- * Waits, some 10 ms at most, until the clock has left the tick of a change at @changed_ns: a further change
- * within it would not show. A time of the future is not waited for.
+ * Waits, some 10 ms at most, until the clock has left the tick of a change at @changed_ns: a
+ * further change within it would not show. A time of the future is not waited for.
  */
 void object_settle(int64_t changed_ns);
 
 /*
- * The relation of CLOCK_REALTIME to CLOCK_BOOTTIME. Both are slewed and suspended together, so that it
- * changes only when somebody sets the clock; then change times before and after can't be compared.
+ * The relation of CLOCK_REALTIME to CLOCK_BOOTTIME. Both are slewed and suspended together, so that
+ * it changes only when somebody sets the clock; then change times before and after can't be
+ * compared.
  */
 struct object_epoch {
-	int64_t low, high;	/* REALTIME - BOOTTIME is between these */
-	uint64_t stepped_ns;	/* CLOCK_BOOTTIME at which a step was noticed; 0: none yet */
+	int64_t low, high;   /* REALTIME - BOOTTIME is between these */
+	uint64_t stepped_ns; /* CLOCK_BOOTTIME at which a step was noticed; 0: none yet */
 };
 
 void object_epoch_init(struct object_epoch *e);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* opened: what a descriptor that fanotify handed over is: which object, and by which names. For chain. */
+/*
+ * opened: what a descriptor that fanotify handed over is: which object, and by which names. For
+ * chain.
+ */
 #pragma once
 
 #include "collect/chain.h"
@@ -11,7 +14,8 @@ bool opened_is_object(const struct chain_config *config, int fd, const struct ob
 char *opened_path(int fd);
 
 /*
- * @name, as the process of @exec sees it, leads to that file. Does not wait for a filesystem: false when the
- * kernel does not have it in memory.
+ * @name, as the process of @exec sees it, leads to that file. Does not wait for a filesystem: false
+ * when the kernel does not have it in memory.
  */
-bool opened_is_named(const struct chain_config *config, int fd, const struct event_exec *exec, const char *name);
+bool opened_is_named(const struct chain_config *config, int fd, const struct event_exec *exec,
+		     const char *name);

@@ -36,12 +36,16 @@ void pins_close(struct pins *p)
 	free(p);
 }
 
-/* Whoever removes the directory while we wait for its lock leaves us with one that nobody else will ever find. */
+/*
+ * Whoever removes the directory while we wait for its lock leaves us with one that nobody else will
+ * ever find.
+ */
 static bool still_there(const struct pins *p)
 {
 	struct stat ours, now;
 
-	return !fstat(p->fd, &ours) && !stat(p->dir, &now) && ours.st_dev == now.st_dev && ours.st_ino == now.st_ino;
+	return !fstat(p->fd, &ours) && !stat(p->dir, &now) && ours.st_dev == now.st_dev &&
+	       ours.st_ino == now.st_ino;
 }
 
 static int open_and_lock(struct pins *p, char *why, size_t why_size)
@@ -56,16 +60,17 @@ static int open_and_lock(struct pins *p, char *why, size_t why_size)
 		return why_errno(why, why_size, "%s", p->dir);
 	if (fs.f_type != BPF_FS_MAGIC)
 		return why_say(why, why_size, -ENOENT,
-			       "%s is not on a BPF filesystem: mount -t bpf bpf /sys/fs/bpf", p->dir);
+			       "%s is not on a BPF filesystem: mount -t bpf bpf /sys/fs/bpf",
+			       p->dir);
 	/* Who can write there takes pins away, or puts others in their place. */
 	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
 		return why_say(why, why_size, -EPERM,
-			       "%s belongs to user %u with mode %04o: others must not write there", p->dir, st.st_uid,
-			       st.st_mode & 07777);
+			       "%s belongs to user %u with mode %04o: others must not write there",
+			       p->dir, st.st_uid, st.st_mode & 07777);
 	if (flock(p->fd, LOCK_EX | LOCK_NB))
-		return errno == EWOULDBLOCK ?
-			       why_say(why, why_size, -EBUSY, "%s is held by another daemon", p->dir) :
-			       why_errno(why, why_size, "can't lock %s", p->dir);
+		return errno == EWOULDBLOCK ? why_say(why, why_size, -EBUSY,
+						      "%s is held by another daemon", p->dir)
+					    : why_errno(why, why_size, "can't lock %s", p->dir);
 	return 0;
 }
 
@@ -92,7 +97,8 @@ int pins_open(const char *dir, bool create, struct pins **ret, char *why, size_t
 	return 0;
 }
 
-static int pin_path(const struct pins *p, const char *kind, const char *name, char ret[static PATH_MAX])
+static int pin_path(const struct pins *p, const char *kind, const char *name,
+		    char ret[static PATH_MAX])
 {
 	int len = snprintf(ret, PATH_MAX, "%s/%s_%s", p->dir, kind, name);
 
@@ -136,7 +142,8 @@ int pins_remove(const struct pins *p, const char *kind, const char *name)
 static bool same_shape(const struct bpf_map *map, const struct bpf_map_info *info)
 {
 	return info->type == bpf_map__type(map) && info->key_size == bpf_map__key_size(map) &&
-	       info->value_size == bpf_map__value_size(map) && info->map_flags == bpf_map__map_flags(map);
+	       info->value_size == bpf_map__value_size(map) &&
+	       info->map_flags == bpf_map__map_flags(map);
 }
 
 int pins_reuse_map(const struct pins *p, struct bpf_map *map, char *why, size_t why_size)
@@ -154,14 +161,16 @@ int pins_reuse_map(const struct pins *p, struct bpf_map *map, char *why, size_t 
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
 		return why_errno(why, why_size, "%s/map_%s", p->dir, name);
 	if (!same_shape(map, &info))
-		return why_say(why, why_size, -ESTALE,
-			       "%s/map_%s is of an incompatible version: run 'affiant uninstall-bpf', which ends "
-			       "the sessions that are tracked now",
-			       p->dir, name);
+		return why_say(
+			why, why_size, -ESTALE,
+			"%s/map_%s is of an incompatible version: run 'affiant uninstall-bpf', which ends "
+			"the sessions that are tracked now",
+			p->dir, name);
 	return bpf_map__reuse_fd(map, fd) ? why_errno(why, why_size, "%s/map_%s", p->dir, name) : 0;
 }
 
-static int sweep_kind(const struct pins *p, const char *kind, bool (*keep)(const char *kind, const char *name))
+static int sweep_kind(const struct pins *p, const char *kind,
+		      bool (*keep)(const char *kind, const char *name))
 {
 	_cleanup_closedir_ DIR *d = opendir(p->dir);
 	size_t len = strlen(kind);
@@ -173,7 +182,8 @@ static int sweep_kind(const struct pins *p, const char *kind, bool (*keep)(const
 	while ((entry = readdir(d))) {
 		const char *name = entry->d_name;
 
-		if (strncmp(name, kind, len) || name[len] != '_' || (keep && keep(kind, name + len + 1)))
+		if (strncmp(name, kind, len) || name[len] != '_' ||
+		    (keep && keep(kind, name + len + 1)))
 			continue;
 		if (unlinkat(dirfd(d), name, 0) && errno != ENOENT)
 			err = -errno;
@@ -183,7 +193,7 @@ static int sweep_kind(const struct pins *p, const char *kind, bool (*keep)(const
 
 int pins_sweep(const struct pins *p, bool (*keep)(const char *kind, const char *name))
 {
-	static const char *const kinds[] = { "link", "prog", "map" };
+	static const char *const kinds[] = {"link", "prog", "map"};
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds) && !err; i++)

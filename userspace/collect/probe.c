@@ -16,8 +16,8 @@
 #include "base/cleanup.h"
 #include "collect/why.h"
 
-#define CGROUP_ROOT_ID 1		/* of its inode, and of bpf_get_current_cgroup_id() */
-#define PID_NS_INITIAL 4026531836u	/* PROC_PID_INIT_INO, include/linux/proc_ns.h */
+#define CGROUP_ROOT_ID 1           /* of its inode, and of bpf_get_current_cgroup_id() */
+#define PID_NS_INITIAL 4026531836u /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 
 /* mountinfo (proc_pid_mountinfo(5)) escapes space, tab, newline and backslash as \ooo. */
 static void unescape(char *s)
@@ -70,8 +70,9 @@ int probe_cgroup_root(const char *path, char *why, size_t why_size)
 
 	if (!path) {
 		if (find_cgroup_mount(found, sizeof(found)))
-			return why_say(why, why_size, -ENOENT,
-				       "cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup");
+			return why_say(
+				why, why_size, -ENOENT,
+				"cgroup v2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup");
 		path = found;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -80,8 +81,10 @@ int probe_cgroup_root(const char *path, char *why, size_t why_size)
 	if (fs.f_type != CGROUP2_SUPER_MAGIC)
 		return why_say(why, why_size, -ENOENT, "%s is not of cgroup v2", path);
 	if (st.st_ino != CGROUP_ROOT_ID)
-		return why_say(why, why_size, -ENOENT,
-			       "%s is not the root of cgroup v2: affiantd can't run in a cgroup namespace", path);
+		return why_say(
+			why, why_size, -ENOENT,
+			"%s is not the root of cgroup v2: affiantd can't run in a cgroup namespace",
+			path);
 	return TAKE_FD(fd);
 }
 
@@ -89,17 +92,27 @@ static int load(const struct bpf_insn *insns, size_t count, int attach_type)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
 
-	return bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "affiant_probe", "GPL", insns, count, &opts);
+	return bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "affiant_probe", "GPL", insns, count,
+			     &opts);
 }
 
 /* return 1: go on */
-#define MOV(reg, value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = reg, .imm = value }
-#define CALL(function) { .code = BPF_JMP | BPF_CALL, .imm = function }
-#define EXIT { .code = BPF_JMP | BPF_EXIT }
+#define MOV(reg, value)                                                                            \
+	{                                                                                          \
+		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = reg, .imm = value                  \
+	}
+#define CALL(function)                                                                             \
+	{                                                                                          \
+		.code = BPF_JMP | BPF_CALL, .imm = function                                        \
+	}
+#define EXIT                                                                                       \
+	{                                                                                          \
+		.code = BPF_JMP | BPF_EXIT                                                         \
+	}
 
 static int load_trivial(int attach_type)
 {
-	static const struct bpf_insn insns[] = { MOV(BPF_REG_0, 1), EXIT };
+	static const struct bpf_insn insns[] = {MOV(BPF_REG_0, 1), EXIT};
 
 	return load(insns, sizeof(insns) / sizeof(*insns), attach_type);
 }
@@ -112,17 +125,21 @@ int probe_baseline(char *why, size_t why_size)
 	if (stat("/proc/self/ns/pid", &st))
 		return why_errno(why, why_size, "/proc/self/ns/pid");
 	if (st.st_ino != PID_NS_INITIAL)
-		return why_say(why, why_size, -ENOTSUP, "affiantd has to run in the initial pid namespace");
-	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return why_say(why, why_size, -ENOTSUP,
-			       "the kernel has no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)");
+			       "affiantd has to run in the initial pid namespace");
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		return why_say(
+			why, why_size, -ENOTSUP,
+			"the kernel has no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)");
 	fd = load_trivial(BPF_CGROUP_INET4_CONNECT);
 	if (fd >= 0)
 		return 0;
 	if (errno == EPERM)
-		return why_say(why, why_size, -EPERM,
-			       "not allowed to load BPF programs: root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
-	return why_say(why, why_size, -ENOTSUP, "the kernel loads no cgroup/connect4 program: %s", strerror(errno));
+		return why_say(
+			why, why_size, -EPERM,
+			"not allowed to load BPF programs: root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN");
+	return why_say(why, why_size, -ENOTSUP, "the kernel loads no cgroup/connect4 program: %s",
+		       strerror(errno));
 }
 
 bool probe_hook(int cgroup_fd, int attach_type, unsigned int flags)
@@ -139,8 +156,9 @@ bool probe_hook(int cgroup_fd, int attach_type, unsigned int flags)
 
 bool probe_retval(void)
 {
-	static const struct bpf_insn insns[] = { CALL(BPF_FUNC_get_retval), MOV(BPF_REG_0, 1), EXIT };
-	_cleanup_close_ int prog = load(insns, sizeof(insns) / sizeof(*insns), BPF_CGROUP_INET4_CONNECT);
+	static const struct bpf_insn insns[] = {CALL(BPF_FUNC_get_retval), MOV(BPF_REG_0, 1), EXIT};
+	_cleanup_close_ int prog =
+		load(insns, sizeof(insns) / sizeof(*insns), BPF_CGROUP_INET4_CONNECT);
 
 	return prog >= 0;
 }

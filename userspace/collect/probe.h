@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* probe: what this kernel (or its sandbox) grants, found by trying to load and attach, never by its version. */
+/*
+ * probe: what this kernel (or its sandbox) grants, found by trying to load and attach, never by its
+ * version.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +12,10 @@
 #define PROBE_CGROUP_UNIX_CONNECT 49
 #define PROBE_F_PREORDER (1u << 6)
 
-/* The root of cgroup2 as a descriptor, at @path or where it is mounted. -ENOENT with @why when there is none. */
+/*
+ * The root of cgroup2 as a descriptor, at @path or where it is mounted. -ENOENT with @why when
+ * there is none.
+ */
 int probe_cgroup_root(const char *path, char *why, size_t why_size);
 
 /* What nothing works without: BTF, the initial pid namespace, the right to load programs. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * procroot: paths as a process sees them. Everything below a process's root may be its own doing, so what
- * these functions open they open as O_PATH: no FIFO waits, no device wakes, no server is asked to open.
+ * procroot: paths as a process sees them. Everything below a process's root may be its own doing,
+ * so what these functions open they open as O_PATH: no FIFO waits, no device wakes, no server is
+ * asked to open.
  */
 #pragma once
 
@@ -12,9 +13,9 @@
 int procroot_open(pid_t tgid);
 
 /*
- * @path, from @cwd unless it is absolute (both as the process sees them), below the directory @root.
- * Returns an O_PATH descriptor or -errno. Magic links are not followed.
- * @cached: only what the kernel has in memory, without asking a filesystem (which can be a server that never
- * answers): -EAGAIN when that is not enough.
+ * @path, from @cwd unless it is absolute (both as the process sees them), below the directory
+ * @root. Returns an O_PATH descriptor or -errno. Magic links are not followed. @cached: only what
+ * the kernel has in memory, without asking a filesystem (which can be a server that never answers):
+ * -EAGAIN when that is not enough.
  */
 int procroot_resolve(int root, const char *cwd, const char *path, bool cached);

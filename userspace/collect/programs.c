@@ -63,7 +63,8 @@ int programs_add(struct programs *p, const struct sha256 *leaf)
 	return 0;
 }
 
-static int add_file(struct programs *p, const Affiant__V1__Digest *d, const ProtobufCBinaryData *path)
+static int add_file(struct programs *p, const Affiant__V1__Digest *d,
+		    const ProtobufCBinaryData *path)
 {
 	_cleanup_free_ uint8_t *data = malloc(sizeof(DOMAIN) + 1 + SHA256_SIZE + path->len);
 	const ProtobufCBinaryData *digest = d->has_sha256 ? &d->sha256 : &d->verity;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * programs: the distinct files that a session executed, as the leaves of a hash tree: evidence names their
- * number and root (docs/evidence.md), and whoever has the records can compute both again.
+ * programs: the distinct files that a session executed, as the leaves of a hash tree: evidence
+ * names their number and root (docs/evidence.md), and whoever has the records can compute both
+ * again.
  */
 #pragma once
 
@@ -12,11 +13,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PROGRAMS_MAX 4096	/* of one session; further ones are not counted, which 'cut' says */
+#define PROGRAMS_MAX 4096 /* of one session; further ones are not counted, which 'cut' says */
 
 /* All zero is the empty set. */
 struct programs {
-	struct sha256 *leaves;	/* ascending */
+	struct sha256 *leaves; /* ascending */
 	size_t count, room;
 	bool cut;
 };

@@ -14,10 +14,11 @@
 
 struct ring {
 	size_t size, page;
-	unsigned long *consumer;	/* ours to write */
+	unsigned long *consumer; /* ours to write */
 	const unsigned long *producer;
-	const uint8_t *data;		/* once: the kernel offers it twice in a row, which would count as memory twice */
-	unsigned long at;		/* read up to here */
+	/* once: the kernel offers it twice in a row, which would count as memory twice */
+	const uint8_t *data;
+	unsigned long at; /* read up to here */
 };
 
 DEFINE_CLEANUP(struct ring *, ring_close)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ring: a reader of a BPF ring buffer (kernel/bpf/ringbuf.c) whose position moves only when told so. libbpf's
- * moves it with each callback, before what was read can be safe anywhere.
+ * ring: a reader of a BPF ring buffer (kernel/bpf/ringbuf.c) whose position moves only when told
+ * so. libbpf's moves it with each callback, before what was read can be safe anywhere.
  */
 #pragma once
 
@@ -15,8 +15,8 @@ int ring_open(int map_fd, struct ring **ret);
 void ring_close(struct ring *r);
 
 /*
- * Copies whole records from where the last read ended, in order, until there is none or the next does not fit;
- * returns the bytes copied, a multiple of 8.
+ * Copies whole records from where the last read ended, in order, until there is none or the next
+ * does not fit; returns the bytes copied, a multiple of 8.
  */
 size_t ring_read(struct ring *r, void *buffer, size_t size);
 
@@ -24,4 +24,4 @@ size_t ring_read(struct ring *r, void *buffer, size_t size);
 void ring_release(struct ring *r);
 
 size_t ring_size(const struct ring *r);
-size_t ring_used(const struct ring *r);	/* bytes not released, headers included */
+size_t ring_used(const struct ring *r); /* bytes not released, headers included */

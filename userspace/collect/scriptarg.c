@@ -25,18 +25,18 @@
  * Unknown letters end the search without a script; unknown long options are flags.
  */
 struct interpreter {
-	const char *name; /* "python" stands for python3 and python3.11 as well */
+	const char *name;    /* "python" stands for python3 and python3.11 as well */
 	const char *letters; /* NULL: options are single words after one dash (java) */
 	const char *words;
 	const char *commands; /* words before the script */
 	bool pathlike; /* a script has a dot or a slash in its name; other words are commands */
 };
 
-#define NODE_WORDS                                                                                           \
-	"eval! print! require: import: loader: experimental-loader: conditions: env-file: "                  \
-	"icu-data-dir: input-type: openssl-config: redirect-warnings: title: "                               \
-	"trace-event-categories: unhandled-rejections: watch-path: disable-warning: "                        \
-	"dns-result-order: tls-cipher-list: diagnostic-dir: max-http-header-size: "                          \
+#define NODE_WORDS                                                                                 \
+	"eval! print! require: import: loader: experimental-loader: conditions: env-file: "        \
+	"icu-data-dir: input-type: openssl-config: redirect-warnings: title: "                     \
+	"trace-event-categories: unhandled-rejections: watch-path: disable-warning: "              \
+	"dns-result-order: tls-cipher-list: diagnostic-dir: max-http-header-size: "                \
 	"heapsnapshot-signal: run! test! help! version! v8-options!"
 
 static const struct interpreter interpreters[] = {
@@ -46,25 +46,27 @@ static const struct interpreter interpreters[] = {
 	 "rcfile: init-file: help! version! dump-strings! dump-po-strings!"},
 	{"dash", "aCefnuvxIiEVbo:c!s!", ""},
 	{"sh", "aCefnuvxIiEVbhklmprtBHPTo:c!s!", "rcfile: init-file: help! version!"},
-	{"zsh", "0123456789BCDEFGHIJKLMNOPQRSTUVWXYZabdefghijklmnpqrtuvwxyzo:c!s!", "help! version!"},
+	{"zsh", "0123456789BCDEFGHIJKLMNOPQRSTUVWXYZabdefghijklmnpqrtuvwxyzo:c!s!",
+	 "help! version!"},
 	{"ksh", "abefhikmnprtuvxBCDEGHPo:c!s!", ""},
 	{"node", "hvice!p!r:C:", NODE_WORDS, "inspect", false},
 	{"nodejs", "hvice!p!r:C:", NODE_WORDS, "inspect", false},
 	{"perl", "0=acC=dD=F=hi=I:l=M=m=npsStTuUvV=wWx=Xe!E!", "help! version!"},
-	{"ruby", "0=aC:dE:F=hi=I:K=lnpr:sST=vwW=x=ye!", "help! version! encoding: external-encoding:"},
-	{"php",
-	 "aCehHilmnqsvwc:d:g:z:f>r!B!R!F>E!S!t:", "define: file> run! help! version! server! docroot: ini!"},
+	{"ruby", "0=aC:dE:F=hi=I:K=lnpr:sST=vwW=x=ye!",
+	 "help! version! encoding: external-encoding:"},
+	{"php", "aCehHilmnqsvwc:d:g:z:f>r!B!R!F>E!S!t:",
+	 "define: file> run! help! version! server! docroot: ini!"},
 	{"lua", "iEvWl:e:", ""},
 	{"luajit", "iEve:l:j=O=b!", ""},
 	{"java", NULL,
 	 "jar> cp: classpath: -class-path: p: -module-path: -upgrade-module-path: -add-modules: "
 	 "-add-exports: -add-opens: -add-reads: -limit-modules: -source: m! -module! version! -version! "
 	 "help! -help!"},
-	{"deno",
-	 "qAhVrc:L:", "config: import-map: log-level: cert: lock: location: seed: help! version! eval!",
+	{"deno", "qAhVrc:L:",
+	 "config: import-map: log-level: cert: lock: location: seed: help! version! eval!",
 	 "run serve test bench", true},
-	{"bun", "hvib:r:c:e!p!", "preload: require: config: cwd: env-file: eval! print! help! version!",
-	 "run test", true},
+	{"bun", "hvib:r:c:e!p!",
+	 "preload: require: config: cwd: env-file: eval! print! help! version!", "run test", true},
 	{"tclsh", "", ""},
 	{"Rscript", "e!", "help! version!"},
 	/* `ld.so ./program` runs a program that the kernel saw no exec of (trap 5). */
@@ -79,8 +81,9 @@ static bool is_called(const char *file, const char *name)
 {
 	size_t n = strlen(name);
 
-	return strncmp(file, name, n) == 0 && (strspn(file + n, "0123456789.-") == strlen(file + n) ||
-					       (strncmp(name, "ld-", 3) == 0 && file[n] == '-'));
+	return strncmp(file, name, n) == 0 &&
+	       (strspn(file + n, "0123456789.-") == strlen(file + n) ||
+		(strncmp(name, "ld-", 3) == 0 && file[n] == '-'));
 }
 
 static const struct interpreter *find(const char *file)
@@ -136,8 +139,8 @@ static const char *next_argument(struct arguments *a)
 
 enum verdict { GO_ON, NONE, FOUND };
 
-static enum verdict skip_word(const struct interpreter *in, const char *word, struct arguments *rest,
-			      const char **ret)
+static enum verdict skip_word(const struct interpreter *in, const char *word,
+			      struct arguments *rest, const char **ret)
 {
 	size_t len = strcspn(word, "=");
 	const char *value = word[len] ? word + len + 1 : NULL;
@@ -156,8 +159,8 @@ static enum verdict skip_word(const struct interpreter *in, const char *word, st
 }
 
 /* A cluster of letters: "-ux", "-Wignore". */
-static enum verdict skip_letters(const struct interpreter *in, const char *cluster, struct arguments *rest,
-				 const char **ret)
+static enum verdict skip_letters(const struct interpreter *in, const char *cluster,
+				 struct arguments *rest, const char **ret)
 {
 	for (const char *c = cluster; *c; c++) {
 		const char *known = strchr(":=!>", *c) ? NULL : strchr(in->letters, *c);
@@ -211,7 +214,8 @@ static const char *search(const struct interpreter *in, struct arguments *rest)
 		if (in->pathlike && (!strpbrk(arg, "./") || strstr(arg, "://")))
 			return NULL;
 		/* java's first word is a class, unless it is source. */
-		if (!in->letters && (strlen(arg) < 5 || strcmp(arg + strlen(arg) - 5, ".java") != 0))
+		if (!in->letters &&
+		    (strlen(arg) < 5 || strcmp(arg + strlen(arg) - 5, ".java") != 0))
 			return NULL;
 		return arg;
 	}
@@ -285,7 +289,10 @@ void scriptarg_free(struct scriptarg *s)
 	free(s);
 }
 
-/* The pid may have been given anew between the event and scriptarg_new(); stat(5) tells ticks since boot. */
+/*
+ * The pid may have been given anew between the event and scriptarg_new(); stat(5) tells ticks since
+ * boot.
+ */
 static bool is_same_process(const struct scriptarg *s)
 {
 	_cleanup_close_ int fd = openat(s->proc, "stat", O_RDONLY | O_CLOEXEC);
@@ -300,7 +307,8 @@ static bool is_same_process(const struct scriptarg *s)
 	text[n] = '\0';
 	p = strrchr(text, ')'); /* the name before it may hold anything */
 	if (!p ||
-	    sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+	    sscanf(p + 1,
+		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
 		   &start) != 1)
 		return false;
 	return start == s->start_boottime / tick_ns;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scriptarg: the script that an interpreter's command line names (`python3 agent.py`, `bash x.sh`,
- * `node app.js`). The process's own claim (trap 7): nothing else is decided by it, and the record marks it
- * as named by argv.
+ * `node app.js`). The process's own claim (trap 7): nothing else is decided by it, and the record
+ * marks it as named by argv.
  */
 #pragma once
 
@@ -11,19 +11,19 @@
 #include <stddef.h>
 
 /*
- * Which argument of a known interpreter (by the name of the executable) is its script. Borrowed from @exec;
- * NULL when there is none: no interpreter, code given in the arguments (-c, -e, -m), standard input, or an
- * option that we do not know how to skip.
+ * Which argument of a known interpreter (by the name of the executable) is its script. Borrowed
+ * from @exec; NULL when there is none: no interpreter, code given in the arguments (-c, -e, -m),
+ * standard input, or an option that we do not know how to skip.
  */
 const char *scriptarg_name(const struct event_exec *exec);
 
 /*
  * Opens it, on a thread that may wait: the file can lie on a filesystem that does not answer.
  *
- * The path is followed as the process would: from its working directory at the exec, within its root, and
- * with its credentials for files (see credentials.h), so that the daemon never reads for an agent what the
- * agent could not read itself. The race with its end is told; the one with its files is not closed: it is
- * the file which has that name when we look.
+ * The path is followed as the process would: from its working directory at the exec, within its
+ * root, and with its credentials for files (see credentials.h), so that the daemon never reads for
+ * an agent what the agent could not read itself. The race with its end is told; the one with its
+ * files is not closed: it is the file which has that name when we look.
  */
 struct scriptarg;
 
@@ -32,7 +32,8 @@ int scriptarg_new(const struct event_exec *exec, const char *name, struct script
 void scriptarg_free(struct scriptarg *s);
 
 /*
- * A descriptor open for reading, of a regular file; or -ESRCH: the process is gone; -EACCES, -ENOENT, ...:
- * it could not read it itself; -EINVAL: no regular file. The signature is that of filehash_job.open.
+ * A descriptor open for reading, of a regular file; or -ESRCH: the process is gone; -EACCES,
+ * -ENOENT, ...: it could not read it itself; -EINVAL: no regular file. The signature is that of
+ * filehash_job.open.
  */
 int scriptarg_open(void *scriptarg);

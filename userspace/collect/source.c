@@ -22,7 +22,7 @@ DEFINE_CLEANUP(struct pins *, pins_close)
 /* Each version's own: nothing in them outlives a run. */
 static bool is_pinned(const struct bpf_map *map)
 {
-	static const char *const own[] = { "scratch_exec", "scratch_adopt", "adopt" };
+	static const char *const own[] = {"scratch_exec", "scratch_adopt", "adopt"};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		if (!strcmp(bpf_map__name(map), own[i]))
@@ -30,16 +30,18 @@ static bool is_pinned(const struct bpf_map *map)
 	return !bpf_map__is_internal(map);
 }
 
-static int size_maps(struct source *s, const struct source_config *config, char *why, size_t why_size)
+static int size_maps(struct source *s, const struct source_config *config, char *why,
+		     size_t why_size)
 {
 	struct bpf_map *map;
 	int err;
 
-	err = bpf_map__set_max_entries(s->skeleton->maps.events, config->ring_bytes) ?:
-	      bpf_map__set_max_entries(s->skeleton->maps.tags, config->max_tags);
+	err = bpf_map__set_max_entries(s->skeleton->maps.events, config->ring_bytes)
+		      ?: bpf_map__set_max_entries(s->skeleton->maps.tags, config->max_tags);
 	if (err)
 		return why_say(why, why_size, err, "can't size the maps: %s", strerror(-err));
-	bpf_object__for_each_map(map, s->skeleton->obj) {
+	bpf_object__for_each_map(map, s->skeleton->obj)
+	{
 		err = is_pinned(map) ? pins_reuse_map(s->pins, map, why, why_size) : 0;
 		if (err)
 			return err;
@@ -52,12 +54,14 @@ static int pin_maps(struct source *s, char *why, size_t why_size)
 	struct bpf_map *map;
 	int err;
 
-	bpf_object__for_each_map(map, s->skeleton->obj) {
+	bpf_object__for_each_map(map, s->skeleton->obj)
+	{
 		if (!is_pinned(map))
 			continue;
 		err = pins_put(s->pins, "map", bpf_map__name(map), bpf_map__fd(map));
 		if (err && err != -EEXIST)
-			return why_say(why, why_size, err, "can't pin map_%s: %s", bpf_map__name(map), strerror(-err));
+			return why_say(why, why_size, err, "can't pin map_%s: %s",
+				       bpf_map__name(map), strerror(-err));
 	}
 	return 0;
 }
@@ -75,7 +79,8 @@ static int load(struct source *s, const struct source_config *config, char *why,
 		return err;
 	err = affiant__load(s->skeleton);
 	if (err)
-		return why_heard(why, why_size, err == -EPERM ? err : -ENOTSUP, "the kernel refused the BPF programs");
+		return why_heard(why, why_size, err == -EPERM ? err : -ENOTSUP,
+				 "the kernel refused the BPF programs");
 	return pin_maps(s, why, why_size);
 }
 
@@ -102,13 +107,16 @@ static int open_maps(struct source *s, char *why, size_t why_size)
 
 static int open_iterators(struct source *s, char *why, size_t why_size)
 {
-	union bpf_iter_link_info sockets = { .map.map_fd = bpf_map__fd(s->skeleton->maps.sockets) };
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &sockets, .iter_info_len = sizeof(sockets));
+	union bpf_iter_link_info sockets = {.map.map_fd = bpf_map__fd(s->skeleton->maps.sockets)};
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &sockets,
+		    .iter_info_len = sizeof(sockets));
 
-	s->adopt = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_adopt), 0, BPF_TRACE_ITER, NULL);
+	s->adopt = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_adopt), 0, BPF_TRACE_ITER,
+				   NULL);
 	if (s->adopt < 0)
 		return why_errno(why, why_size, "can't attach the task iterator");
-	s->live = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_live), 0, BPF_TRACE_ITER, &opts);
+	s->live = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_live), 0, BPF_TRACE_ITER,
+				  &opts);
 	return s->live < 0 ? why_errno(why, why_size, "can't attach the iterator over sockets") : 0;
 }
 
@@ -178,7 +186,8 @@ int source_uninstall(const char *pin_dir, char *why, size_t why_size)
 	if (err)
 		return err;
 	err = pins_sweep(pins, NULL) ?: pins_remove_directory(pins);
-	return err ? why_say(why, why_size, err, "can't remove %s: %s", pin_dir, strerror(-err)) : 0;
+	return err ? why_say(why, why_size, err, "can't remove %s: %s", pin_dir, strerror(-err))
+		   : 0;
 }
 
 bool source_continued(const struct source *s)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source: the kernel programs, their pinned maps and links, and the ring buffer. The only user of the
- * BPF skeleton. One process at a time: the pin directory is locked (flock) while a source is open.
+ * source: the kernel programs, their pinned maps and links, and the ring buffer. The only user of
+ * the BPF skeleton. One process at a time: the pin directory is locked (flock) while a source is
+ * open.
  *
  * Unless said otherwise functions return 0 or a negative errno.
  */
@@ -17,20 +18,22 @@
 struct source;
 
 struct source_config {
-	const char *pin_dir;	 /* below a bpffs, e.g. /sys/fs/bpf/affiant; made when missing */
+	const char *pin_dir;     /* below a bpffs, e.g. /sys/fs/bpf/affiant; made when missing */
 	const char *cgroup_root; /* NULL: the cgroup2 mount found in /proc/self/mountinfo */
-	uint32_t ring_bytes;	 /* a power of two, at least a page; ignored when pins are taken over */
-	uint32_t max_tags;	 /* likewise */
+	uint32_t ring_bytes; /* a power of two, at least a page; ignored when pins are taken over */
+	uint32_t max_tags;   /* likewise */
 };
 
 /*
  * Loads and attaches the programs, or takes over the pinned maps and links of an earlier daemon and
- * replaces the programs behind them without a gap. On failure @why says what is missing and what to do.
+ * replaces the programs behind them without a gap. On failure @why says what is missing and what to
+ * do.
  *
  * -EBUSY: another daemon holds the pins. -ENOTSUP: the kernel lacks something of the baseline.
  * -EPERM: not privileged. -ENOENT: no bpffs or no cgroup2.
  */
-int source_open(const struct source_config *config, struct source **ret, char *why, size_t why_size);
+int source_open(const struct source_config *config, struct source **ret, char *why,
+		size_t why_size);
 
 /* Detaches nothing: tracing goes on. */
 void source_close(struct source *s);
@@ -41,7 +44,10 @@ int source_uninstall(const char *pin_dir, char *why, size_t why_size);
 /* Pins of an earlier daemon were taken over. */
 bool source_continued(const struct source *s);
 
-/* NULL-terminated lists of words, e.g. "connect_unix": what the kernel granted, and what it did not. */
+/*
+ * NULL-terminated lists of words, e.g. "connect_unix": what the kernel granted, and what it did
+ * not.
+ */
 const char *const *source_features(const struct source *s);
 const char *const *source_missing(const struct source *s);
 
@@ -55,17 +61,17 @@ int source_cgroup_fd(const struct source *s);
 int source_fd(const struct source *s);
 
 /*
- * Copies whole events, in ring order, into @buffer until the ring is empty or the next one does not fit;
- * *@ret_len is a multiple of 8, 0 when there was nothing. The ring's position does not move: a second call
- * goes on after the first, and source_release() then gives all that was read back to the kernel. To be
- * called only when the events are where a crash of this process can't lose them.
+ * Copies whole events, in ring order, into @buffer until the ring is empty or the next one does not
+ * fit; *@ret_len is a multiple of 8, 0 when there was nothing. The ring's position does not move: a
+ * second call goes on after the first, and source_release() then gives all that was read back to
+ * the kernel. To be called only when the events are where a crash of this process can't lose them.
  */
 int source_read(struct source *s, void *buffer, size_t size, size_t *ret_len);
 void source_release(struct source *s);
 
 /*
- * @asleep: the next event shall make source_fd() readable. A check and a submit can pass each other, so
- * the caller looks again at least every 20 ms.
+ * @asleep: the next event shall make source_fd() readable. A check and a submit can pass each
+ * other, so the caller looks again at least every 20 ms.
  */
 void source_sleep(struct source *s, bool asleep);
 
@@ -74,50 +80,64 @@ size_t source_ring_used(const struct source *s);
 
 /*
  * Totals since the programs were first loaded: @ret by event type and enum loss, summed over CPUs;
- * *@ret_missed: runs of tracing programs that the kernel skipped because one was already running on that CPU
- * (recursion_misses).
+ * *@ret_missed: runs of tracing programs that the kernel skipped because one was already running on
+ * that CPU (recursion_misses).
  */
 int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed);
 
 /*
  * Tags the process of @pidfd and every descendant that has no tag yet; each tagged process sends an
- * EVENT_ADOPT through the ring. -ESRCH: it is gone. -EEXIST: it has a tag already. -ENOSPC: the map is full.
+ * EVENT_ADOPT through the ring. -ESRCH: it is gone. -EEXIST: it has a tag already. -ENOSPC: the map
+ * is full.
  */
 int source_tag(struct source *s, int pidfd, const struct tag *tag);
 
-/* The tag of a live process: -ENOENT when it has none. The caller holds a pidfd if the pid could be reused. */
+/*
+ * The tag of a live process: -ENOENT when it has none. The caller holds a pidfd if the pid could be
+ * reused.
+ */
 int source_tag_of(struct source *s, pid_t tgid, struct tag *ret);
 
 /* Calls @each for every tag until it returns non-zero, which is then returned. */
-int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data);
+int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data),
+		    void *data);
 
-/* Removes the tag of a process that is gone, if it still is this one (start_boottime): a lost exit. */
+/*
+ * Removes the tag of a process that is gone, if it still is this one (start_boottime): a lost exit.
+ */
 int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime);
 
 uint32_t source_tags_max(const struct source *s);
 
 /*
- * Calls @each with the number of every connection that a socket still has (event_connect.connection), in any order,
- * some more than once. What was one all the while is among them.
+ * Calls @each with the number of every connection that a socket still has
+ * (event_connect.connection), in any order, some more than once. What was one all the while is
+ * among them.
  */
 int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data);
 
-/* Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it, @selector NULL removes it. */
+/*
+ * Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it,
+ * @selector NULL removes it.
+ */
 int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector);
-int source_select_exe(struct source *s, const struct selector_exe_key *key, const struct selector *selector);
+int source_select_exe(struct source *s, const struct selector_exe_key *key,
+		      const struct selector *selector);
 int source_select_uid(struct source *s, uint32_t uid, const struct selector *selector);
 /*
- * Forgets those that @keep says no to: an earlier daemon's, which went on matching until now. @key is a cgroup's id, a
- * struct selector_exe_key or a uid.
+ * Forgets those that @keep says no to: an earlier daemon's, which went on matching until now. @key
+ * is a cgroup's id, a struct selector_exe_key or a uid.
  */
 typedef bool (*source_keep_fn)(void *data, enum selector_kind kind, const void *key);
 int source_select_only(struct source *s, source_keep_fn keep, void *data);
 
-/* Tags, as if they exec'd now, all running processes that match a selector, and their descendants. */
+/*
+ * Tags, as if they exec'd now, all running processes that match a selector, and their descendants.
+ */
 int source_select_running(struct source *s);
 
 /*
- * The kernel's own view of the object behind @fd of this process: comparable with event_exec.exe, where stat(2)
- * is not (overlayfs, btrfs). Thread-safe; one system call.
+ * The kernel's own view of the object behind @fd of this process: comparable with event_exec.exe,
+ * where stat(2) is not (overlayfs, btrfs). Thread-safe; one system call.
  */
 int source_object_id(struct source *s, int fd, struct object_id *ret);

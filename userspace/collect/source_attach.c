@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Every step leaves a state from which a later start goes on: what is pinned is taken over, what is not is made.
- * A stub's slot is filled before the stub is attached, and a stub is attached only once it is pinned.
+ * Every step leaves a state from which a later start goes on: what is pinned is taken over, what is
+ * not is made. A stub's slot is filled before the stub is attached, and a stub is attached only
+ * once it is pinned.
  */
 #include "collect/source_impl.h"
 
@@ -35,11 +36,11 @@ static const struct stub {
 	const char *name;
 	size_t stub, target, dispatch;
 } stubs[STUBS] = {
-	{ "fork", PROGRAM(stub_fork), PROGRAM(on_fork), MAP(dispatch_fork) },
-	{ "exec", PROGRAM(stub_exec), PROGRAM(on_exec), MAP(dispatch_exec) },
-	{ "exit", PROGRAM(stub_exit), PROGRAM(on_exit), MAP(dispatch_exit) },
-	{ "state", PROGRAM(stub_state), PROGRAM(on_state), MAP(dispatch_state) },
-	{ "report", PROGRAM(stub_report), PROGRAM(on_report), MAP(dispatch_report) },
+	{"fork", PROGRAM(stub_fork), PROGRAM(on_fork), MAP(dispatch_fork)},
+	{"exec", PROGRAM(stub_exec), PROGRAM(on_exec), MAP(dispatch_exec)},
+	{"exit", PROGRAM(stub_exit), PROGRAM(on_exit), MAP(dispatch_exit)},
+	{"state", PROGRAM(stub_state), PROGRAM(on_state), MAP(dispatch_state)},
+	{"report", PROGRAM(stub_report), PROGRAM(on_report), MAP(dispatch_report)},
 };
 
 /* Hooks of one feature stand together; without one they are the baseline. */
@@ -50,17 +51,21 @@ static const struct hook {
 	int type;
 	unsigned int flags;
 } hooks[] = {
-	{ "sock_create", NULL, PROGRAM(on_create), BPF_CGROUP_INET_SOCK_CREATE },
-	{ "sock_release", NULL, PROGRAM(on_release), BPF_CGROUP_INET_SOCK_RELEASE },
-	{ "connect4", NULL, PROGRAM(on_connect4), BPF_CGROUP_INET4_CONNECT },
-	{ "connect6", NULL, PROGRAM(on_connect6), BPF_CGROUP_INET6_CONNECT },
-	{ "sendmsg4", NULL, PROGRAM(on_sendmsg4), BPF_CGROUP_UDP4_SENDMSG },
-	{ "sendmsg6", NULL, PROGRAM(on_sendmsg6), BPF_CGROUP_UDP6_SENDMSG },
-	{ "connect_unix", "connect_unix", PROGRAM(on_connect_unix), PROBE_CGROUP_UNIX_CONNECT },
-	{ "asked_connect4", "asked", PROGRAM(on_asked_connect4), BPF_CGROUP_INET4_CONNECT, PROBE_F_PREORDER },
-	{ "asked_connect6", "asked", PROGRAM(on_asked_connect6), BPF_CGROUP_INET6_CONNECT, PROBE_F_PREORDER },
-	{ "asked_sendmsg4", "asked", PROGRAM(on_asked_sendmsg4), BPF_CGROUP_UDP4_SENDMSG, PROBE_F_PREORDER },
-	{ "asked_sendmsg6", "asked", PROGRAM(on_asked_sendmsg6), BPF_CGROUP_UDP6_SENDMSG, PROBE_F_PREORDER },
+	{"sock_create", NULL, PROGRAM(on_create), BPF_CGROUP_INET_SOCK_CREATE},
+	{"sock_release", NULL, PROGRAM(on_release), BPF_CGROUP_INET_SOCK_RELEASE},
+	{"connect4", NULL, PROGRAM(on_connect4), BPF_CGROUP_INET4_CONNECT},
+	{"connect6", NULL, PROGRAM(on_connect6), BPF_CGROUP_INET6_CONNECT},
+	{"sendmsg4", NULL, PROGRAM(on_sendmsg4), BPF_CGROUP_UDP4_SENDMSG},
+	{"sendmsg6", NULL, PROGRAM(on_sendmsg6), BPF_CGROUP_UDP6_SENDMSG},
+	{"connect_unix", "connect_unix", PROGRAM(on_connect_unix), PROBE_CGROUP_UNIX_CONNECT},
+	{"asked_connect4", "asked", PROGRAM(on_asked_connect4), BPF_CGROUP_INET4_CONNECT,
+	 PROBE_F_PREORDER},
+	{"asked_connect6", "asked", PROGRAM(on_asked_connect6), BPF_CGROUP_INET6_CONNECT,
+	 PROBE_F_PREORDER},
+	{"asked_sendmsg4", "asked", PROGRAM(on_asked_sendmsg4), BPF_CGROUP_UDP4_SENDMSG,
+	 PROBE_F_PREORDER},
+	{"asked_sendmsg6", "asked", PROGRAM(on_asked_sendmsg6), BPF_CGROUP_UDP6_SENDMSG,
+	 PROBE_F_PREORDER},
 };
 
 #define HOOKS (sizeof(hooks) / sizeof(*hooks))
@@ -118,19 +123,28 @@ int attach_prepare(struct source *s, char *why, size_t why_size)
 	for (size_t i = 0; i < HOOKS; i++) {
 		const struct hook *h = &hooks[i];
 
-		if (h->feature && !listed(s->features, h->feature) && !listed(s->missing, h->feature))
+		if (h->feature && !listed(s->features, h->feature) &&
+		    !listed(s->missing, h->feature))
 			feature_note(s, h->feature, probe_hook(s->cgroup, h->type, h->flags));
-		err = err ?: bpf_program__set_autoload(program_of(s, h->program), hook_granted(s, h));
-		err = err ?: bpf_program__set_expected_attach_type(program_of(s, h->program), h->type);
+		err = err
+			      ?: bpf_program__set_autoload(program_of(s, h->program),
+							   hook_granted(s, h));
+		err = err
+			      ?: bpf_program__set_expected_attach_type(program_of(s, h->program),
+								       h->type);
 	}
 	s->skeleton->rodata->granted_retval = probe_retval();
 	feature_note(s, "denied", s->skeleton->rodata->granted_retval);
 	for (size_t i = 0; i < STUBS && !err; i++)
 		err = prepare_stub(s, &stubs[i]);
-	return err ? why_say(why, why_size, err, "can't prepare the programs: %s", strerror(-err)) : 0;
+	return err ? why_say(why, why_size, err, "can't prepare the programs: %s", strerror(-err))
+		   : 0;
 }
 
-/* The pinned stub must jump through the map that we fill: somebody may have removed some pins by hand. */
+/*
+ * The pinned stub must jump through the map that we fill: somebody may have removed some pins by
+ * hand.
+ */
 static bool stub_uses(int prog, const struct bpf_map *map)
 {
 	struct bpf_map_info map_info = {};
@@ -176,16 +190,19 @@ static int fill_stub(struct source *s, size_t i, char *why, size_t why_size)
 	if (bpf_program__autoload(program_of(s, stub->stub))) {
 		err = attach_stub(s, stub);
 		if (err)
-			return why_say(why, why_size, err, "can't attach stub_%s: %s", stub->name, strerror(-err));
+			return why_say(why, why_size, err, "can't attach stub_%s: %s", stub->name,
+				       strerror(-err));
 	}
 	s->stubs[i] = pins_get(s->pins, "prog", stub->name);
 	if (s->stubs[i] < 0)
-		return why_say(why, why_size, s->stubs[i], "prog_%s: %s", stub->name, strerror(-s->stubs[i]));
+		return why_say(why, why_size, s->stubs[i], "prog_%s: %s", stub->name,
+			       strerror(-s->stubs[i]));
 	if (!stub_uses(s->stubs[i], dispatch))
-		return why_say(why, why_size, -ESTALE,
-			       "the pins don't belong together (prog_%s uses other maps): run 'affiant uninstall-bpf', "
-			       "which ends the sessions that are tracked now",
-			       stub->name);
+		return why_say(
+			why, why_size, -ESTALE,
+			"the pins don't belong together (prog_%s uses other maps): run 'affiant uninstall-bpf', "
+			"which ends the sessions that are tracked now",
+			stub->name);
 	return 0;
 }
 
@@ -246,7 +263,8 @@ int attach_programs(struct source *s, char *why, size_t why_size)
 		else
 			err = pins_remove(s->pins, "link", hooks[i].name);
 		if (err)
-			return why_say(why, why_size, err, "can't attach %s: %s", hooks[i].name, strerror(-err));
+			return why_say(why, why_size, err, "can't attach %s: %s", hooks[i].name,
+				       strerror(-err));
 	}
 	/* What only a later version knows would go on with that version's programs. */
 	err = pins_sweep(s->pins, keep_known);

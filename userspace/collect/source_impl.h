@@ -17,18 +17,21 @@ struct source {
 	struct pins *pins;
 	struct affiant *skeleton;
 	struct ring *ring;
-	struct control *control;	/* the map itself */
+	struct control *control; /* the map itself */
 	int cgroup;
-	int stubs[STUBS];		/* programs, for their statistics */
-	int adopt;			/* link of the task iterator */
-	int live;			/* link of the one over sockets */
+	int stubs[STUBS]; /* programs, for their statistics */
+	int adopt;        /* link of the task iterator */
+	int live;         /* link of the one over sockets */
 	bool continued;
 	uint32_t max_tags;
 	const char *features[FEATURES_MAX + 1];
 	const char *missing[FEATURES_MAX + 1];
-	pthread_mutex_t adopt_lock;	/* the iterator's request is one map element */
+	pthread_mutex_t adopt_lock; /* the iterator's request is one map element */
 };
 
-/* source_attach.c: puts the loaded programs behind stubs and links, or attaches them for the first time. */
+/*
+ * source_attach.c: puts the loaded programs behind stubs and links, or attaches them for the first
+ * time.
+ */
 int attach_prepare(struct source *s, char *why, size_t why_size);
 int attach_programs(struct source *s, char *why, size_t why_size);

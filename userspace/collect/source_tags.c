@@ -22,7 +22,7 @@ static int tags_fd(const struct source *s)
 /* The process has not been waited for, so its pid is still its own; zombies count as gone. */
 static bool pidfd_alive(int pidfd)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 
 	return poll(&p, 1, 0) == 0;
 }
@@ -75,7 +75,7 @@ static int adopt_pass(struct source *s, struct adopt *request)
 /* A child may be met before its parent, or be made while we look. */
 static int adopt_descendants(struct source *s)
 {
-	struct adopt request = { .mode = ADOPT_DESCENDANTS };
+	struct adopt request = {.mode = ADOPT_DESCENDANTS};
 	int err;
 
 	do {
@@ -107,7 +107,7 @@ static int adopt(struct source *s, struct adopt *request)
 
 int source_tag(struct source *s, int pidfd, const struct tag *tag)
 {
-	struct adopt request = { .mode = ADOPT_ONE, .tag = *tag, .error = -ESRCH };
+	struct adopt request = {.mode = ADOPT_ONE, .tag = *tag, .error = -ESRCH};
 	pid_t tgid = 0;
 	int err;
 
@@ -124,7 +124,7 @@ int source_tag(struct source *s, int pidfd, const struct tag *tag)
 
 int source_select_running(struct source *s)
 {
-	struct adopt request = { .mode = ADOPT_MATCHING };
+	struct adopt request = {.mode = ADOPT_MATCHING};
 
 	return adopt(s, &request);
 }
@@ -148,8 +148,8 @@ struct tag_batch {
 	struct tag tags[BATCH];
 };
 
-static int each_of_batch(const struct tag_batch *b, uint32_t count, int (*each)(pid_t, const struct tag *, void *),
-			 void *data)
+static int each_of_batch(const struct tag_batch *b, uint32_t count,
+			 int (*each)(pid_t, const struct tag *, void *), void *data)
 {
 	int err = 0;
 
@@ -158,7 +158,8 @@ static int each_of_batch(const struct tag_batch *b, uint32_t count, int (*each)(
 	return err;
 }
 
-int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data)
+int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data),
+		    void *data)
 {
 	_cleanup_free_ struct tag_batch *b = malloc(sizeof(*b));
 	uint32_t at, *previous = NULL, count;
@@ -168,7 +169,8 @@ int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *
 		return -ENOMEM;
 	while (!end) {
 		count = BATCH;
-		end = bpf_map_lookup_batch(tags_fd(s), previous, &at, b->keys, b->tags, &count, NULL);
+		end = bpf_map_lookup_batch(tags_fd(s), previous, &at, b->keys, b->tags, &count,
+					   NULL);
 		if (end && end != -ENOENT)
 			return end;
 		err = each_of_batch(b, count, each, data);
@@ -205,15 +207,16 @@ int source_each_connection(struct source *s, void (*each)(uint64_t number, void 
 	if (iter < 0)
 		return -errno;
 	/* The kernel hands out what it has written whole: pairs. */
-	while ((n = read(iter, numbers, sizeof(numbers))) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+	while ((n = read(iter, numbers, sizeof(numbers))) > 0 ||
+	       (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*numbers); i++)
 			if (numbers[i])
 				each(numbers[i], data);
 	return n < 0 ? -errno : 0;
 }
 
-static int select_add(struct source *s, struct bpf_map *map, const void *key, const struct selector *selector,
-		      enum selector_kind kind)
+static int select_add(struct source *s, struct bpf_map *map, const void *key,
+		      const struct selector *selector, enum selector_kind kind)
 {
 	if (!selector)
 		return bpf_map_delete_elem(bpf_map__fd(map), key) ? -errno : 0;
@@ -225,10 +228,12 @@ static int select_add(struct source *s, struct bpf_map *map, const void *key, co
 
 int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector)
 {
-	return select_add(s, s->skeleton->maps.selectors_cgroup, &cgroup_id, selector, SELECT_CGROUP);
+	return select_add(s, s->skeleton->maps.selectors_cgroup, &cgroup_id, selector,
+			  SELECT_CGROUP);
 }
 
-int source_select_exe(struct source *s, const struct selector_exe_key *key, const struct selector *selector)
+int source_select_exe(struct source *s, const struct selector_exe_key *key,
+		      const struct selector *selector)
 {
 	return select_add(s, s->skeleton->maps.selectors_exe, key, selector, SELECT_EXE);
 }
@@ -240,9 +245,11 @@ int source_select_uid(struct source *s, uint32_t uid, const struct selector *sel
 
 #define KEY_MAX sizeof(struct selector_exe_key)
 
-/* The next key is asked for before this one goes: walking starts over at a key that is not there. */
-static int keep_only(const struct bpf_map *map, enum selector_kind kind, source_keep_fn keep, void *data,
-		     bool *ret_any)
+/*
+ * The next key is asked for before this one goes: walking starts over at a key that is not there.
+ */
+static int keep_only(const struct bpf_map *map, enum selector_kind kind, source_keep_fn keep,
+		     void *data, bool *ret_any)
 {
 	uint8_t key[KEY_MAX], next[KEY_MAX];
 	size_t size = bpf_map__key_size(map);
@@ -289,7 +296,7 @@ int source_select_only(struct source *s, source_keep_fn keep, void *data)
 
 int source_object_id(struct source *s, int fd, struct object_id *ret)
 {
-	struct identify context = { .fd = fd };
+	struct identify context = {.fd = fd};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &context, .ctx_size_in = sizeof(context));
 	int program = bpf_program__fd(s->skeleton->progs.on_identify);
 

@@ -52,9 +52,9 @@ struct session {
 	uint64_t connections;
 	uint64_t execs;
 	struct programs programs; /* of images whose digests are settled */
-	bool told;   /* SessionStarted was handed on */
-	bool ending; /* ended by request: no evidence, but still recorded */
-	bool doomed; /* its processes are killed, until there are none */
+	bool told;                /* SessionStarted was handed on */
+	bool ending;              /* ended by request: no evidence, but still recorded */
+	bool doomed;              /* its processes are killed, until there are none */
 	bool has_first;
 	struct process_key first;
 	bool has_status;
@@ -74,11 +74,11 @@ struct image_digest {
 struct image {
 	unsigned int refs;
 	uint64_t number;
-	bool known;       /* false: its exec was lost */
+	bool known; /* false: its exec was lost */
 	bool has_id;
 	struct object_id id; /* the executable, as the kernel saw it at the exec */
-	struct path *exe; /* NULL: unknown */
-	uint8_t *packed;  /* fields of Process, all but id, parent and ancestry; NULL: none */
+	struct path *exe;    /* NULL: unknown */
+	uint8_t *packed;     /* fields of Process, all but id, parent and ancestry; NULL: none */
 	size_t packed_len;
 	/* While it is a draft: */
 	struct session *session; /* whose exec it is; NULL: nobody is told of its programs */

@@ -9,8 +9,8 @@
 #include <bpf/libbpf.h>
 
 /* One source is opened at a time: the print function of libbpf belongs to the process anyway. */
-static char complaint[256];	/* the first warning */
-static char verdict[256];	/* the verifier's line before its statistics */
+static char complaint[256]; /* the first warning */
+static char verdict[256];   /* the verifier's line before its statistics */
 
 int why_say(char *why, size_t size, int err, const char *format, ...)
 {
@@ -59,7 +59,8 @@ static void keep_verdict(const char *log)
 	keep_line(verdict, sizeof(verdict), begin, end);
 }
 
-__attribute__((format(printf, 2, 0))) static int listen_to(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int listen_to(enum libbpf_print_level level,
+							   const char *format, va_list args)
 {
 	static char line[64 * 1024];
 
@@ -81,6 +82,6 @@ void why_listen(void)
 
 int why_heard(char *why, size_t size, int err, const char *what)
 {
-	return why_say(why, size, err, "%s: %s%s%s%s%s", what, strerror(-err), complaint[0] ? ": " : "", complaint,
-		       verdict[0] ? ": " : "", verdict);
+	return why_say(why, size, err, "%s: %s%s%s%s%s", what, strerror(-err),
+		       complaint[0] ? ": " : "", complaint, verdict[0] ? ": " : "", verdict);
 }

@@ -24,7 +24,7 @@ struct attester {
 	struct attester_config config;
 	int dir; /* state_dir/tpm */
 	struct tpm_worker *tpm;
-	bool known;	     /* 'identity' is: */
+	bool known;          /* 'identity' is: */
 	uint64_t generation; /* the worker's number of it */
 	struct tpm_identity identity;
 	uint8_t ueid[CLAIMS_UEID_SIZE];

@@ -96,9 +96,9 @@ struct config_limits {
 enum config_ek { CONFIG_EK_AUTO, CONFIG_EK_ECC_P256, CONFIG_EK_ECC_P384, CONFIG_EK_RSA_2048 };
 
 struct config_tpm {
-	char *tcti; /* "device:PATH", "swtpm:path=PATH", or NULL: none */
+	char *tcti;          /* "device:PATH", "swtpm:path=PATH", or NULL: none */
 	uint64_t timeout_ns; /* of one command */
-	uint32_t pcrs;	     /* a bit for each that is quoted, of the SHA-256 bank */
+	uint32_t pcrs;       /* a bit for each that is quoted, of the SHA-256 bank */
 	enum config_ek ek;
 };
 
@@ -162,5 +162,8 @@ size_t config_selector_cgroup(const struct config_selector *s, const char *path)
 /* Records say so of an agent that nobody knows (collect/attribute.h). */
 #define CONFIG_NAME_UNKNOWN "unknown"
 
-/* What may name an agent: letters, digits, '.', '-', '_' (SPIFFE-ID, section 2.2), not ".", ".." or "unknown". */
+/*
+ * What may name an agent: letters, digits, '.', '-', '_' (SPIFFE-ID, section 2.2), not ".", ".." or
+ * "unknown".
+ */
 bool config_name_valid(const char *name);

@@ -30,7 +30,8 @@ struct opening;
 #define CORE_SECOND_NS 1000000000ull
 #define CORE_EVENTS_SIZE (1u << 20) /* read from the ring at once, and written to the journal */
 #define CORE_JOURNAL_MIN                                                                           \
-	(8ull << 20) /* beyond it the state is saved and the journal begins anew                   \
+	(8ull                                                                                      \
+	 << 20) /* beyond it the state is saved and the journal begins anew                   \
 		      */
 
 struct selectors;

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/un.h>
 
-
 #define PATTERN_MAX 256
 #define LAUNCH_GROUP "affiant-launch"
 #define READ_GROUP "affiant-read"
@@ -103,7 +102,8 @@ int interpret_defaults(struct config *c)
 	};
 	c->limits = (struct config_limits){.sessions = 4096, .connections = 131072};
 	c->tpm = (struct config_tpm){.timeout_ns = 5 * SECOND, .pcrs = 0x4fff};
-	c->evidence = (struct config_evidence){.lifetime_ns = 300 * SECOND, .rate = 10, .burst = 100};
+	c->evidence =
+		(struct config_evidence){.lifetime_ns = 300 * SECOND, .rate = 10, .burst = 100};
 	return value_text(&c->trust_domain, "affiant.invalid") ?:
 	       value_text(&c->tpm.tcti, "device:/dev/tpmrm0") ?:
 	       value_text(&c->state_dir, "/var/lib/affiant") ?:
@@ -219,8 +219,7 @@ static int get_pattern(const struct values *x, const char *key, const char *text
 	return 0;
 }
 
-static int get_redact(const struct values *x, const struct raw_redact *raw,
-		      struct config_redact *r)
+static int get_redact(const struct values *x, const struct raw_redact *raw, struct config_redact *r)
 {
 	char key[64];
 	int err = 0;
@@ -332,13 +331,18 @@ static int get_tcti(const struct values *x, const char *text, char **to)
 		path += 7;
 	else if (!strncmp(text, "swtpm:path=", 11))
 		path += 11;
-	if (path == text || *path != '/' || strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return document_mistake(x->document, x->ret_why, "tpm.tcti",
-					"'%s' is not one of device:PATH, swtpm:path=PATH (absolute), none", text);
+	if (path == text || *path != '/' ||
+	    strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return document_mistake(
+			x->document, x->ret_why, "tpm.tcti",
+			"'%s' is not one of device:PATH, swtpm:path=PATH (absolute), none", text);
 	return value_text(to, text);
 }
 
-/* sha256:0-7,8,14. A log explains PCRs 0 to 15; 16 and 23 can be reset by anybody, 17 to 22 are of a dynamic launch. */
+/*
+ * sha256:0-7,8,14. A log explains PCRs 0 to 15; 16 and 23 can be reset by anybody, 17 to 22 are of
+ * a dynamic launch.
+ */
 static int get_pcrs(const struct values *x, const char *text, uint32_t *to)
 {
 	const char *at = text;
@@ -349,8 +353,9 @@ static int get_pcrs(const struct values *x, const char *text, uint32_t *to)
 	if (!text)
 		return 0;
 	if (strncmp(at, "sha256:", 7))
-		return document_mistake(x->document, x->ret_why, "tpm.pcrs",
-					"'%s' is not a selection of the SHA-256 bank, as in sha256:0-7,10", text);
+		return document_mistake(
+			x->document, x->ret_why, "tpm.pcrs",
+			"'%s' is not a selection of the SHA-256 bank, as in sha256:0-7,10", text);
 	at += 7;
 	do {
 		if (*at < '0' || *at > '9')
@@ -387,12 +392,14 @@ static int get_tpm(const struct values *x, const struct raw_tpm *raw, struct con
 		i++;
 	if (i == sizeof(eks) / sizeof(*eks))
 		return document_mistake(x->document, x->ret_why, "tpm.ek",
-					"'%s' is not one of auto, ecc-p256, ecc-p384, rsa-2048", raw->ek);
+					"'%s' is not one of auto, ecc-p256, ecc-p384, rsa-2048",
+					raw->ek);
 	t->ek = i;
 	return 0;
 }
 
-static int get_evidence(const struct values *x, const struct raw_evidence *raw, struct config_evidence *e)
+static int get_evidence(const struct values *x, const struct raw_evidence *raw,
+			struct config_evidence *e)
 {
 	return value_duration(x, "evidence.lifetime", raw->lifetime, 10 * SECOND, 3600 * SECOND,
 			      &e->lifetime_ns) ?:

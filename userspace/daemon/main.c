@@ -50,11 +50,16 @@ struct options {
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option table[] = {
-		{ "config", required_argument, NULL, 'c' },	 { "state-dir", required_argument, NULL, 's' },
-		{ "runtime-dir", required_argument, NULL, 'r' }, { "socket", required_argument, NULL, 'S' },
-		{ "pin-dir", required_argument, NULL, 'p' },	 { "check-config", no_argument, NULL, 'C' },
-		{ "verbose", no_argument, NULL, 'v' },		 { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },		 { 0 },
+		{"config", required_argument, NULL, 'c'},
+		{"state-dir", required_argument, NULL, 's'},
+		{"runtime-dir", required_argument, NULL, 'r'},
+		{"socket", required_argument, NULL, 'S'},
+		{"pin-dir", required_argument, NULL, 'p'},
+		{"check-config", no_argument, NULL, 'C'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
 	};
 	int c;
 
@@ -93,7 +98,8 @@ static int parse(int argc, char **argv, struct options *o)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "affiantd: '%s': no arguments are taken; affiantd --help tells the options\n",
+		fprintf(stderr,
+			"affiantd: '%s': no arguments are taken; affiantd --help tells the options\n",
 			argv[optind]);
 		return EXIT_USAGE;
 	}
@@ -126,8 +132,9 @@ static void tell_started(struct core *c)
 	SET(&m, tracing_was_on, source_continued(c->source));
 	elf = source_object(c->source, &size);
 	if (!sha256_of(elf, size, &object))
-		SET(&m, bpf_sha256, ((ProtobufCBinaryData){ SHA256_SIZE, object.bytes }));
-	SET(&m, config_sha256, ((ProtobufCBinaryData){ SHA256_SIZE, (uint8_t *)c->config->digest.bytes }));
+		SET(&m, bpf_sha256, ((ProtobufCBinaryData){SHA256_SIZE, object.bytes}));
+	SET(&m, config_sha256,
+	    ((ProtobufCBinaryData){SHA256_SIZE, (uint8_t *)c->config->digest.bytes}));
 	m.features = (char **)source_features(c->source);
 	while (m.features[m.n_features])
 		m.n_features++;
@@ -209,7 +216,8 @@ static int limit_privileges(void)
 
 	privileges_describe(kept, sizeof(kept));
 	if (err == -EPERM)
-		log_error("one of these capabilities is missing, here or in the bounding set: %s", kept);
+		log_error("one of these capabilities is missing, here or in the bounding set: %s",
+			  kept);
 	else if (err)
 		log_error("capabilities cannot be dropped: %s", strerror(-err));
 	return err;
@@ -269,7 +277,7 @@ static int serve(const struct config *config, sd_event *event)
 
 int main(int argc, char **argv)
 {
-	struct options o = { 0 };
+	struct options o = {0};
 	_cleanup_free_ char *why = NULL;
 	struct config *config = NULL;
 	sd_event *event = NULL;

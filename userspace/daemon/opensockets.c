@@ -55,7 +55,10 @@ static uint64_t *socket_inodes(pid_t tgid, size_t *ret_n)
 	return inodes;
 }
 
-/* "0100007F:1F90": words of the address as the host stores them, so that the bytes are in network order. */
+/*
+ * "0100007F:1F90": words of the address as the host stores them, so that the bytes are in network
+ * order.
+ */
 static bool parse_endpoint(const char *text, Affiant__V1__Endpoint **ret)
 {
 	size_t digits = strcspn(text, ":");
@@ -93,8 +96,8 @@ static bool parse_endpoint(const char *text, Affiant__V1__Endpoint **ret)
 	return true;
 }
 
-static int add_one(Affiant__V1__SessionStarted *m, Affiant__V1__Protocol protocol, const char *local,
-		   const char *remote, pid_t tgid)
+static int add_one(Affiant__V1__SessionStarted *m, Affiant__V1__Protocol protocol,
+		   const char *local, const char *remote, pid_t tgid)
 {
 	Affiant__V1__OpenConnection **more, *c;
 
@@ -116,8 +119,8 @@ static int add_one(Affiant__V1__SessionStarted *m, Affiant__V1__Protocol protoco
 	return 0;
 }
 
-static int read_table(pid_t tgid, const char *name, Affiant__V1__Protocol protocol, const uint64_t *inodes, size_t n,
-		      Affiant__V1__SessionStarted *m)
+static int read_table(pid_t tgid, const char *name, Affiant__V1__Protocol protocol,
+		      const uint64_t *inodes, size_t n, Affiant__V1__SessionStarted *m)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	char path[48], line[512];
@@ -129,9 +132,11 @@ static int read_table(pid_t tgid, const char *name, Affiant__V1__Protocol protoc
 		unsigned int state;
 		uint64_t inode;
 
-		/* Documentation/networking/proc_net_tcp.rst; the udp tables have the same columns. */
-		if (sscanf(line, "%*d: %47s %47s %x %*s %*s %*s %*u %*u %" SCNu64, local, remote, &state,
-			   &inode) != 4 ||
+		/*
+		 * Documentation/networking/proc_net_tcp.rst; the udp tables have the same columns.
+		 */
+		if (sscanf(line, "%*d: %47s %47s %x %*s %*s %*s %*u %*u %" SCNu64, local, remote,
+			   &state, &inode) != 4 ||
 		    state == TCP_LISTEN || state == TCP_CLOSE ||
 		    !bsearch(&inode, inodes, n, sizeof(inode), by_number))
 			continue;
@@ -147,10 +152,10 @@ int opensockets_add(pid_t tgid, Affiant__V1__SessionStarted *m)
 		const char *name;
 		Affiant__V1__Protocol protocol;
 	} tables[] = {
-		{ "tcp", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP },
-		{ "tcp6", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP },
-		{ "udp", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP },
-		{ "udp6", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP },
+		{"tcp", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP},
+		{"tcp6", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP},
+		{"udp", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP},
+		{"udp6", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP},
 	};
 	_cleanup_free_ uint64_t *inodes = NULL;
 	size_t n;

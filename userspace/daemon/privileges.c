@@ -138,7 +138,9 @@ static int limit_capabilities(void)
 	capng_select_t set = CAPNG_SELECT_ALL;
 
 	capng_get_caps_process();
-	/* Then the bounding set stays as it was given to us: the unit names the same capabilities. */
+	/*
+	 * Then the bounding set stays as it was given to us: the unit names the same capabilities.
+	 */
 	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
 		set &= ~CAPNG_SELECT_BOUNDS;
 	for (size_t i = 0; i < TABLE_SIZE; i++)

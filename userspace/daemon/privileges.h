@@ -12,8 +12,9 @@
 #include <stddef.h>
 
 /*
- * Before privileges_limit(): joins the group of a file, so that it can still be opened, again and again, when
- * CAP_DAC_OVERRIDE is gone. A TPM's device belongs to "tss" where there is such a group. 0 also when there is no file.
+ * Before privileges_limit(): joins the group of a file, so that it can still be opened, again and
+ * again, when CAP_DAC_OVERRIDE is gone. A TPM's device belongs to "tss" where there is such a
+ * group. 0 also when there is no file.
  */
 int privileges_join_group_of(const char *path);
 

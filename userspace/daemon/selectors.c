@@ -54,14 +54,17 @@ static bool is_refused(struct selectors *s, const char *what, int err)
 
 /* ---- cgroups ---- */
 
-/* One session for each instance: its key is the same for every cgroup below it, and after a restart. */
+/*
+ * One session for each instance: its key is the same for every cgroup below it, and after a
+ * restart.
+ */
 static uint64_t instance_key(const struct core *c, uint32_t selector, const char *path, size_t len)
 {
 	struct {
 		uint8_t boot_id[16];
 		uint32_t selector;
 		char path[PATH_MAX];
-	} seed = { .selector = selector };
+	} seed = {.selector = selector};
 	struct sha256 h;
 	uint64_t key;
 
@@ -74,7 +77,8 @@ static uint64_t instance_key(const struct core *c, uint32_t selector, const char
 }
 
 static const struct config_selector *cgroup_selector(const struct core *c, const char *path,
-						     const struct config_agent **ret_agent, size_t *ret_len)
+						     const struct config_agent **ret_agent,
+						     size_t *ret_len)
 {
 	for (size_t i = 0; i < c->config->agents_count; i++) {
 		const struct config_agent *a = &c->config->agents[i];
@@ -94,7 +98,9 @@ static const struct config_selector *cgroup_selector(const struct core *c, const
 	return NULL;
 }
 
-/* A cgroup's id is its directory's inode number. Returns whether the kernel was told something new. */
+/*
+ * A cgroup's id is its directory's inode number. Returns whether the kernel was told something new.
+ */
 static bool choose(struct selectors *s, uint64_t id, const char *path)
 {
 	const struct config_agent *agent;
@@ -111,7 +117,8 @@ static bool choose(struct selectors *s, uint64_t id, const char *path)
 	by = cgroup_selector(s->core, path, &agent, &len);
 	if (!by)
 		return false;
-	selector = (struct selector){ .session = instance_key(s->core, by->id, path, len), .id = by->id };
+	selector = (struct selector){.session = instance_key(s->core, by->id, path, len),
+				     .id = by->id};
 	if (is_refused(s, path, source_select_cgroup(s->core->source, id, &selector)))
 		return false;
 	known = calloc(1, sizeof(*known));
@@ -145,8 +152,8 @@ static bool walk(struct selectors *s, const char *path, unsigned int depth)
 
 		if (e->d_type != DT_DIR || e->d_name[0] == '.')
 			continue;
-		if (snprintf(below, sizeof(below), "%s/%s", strcmp(path, "/") ? path : "", e->d_name) <
-		    (int)sizeof(below))
+		if (snprintf(below, sizeof(below), "%s/%s", strcmp(path, "/") ? path : "",
+			     e->d_name) < (int)sizeof(below))
 			any |= walk(s, below, depth + 1);
 	}
 	return any;
@@ -193,14 +200,16 @@ static int look_up(struct core *c, const char *path, struct selector_exe_key *re
 	err = source_object_id(c->source, fd, &id);
 	if (err)
 		return err;
-	*ret = (struct selector_exe_key){ .inode = id.inode, .device = id.device };
+	*ret = (struct selector_exe_key){.inode = id.inode, .device = id.device};
 	return 0;
 }
 
-/* A package's upgrade puts another file at the path: both count, the old one may still be running. */
+/*
+ * A package's upgrade puts another file at the path: both count, the old one may still be running.
+ */
 static bool refresh_program(struct selectors *s, struct program *p)
 {
-	struct selector selector = { .id = p->selector->id };
+	struct selector selector = {.id = p->selector->id};
 	struct selector_exe_key key;
 
 	if (look_up(s->core, p->selector->value, &key) < 0 ||
@@ -241,14 +250,16 @@ static bool is_ours(void *selectors, enum selector_kind kind, const void *key)
 		return cgroup;
 	case SELECT_EXE:
 		for (size_t i = 0; i < s->programs_count; i++)
-			if (s->programs[i].told && !memcmp(&s->programs[i].key, key, sizeof(s->programs[i].key)))
+			if (s->programs[i].told &&
+			    !memcmp(&s->programs[i].key, key, sizeof(s->programs[i].key)))
 				return true;
 		return false;
 	case SELECT_UID:
 		for (size_t i = 0; i < config->agents_count; i++)
 			for (size_t n = 0; n < config->agents[i].selectors_count; n++)
 				if (config->agents[i].selectors[n].kind == CONFIG_SELECT_USER &&
-				    !memcmp(&config->agents[i].selectors[n].uid, key, sizeof(uid_t)))
+				    !memcmp(&config->agents[i].selectors[n].uid, key,
+					    sizeof(uid_t)))
 					return true;
 		return false;
 	}
@@ -264,7 +275,7 @@ int selectors_start(struct selectors *s)
 
 static int add(struct selectors *s, const struct config_selector *by)
 {
-	struct selector selector = { .id = by->id };
+	struct selector selector = {.id = by->id};
 	struct program *more;
 
 	switch (by->kind) {
@@ -279,7 +290,7 @@ static int add(struct selectors *s, const struct config_selector *by)
 		if (!more)
 			return -ENOMEM;
 		s->programs = more;
-		s->programs[s->programs_count++] = (struct program){ .selector = by };
+		s->programs[s->programs_count++] = (struct program){.selector = by};
 		return 0;
 	}
 	return -EINVAL;
@@ -334,7 +345,8 @@ bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret)
 
 	if (!s)
 		return false;
-	*ret = (struct attribute_selector){ .agent = agent->name, .words = s->words, .own_user = agent->own_user };
+	*ret = (struct attribute_selector){
+		.agent = agent->name, .words = s->words, .own_user = agent->own_user};
 	return true;
 }
 

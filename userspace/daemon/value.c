@@ -25,8 +25,7 @@ static bool path_plain(const char *path)
 	return true;
 }
 
-int value_path(const struct values *x, const char *key, const char *text, size_t max,
-		    char **to)
+int value_path(const struct values *x, const char *key, const char *text, size_t max, char **to)
 {
 	if (!text)
 		return 0;
@@ -41,7 +40,7 @@ int value_path(const struct values *x, const char *key, const char *text, size_t
 }
 
 int value_size(const struct values *x, const char *key, const char *text, uint64_t min,
-		    uint64_t max, uint64_t *to)
+	       uint64_t max, uint64_t *to)
 {
 	char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
 	uint64_t n;
@@ -61,7 +60,7 @@ int value_size(const struct values *x, const char *key, const char *text, uint64
 }
 
 int value_count(const struct values *x, const char *key, const char *text, uint64_t min,
-		     uint64_t max, uint64_t *to)
+		uint64_t max, uint64_t *to)
 {
 	uint64_t n;
 	int err;

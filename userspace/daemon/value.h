@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * value: one value of the configuration each, from text to what it means. NULL text keeps what *@to is. Errors as
- * document_mistake().
+ * value: one value of the configuration each, from text to what it means. NULL text keeps what *@to
+ * is. Errors as document_mistake().
  */
 #pragma once
 
@@ -23,10 +23,12 @@ struct values {
 
 /* An absolute, plain path of at most @max bytes. */
 int value_path(const struct values *x, const char *key, const char *text, size_t max, char **to);
-int value_size(const struct values *x, const char *key, const char *text, uint64_t min, uint64_t max, uint64_t *to);
-int value_count(const struct values *x, const char *key, const char *text, uint64_t min, uint64_t max, uint64_t *to);
-int value_duration(const struct values *x, const char *key, const char *text, uint64_t min_ns, uint64_t max_ns,
-		   uint64_t *to);
+int value_size(const struct values *x, const char *key, const char *text, uint64_t min,
+	       uint64_t max, uint64_t *to);
+int value_count(const struct values *x, const char *key, const char *text, uint64_t min,
+		uint64_t max, uint64_t *to);
+int value_duration(const struct values *x, const char *key, const char *text, uint64_t min_ns,
+		   uint64_t max_ns, uint64_t *to);
 
 /* Replaces *@to by a copy: 0 or -ENOMEM. */
 int value_text(char **to, const char *text);

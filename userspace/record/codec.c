@@ -22,8 +22,8 @@ static bool bytes_equal(const ProtobufCBinaryData *a, const ProtobufCBinaryData 
 
 bool endpoint_equal(const Affiant__V1__Endpoint *a, const Affiant__V1__Endpoint *b)
 {
-	return bytes_equal(&a->address, &b->address) && a->port == b->port && a->scope_id == b->scope_id &&
-	       bytes_equal(&a->path, &b->path);
+	return bytes_equal(&a->address, &b->address) && a->port == b->port &&
+	       a->scope_id == b->scope_id && bytes_equal(&a->path, &b->path);
 }
 
 /* Bytes fields whose length says something; @other 0: no other length. */
@@ -32,18 +32,18 @@ static const struct length {
 	const char *field;
 	size_t len, other;
 } lengths[] = {
-	{ &affiant__v1__record__descriptor, "id", 16 },
-	{ &affiant__v1__record__descriptor, "boot_id", 16 },
-	{ &affiant__v1__record__descriptor, "host", 16 },
-	{ &affiant__v1__session__descriptor, "id", 16 },
-	{ &affiant__v1__opener__descriptor, "session", 16 },
-	{ &affiant__v1__digest__descriptor, "sha256", 32 },
-	{ &affiant__v1__endpoint__descriptor, "address", 4, 16 },
-	{ &affiant__v1__manifest__descriptor, "root", 32 },
-	{ &affiant__v1__manifest_path__descriptor, "root", 32 },
-	{ &affiant__v1__manifest_file__descriptor, "sha256", 32 },
-	{ &affiant__v1__daemon_started__descriptor, "bpf_sha256", 32 },
-	{ &affiant__v1__daemon_started__descriptor, "config_sha256", 32 },
+	{&affiant__v1__record__descriptor, "id", 16},
+	{&affiant__v1__record__descriptor, "boot_id", 16},
+	{&affiant__v1__record__descriptor, "host", 16},
+	{&affiant__v1__session__descriptor, "id", 16},
+	{&affiant__v1__opener__descriptor, "session", 16},
+	{&affiant__v1__digest__descriptor, "sha256", 32},
+	{&affiant__v1__endpoint__descriptor, "address", 4, 16},
+	{&affiant__v1__manifest__descriptor, "root", 32},
+	{&affiant__v1__manifest_path__descriptor, "root", 32},
+	{&affiant__v1__manifest_file__descriptor, "sha256", 32},
+	{&affiant__v1__daemon_started__descriptor, "bpf_sha256", 32},
+	{&affiant__v1__daemon_started__descriptor, "config_sha256", 32},
 };
 
 static int check_length(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *field,
@@ -53,23 +53,29 @@ static int check_length(const ProtobufCMessage *m, const ProtobufCFieldDescripto
 		const struct length *l = &lengths[i];
 
 		if (l->message == m->descriptor && !strcmp(l->field, field->name))
-			return bytes->len == l->len || (l->other && bytes->len == l->other) ? 0 : -EBADMSG;
+			return bytes->len == l->len || (l->other && bytes->len == l->other)
+				       ? 0
+				       : -EBADMSG;
 	}
 	return 0;
 }
 
 static int message_check(const ProtobufCMessage *m);
 
-static int check_value(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *field, const void *value)
+static int check_value(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *field,
+		       const void *value)
 {
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_ENUM:
-		return protobuf_c_enum_descriptor_get_value(field->descriptor, *(const int *)value) ?
-			0 : -EBADMSG;
+		return protobuf_c_enum_descriptor_get_value(field->descriptor, *(const int *)value)
+			       ? 0
+			       : -EBADMSG;
 	case PROTOBUF_C_TYPE_BYTES:
 		return check_length(m, field, value);
 	case PROTOBUF_C_TYPE_UINT32:
-		return *(const uint32_t *)value <= UINT16_MAX || strcmp(field->name, "port") ? 0 : -EBADMSG;
+		return *(const uint32_t *)value <= UINT16_MAX || strcmp(field->name, "port")
+			       ? 0
+			       : -EBADMSG;
 	case PROTOBUF_C_TYPE_MESSAGE:
 		return message_check(*(ProtobufCMessage *const *)value);
 	default:
@@ -87,7 +93,8 @@ static size_t element_size(const ProtobufCFieldDescriptor *field)
 	case PROTOBUF_C_TYPE_BYTES:
 		return sizeof(ProtobufCBinaryData);
 	default:
-		return sizeof(void *);	/* strings and messages: no other repeated field is in the schema */
+		/* strings and messages: no other repeated field is in the schema */
+		return sizeof(void *);
 	}
 }
 
@@ -112,8 +119,8 @@ static int message_check(const ProtobufCMessage *m)
 		} else if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
 			if (*(const uint32_t *)quantifier == field->id)
 				err = check_value(m, field, member);
-		} else if (by_pointer ? *(void *const *)member != NULL :
-			   *(const protobuf_c_boolean *)quantifier) {
+		} else if (by_pointer ? *(void *const *)member != NULL
+				      : *(const protobuf_c_boolean *)quantifier) {
 			err = check_value(m, field, member);
 		}
 	}
@@ -137,13 +144,13 @@ static int skip_field(struct reader *r, unsigned int wire_type)
 	case 5:
 		return reader_bytes(r, 4, &window);
 	default:
-		return -EBADMSG;	/* groups: proto2 has them, this schema does not */
+		return -EBADMSG; /* groups: proto2 has them, this schema does not */
 	}
 }
 
 /*
- * No field of a Record is repeated. protobuf-c would take the last body of several, and merge two processes
- * into one that never was.
+ * No field of a Record is repeated. protobuf-c would take the last body of several, and merge two
+ * processes into one that never was.
  */
 static int check_fields(const void *data, size_t len)
 {

@@ -10,8 +10,8 @@
 #include "base/cleanup.h"
 
 /*
- * Unpacks and checks: exactly one body, no field twice, ids and digests of the right length, enums in range,
- * ports within 16 bits. -EBADMSG otherwise, -ENOTSUP when the body is of a later version.
+ * Unpacks and checks: exactly one body, no field twice, ids and digests of the right length, enums
+ * in range, ports within 16 bits. -EBADMSG otherwise, -ENOTSUP when the body is of a later version.
  * *@ret: record_free().
  */
 int record_unpack(const void *data, size_t len, Affiant__V1__Record **ret);

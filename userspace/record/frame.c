@@ -10,10 +10,10 @@
 #include <string.h>
 #include <zlib.h>
 
-static const char magic[8] = { 'A', 'F', 'F', 'I', 'A', 'N', 'T', '1' };
+static const char magic[8] = {'A', 'F', 'F', 'I', 'A', 'N', 'T', '1'};
 
 #define VERSION 1
-#define CRC_FROM 8	/* a frame's CRC covers what follows it; the length it covers by its extent */
+#define CRC_FROM 8 /* a frame's CRC covers what follows it; the length it covers by its extent */
 
 static uint8_t *put32(uint8_t *at, uint32_t value)
 {
@@ -147,7 +147,8 @@ int segment_name_parse(const char *name, uint64_t *ret)
 	    strspn(name, "0123456789abcdef") != 16)
 		return -EINVAL;
 	for (int i = 0; i < 16; i++)
-		index = index << 4 | (uint64_t)(name[i] <= '9' ? name[i] - '0' : name[i] - 'a' + 10);
+		index = index << 4 |
+			(uint64_t)(name[i] <= '9' ? name[i] - '0' : name[i] - 'a' + 10);
 	*ret = index;
 	return 0;
 }

@@ -21,12 +21,15 @@ int segment_header_decode(const void *data, size_t len, struct segment_header *r
 /* Bytes of a frame with a payload of @len bytes, padding included. */
 size_t frame_size(size_t len);
 
-/* @ret has room for frame_size(frame->len) bytes. A payload of length 0 makes the frame that seals. */
+/*
+ * @ret has room for frame_size(frame->len) bytes. A payload of length 0 makes the frame that seals.
+ */
 void frame_encode(const struct segment_frame *frame, uint8_t *ret);
 
 /*
- * The frame at the start of @data. 1: *@ret borrows from @data, *@ret_size bytes are consumed. 0: more bytes
- * than @len are needed. -ENODATA: the frame that seals, *@ret is set too. -EBADMSG: no intact frame.
+ * The frame at the start of @data. 1: *@ret borrows from @data, *@ret_size bytes are consumed. 0:
+ * more bytes than @len are needed. -ENODATA: the frame that seals, *@ret is set too. -EBADMSG: no
+ * intact frame.
  */
 int frame_decode(const uint8_t *data, size_t len, struct segment_frame *ret, size_t *ret_size);
 

@@ -83,7 +83,10 @@ static json_t *json_address(const ProtobufCBinaryData *bytes)
 	return json_string_nocheck(text);
 }
 
-/* How a field looks whose type alone doesn't say it. Names mean the same in all messages of record.proto. */
+/*
+ * How a field looks whose type alone doesn't say it. Names mean the same in all messages of
+ * record.proto.
+ */
 enum look { LOOK_DEFAULT, LOOK_UUID, LOOK_HEX, LOOK_ADDRESS, LOOK_DECIMAL, LOOK_BITS };
 
 static const struct {
@@ -91,27 +94,27 @@ static const struct {
 	ProtobufCType type;
 	enum look look;
 } looks[] = {
-	{ "id", PROTOBUF_C_TYPE_BYTES, LOOK_UUID },
-	{ "boot_id", PROTOBUF_C_TYPE_BYTES, LOOK_UUID },
-	{ "session", PROTOBUF_C_TYPE_BYTES, LOOK_UUID },
-	{ "host", PROTOBUF_C_TYPE_BYTES, LOOK_HEX },
-	{ "sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX },
-	{ "verity", PROTOBUF_C_TYPE_BYTES, LOOK_HEX },
-	{ "build_id", PROTOBUF_C_TYPE_BYTES, LOOK_HEX },
-	{ "root", PROTOBUF_C_TYPE_BYTES, LOOK_HEX },
-	{ "bpf_sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX },
-	{ "config_sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX },
-	{ "address", PROTOBUF_C_TYPE_BYTES, LOOK_ADDRESS },
-	{ "boottime_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "start_boottime_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "wall_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "expires_wall_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "cookie", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "number", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "inode", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "cgroup_id", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL },
-	{ "cap_effective", PROTOBUF_C_TYPE_UINT64, LOOK_BITS },
-	{ "cap_permitted", PROTOBUF_C_TYPE_UINT64, LOOK_BITS },
+	{"id", PROTOBUF_C_TYPE_BYTES, LOOK_UUID},
+	{"boot_id", PROTOBUF_C_TYPE_BYTES, LOOK_UUID},
+	{"session", PROTOBUF_C_TYPE_BYTES, LOOK_UUID},
+	{"host", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"verity", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"build_id", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"root", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"bpf_sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"config_sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"address", PROTOBUF_C_TYPE_BYTES, LOOK_ADDRESS},
+	{"boottime_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"start_boottime_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"wall_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"expires_wall_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"cookie", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"number", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"inode", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"cgroup_id", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
+	{"cap_effective", PROTOBUF_C_TYPE_UINT64, LOOK_BITS},
+	{"cap_permitted", PROTOBUF_C_TYPE_UINT64, LOOK_BITS},
 };
 
 static enum look look_of(const ProtobufCFieldDescriptor *field)
@@ -126,8 +129,8 @@ static json_t *of_bytes(struct json_builder *b, enum look look, const ProtobufCB
 {
 	switch (look) {
 	case LOOK_UUID:
-		return bytes->len == UUID_SIZE ? json_uuid(bytes->data) :
-						 json_hex(bytes->data, bytes->len);
+		return bytes->len == UUID_SIZE ? json_uuid(bytes->data)
+					       : json_hex(bytes->data, bytes->len);
 	case LOOK_HEX:
 		return json_hex(bytes->data, bytes->len);
 	case LOOK_ADDRESS:
@@ -146,7 +149,8 @@ static json_t *of_uint64(enum look look, uint64_t value)
 	return json_integer(value);
 }
 
-static json_t *of_value(struct json_builder *b, const ProtobufCFieldDescriptor *field, const void *value)
+static json_t *of_value(struct json_builder *b, const ProtobufCFieldDescriptor *field,
+			const void *value)
 {
 	const char *text;
 
@@ -168,15 +172,16 @@ static json_t *of_value(struct json_builder *b, const ProtobufCFieldDescriptor *
 		return json_integer(*(const int32_t *)value);
 	case PROTOBUF_C_TYPE_UINT32:
 		return json_integer(*(const uint32_t *)value);
-	default:		/* no other type is in record.proto, which a test sees to */
+	default: /* no other type is in record.proto, which a test sees to */
 		return NULL;
 	}
 }
 
-static json_t *of_array(struct json_builder *b, const ProtobufCFieldDescriptor *field, const void *member,
-			size_t count)
+static json_t *of_array(struct json_builder *b, const ProtobufCFieldDescriptor *field,
+			const void *member, size_t count)
 {
-	size_t size = field->type == PROTOBUF_C_TYPE_BYTES ? sizeof(ProtobufCBinaryData) : sizeof(void *);
+	size_t size =
+		field->type == PROTOBUF_C_TYPE_BYTES ? sizeof(ProtobufCBinaryData) : sizeof(void *);
 	const uint8_t *elements = *(uint8_t *const *)member;
 	json_t *array = json_array();
 
@@ -210,7 +215,8 @@ static json_t *of_field(struct json_builder *b, const ProtobufCMessage *m,
 	} else {
 		if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
 			present = *(const uint32_t *)quantifier == field->id;
-		else if (field->type == PROTOBUF_C_TYPE_MESSAGE || field->type == PROTOBUF_C_TYPE_STRING)
+		else if (field->type == PROTOBUF_C_TYPE_MESSAGE ||
+			 field->type == PROTOBUF_C_TYPE_STRING)
 			present = *(void *const *)member != NULL;
 		else
 			present = *(const protobuf_c_boolean *)quantifier;
@@ -221,7 +227,8 @@ static json_t *of_field(struct json_builder *b, const ProtobufCMessage *m,
 	return value;
 }
 
-json_t *json_of_message(struct json_builder *b, const ProtobufCMessage *m, const char *const *mapped)
+json_t *json_of_message(struct json_builder *b, const ProtobufCMessage *m,
+			const char *const *mapped)
 {
 	const ProtobufCMessageDescriptor *d = m->descriptor;
 	json_t *object = NULL;

@@ -122,7 +122,8 @@ static int rotate(struct ledger *l)
 	int err;
 
 	if (!l->sealing) {
-		struct segment_frame seal = { .sequence = l->next_sequence, .source = SEGMENT_NO_SOURCE };
+		struct segment_frame seal = {.sequence = l->next_sequence,
+					     .source = SEGMENT_NO_SOURCE};
 
 		frame_encode(&seal, l->buffer + l->end);
 		l->end += frame_size(0);
@@ -158,7 +159,7 @@ int ledger_append(struct ledger *l, uint64_t source, uint32_t part, const void *
 
 	if (!len || len > SEGMENT_PAYLOAD_MAX)
 		return -EMSGSIZE;
-	err = is_full(l) ? rotate(l) : 0;	/* still full when sealing it did not succeed */
+	err = is_full(l) ? rotate(l) : 0; /* still full when sealing it did not succeed */
 	if (!err && l->end >= LEDGER_BUFFER)
 		err = ledger_flush(l);
 	if (err)
@@ -273,9 +274,7 @@ int ledger_open(const struct ledger_config *config, uint64_t from,
 	if (l->dir < 0)
 		return l->dir;
 
-	err = ledger_recover(l, &recovery) ?:
-	      retention_open(l) ?:
-	      retention_apply(l);
+	err = ledger_recover(l, &recovery) ?: retention_open(l) ?: retention_apply(l);
 	if (!err && seen)
 		err = ledger_replay(l, from, seen, data);
 	if (err)

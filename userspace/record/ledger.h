@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ledger: the writer's state, shared by ledger.c (appending), recovery.c (opening) and retention.c. Not for callers. */
+/*
+ * ledger: the writer's state, shared by ledger.c (appending), recovery.c (opening) and retention.c.
+ * Not for callers.
+ */
 #pragma once
 
 #include "record/frame.h"
@@ -7,7 +10,10 @@
 
 #include <stdbool.h>
 
-/* Whole frames wait here for write(2): room for the largest one and the one that seals always remains. */
+/*
+ * Whole frames wait here for write(2): room for the largest one and the one that seals always
+ * remains.
+ */
 #define LEDGER_BUFFER (256 * 1024)
 
 struct segment_slot {
@@ -15,31 +21,34 @@ struct segment_slot {
 	uint64_t first_sequence;
 	uint64_t bytes;
 	bool sealed;
-	bool unreadable;		/* its header is damaged: first_sequence is its predecessor's */
+	bool unreadable; /* its header is damaged: first_sequence is its predecessor's */
 	uint8_t boot_id[16];
 };
 
-/* What retention took, from before the unlink until a Gap that says so is synced: the file "removed". */
+/*
+ * What retention took, from before the unlink until a Gap that says so is synced: the file
+ * "removed".
+ */
 struct removed {
-	uint64_t first, last, bytes;	/* first 0: nothing */
+	uint64_t first, last, bytes; /* first 0: nothing */
 };
 
 struct ledger {
-	int dir;			/* locked (flock) while the ledger is open */
-	int fd;				/* the current segment */
+	int dir; /* locked (flock) while the ledger is open */
+	int fd;  /* the current segment */
 	int removed_fd;
 	uint64_t segment_bytes;
 	uint64_t total_bytes;
 	uint8_t boot_id[16];
 	uint64_t next_sequence;
 	uint64_t next_index;
-	struct segment_slot *slots;	/* oldest first; the last one is the current */
+	struct segment_slot *slots; /* oldest first; the last one is the current */
 	size_t count, room;
-	bool sealing;			/* the frame that seals is in the buffer, or written */
-	struct removed untold;		/* by ledger_removed() */
+	bool sealing;          /* the frame that seals is in the buffer, or written */
+	struct removed untold; /* by ledger_removed() */
 	struct removed told;
-	struct removed syncing;		/* 'told' when ledger_sync_begin() was called */
-	size_t start, end;		/* of what is not written yet, in the buffer */
+	struct removed syncing; /* 'told' when ledger_sync_begin() was called */
+	size_t start, end;      /* of what is not written yet, in the buffer */
 	uint8_t buffer[LEDGER_BUFFER + SEGMENT_FRAME_MAX + SEGMENT_FRAME_HEADER_SIZE];
 };
 
@@ -59,7 +68,10 @@ int write_fully(int fd, const void *data, size_t len, uint64_t offset, size_t *r
 
 /* ---- recovery.c ---- */
 
-/* Fills l->slots from the directory, repairs the end of the last segment, goes on in it or begins another. */
+/*
+ * Fills l->slots from the directory, repairs the end of the last segment, goes on in it or begins
+ * another.
+ */
 int ledger_recover(struct ledger *l, struct ledger_recovery *ret);
 /* Shows @seen the frames of this boot from sequence @from on. */
 int ledger_replay(struct ledger *l, uint64_t from,
@@ -68,7 +80,9 @@ int ledger_replay(struct ledger *l, uint64_t from,
 /* ---- retention.c ---- */
 
 int retention_open(struct ledger *l);
-/* Removes the oldest sealed segments while all of them, and a full current one, exceed total_bytes. */
+/*
+ * Removes the oldest sealed segments while all of them, and a full current one, exceed total_bytes.
+ */
 int retention_apply(struct ledger *l);
 /* Everything appended so far is on disk, thus also the Gap for what was told. */
 int retention_synced(struct ledger *l);

@@ -11,7 +11,7 @@
 #include "record/words.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-#define MAPPED(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define MAPPED(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 enum class { NETWORK_ACTIVITY = 4001, PROCESS_ACTIVITY = 1007, LIFECYCLE = 6002, ERROR = 6008 };
 enum severity { INFORMATIONAL = 1, LOW, MEDIUM, HIGH };
@@ -30,17 +30,18 @@ static const struct {
 	Affiant__V1__Record__BodyCase body;
 	struct event event;
 } events[] = {
-	{ AFFIANT__V1__RECORD__BODY_SESSION_STARTED, { LIFECYCLE, 3, "Start", INFORMATIONAL } },
-	{ AFFIANT__V1__RECORD__BODY_SESSION_ENDED, { LIFECYCLE, 4, "Stop", INFORMATIONAL } },
-	{ AFFIANT__V1__RECORD__BODY_EXEC, { PROCESS_ACTIVITY, 1, "Launch", INFORMATIONAL } },
-	{ AFFIANT__V1__RECORD__BODY_EXIT, { PROCESS_ACTIVITY, 2, "Terminate", INFORMATIONAL } },
-	{ AFFIANT__V1__RECORD__BODY_CONNECT, { NETWORK_ACTIVITY, 0, "Unknown", INFORMATIONAL } },
-	{ AFFIANT__V1__RECORD__BODY_CLOSE, { NETWORK_ACTIVITY, 2, "Close", INFORMATIONAL } },
-	{ AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET, { NETWORK_ACTIVITY, 99, "Untracked Socket", MEDIUM } },
-	{ AFFIANT__V1__RECORD__BODY_LOST, { ERROR, 1, "General Error", HIGH } },
-	{ AFFIANT__V1__RECORD__BODY_GAP, { ERROR, 1, "General Error", MEDIUM } },
-	{ AFFIANT__V1__RECORD__BODY_DAEMON_STARTED, { LIFECYCLE, 3, "Start", INFORMATIONAL } },
-	{ AFFIANT__V1__RECORD__BODY_DAEMON_STOPPING, { LIFECYCLE, 4, "Stop", INFORMATIONAL } },
+	{AFFIANT__V1__RECORD__BODY_SESSION_STARTED, {LIFECYCLE, 3, "Start", INFORMATIONAL}},
+	{AFFIANT__V1__RECORD__BODY_SESSION_ENDED, {LIFECYCLE, 4, "Stop", INFORMATIONAL}},
+	{AFFIANT__V1__RECORD__BODY_EXEC, {PROCESS_ACTIVITY, 1, "Launch", INFORMATIONAL}},
+	{AFFIANT__V1__RECORD__BODY_EXIT, {PROCESS_ACTIVITY, 2, "Terminate", INFORMATIONAL}},
+	{AFFIANT__V1__RECORD__BODY_CONNECT, {NETWORK_ACTIVITY, 0, "Unknown", INFORMATIONAL}},
+	{AFFIANT__V1__RECORD__BODY_CLOSE, {NETWORK_ACTIVITY, 2, "Close", INFORMATIONAL}},
+	{AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET,
+	 {NETWORK_ACTIVITY, 99, "Untracked Socket", MEDIUM}},
+	{AFFIANT__V1__RECORD__BODY_LOST, {ERROR, 1, "General Error", HIGH}},
+	{AFFIANT__V1__RECORD__BODY_GAP, {ERROR, 1, "General Error", MEDIUM}},
+	{AFFIANT__V1__RECORD__BODY_DAEMON_STARTED, {LIFECYCLE, 3, "Start", INFORMATIONAL}},
+	{AFFIANT__V1__RECORD__BODY_DAEMON_STOPPING, {LIFECYCLE, 4, "Stop", INFORMATIONAL}},
 };
 
 /* A connection's activity follows from its outcome. */
@@ -49,17 +50,17 @@ static const struct {
 	const char *activity_name;
 	enum status status;
 } outcomes[] = {
-	[AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN] = { 0, "Unknown", STATUS_UNKNOWN },
-	[AFFIANT__V1__OUTCOME__ESTABLISHED] = { 1, "Open", SUCCESS },
-	[AFFIANT__V1__OUTCOME__REFUSED] = { 5, "Refuse", FAILURE },
-	[AFFIANT__V1__OUTCOME__TIMED_OUT] = { 4, "Fail", FAILURE },
-	[AFFIANT__V1__OUTCOME__UNREACHABLE] = { 4, "Fail", FAILURE },
-	[AFFIANT__V1__OUTCOME__RESET] = { 3, "Reset", FAILURE },
-	[AFFIANT__V1__OUTCOME__ABORTED] = { 4, "Fail", FAILURE },
-	[AFFIANT__V1__OUTCOME__DENIED] = { 4, "Fail", FAILURE },
-	[AFFIANT__V1__OUTCOME__NOT_SENT] = { 4, "Fail", FAILURE },
-	[AFFIANT__V1__OUTCOME__ATTEMPTED] = { 1, "Open", STATUS_UNKNOWN },
-	[AFFIANT__V1__OUTCOME__PENDING] = { 99, "Pending", STATUS_UNKNOWN },
+	[AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN] = {0, "Unknown", STATUS_UNKNOWN},
+	[AFFIANT__V1__OUTCOME__ESTABLISHED] = {1, "Open", SUCCESS},
+	[AFFIANT__V1__OUTCOME__REFUSED] = {5, "Refuse", FAILURE},
+	[AFFIANT__V1__OUTCOME__TIMED_OUT] = {4, "Fail", FAILURE},
+	[AFFIANT__V1__OUTCOME__UNREACHABLE] = {4, "Fail", FAILURE},
+	[AFFIANT__V1__OUTCOME__RESET] = {3, "Reset", FAILURE},
+	[AFFIANT__V1__OUTCOME__ABORTED] = {4, "Fail", FAILURE},
+	[AFFIANT__V1__OUTCOME__DENIED] = {4, "Fail", FAILURE},
+	[AFFIANT__V1__OUTCOME__NOT_SENT] = {4, "Fail", FAILURE},
+	[AFFIANT__V1__OUTCOME__ATTEMPTED] = {1, "Open", STATUS_UNKNOWN},
+	[AFFIANT__V1__OUTCOME__PENDING] = {99, "Pending", STATUS_UNKNOWN},
 };
 
 static const struct {
@@ -67,14 +68,14 @@ static const struct {
 	int category;
 	const char *name, *category_name;
 } classes[] = {
-	{ PROCESS_ACTIVITY, 1, "Process Activity", "System Activity" },
-	{ NETWORK_ACTIVITY, 4, "Network Activity", "Network Activity" },
-	{ LIFECYCLE, 6, "Application Lifecycle", "Application Activity" },
-	{ ERROR, 6, "Application Error", "Application Activity" },
+	{PROCESS_ACTIVITY, 1, "Process Activity", "System Activity"},
+	{NETWORK_ACTIVITY, 4, "Network Activity", "Network Activity"},
+	{LIFECYCLE, 6, "Application Lifecycle", "Application Activity"},
+	{ERROR, 6, "Application Error", "Application Activity"},
 };
 
-static const char *const severities[] = { "Unknown", "Informational", "Low", "Medium", "High" };
-static const char *const statuses[] = { "Unknown", "Success", "Failure" };
+static const char *const severities[] = {"Unknown", "Informational", "Low", "Medium", "High"};
+static const char *const statuses[] = {"Unknown", "Success", "Failure"};
 
 /* ---- what every event has ---- */
 
@@ -109,7 +110,8 @@ static json_t *metadata_of(struct json_builder *b, const Affiant__V1__Record *r)
 	return metadata;
 }
 
-static void put_event(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, const struct event *e)
+static void put_event(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+		      const struct event *e)
 {
 	for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++) {
 		if (classes[i].class != e->class)
@@ -193,7 +195,10 @@ static void put_actor(struct json_builder *b, json_t *root, const Affiant__V1__R
 	json_put(b, root, "actor", actor);
 }
 
-/* What the record as a whole has and OCSF lacks. A task has an issuer nowhere yet: it is no "delegation". */
+/*
+ * What the record as a whole has and OCSF lacks. A task has an issuer nowhere yet: it is no
+ * "delegation".
+ */
 static json_t *unmapped_of(struct json_builder *b, const Affiant__V1__Record *r)
 {
 	json_t *unmapped = json_object();
@@ -204,7 +209,8 @@ static json_t *unmapped_of(struct json_builder *b, const Affiant__V1__Record *r)
 		json_put(b, unmapped, "wall_ns", json_decimal(r->wall_ns));
 	if (r->has_clock_state)
 		json_put(b, unmapped, "clock_state",
-			 json_string(word_of(&affiant__v1__clock_state__descriptor, r->clock_state)));
+			 json_string(
+				 word_of(&affiant__v1__clock_state__descriptor, r->clock_state)));
 	if (r->session)
 		json_put_message(b, unmapped, "session", &r->session->base, MAPPED("id"));
 	if (r->task)
@@ -226,8 +232,9 @@ static void put_endpoints(struct json_builder *b, json_t *root, const Affiant__V
 		json_put(b, root, "dst_endpoint", dst);
 	if (!src) {
 		src = json_object();
-		json_put(b, src, "uid", r->has_host ? json_hex(r->host.data, r->host.len) :
-						      json_string("unknown"));
+		json_put(b, src, "uid",
+			 r->has_host ? json_hex(r->host.data, r->host.len)
+				     : json_string("unknown"));
 	}
 	json_put(b, root, "src_endpoint", src);
 }
@@ -240,36 +247,41 @@ static void put_errno(struct json_builder *b, json_t *root, int error)
 		json_put(b, root, "status_code", json_string(name));
 }
 
-static void put_connect(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
+static void put_connect(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+			json_t *unmapped)
 {
 	const Affiant__V1__Connect *c = r->connect;
 	const Affiant__V1__Endpoint *remote = c->reached ?: c->asked;
 
 	put_endpoints(b, root, r, c->local, remote);
-	json_put(b, root, "connection_info", ocsf_connection(b, r, c->protocol, c->connection, remote));
+	json_put(b, root, "connection_info",
+		 ocsf_connection(b, r, c->protocol, c->connection, remote));
 	put_status(b, root, outcomes[c->outcome].status);
 	json_put(b, root, "status_detail",
 		 json_string(word_of(&affiant__v1__outcome__descriptor, c->outcome)));
 	if (c->has_errno_)
 		put_errno(b, root, c->errno_);
 	/* What was asked is told where it differs: or else the address was rewritten on its way. */
-	json_put_message(b, unmapped, "connect", &c->base,
-			 c->asked && c->reached && !endpoint_equal(c->asked, c->reached) ?
-				 MAPPED("protocol", "outcome", "reached", "local", "uid") :
-				 MAPPED("protocol", "outcome", "reached", "asked", "local", "uid"));
+	json_put_message(
+		b, unmapped, "connect", &c->base,
+		c->asked && c->reached && !endpoint_equal(c->asked, c->reached)
+			? MAPPED("protocol", "outcome", "reached", "local", "uid")
+			: MAPPED("protocol", "outcome", "reached", "asked", "local", "uid"));
 }
 
-static void put_close(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
+static void put_close(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+		      json_t *unmapped)
 {
 	const Affiant__V1__Close *c = r->close;
 	bool counted;
 
 	put_endpoints(b, root, r, c->local, c->remote);
-	json_put(b, root, "connection_info", ocsf_connection(b, r, c->protocol, c->connection, c->remote));
+	json_put(b, root, "connection_info",
+		 ocsf_connection(b, r, c->protocol, c->connection, c->remote));
 	if (c->has_duration_ns)
 		json_put(b, root, "duration", json_integer(c->duration_ns / NS_PER_MS));
-	counted = c->has_bytes_sent && c->has_bytes_received &&
-		  c->bytes_sent <= INT64_MAX / 2 && c->bytes_received <= INT64_MAX / 2;
+	counted = c->has_bytes_sent && c->has_bytes_received && c->bytes_sent <= INT64_MAX / 2 &&
+		  c->bytes_received <= INT64_MAX / 2;
 	if (counted) {
 		json_t *traffic = json_object();
 
@@ -280,12 +292,14 @@ static void put_close(struct json_builder *b, json_t *root, const Affiant__V1__R
 	}
 	if (c->has_errno_)
 		put_errno(b, root, c->errno_);
-	json_put_message(b, unmapped, "close", &c->base,
-			 counted ? MAPPED("protocol", "remote", "local", "bytes_sent", "bytes_received") :
-				   MAPPED("protocol", "remote", "local"));
+	json_put_message(
+		b, unmapped, "close", &c->base,
+		counted ? MAPPED("protocol", "remote", "local", "bytes_sent", "bytes_received")
+			: MAPPED("protocol", "remote", "local"));
 }
 
-static void put_untracked(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
+static void put_untracked(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+			  json_t *unmapped)
 {
 	const Affiant__V1__UntrackedSocket *u = r->untracked_socket;
 
@@ -294,7 +308,8 @@ static void put_untracked(struct json_builder *b, json_t *root, const Affiant__V
 	json_put_message(b, unmapped, "untracked_socket", &u->base, MAPPED("protocol"));
 }
 
-static void put_exit(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
+static void put_exit(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+		     json_t *unmapped)
 {
 	const Affiant__V1__Exit *e = r->exit;
 
@@ -311,7 +326,8 @@ static void put_session_app(struct json_builder *b, json_t *root, const Affiant_
 {
 	json_t *app = json_object();
 
-	json_put(b, app, "name", text_of(b, r->agent && r->agent->name ? r->agent->name : "unknown"));
+	json_put(b, app, "name",
+		 text_of(b, r->agent && r->agent->name ? r->agent->name : "unknown"));
 	if (r->agent && r->agent->spiffe_id)
 		json_put(b, app, "uid", text_of(b, r->agent->spiffe_id));
 	json_put(b, root, "app", app);
@@ -328,7 +344,8 @@ static void put_daemon_app(struct json_builder *b, json_t *root, const char *ver
 	json_put(b, root, "app", app);
 }
 
-static void put_lost(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
+static void put_lost(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+		     json_t *unmapped)
 {
 	uint64_t sum = 0;
 
@@ -341,7 +358,8 @@ static void put_lost(struct json_builder *b, json_t *root, const Affiant__V1__Re
 	json_put_message(b, unmapped, "lost", &r->lost->base, NULL);
 }
 
-static void put_gap(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
+static void put_gap(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+		    json_t *unmapped)
 {
 	json_put(b, root, "message", json_string("Records are no longer in the ledger."));
 	json_put(b, root, "status_detail",
@@ -349,7 +367,8 @@ static void put_gap(struct json_builder *b, json_t *root, const Affiant__V1__Rec
 	json_put_message(b, unmapped, "gap", &r->gap->base, MAPPED("reason"));
 }
 
-static void put_body(struct json_builder *b, json_t *root, const Affiant__V1__Record *r, json_t *unmapped)
+static void put_body(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+		     json_t *unmapped)
 {
 	switch (r->body_case) {
 	case AFFIANT__V1__RECORD__BODY_SESSION_STARTED:
@@ -434,7 +453,7 @@ int ocsf_of_record(const Affiant__V1__Record *r, struct buffer *out)
 	if (err)
 		return err;
 	root = build(&b, r, e);
-	if (b.escaped && !b.failed) {		/* once more, so that %NN can only be an escaped byte */
+	if (b.escaped && !b.failed) { /* once more, so that %NN can only be an escaped byte */
 		json_decref(root);
 		b.percent = true;
 		root = build(&b, r, e);

@@ -44,7 +44,8 @@ static void put_created(struct json_builder *b, const Affiant__V1__Record *r,
 		 json_integer((r->wall_ns - (r->boottime_ns - id->start_boottime_ns)) / NS_PER_MS));
 }
 
-static json_t *of_id(struct json_builder *b, const Affiant__V1__Record *r, const Affiant__V1__ProcessId *id)
+static json_t *of_id(struct json_builder *b, const Affiant__V1__Record *r,
+		     const Affiant__V1__ProcessId *id)
 {
 	json_t *process = json_object();
 
@@ -61,7 +62,8 @@ static json_t *of_id(struct json_builder *b, const Affiant__V1__Record *r, const
 /* Quoted as a shell would read it: where one argument ends shows. */
 static json_t *command_line(struct json_builder *b, const Affiant__V1__Process *p)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
+	static const char plain[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
 	_cleanup_buffer_ struct buffer line = {};
 	json_t *value;
 
@@ -91,8 +93,8 @@ static json_t *command_line(struct json_builder *b, const Affiant__V1__Process *
 	return value;
 }
 
-static void put_hash(struct json_builder *b, json_t *hashes, int algorithm_id, const char *algorithm,
-		     const ProtobufCBinaryData *value)
+static void put_hash(struct json_builder *b, json_t *hashes, int algorithm_id,
+		     const char *algorithm, const ProtobufCBinaryData *value)
 {
 	json_t *hash = json_object();
 
@@ -179,9 +181,10 @@ json_t *ocsf_process_brief(struct json_builder *b, const Affiant__V1__Record *r)
 }
 
 /* What of a Process and its parts has a home, thus is left out of "unmapped". */
-static const char *const process_mapped[] = { "id", "parent", "ancestry", "cwd", "argv", "comm", "executable", NULL };
-static const char *const executable_mapped[] = { "path", "size", "deleted", "digest", NULL };
-static const char *const digest_mapped[] = { "sha256", "verity", NULL };
+static const char *const process_mapped[] = {"id",   "parent", "ancestry",   "cwd",
+					     "argv", "comm",   "executable", NULL};
+static const char *const executable_mapped[] = {"path", "size", "deleted", "digest", NULL};
+static const char *const digest_mapped[] = {"sha256", "verity", NULL};
 
 static void put_unmapped(struct json_builder *b, const Affiant__V1__Process *p, json_t *unmapped)
 {
@@ -236,7 +239,8 @@ static void put_unix_name(struct json_builder *b, json_t *endpoint, const Protob
 	/* An abstract name starts with NUL, which ss(8) and others show as an @. */
 	buffer_add_char(&name, path->data[0] ? (char)path->data[0] : '@');
 	buffer_add(&name, path->data + 1, path->len - 1);
-	json_put(b, endpoint, "name", buffer_error(&name) ? NULL : json_text(b, name.data, name.len));
+	json_put(b, endpoint, "name",
+		 buffer_error(&name) ? NULL : json_text(b, name.data, name.len));
 }
 
 json_t *ocsf_endpoint(struct json_builder *b, const Affiant__V1__Endpoint *e)
@@ -248,7 +252,8 @@ json_t *ocsf_endpoint(struct json_builder *b, const Affiant__V1__Endpoint *e)
 		return NULL;
 	endpoint = json_object();
 	if (e->has_address && (e->address.len == 4 || e->address.len == 16)) {
-		inet_ntop(e->address.len == 4 ? AF_INET : AF_INET6, e->address.data, text, sizeof(text));
+		inet_ntop(e->address.len == 4 ? AF_INET : AF_INET6, e->address.data, text,
+			  sizeof(text));
 		json_put(b, endpoint, "ip", json_string(text));
 	}
 	if (e->has_port)
@@ -266,7 +271,7 @@ static int protocol_number(Affiant__V1__Protocol protocol)
 {
 	switch (protocol) {
 	case AFFIANT__V1__PROTOCOL__PROTOCOL_TCP:
-	case AFFIANT__V1__PROTOCOL__PROTOCOL_MPTCP:	/* on the wire, an option of TCP */
+	case AFFIANT__V1__PROTOCOL__PROTOCOL_MPTCP: /* on the wire, an option of TCP */
 		return IPPROTO_TCP;
 	case AFFIANT__V1__PROTOCOL__PROTOCOL_UDP:
 		return IPPROTO_UDP;
@@ -283,8 +288,9 @@ static int protocol_number(Affiant__V1__Protocol protocol)
 	}
 }
 
-json_t *ocsf_connection(struct json_builder *b, const Affiant__V1__Record *r, Affiant__V1__Protocol protocol,
-			const Affiant__V1__ConnectionId *id, const Affiant__V1__Endpoint *remote)
+json_t *ocsf_connection(struct json_builder *b, const Affiant__V1__Record *r,
+			Affiant__V1__Protocol protocol, const Affiant__V1__ConnectionId *id,
+			const Affiant__V1__Endpoint *remote)
 {
 	json_t *info = json_object();
 	char boot[UUID_TEXT_SIZE], uid[UUID_TEXT_SIZE + 24];
@@ -296,7 +302,8 @@ json_t *ocsf_connection(struct json_builder *b, const Affiant__V1__Record *r, Af
 	if (protocol_number(protocol) >= 0)
 		json_put(b, info, "protocol_num", json_integer(protocol_number(protocol)));
 	if (remote && remote->has_address)
-		json_put(b, info, "protocol_ver_id", json_integer(remote->address.len == 4 ? 4 : 6));
+		json_put(b, info, "protocol_ver_id",
+			 json_integer(remote->address.len == 4 ? 4 : 6));
 	if (id && id->has_number) {
 		format_boot_id(r, boot);
 		snprintf(uid, sizeof(uid), "%s:%" PRIu64, boot, id->number);

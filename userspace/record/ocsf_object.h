@@ -19,7 +19,8 @@ json_t *ocsf_process_brief(struct json_builder *b, const Affiant__V1__Record *r)
 /* network_endpoint; NULL for an absent or empty one. */
 json_t *ocsf_endpoint(struct json_builder *b, const Affiant__V1__Endpoint *e);
 
-json_t *ocsf_connection(struct json_builder *b, const Affiant__V1__Record *r, Affiant__V1__Protocol protocol,
-			const Affiant__V1__ConnectionId *id, const Affiant__V1__Endpoint *remote);
+json_t *ocsf_connection(struct json_builder *b, const Affiant__V1__Record *r,
+			Affiant__V1__Protocol protocol, const Affiant__V1__ConnectionId *id,
+			const Affiant__V1__Endpoint *remote);
 
 json_t *ocsf_device(struct json_builder *b, const Affiant__V1__Record *r);

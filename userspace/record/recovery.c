@@ -47,7 +47,7 @@ static int list_segments(struct ledger *l)
 		return -ENOMEM;
 	}
 	while ((errno = 0, entry = readdir(dir))) {
-		struct segment_slot slot = { .sealed = true };
+		struct segment_slot slot = {.sealed = true};
 		int err;
 
 		if (segment_name_parse(entry->d_name, &slot.index))
@@ -84,8 +84,8 @@ static int read_headers(struct ledger *l)
 		if (n < 0)
 			return -errno;
 		slot->bytes = st.st_size;
-		slot->unreadable = segment_header_decode(raw, n, &header) ||
-				   header.index != slot->index;
+		slot->unreadable =
+			segment_header_decode(raw, n, &header) || header.index != slot->index;
 		slot->first_sequence = slot->unreadable ? before : header.first_sequence;
 		if (!slot->unreadable)
 			memcpy(slot->boot_id, header.boot_id, sizeof(slot->boot_id));
@@ -96,17 +96,17 @@ static int read_headers(struct ledger *l)
 
 /* How a segment ends. */
 struct tail {
-	int fd;			/* read and write */
-	uint64_t end;		/* of the intact frames from the beginning on */
-	uint64_t next;		/* the number that follows them */
-	uint64_t highest;	/* the same, counting intact frames behind damage */
+	int fd;           /* read and write */
+	uint64_t end;     /* of the intact frames from the beginning on */
+	uint64_t next;    /* the number that follows them */
+	uint64_t highest; /* the same, counting intact frames behind damage */
 	bool sealed;
 };
 
 static int scan_tail(const struct ledger *l, const struct segment_slot *slot, struct tail *ret)
 {
 	_cleanup_(segment_reader_freep) struct segment_reader *r = NULL;
-	struct tail t = { .fd = -1 };
+	struct tail t = {.fd = -1};
 	struct segment_frame frame;
 	uint64_t skipped;
 	int fd, err;
@@ -136,7 +136,10 @@ static int scan_tail(const struct ledger *l, const struct segment_slot *slot, st
 	return 0;
 }
 
-/* Copies what lies behind the damage to <index>.torn: bytes that are not understood are not thrown away. */
+/*
+ * Copies what lies behind the damage to <index>.torn: bytes that are not understood are not thrown
+ * away.
+ */
 static int keep_aside(const struct ledger *l, const struct segment_slot *slot, const struct tail *t)
 {
 	char name[SEGMENT_NAME_SIZE];
@@ -161,7 +164,7 @@ static int keep_aside(const struct ledger *l, const struct segment_slot *slot, c
 /* Cuts a segment that is not the current one any more at its intact end, and seals it there. */
 static int cut_and_seal(struct segment_slot *slot, const struct tail *t)
 {
-	struct segment_frame seal = { .sequence = t->next, .source = SEGMENT_NO_SOURCE };
+	struct segment_frame seal = {.sequence = t->next, .source = SEGMENT_NO_SOURCE};
 	uint8_t raw[SEGMENT_FRAME_HEADER_SIZE];
 	size_t written;
 	int err;
@@ -178,8 +181,9 @@ static int cut_and_seal(struct segment_slot *slot, const struct tail *t)
 }
 
 /*
- * Takes segments whose headers are damaged off the end of the list. One without a frame is what a crash
- * leaves of a segment that was just beginning. *@ret_burnt: numbers that may have been given in the others.
+ * Takes segments whose headers are damaged off the end of the list. One without a frame is what a
+ * crash leaves of a segment that was just beginning. *@ret_burnt: numbers that may have been given
+ * in the others.
  */
 static int drop_unreadable(struct ledger *l, struct ledger_recovery *recovery, uint64_t *ret_burnt)
 {
@@ -232,7 +236,7 @@ static int recover_tail(struct ledger *l, const struct tail *t, bool go_on, bool
 int ledger_recover(struct ledger *l, struct ledger_recovery *ret)
 {
 	struct ledger_recovery recovery = {};
-	struct tail t = { .fd = -1, .next = 1, .highest = 1 };
+	struct tail t = {.fd = -1, .next = 1, .highest = 1};
 	const struct segment_slot *last;
 	uint64_t burnt = 0;
 	bool damaged, go_on;

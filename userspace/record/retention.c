@@ -9,9 +9,10 @@
 #include "record/ledger.h"
 
 /*
- * The file "removed": u64 first, last, bytes, u32 zero, u32 CRC-32 of the 28 bytes before; host-endian as it never
- * leaves the machine. Without it a crash between an unlink and the Gap record would be a hole that nobody tells of.
- * It is made at opening: writing to it later needs no room on a full disk.
+ * The file "removed": u64 first, last, bytes, u32 zero, u32 CRC-32 of the 28 bytes before;
+ * host-endian as it never leaves the machine. Without it a crash between an unlink and the Gap
+ * record would be a hole that nobody tells of. It is made at opening: writing to it later needs no
+ * room on a full disk.
  */
 struct note {
 	uint64_t first, last, bytes;
@@ -38,7 +39,7 @@ static struct removed join(struct removed a, struct removed b)
 
 static int write_note(const struct ledger *l, struct removed removed)
 {
-	struct note n = { .first = removed.first, .last = removed.last, .bytes = removed.bytes };
+	struct note n = {.first = removed.first, .last = removed.last, .bytes = removed.bytes};
 	size_t written;
 	int err;
 
@@ -60,7 +61,7 @@ int retention_open(struct ledger *l)
 		return -errno;
 	if (len != sizeof(n) || n.crc != note_crc(&n))
 		return write_note(l, (struct removed){});
-	l->untold = (struct removed){ .first = n.first, .last = n.last, .bytes = n.bytes };
+	l->untold = (struct removed){.first = n.first, .last = n.last, .bytes = n.bytes};
 	return 0;
 }
 

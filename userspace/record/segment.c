@@ -9,15 +9,15 @@
 #include "base/cleanup.h"
 #include "record/frame.h"
 
-#define READ_SIZE (256 * 1024)	/* several times SEGMENT_FRAME_MAX */
+#define READ_SIZE (256 * 1024) /* several times SEGMENT_FRAME_MAX */
 #define FRAME_MIN (SEGMENT_FRAME_HEADER_SIZE + 8)
 
 struct segment_reader {
 	int fd;
 	struct segment_header header;
-	uint64_t offset;	/* of the next frame */
-	uint64_t expected;	/* its sequence number */
-	uint64_t cached_at;	/* file offset of cache[0] */
+	uint64_t offset;    /* of the next frame */
+	uint64_t expected;  /* its sequence number */
+	uint64_t cached_at; /* file offset of cache[0] */
 	size_t cached;
 	uint8_t cache[READ_SIZE];
 };
@@ -25,10 +25,12 @@ struct segment_reader {
 DEFINE_CLEANUP(struct segment_reader *, segment_reader_free)
 
 /*
- * Bytes of the file from @offset on: at least @want of them unless the file is shorter. An incomplete frame is asked for
- * beyond what is cached, and so read again each time: a torn tail can be cut and written anew under us.
+ * Bytes of the file from @offset on: at least @want of them unless the file is shorter. An
+ * incomplete frame is asked for beyond what is cached, and so read again each time: a torn tail can
+ * be cut and written anew under us.
  */
-static int fetch(struct segment_reader *r, uint64_t offset, size_t want, const uint8_t **ret, size_t *ret_len)
+static int fetch(struct segment_reader *r, uint64_t offset, size_t want, const uint8_t **ret,
+		 size_t *ret_len)
 {
 	if (offset < r->cached_at || offset + want > r->cached_at + r->cached) {
 		r->cached_at = offset;
@@ -65,8 +67,8 @@ int segment_reader_new(int fd, struct segment_reader **ret)
 	}
 	r->fd = fd;
 	r->cached_at = r->cached = 0;
-	err = fetch(r, 0, SEGMENT_HEADER_SIZE, &data, &len) ?:
-	      segment_header_decode(data, len, &r->header);
+	err = fetch(r, 0, SEGMENT_HEADER_SIZE, &data, &len)
+		      ?: segment_header_decode(data, len, &r->header);
 	if (err)
 		return err;
 	r->offset = SEGMENT_HEADER_SIZE;
@@ -108,8 +110,8 @@ int64_t segment_reader_left(const struct segment_reader *r)
 }
 
 /* As frame_decode(), of the frame at @offset, which must have the number @sequence. */
-static int frame_at(struct segment_reader *r, uint64_t offset, uint64_t sequence, struct segment_frame *ret,
-		    size_t *ret_size)
+static int frame_at(struct segment_reader *r, uint64_t offset, uint64_t sequence,
+		    struct segment_frame *ret, size_t *ret_size)
 {
 	const uint8_t *data;
 	size_t len;
@@ -120,8 +122,8 @@ static int frame_at(struct segment_reader *r, uint64_t offset, uint64_t sequence
 		return err;
 	err = frame_decode(data, len, ret, ret_size);
 	if (err == 0 && len < SEGMENT_FRAME_MAX) {
-		err = fetch(r, offset, SEGMENT_FRAME_MAX, &data, &len) ?:
-		      frame_decode(data, len, ret, ret_size);
+		err = fetch(r, offset, SEGMENT_FRAME_MAX, &data, &len)
+			      ?: frame_decode(data, len, ret, ret_size);
 	}
 	if ((err == 1 || err == -ENODATA) && ret->sequence != sequence)
 		return -EBADMSG;
@@ -143,8 +145,9 @@ int segment_reader_next(struct segment_reader *r, struct segment_frame *ret)
 }
 
 /*
- * An intact frame that can follow the damage. A payload holds bytes that an agent chose (argv), perhaps
- * the image of a frame: the number must fit the distance, and what follows must be intact too.
+ * An intact frame that can follow the damage. A payload holds bytes that an agent chose (argv),
+ * perhaps the image of a frame: the number must fit the distance, and what follows must be intact
+ * too.
  */
 static int candidate_at(struct segment_reader *r, uint64_t offset, uint64_t *ret_sequence)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* words: the enums of record.proto in lower case, without their prefixes: what JSON, terminals and filters say. */
+/*
+ * words: the enums of record.proto in lower case, without their prefixes: what JSON, terminals and
+ * filters say.
+ */
 #pragma once
 
 #include <affiant/v1/record.pb-c.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * orchestrator SOCKET PID: opens a session for that process by libaffiant, says which and how many processes it lists
- * for it; at the next line of input it ends the session and kills them.
+ * orchestrator SOCKET PID: opens a session for that process by libaffiant, says which and how many
+ * processes it lists for it; at the next line of input it ends the session and kills them.
  */
 #include <affiant.h>
 

@@ -2,8 +2,8 @@
 /*
  * attack HOW PID: reaches for another process in one way, and says "done" or the errno's name.
  *
- * signal, queue (sigqueue), pidfd_signal, ptrace, vm_read, vm_write, getfd (its standard input), mem (/proc/PID/mem),
- * root (/proc/PID/root).
+ * signal, queue (sigqueue), pidfd_signal, ptrace, vm_read, vm_write, getfd (its standard input),
+ * mem (/proc/PID/mem), root (/proc/PID/root).
  */
 #include "program.h"
 

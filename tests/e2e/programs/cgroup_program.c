@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cgroup_program deny CGROUP, or redirect CGROUP ADDRESS PORT: attaches somebody else's connect4 program to a
- * cgroup, which stays until the cgroup goes: one refuses every connection, one sends it to ADDRESS PORT.
+ * cgroup_program deny CGROUP, or redirect CGROUP ADDRESS PORT: attaches somebody else's connect4
+ * program to a cgroup, which stays until the cgroup goes: one refuses every connection, one sends
+ * it to ADDRESS PORT.
  */
 #include "program.h"
 
@@ -9,17 +10,20 @@
 #include <linux/bpf.h>
 #include <stddef.h>
 
-#define LOAD(register_, value) \
-	((struct bpf_insn){ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = register_, .imm = value })
-#define STORE(field, register_)                                                                   \
-	((struct bpf_insn){ .code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_1, .src_reg = register_, \
-			    .off = offsetof(struct bpf_sock_addr, field) })
-#define RETURN ((struct bpf_insn){ .code = BPF_JMP | BPF_EXIT })
+#define LOAD(register_, value)                                                                     \
+	((struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = register_, .imm = value})
+#define STORE(field, register_)                                                                    \
+	((struct bpf_insn){.code = BPF_STX | BPF_MEM | BPF_W,                                      \
+			   .dst_reg = BPF_REG_1,                                                   \
+			   .src_reg = register_,                                                   \
+			   .off = offsetof(struct bpf_sock_addr, field)})
+#define RETURN ((struct bpf_insn){.code = BPF_JMP | BPF_EXIT})
 
 static void attach(const char *cgroup, const struct bpf_insn *code, size_t count)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_CGROUP_INET4_CONNECT);
-	int program = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "test_connect4", "GPL", code, count, &options);
+	int program = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "test_connect4", "GPL", code,
+				    count, &options);
 	int group = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (program < 0 || group < 0)
@@ -33,12 +37,13 @@ int main(int argc, char **argv)
 	union address to;
 
 	if (argc == 3 && !strcmp(argv[1], "deny")) {
-		const struct bpf_insn deny[] = { LOAD(BPF_REG_0, 0), RETURN };
+		const struct bpf_insn deny[] = {LOAD(BPF_REG_0, 0), RETURN};
 
 		attach(argv[2], deny, 2);
 		return 0;
 	}
-	usage_unless(argc == 5 && !strcmp(argv[1], "redirect"), "cgroup_program deny|redirect CGROUP [ADDRESS PORT]");
+	usage_unless(argc == 5 && !strcmp(argv[1], "redirect"),
+		     "cgroup_program deny|redirect CGROUP [ADDRESS PORT]");
 	address_read(argv[3], argv[4], &to);
 	const struct bpf_insn redirect[] = {
 		LOAD(BPF_REG_2, to.v4.sin_addr.s_addr),

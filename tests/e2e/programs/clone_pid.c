@@ -12,7 +12,7 @@ int main(int argc, char **argv)
 {
 	int status;
 	pid_t wanted, child;
-	struct clone_args args = { .exit_signal = SIGCHLD, .set_tid_size = 1 };
+	struct clone_args args = {.exit_signal = SIGCHLD, .set_tid_size = 1};
 
 	usage_unless(argc >= 3, "clone_pid PID COMMAND...");
 	wanted = atoi(argv[1]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * container ROOT COMMAND...: COMMAND in new mount, pid, ipc and uts namespaces, with ROOT as its root directory,
- * as container runtimes do it; ends as it does.
+ * container ROOT COMMAND...: COMMAND in new mount, pid, ipc and uts namespaces, with ROOT as its
+ * root directory, as container runtimes do it; ends as it does.
  */
 #include "program.h"
 
@@ -12,8 +12,9 @@
 
 static void enter_root(const char *root)
 {
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount(root, root, NULL, MS_BIND | MS_REC, NULL) ||
-	    chdir(root) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount(root, root, NULL, MS_BIND | MS_REC, NULL) || chdir(root) ||
+	    syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		err(1, "pivot_root to %s", root);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * disconnect HOW ADDRESS PORT1 PORT2: connects one socket to PORT1, disconnects it (AF_UNSPEC), connects it to
- * PORT2: one cookie, two connections. tcp, udp. refused: nobody listens at PORT1, and nobody asks the socket for that
- * error before its second connection is refused, too. deferred: likewise, but no SYN of the second one ever leaves
- * (TCP_FASTOPEN_CONNECT, without data).
+ * disconnect HOW ADDRESS PORT1 PORT2: connects one socket to PORT1, disconnects it (AF_UNSPEC),
+ * connects it to PORT2: one cookie, two connections. tcp, udp. refused: nobody listens at PORT1,
+ * and nobody asks the socket for that error before its second connection is refused, too. deferred:
+ * likewise, but no SYN of the second one ever leaves (TCP_FASTOPEN_CONNECT, without data).
  */
 #include "program.h"
 
@@ -32,7 +32,7 @@ static void begin(int fd, const char *host, const char *port)
 /* poll(2) tells of the error and leaves it there. */
 static void await_error(int fd)
 {
-	struct pollfd p = { .fd = fd };
+	struct pollfd p = {.fd = fd};
 
 	if (poll(&p, 1, -1) != 1 || !(p.revents & POLLERR))
 		err(1, "no error");
@@ -41,7 +41,7 @@ static void await_error(int fd)
 static void fail_twice(const char *host, const char *port1, const char *port2, bool deferred)
 {
 	const int on = 1;
-	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 	union address family;
 	int fd;
 
@@ -61,7 +61,7 @@ static void fail_twice(const char *host, const char *port1, const char *port2, b
 
 int main(int argc, char **argv)
 {
-	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 	union address family;
 	int fd;
 

@@ -2,8 +2,9 @@
 /*
  * escape HOW ADDRESS PORT: tries to leave its session in one way, then connects.
  *
- * double_fork, setsid, orphan (its parent is gone), close_all (every descriptor closed), namespaces (new user,
- * mount, pid, ipc, uts and cgroup namespaces), thread (from a thread), comm (another name).
+ * double_fork, setsid, orphan (its parent is gone), close_all (every descriptor closed), namespaces
+ * (new user, mount, pid, ipc, uts and cgroup namespaces), thread (from a thread), comm (another
+ * name).
  */
 #include "program.h"
 
@@ -64,7 +65,8 @@ static void escape(const char *how)
 	} else if (!strcmp(how, "close_all")) {
 		close_range(0, ~0U, 0);
 	} else if (!strcmp(how, "namespaces")) {
-		if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP))
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |
+			    CLONE_NEWUTS | CLONE_NEWCGROUP))
 			skip("no new namespaces here: %m");
 		continue_in_child(0);
 	} else if (!strcmp(how, "comm")) {

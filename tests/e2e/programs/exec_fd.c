@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec_fd HOW PATH [ARG]...: executes PATH by a descriptor, which execve(2) never sees a path of. */
+/*
+ * exec_fd HOW PATH [ARG]...: executes PATH by a descriptor, which execve(2) never sees a path of.
+ */
 #include "program.h"
 
 #include <sys/mman.h>
@@ -48,7 +50,8 @@ int main(int argc, char **argv)
 {
 	const char *how, *path;
 
-	usage_unless(argc >= 3, "exec_fd memfd|fexecve|execveat|o_path|deleted|proc_fd PATH [ARG]...");
+	usage_unless(argc >= 3,
+		     "exec_fd memfd|fexecve|execveat|o_path|deleted|proc_fd PATH [ARG]...");
 	how = argv[1];
 	path = argv[2];
 	argv += 2;
@@ -58,9 +61,11 @@ int main(int argc, char **argv)
 	else if (!strcmp(how, "fexecve"))
 		fexecve(open_or_die(path, O_RDONLY | O_CLOEXEC), argv, environ);
 	else if (!strcmp(how, "execveat"))
-		syscall(SYS_execveat, open_or_die(path, O_RDONLY | O_CLOEXEC), "", argv, environ, AT_EMPTY_PATH);
+		syscall(SYS_execveat, open_or_die(path, O_RDONLY | O_CLOEXEC), "", argv, environ,
+			AT_EMPTY_PATH);
 	else if (!strcmp(how, "o_path"))
-		syscall(SYS_execveat, open_or_die(path, O_PATH | O_CLOEXEC), "", argv, environ, AT_EMPTY_PATH);
+		syscall(SYS_execveat, open_or_die(path, O_PATH | O_CLOEXEC), "", argv, environ,
+			AT_EMPTY_PATH);
 	else if (!strcmp(how, "proc_fd"))
 		exec_fd_path(open_or_die(path, O_PATH), argv);
 	else if (!strcmp(how, "deleted")) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_exe PATH: makes its own /proc/PID/exe point to PATH, as an unprivileged process may in a user namespace
- * (PR_SET_MM_MAP), then says so and waits for the end of its input.
+ * forge_exe PATH: makes its own /proc/PID/exe point to PATH, as an unprivileged process may in a
+ * user namespace (PR_SET_MM_MAP), then says so and waits for the end of its input.
  *
- * The kernel refuses while the old executable is mapped: each of its mappings is replaced by an anonymous one
- * with the same bytes at the same place.
+ * The kernel refuses while the old executable is mapped: each of its mappings is replaced by an
+ * anonymous one with the same bytes at the same place.
  */
 #include "program.h"
 
@@ -32,10 +32,12 @@ static int own_mappings(struct mapping *ret, int max)
 	while (n < max && fgets(line, sizeof(line), maps)) {
 		struct mapping *m = &ret[n];
 
-		if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %4095s", &m->start, &m->end, access, path) != 4 ||
+		if (sscanf(line, "%lx-%lx %4s %*s %*s %*s %4095s", &m->start, &m->end, access,
+			   path) != 4 ||
 		    strcmp(path, own))
 			continue;
-		m->protection = (access[0] == 'r' ? PROT_READ : 0) | (access[1] == 'w' ? PROT_WRITE : 0) |
+		m->protection = (access[0] == 'r' ? PROT_READ : 0) |
+				(access[1] == 'w' ? PROT_WRITE : 0) |
 				(access[2] == 'x' ? PROT_EXEC : 0);
 		n++;
 	}
@@ -65,7 +67,7 @@ static void read_stat(unsigned long *fields, int max)
 	if (!file || !fgets(text, sizeof(text), file))
 		err(1, "/proc/self/stat");
 	fclose(file);
-	at = strrchr(text, ')') + 3;	/* behind the state */
+	at = strrchr(text, ')') + 3; /* behind the state */
 	for (int i = 4; i < max; i++)
 		fields[i] = strtoul(at, &at, 10);
 }
@@ -73,7 +75,7 @@ static void read_stat(unsigned long *fields, int max)
 static void forge(const char *path)
 {
 	unsigned long stat[52];
-	struct prctl_mm_map map = { 0 };
+	struct prctl_mm_map map = {0};
 
 	read_stat(stat, 52);
 	map.start_code = stat[26];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * give_socket PATH [full]: opens a TCP socket and passes it to who listens at the Unix socket PATH; full: with its
- * option memory filled.
+ * give_socket PATH [full]: opens a TCP socket and passes it to who listens at the Unix socket PATH;
+ * full: with its option memory filled.
  */
 #include "option_memory.h"
 #include "program.h"
@@ -13,10 +13,13 @@ static void send_descriptor(int over, int fd)
 	union {
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec byte = { .iov_base = "x", .iov_len = 1 };
+	} control = {0};
+	struct iovec byte = {.iov_base = "x", .iov_len = 1};
 	struct msghdr message = {
-		.msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_iov = &byte,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
@@ -30,12 +33,13 @@ static void send_descriptor(int over, int fd)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_un there = { .sun_family = AF_UNIX };
+	struct sockaddr_un there = {.sun_family = AF_UNIX};
 	int over = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char byte;
 
-	usage_unless(argc == 2 || (argc == 3 && !strcmp(argv[2], "full")), "give_socket PATH [full]");
+	usage_unless(argc == 2 || (argc == 3 && !strcmp(argv[2], "full")),
+		     "give_socket PATH [full]");
 	snprintf(there.sun_path, sizeof(there.sun_path), "%s", argv[1]);
 	if (over < 0 || fd < 0 || connect(over, (struct sockaddr *)&there, sizeof(there)))
 		err(1, "%s", argv[1]);
@@ -44,7 +48,7 @@ int main(int argc, char **argv)
 	send_descriptor(over, fd);
 	printf("passed by %d\n", getpid());
 	fflush(stdout);
-	while (read(over, &byte, 1) > 0)	/* alive until the receiver is done */
+	while (read(over, &byte, 1) > 0) /* alive until the receiver is done */
 		;
 	return 0;
 }

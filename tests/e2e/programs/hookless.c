@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hookless raw|ping|ping_connect [ADDRESS]: opens a socket whose packets no sendmsg hook sees. ping_connect:
- * connects it to ADDRESS, which the connect hook does see.
+ * hookless raw|ping|ping_connect [ADDRESS]: opens a socket whose packets no sendmsg hook sees.
+ * ping_connect: connects it to ADDRESS, which the connect hook does see.
  */
 #include "program.h"
 

@@ -2,9 +2,10 @@
 /*
  * hostile HOW COMMAND...: does its worst to leave its session, then executes a command.
  *
- * bomb (hundreds of processes, in a tree), kill_parent, userns, pidns, mountns, netns (each a namespace of its own, of
- * a new user's), chain (a hundred times into a child of its own), cgroup:PATH (moves there), daemon (a session of its
- * own, orphaned, all descriptors closed, another name).
+ * bomb (hundreds of processes, in a tree), kill_parent, userns, pidns, mountns, netns (each a
+ * namespace of its own, of a new user's), chain (a hundred times into a child of its own),
+ * cgroup:PATH (moves there), daemon (a session of its own, orphaned, all descriptors closed,
+ * another name).
  */
 #include "program.h"
 
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 
 #define BOMB_WIDTH 8
-#define BOMB_DEPTH 3	/* 8 + 64 + 512 processes */
+#define BOMB_DEPTH 3 /* 8 + 64 + 512 processes */
 
 static char **command;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hydra HEADS: that many processes, each of which goes on in a child of its own all the time, so that no pid is good
- * for long; they end by themselves when their standard input does.
+ * hydra HEADS: that many processes, each of which goes on in a child of its own all the time, so
+ * that no pid is good for long; they end by themselves when their standard input does.
  */
 #include "program.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* leader_exits ADDRESS PORT: the first thread ends; another connects when only a zombie is left of it. */
+/*
+ * leader_exits ADDRESS PORT: the first thread ends; another connects when only a zombie is left of
+ * it.
+ */
 #include "program.h"
 
 #include <pthread.h>

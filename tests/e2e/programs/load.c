@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * load run ADDRESS OPEN CLOSED PROCESSES STEPS WIDTH: so many processes, WIDTH at a time, each of which executes this
- * program STEPS times, one after the other. Each image connects once, by turns: to port OPEN (and resets that),
- * to port CLOSED (and is refused), and to CLOSED by UDP. PROCESSES 0: until its input ends.
+ * load run ADDRESS OPEN CLOSED PROCESSES STEPS WIDTH: so many processes, WIDTH at a time, each of
+ * which executes this program STEPS times, one after the other. Each image connects once, by turns:
+ * to port OPEN (and resets that), to port CLOSED (and is refused), and to CLOSED by UDP. PROCESSES
+ * 0: until its input ends.
  *
- * Says "ready", begins when it gets a line, and in the end says how many processes there were. It fails if anything
- * did: what it says was made was made.
+ * Says "ready", begins when it gets a line, and in the end says how many processes there were. It
+ * fails if anything did: what it says was made was made.
  *
  * load serve: says its ports OPEN and CLOSED, and accepts.
  */
@@ -20,11 +21,12 @@ enum { ARG_HOW = 1, ARG_ADDRESS, ARG_OPEN, ARG_CLOSED, ARG_PROCESSES, ARG_STEPS,
 
 static int bound(uint16_t *ret_port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct sockaddr_in a = {.sin_family = AF_INET};
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) || getsockname(fd, (struct sockaddr *)&a, &len))
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) ||
+	    getsockname(fd, (struct sockaddr *)&a, &len))
 		err(1, "bind");
 	*ret_port = ntohs(a.sin_port);
 	return fd;
@@ -35,7 +37,7 @@ static int serve(void)
 	uint16_t open, closed;
 	int fd = bound(&open), client;
 
-	bound(&closed);		/* and not listening: nobody else gets it */
+	bound(&closed); /* and not listening: nobody else gets it */
 	if (listen(fd, BACKLOG))
 		err(1, "listen");
 	printf("%u %u\n", open, closed);
@@ -47,12 +49,13 @@ static int serve(void)
 
 static void connect_open(char **argv)
 {
-	const struct linger at_once = { .l_onoff = 1 };	/* no TIME_WAIT: ports would run out */
+	const struct linger at_once = {.l_onoff = 1}; /* no TIME_WAIT: ports would run out */
 	union address to;
 	socklen_t size = address_read(argv[ARG_ADDRESS], argv[ARG_OPEN], &to);
 	int fd = socket_new(&to, SOCK_STREAM, 0);
 
-	if (connect(fd, &to.any, size) || setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)))
+	if (connect(fd, &to.any, size) ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)))
 		err(1, "connect");
 	close(fd);
 }
@@ -92,7 +95,7 @@ static void next_step(char **argv, unsigned long left)
 
 static int step(char **argv)
 {
-	static void (*const kinds[])(char **argv) = { connect_open, connect_closed, connect_udp };
+	static void (*const kinds[])(char **argv) = {connect_open, connect_closed, connect_udp};
 	unsigned long left = strtoul(argv[ARG_STEPS], NULL, 10);
 
 	kinds[left % 3](argv);
@@ -113,7 +116,7 @@ static void reap(void)
 
 static int input_ended(void)
 {
-	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 
 	return poll(&input, 1, 0) != 0;
 }
@@ -153,6 +156,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[ARG_HOW], "serve"))
 		return serve();
-	usage_unless(argc == ARGS, "load serve | load run ADDRESS OPEN CLOSED PROCESSES STEPS WIDTH");
+	usage_unless(argc == ARGS,
+		     "load serve | load run ADDRESS OPEN CLOSED PROCESSES STEPS WIDTH");
 	return strcmp(argv[ARG_HOW], "step") ? run(argv) : step(argv);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* option_memory: fills a socket's option memory, so that a kernel program finds none for its own storage. */
+/*
+ * option_memory: fills a socket's option memory, so that a kernel program finds none for its own
+ * storage.
+ */
 #pragma once
 
 #include "program.h"
@@ -7,13 +10,14 @@
 #include <linux/filter.h>
 
 /*
- * A filter of @instructions that lets everything pass. BPF_MSH becomes several instructions of the kernel's own,
- * each of which costs the socket eight bytes. An earlier filter is released first: it would be charged too.
+ * A filter of @instructions that lets everything pass. BPF_MSH becomes several instructions of the
+ * kernel's own, each of which costs the socket eight bytes. An earlier filter is released first: it
+ * would be charged too.
  */
 static inline int attach_filter(int fd, unsigned short instructions)
 {
 	struct sock_filter *code = calloc(instructions, sizeof(*code));
-	struct sock_fprog program = { .len = instructions, .filter = code };
+	struct sock_fprog program = {.len = instructions, .filter = code};
 	int r, unused = 0;
 
 	if (!code)

@@ -14,13 +14,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EXIT_SKIP 77	/* the kernel has no such thing: the line printed last says what */
+#define EXIT_SKIP 77 /* the kernel has no such thing: the line printed last says what */
 
-#define skip(...)					\
-	do {						\
-		printf(__VA_ARGS__);			\
-		putchar('\n');				\
-		exit(EXIT_SKIP);			\
+#define skip(...)                                                                                  \
+	do {                                                                                       \
+		printf(__VA_ARGS__);                                                               \
+		putchar('\n');                                                                     \
+		exit(EXIT_SKIP);                                                                   \
 	} while (0)
 
 static inline void usage_unless(int ok, const char *text)

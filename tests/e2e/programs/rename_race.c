@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rename_race ROUNDS A B: children execute A, one after another, while another process exchanges A and B all
- * the time.
+ * rename_race ROUNDS A B: children execute A, one after another, while another process exchanges A
+ * and B all the time.
  */
 #include "program.h"
 
@@ -16,7 +16,10 @@ static void exchange_for_ever(const char *a, const char *b)
 	for (unsigned int n = 1;; n++) {
 		if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE))
 			err(1, "renameat2");
-		/* A rename moves the change time: within a clock tick of one there is no digest. So rest at times. */
+		/*
+		 * A rename moves the change time: within a clock tick of one there is no digest. So
+		 * rest at times.
+		 */
 		usleep(n % 500 ? 100 : 50000);
 	}
 }

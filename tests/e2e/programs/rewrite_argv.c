@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rewrite_argv ARG...: overwrites its arguments and name, as /proc shows them, and waits for its input to end. */
+/*
+ * rewrite_argv ARG...: overwrites its arguments and name, as /proc shows them, and waits for its
+ * input to end.
+ */
 #include "program.h"
 
 #include <sys/prctl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rewrite_exec ROUNDS FILE: FILE's last byte is made 'A' or 'B' in place, in turn, and FILE is executed with
- * the round as argv[1]: as fast as it goes, so that many rounds fall into one tick of the clock.
+ * rewrite_exec ROUNDS FILE: FILE's last byte is made 'A' or 'B' in place, in turn, and FILE is
+ * executed with the round as argv[1]: as fast as it goes, so that many rounds fall into one tick of
+ * the clock.
  */
 #include "program.h"
 

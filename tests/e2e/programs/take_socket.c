@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* take_socket PATH ADDRESS PORT: listens at PATH, takes the socket passed there, connects it to ADDRESS PORT. */
+/*
+ * take_socket PATH ADDRESS PORT: listens at PATH, takes the socket passed there, connects it to
+ * ADDRESS PORT.
+ */
 #include "program.h"
 
 #include <sys/un.h>
@@ -11,9 +14,12 @@ static int receive_descriptor(int over)
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
 	char byte;
-	struct iovec part = { .iov_base = &byte, .iov_len = 1 };
+	struct iovec part = {.iov_base = &byte, .iov_len = 1};
 	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *head;
 	int fd;
@@ -29,7 +35,7 @@ static int receive_descriptor(int over)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_un here = { .sun_family = AF_UNIX };
+	struct sockaddr_un here = {.sun_family = AF_UNIX};
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), over, fd;
 	union address to;
 	socklen_t size;
@@ -37,7 +43,8 @@ int main(int argc, char **argv)
 	usage_unless(argc == 4, "take_socket PATH ADDRESS PORT");
 	size = address_read(argv[2], argv[3], &to);
 	snprintf(here.sun_path, sizeof(here.sun_path), "%s", argv[1]);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&here, sizeof(here)) || listen(listener, 1))
+	if (listener < 0 || bind(listener, (struct sockaddr *)&here, sizeof(here)) ||
+	    listen(listener, 1))
 		err(1, "%s", argv[1]);
 	printf("listening\n");
 	fflush(stdout);

@@ -2,9 +2,9 @@
 /*
  * tcp HOW ADDRESS PORT: one blocking TCP connection, ended in the way that HOW says.
  *
- * exchange: five bytes there and back, then close. peer: waits until the peer closes. linger0: a reset instead of
- * a FIN. unread: closes with data that it did not read. hold: connected until its standard input ends.
- * timeout: gives up by SO_SNDTIMEO. fails: it must not connect.
+ * exchange: five bytes there and back, then close. peer: waits until the peer closes. linger0: a
+ * reset instead of a FIN. unread: closes with data that it did not read. hold: connected until its
+ * standard input ends. timeout: gives up by SO_SNDTIMEO. fails: it must not connect.
  */
 #include "program.h"
 
@@ -18,7 +18,7 @@ static int is(const char *how, const char *word)
 
 static void wait_for_bytes(int fd)
 {
-	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
 
 	if (poll(&ready, 1, -1) != 1)
 		err(1, "poll");
@@ -34,7 +34,7 @@ static void exchange(int fd)
 
 static void use(int fd, const char *how)
 {
-	const struct linger at_once = { .l_onoff = 1 };
+	const struct linger at_once = {.l_onoff = 1};
 	char byte;
 
 	if (is(how, "exchange")) {
@@ -62,7 +62,7 @@ static void use(int fd, const char *how)
 
 int main(int argc, char **argv)
 {
-	const struct timeval soon = { .tv_usec = 300000 };
+	const struct timeval soon = {.tv_usec = 300000};
 	union address to;
 	socklen_t size;
 	int fd;

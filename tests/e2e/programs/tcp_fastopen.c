@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tcp_fastopen HOW ADDRESS PORT: connects by sending, twice, so that the second time a cookie is there.
+ * tcp_fastopen HOW ADDRESS PORT: connects by sending, twice, so that the second time a cookie is
+ * there.
  *
- * msg: sendto with MSG_FASTOPEN. connect: TCP_FASTOPEN_CONNECT, whose connect(2) returns before any packet.
+ * msg: sendto with MSG_FASTOPEN. connect: TCP_FASTOPEN_CONNECT, whose connect(2) returns before any
+ * packet.
  */
 #include "program.h"
 

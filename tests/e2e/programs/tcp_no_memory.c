@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tcp_no_memory ADDRESS PORT: connects with a socket whose option memory was filled as far as it goes
- * (SO_ATTACH_FILTER), so that a kernel program finds none for its own storage unless it took it at the creation.
+ * tcp_no_memory ADDRESS PORT: connects with a socket whose option memory was filled as far as it
+ * goes (SO_ATTACH_FILTER), so that a kernel program finds none for its own storage unless it took
+ * it at the creation.
  */
 #include "option_memory.h"
 #include "program.h"

@@ -2,9 +2,10 @@
 /*
  * tcp_nonblocking HOW ADDRESS PORT: a non-blocking connection.
  *
- * finish: waits, connects a second time as programs do to learn the result, closes. close: closes at once.
- * exit: ends at once, without a close. wait: closes when its standard input ends. icmp: closes when an ICMP error has
- * come and the connection still goes on; tries again when that took too long.
+ * finish: waits, connects a second time as programs do to learn the result, closes. close: closes
+ * at once. exit: ends at once, without a close. wait: closes when its standard input ends. icmp:
+ * closes when an ICMP error has come and the connection still goes on; tries again when that took
+ * too long.
  */
 #include "program.h"
 
@@ -12,7 +13,7 @@
 
 static void finish(int fd, const union address *to, socklen_t size)
 {
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
 	int result = 0;
 	socklen_t len = sizeof(result);
 
@@ -29,7 +30,7 @@ static void finish(int fd, const union address *to, socklen_t size)
 /* The kernel takes an unreachable destination for final at its next try only, a second later. */
 static int is_connecting(int fd)
 {
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
 
 	usleep(50000);
 	return poll(&ready, 1, 0) == 0;

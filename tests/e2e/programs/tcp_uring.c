@@ -2,8 +2,8 @@
 /*
  * tcp_uring HOW ADDRESS PORT: IORING_OP_CONNECT.
  *
- * inline: in the caller's own context. async: by a worker thread (IOSQE_ASYNC). sqpoll: by the kernel's
- * submission thread.
+ * inline: in the caller's own context. async: by a worker thread (IOSQE_ASYNC). sqpoll: by the
+ * kernel's submission thread.
  */
 #include "program.h"
 
@@ -11,7 +11,7 @@
 
 int main(int argc, char **argv)
 {
-	struct io_uring_params params = { 0 };
+	struct io_uring_params params = {0};
 	struct io_uring_sqe *entry;
 	struct io_uring_cqe *done;
 	struct io_uring ring;

@@ -2,12 +2,13 @@
 /*
  * udp HOW ADDRESS PORT...: datagrams from one socket.
  *
- * sendto: one to each port, unconnected. sendmmsg: the same in one call. connect: connects to each port in turn,
- * with one datagram each. repeat: connects to the first port, fifty datagrams. named: the same, with the address
- * given with each. silent: connects, sends nothing. refused: connects, sends until the error comes back.
- * mapped: repeat by an IPv6 socket. mapped_named: named by an IPv6 socket. lite: sendto by UDP-Lite. gso: sends that
- * the kernel cuts into many datagrams, one to each port. spray: one datagram to each of as many ports from the first on as the second
- * number says.
+ * sendto: one to each port, unconnected. sendmmsg: the same in one call. connect: connects to each
+ * port in turn, with one datagram each. repeat: connects to the first port, fifty datagrams. named:
+ * the same, with the address given with each. silent: connects, sends nothing. refused: connects,
+ * sends until the error comes back. mapped: repeat by an IPv6 socket. mapped_named: named by an
+ * IPv6 socket. lite: sendto by UDP-Lite. gso: sends that the kernel cuts into many datagrams, one
+ * to each port. spray: one datagram to each of as many ports from the first on as the second number
+ * says.
  */
 #include "program.h"
 
@@ -51,8 +52,8 @@ static void send_plain(int count)
 
 static void send_all_at_once(char **ports, int count)
 {
-	struct iovec hello = { .iov_base = "hello", .iov_len = 5 };
-	struct mmsghdr messages[16] = { 0 };
+	struct iovec hello = {.iov_base = "hello", .iov_len = 5};
+	struct mmsghdr messages[16] = {0};
 	union address to[16];
 
 	usage_unless(count <= 16, "sendmmsg: at most 16 ports");
@@ -94,7 +95,7 @@ static void spray(const char *first, const char *count)
 
 static void wait_for_refusal(void)
 {
-	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	char byte;
 
 	send_plain(1);
@@ -115,7 +116,8 @@ int main(int argc, char **argv)
 		host = mapped;
 	}
 	address_read(host, "0", &family);
-	fd = socket(family.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, is(how, "lite") ? IPPROTO_UDPLITE : 0);
+	fd = socket(family.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC,
+		    is(how, "lite") ? IPPROTO_UDPLITE : 0);
 	if (fd < 0 && is(how, "lite"))
 		skip("no UDP-Lite here: %m");
 	if (fd < 0)

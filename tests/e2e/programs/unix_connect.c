@@ -7,14 +7,15 @@
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	usage_unless(argc == 2 && strlen(argv[1]) < sizeof(to.sun_path), "unix_connect PATH");
 	strcpy(to.sun_path, argv[1]);
 	if (to.sun_path[0] == '@')
 		to.sun_path[0] = '\0';
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, offsetof(struct sockaddr_un, sun_path) + strlen(argv[1])))
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to,
+			      offsetof(struct sockaddr_un, sun_path) + strlen(argv[1])))
 		err(1, "%s", argv[1]);
 	printf("connected\n");
 	return 0;
