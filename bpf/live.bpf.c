@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * live: the connections of all sockets that there are. One that user space knows of and that is not
- * among them had its end, whether or not that was told (trap 21).
+ * among them had its end, whether or not that was told.
  */
 #include "maps.h"
 

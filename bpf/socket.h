@@ -15,7 +15,7 @@ static __always_inline void address_v4(struct event_address *a, __be32 ip, __u16
 	__builtin_memcpy(a->bytes, &ip, sizeof(ip));
 }
 
-/* An IPv4-mapped address is IPv4 (trap 13); returns whether it was one. */
+/* An IPv4-mapped address is IPv4; returns whether it was one. */
 static __always_inline bool address_v6(struct event_address *a, const __be32 ip[4], __u16 port)
 {
 	if (!ip[0] && !ip[1] && ip[2] == V4MAPPED_WORD) {

@@ -118,8 +118,7 @@ static __always_inline void close_emit(struct sock *sk, struct socket_state *s, 
 }
 
 /*
- * A tagged opener's socket is connected by a task without a tag, whose connect hook let it pass
- * (trap 15).
+ * A tagged opener's socket is connected by a task without a tag, whose connect hook let it pass.
  */
 static __always_inline void foreign_emit(struct sock *sk, struct socket_state *s)
 {

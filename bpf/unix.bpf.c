@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * unix: connect(2) to a Unix socket, where the kernel has the hook: a local proxy launders
- * attribution (trap 15).
+ * attribution.
  */
 #include "emit.h"
 #include "task.h"

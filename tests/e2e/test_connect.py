@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a record says of a connection: traps 10 to 16, and the table of outcomes."""
+"""What a record says of a connection, and the table of outcomes."""
 
 import collections
 import contextlib
@@ -62,7 +62,7 @@ def assert_actor(record, program):
 	assert record.process.executable.digest.sha256 == sha256(program)
 
 
-# ---- the table of outcomes (trap 10) ----
+# ---- the table of outcomes ----
 
 Case = collections.namedtuple("Case", "program how host port outcome errno end")
 
@@ -186,14 +186,14 @@ def test_pending_then_completed(daemon, programs, lab):
 
 
 def test_ends_before_the_answer(daemon, programs, lab):
-	"""The process is gone before anything came back; the record still has its owner (trap 16)."""
+	"""The process is gone before anything came back; the record still has its owner."""
 	run = daemon.run(programs["tcp_nonblocking"], "exit", lab.hole, CLOSED, netns=lab.agent)
 	record = run.records().to(CLOSED).only()
 	assert record.process.id.tgid == run.pid
 	assert_actor(record, programs["tcp_nonblocking"])
 
 
-# ---- ways that avoid connect(2) (trap 11) ----
+# ---- ways that avoid connect(2) ----
 
 @pytest.mark.parametrize("how", ["inline", "async", "sqpoll"])
 def test_io_uring(daemon, programs, lab, peer, how):
@@ -264,7 +264,7 @@ def test_no_option_memory(daemon, programs, lab, peer):
 	assert not connect.outcome_untracked
 
 
-# ---- UDP (trap 12) ----
+# ---- UDP ----
 
 def udp(daemon, programs, lab, how, *ports):
 	return daemon.run(programs["udp"], how, lab.host4, *ports, netns=lab.agent).records()
@@ -329,7 +329,7 @@ def test_one_cookie_two_connections(daemon, programs, lab, peer, what):
 	assert {outcome(r.connect) for r in found} == {"established" if what == "tcp" else "attempted"}
 
 
-# ---- addresses (traps 13, 14) ----
+# ---- addresses ----
 
 def test_mapped(daemon, programs, lab, peer):
 	connect = daemon.run(programs["tcp_mapped"], lab.host4, peer.echo, netns=lab.agent).records().to(peer.echo).only().connect
@@ -372,7 +372,7 @@ def test_redirected_by_another_program(daemon, programs, lab, peer, cgroup):
 	assert (address(connect.asked), connect.asked.port) == ("192.0.2.7", 80)
 
 
-# ---- whose socket (trap 15) ----
+# ---- whose socket ----
 
 def test_inherited(daemon, programs, lab, peer):
 	run = daemon.run("/bin/sh", "-c", f"{programs['tcp']} exchange {lab.host4} {peer.echo}; :", netns=lab.agent)

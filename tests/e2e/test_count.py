@@ -96,7 +96,7 @@ def test_what_a_small_ring_loses_is_counted(new_daemon, programs, netns):
 	tasks = [tally.tasks[s.run.task] for s in load.sessions]
 	assert sum(t["exec"] for t in tasks) - SESSIONS_FEW + lost["exec"] == expected["exec"]
 	assert sum(t["connections"] for t in tasks) + lost["connect"] == expected["connect"]
-	# Nothing stays in a table (trap 21): tally() waits for that. No session goes on for ever.
+	# Nothing stays in a table: tally() waits for that. No session goes on for ever.
 	assert all(t["session_ended"] == 1 for t in tasks)
 
 

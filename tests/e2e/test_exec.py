@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a record says was executed: traps 1 to 9."""
+"""What a record says was executed."""
 
 import ctypes
 import os
@@ -62,7 +62,7 @@ def run_waiting(daemon, *command, argv0=None, **more):
 		run.wait()
 
 
-# ---- every way to execute a file (traps 1, 3, 6) ----
+# ---- every way to execute a file ----
 
 @pytest.mark.parametrize("how", ["fexecve", "execveat", "o_path", "proc_fd"])
 def test_by_descriptor(daemon, programs, place, how):
@@ -156,7 +156,7 @@ def test_pid_used_again_by_an_outsider(daemon, programs, netns):
 	assert not daemon.records().to(server.port)
 
 
-# ---- the bytes that ran, not those that lie there now (traps 1, 2, 9) ----
+# ---- the bytes that ran, not those that lie there now ----
 
 def test_short_lived(daemon, programs, place):
 	payload = programs.copy("nothing", place / "payload")
@@ -288,7 +288,7 @@ def test_large_executable(new_daemon, programs, place):
 	assert_executable(record, payload)
 
 
-# ---- file systems and containers (trap 4) ----
+# ---- file systems and containers ----
 
 @pytest.fixture(params=["same", "tmpfs"])
 def overlay(request, place):
@@ -348,7 +348,7 @@ def test_container(daemon, programs, place):
 	assert record.process.namespaces.net == outside.process.namespaces.net
 
 
-# ---- the whole chain (trap 5) ----
+# ---- the whole chain ----
 
 def test_script(daemon, place):
 	path = script(place / "task", "#!/bin/sh\necho running\nread go || :\n")
@@ -417,7 +417,7 @@ def test_script_argument_inside_a_container(daemon, programs, place):
 	assert steps(record, "script_argument") == [("/agent.py", sha256(root / "agent.py"))]
 
 
-# ---- what else a record says of a process (trap 7) ----
+# ---- what else a record says of a process ----
 
 SECRETS = ["hunter2-abcdefgh", "tok-ijklmnopqr", "key-stuvwxyz01", "bearer-23456789"]
 

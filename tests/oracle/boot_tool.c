@@ -89,7 +89,7 @@ static void judge_ima(const char *path, uint16_t alg)
 			"pcr10", hex(s.banks[0].value, tpm2_digest_size(alg))));
 }
 
-/* In the order of trap 23, but for what only an enrolment knows. */
+/* In the order in which a verifier checks, but for what only an enrolment knows. */
 static bool accepts(const struct buffer file[5], uint16_t alg)
 {
 	_cleanup_key_ EVP_PKEY *key = NULL;

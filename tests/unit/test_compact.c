@@ -57,7 +57,7 @@ static bool is_sgr(const char *at, size_t left, size_t *ret_len)
 	return len < left && at[len] == 'm';
 }
 
-/* Nothing but our own colours is not printable, whatever the records hold (trap 41). */
+/* Nothing but our own colours is not printable, whatever the records hold. */
 static void nothing_but_colours_gets_out(void **state)
 {
 	(void)state;

@@ -2,8 +2,7 @@
 /*
  * credential: TPM2_MakeCredential without a TPM (TPM 2.0 Library, Part 1, section 24). What it
  * wraps can be had only from the TPM that has the EK, and only while that TPM has the object of
- * that name loaded: this, and not two certificate chains, shows that EK and AK live in one TPM
- * (trap 24).
+ * that name loaded: this, and not two certificate chains, shows that EK and AK live in one TPM.
  */
 #pragma once
 

@@ -108,7 +108,7 @@ struct tpm2_attest {
 /*
  * -EBADMSG: malformed. A wrong magic or an unknown type is the caller's to judge: of a type that is
  * neither of the two everything behind firmware is left out, and then no end is checked. A
- * selection whose sizeofSelect is not 3 is -EBADMSG (trap 23).
+ * selection whose sizeofSelect is not 3 is -EBADMSG.
  */
 int tpm2_attest_parse(const void *data, size_t len, struct tpm2_attest *ret);
 

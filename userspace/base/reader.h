@@ -34,5 +34,5 @@ int reader_bytes(struct reader *r, size_t len, struct reader *ret);
 /* Copies @len bytes to @ret. */
 int reader_copy(struct reader *r, size_t len, void *ret);
 
-/* -EBADMSG unless every byte was consumed: a signed structure has no tail (trap 22). */
+/* -EBADMSG unless every byte was consumed: a signed structure has no tail. */
 int reader_end(const struct reader *r);

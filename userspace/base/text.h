@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * text: bytes that somebody else chose, made fit to be shown. The kernel promises no encoding for
- * paths, argv and comm, and a file name can carry an escape sequence (trap 41).
+ * paths, argv and comm, and a file name can carry an escape sequence.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * chain: the files that one exec opens (script, interpreter, ELF loader), from fanotify's
- * FAN_OPEN_EXEC descriptors, joined to the exec by pid, order and object identity (trap 5). Marks
+ * FAN_OPEN_EXEC descriptors, joined to the exec by pid, order and object identity. Marks
  * exist only while sessions live, on the filesystems that their processes see.
  */
 #pragma once
@@ -17,7 +17,7 @@ struct chain;
 
 /*
  * The step that became the process's executable is always there, as the kernel's own descriptor of
- * it (good even when the process is gone: trap 2): CHAIN_EXECUTABLE when it was named to execve,
+ * it (good even when the process is gone): CHAIN_EXECUTABLE when it was named to execve,
  * CHAIN_INTERPRETER when scripts led to it.
  */
 enum chain_kind { CHAIN_SCRIPT, CHAIN_INTERPRETER, CHAIN_LOADER, CHAIN_EXECUTABLE };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * filehash: digests of files, by worker threads behind a bounded queue, with a bounded cache keyed
- * by the object's identity (trap 1: never by a path).
+ * by the object's identity, never by a path.
  */
 #pragma once
 
@@ -36,7 +36,7 @@ enum hash_state {
  * Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP.
  *
  * @unproven comes with CHANGED alone: the object can't be shown to have the bytes that it had. Its
- * change time lies within a clock tick of the exec (trap 9); or something about it changed since
+ * change time lies within a clock tick of the exec; or something about it changed since
  * (its removal is enough); or the filesystem has no trace of stores through a mapping (tmpfs,
  * memfd: tried). The digest is then there all the same, for one who knows more: the file was not
  * writable as long as the process runs what it executed at opened_ns (ETXTBSY), so if it still does

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * object: what the identity of an inode proves about its bytes (traps 1, 4, 9). An equal identity
+ * object: what the identity of an inode proves about its bytes. An equal identity
  * means equal bytes only where every change leaves a new change time behind, and only once the
  * clock that change times are taken from has moved on.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redact: secrets are cut out of argv before anything is written, the journal included (trap 7). A
+ * redact: secrets are cut out of argv before anything is written, the journal included. A
  * flag ("--token") hides the argument after it, and what follows '=' in its own; a pattern (POSIX
  * extended regular expression, case ignored) hides what its first subexpression matches, or all of
  * the match where it has none.

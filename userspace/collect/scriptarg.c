@@ -69,7 +69,7 @@ static const struct interpreter interpreters[] = {
 	 "preload: require: config: cwd: env-file: eval! print! help! version!", "run test", true},
 	{"tclsh", "", ""},
 	{"Rscript", "e!", "help! version!"},
-	/* `ld.so ./program` runs a program that the kernel saw no exec of (trap 5). */
+	/* `ld.so ./program` runs a program that the kernel saw no exec of. */
 	{"ld-linux", "",
 	 "library-path: preload: audit: argv0: inhibit-rpath: glibc-hwcaps-prepend: "
 	 "glibc-hwcaps-mask: help! version! list-tunables! list-diagnostics!"},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scriptarg: the script that an interpreter's command line names (`python3 agent.py`, `bash x.sh`,
- * `node app.js`). The process's own claim (trap 7): nothing else is decided by it, and the record
+ * `node app.js`). The process's own claim: nothing else is decided by it, and the record
  * marks it as named by argv.
  */
 #pragma once

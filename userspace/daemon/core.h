@@ -202,7 +202,7 @@ void core_match(void *core, struct server_call *call, pid_t pid);
 
 /* ---- reconcile.c ---- */
 
-/* Processes and tags that do not agree: exits and forks whose events were lost (trap 21). */
+/* Processes and tags that do not agree: exits and forks whose events were lost. */
 void reconcile(struct core *c);
 /* For struct attribute_config: a child is without a tag. It gets one when there is room. */
 void reconcile_untagged(void *core, const struct event_fork *e);

@@ -28,7 +28,7 @@ def settled(path):
 	"""Returns the path once the file's last change is older than the clock's resolution.
 
 	What changed in the very moment of its execution could change once more without a trace, so that it gets no
-	digest (trap 9); that is tested by itself.
+	digest; that is tested by itself.
 	"""
 	changed = os.stat(path).st_ctime
 	until(f"the clock has moved on from the change of {path}", lambda: time.time() > changed + 0.1, every=0.02)
