@@ -107,8 +107,10 @@ static int use(struct context *c, const struct endorsement *e, int dir,
 	int err;
 
 	err = load(c, e, key, ret);
-	/* The blob's integrity is checked with a secret of the parent. Its sum was right, so it is
-	 * not damaged. */
+	/*
+	 * The blob's integrity is checked with a secret of the parent. Its sum was right, so it is
+	 * not damaged.
+	 */
 	if (err == -EIO && context_code(c) == TPM2_RC_INTEGRITY)
 		return -ESTALE;
 	if (err)

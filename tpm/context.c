@@ -13,8 +13,10 @@
 #define AGAIN_FIRST_NS 5000000ull
 #define AGAIN_MAX_NS 200000000ull
 
-/* ESYS writes to stderr what it returns anyway. Before any thread is there: getenv(3) is not to be
- * raced. */
+/*
+ * ESYS writes to stderr what it returns anyway. Before any thread is there: getenv(3) is not to be
+ * raced.
+ */
 __attribute__((constructor)) static void silence_tss(void)
 {
 	setenv("TSS2_LOG", "all+none", 0);
@@ -172,8 +174,10 @@ int context_session(struct context *c, ESYS_TR salt_key, TPMA_SESSION attributes
 			  (c->esys, &session));
 	if (err)
 		return err;
-	/* It stays until it is flushed: one more command, and never a doubt whether it is still
-	 * there. */
+	/*
+	 * It stays until it is flushed: one more command, and never a doubt whether it is still
+	 * there.
+	 */
 	if (Esys_TRSess_SetAttributes(c->esys, session, TPMA_SESSION_CONTINUESESSION | attributes,
 				      0xff)) {
 		context_flush(c, &session);

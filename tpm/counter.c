@@ -10,8 +10,10 @@
 #include "tpm/keystore.h"
 #include "tpm/nv.h"
 
-/* Only with its authorisation, which nobody else has: another's increments would look like a
- * rollback. */
+/*
+ * Only with its authorisation, which nobody else has: another's increments would look like a
+ * rollback.
+ */
 #define ATTRIBUTES                                                                                 \
 	(TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT | TPMA_NV_AUTHWRITE | TPMA_NV_AUTHREAD |         \
 	 TPMA_NV_NO_DA)

@@ -11,7 +11,8 @@
 #include "tpm/der.h"
 #include "tpm/nv.h"
 
-/* Of the issuers' certificates (profile, 2.2.1.5.2), concatenated over as many indices as it takes.
+/*
+ * Of the issuers' certificates (profile, 2.2.1.5.2), concatenated over as many indices as it takes.
  */
 #define CHAIN_FIRST 0x01c00100u
 #define CHAIN_END 0x01c00200u
@@ -19,7 +20,8 @@
 
 DEFINE_CLEANUP(X509 *, X509_free)
 
-/* The one certificate of an EK. -ENOENT: there is none. What is no certificate is a TPM gone wrong.
+/*
+ * The one certificate of an EK. -ENOENT: there is none. What is no certificate is a TPM gone wrong.
  */
 static int read_certificate(struct context *c, const struct template *t, struct tpm_blob *ret)
 {
@@ -102,8 +104,10 @@ static int read_issuers(struct context *c, struct tpm_blob *chain, size_t *count
 	return err ?: split_chain(all, len, chain, count);
 }
 
-/* The key's own coordinate or modulus stands in the certificate's key. Anything OpenSSL can't read
- * passes: a verifier judges certificates, not we. */
+/*
+ * The key's own coordinate or modulus stands in the certificate's key. Anything OpenSSL can't read
+ * passes: a verifier judges certificates, not we.
+ */
 static bool certifies(const struct tpm_blob *certificate, const TPMT_PUBLIC *p)
 {
 	const unsigned char *at = certificate->data;

@@ -232,7 +232,8 @@ void tcti_free(struct tcti *t)
 {
 	if (!t)
 		return;
-	/* A lame device is left to the end of the process: to close it is to wait for the driver.
+	/*
+	 * A lame device is left to the end of the process: to close it is to wait for the driver.
 	 */
 	tcti_disconnect(t);
 	free(t);

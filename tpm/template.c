@@ -116,8 +116,10 @@ void template_attestation_key(TPM2B_PUBLIC *ret)
 		.publicArea = {
 			.type = TPM2_ALG_ECC,
 			.nameAlg = TPM2_ALG_SHA256,
-			/* No dictionary attack protection: 256 random bits need none, and with it
-			   anybody who reaches the TPM could keep us from quoting by guessing wrong.
+			/*
+			 * No dictionary attack protection: 256 random bits need none, and with it
+			 *   anybody who reaches the TPM could keep us from quoting by guessing
+			 *   wrong.
 			 */
 			.objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
 					    TPMA_OBJECT_SENSITIVEDATAORIGIN |

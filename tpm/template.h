@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * template: the endorsement keys of the TCG EK Credential Profile for TPM Family 2.0 (2.5), annex B: low
- * range (L-1, L-2) and high range (H-1, H-2, H-3), and where NV keeps their certificates (2.2.1.4, 2.2.1.5).
+ * template: the endorsement keys of the TCG EK Credential Profile for TPM Family 2.0 (2.5), annex
+ * B: low range (L-1, L-2) and high range (H-1, H-2, H-3), and where NV keeps their certificates
+ * (2.2.1.4, 2.2.1.5).
  */
 #pragma once
 
@@ -26,8 +27,8 @@ extern const size_t templates_count;
 void template_public(const struct template *t, const void *nonce, size_t len, TPM2B_PUBLIC *ret);
 
 /*
- * The two policies that PolicyOR has in the high range: PolicySecret(endorsement), which we satisfy, and
- * PolicyAuthorizeNV (profile, B.6.3).
+ * The two policies that PolicyOR has in the high range: PolicySecret(endorsement), which we
+ * satisfy, and PolicyAuthorizeNV (profile, B.6.3).
  */
 void template_policies(TPMI_ALG_HASH name_alg, TPML_DIGEST *ret);
 

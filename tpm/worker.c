@@ -19,8 +19,10 @@
 
 #define QUEUE_MAX 1024
 
-/* How long until the next look for a TPM that is not there; twice as long each time. A request does
- * not wait. */
+/*
+ * How long until the next look for a TPM that is not there; twice as long each time. A request does
+ * not wait.
+ */
 #define BACKOFF_FIRST_NS 100000000ull
 #define BACKOFF_MAX_NS 5000000000ull
 #define BACKOFF_UNUSABLE_NS 60000000000ull /* each look makes keys */
@@ -278,7 +280,8 @@ static void *work(void *arg)
 			backoff_ns = BACKOFF_FIRST_NS;
 	}
 	pthread_mutex_unlock(&w->lock);
-	/* What is ours in the TPM is flushed, unless that does not answer: not cancelled any more.
+	/*
+	 * What is ours in the TPM is flushed, unless that does not answer: not cancelled any more.
 	 */
 	unwake(w->cancel_fd);
 	engine_close(&w->engine);

@@ -112,8 +112,10 @@ int tpm_worker_collect(struct tpm_worker *w);
  */
 typedef void (*tpm_quote_done)(void *data, int err, const struct tpm_quoted *quoted);
 
-/* TPM2_Quote with the AK over the configured PCRs; @qualifying becomes extraData. -ENOBUFS: too
- * many wait. */
+/*
+ * TPM2_Quote with the AK over the configured PCRs; @qualifying becomes extraData. -ENOBUFS: too
+ * many wait.
+ */
 int tpm_worker_quote(struct tpm_worker *w, const uint8_t qualifying[static 32], tpm_quote_done done,
 		     void *data);
 
@@ -129,8 +131,7 @@ int tpm_worker_activate(struct tpm_worker *w, const void *credential, size_t cre
 
 /*
  * One certification of the ledger's NV counter (TPM2_NV_Increment if @increment, then
- * TPM2_NV_Certify) with
- * @qualifying; the counter is defined when it is missing.
+ * TPM2_NV_Certify) with @qualifying; the counter is defined when it is missing.
  */
 typedef void (*tpm_anchor_done)(void *data, int err, uint64_t counter,
 				const struct tpm_quoted *certified);

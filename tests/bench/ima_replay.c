@@ -47,8 +47,10 @@ static void put_sized(FILE *f, const void *data, uint32_t len)
 	put(f, data, len);
 }
 
-/* ima-ng with paths as long as those of a distribution's own files; on a big-endian host a list of
- * that order. */
+/*
+ * ima-ng with paths as long as those of a distribution's own files; on a big-endian host a list of
+ * that order.
+ */
 static void put_entry(FILE *f, unsigned int n)
 {
 	uint8_t field[8 + 32] = "sha256:", digest[TPM2_DIGEST_MAX], data[256];

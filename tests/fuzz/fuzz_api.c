@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One request of the local socket, as any local user can write it. The first byte: how many
- * descriptors came. */
+/*
+ * One request of the local socket, as any local user can write it. The first byte: how many
+ * descriptors came.
+ */
 #include "daemon/request.h"
 
 #include <stdint.h>

@@ -24,8 +24,10 @@ static int fill(struct reader *r, STACK_OF(X509) * chain)
 	return err;
 }
 
-/* The leaf's own key, as a TPM would show it: what comes behind the comparison of keys is reached
- * too. */
+/*
+ * The leaf's own key, as a TPM would show it: what comes behind the comparison of keys is reached
+ * too.
+ */
 static struct tpm2_public public_of(X509 *leaf)
 {
 	struct tpm2_public p = {.type = TPM2_ECC, .curve = TPM2_P256, .x.len = 32, .y.len = 32};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any JSON as claims, and as a host's: refused with a reason, or written again and read again, and
- * cut. */
+/*
+ * Any JSON as claims, and as a host's: refused with a reason, or written again and read again, and
+ * cut.
+ */
 #include "attest/claims.h"
 
 #include <stdlib.h>

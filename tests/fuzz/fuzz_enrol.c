@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any JSON as each of the files of enrolment: refused by a member's name, or written and read
- * again. */
+/*
+ * Any JSON as each of the files of enrolment: refused by a member's name, or written and read
+ * again.
+ */
 #include "attest/enrol.h"
 
 #include <stdlib.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A saved state of any content: it is loaded or refused, and what was loaded can be saved, loaded
- * and ended. */
+/*
+ * A saved state of any content: it is loaded or refused, and what was loaded can be saved, loaded
+ * and ended.
+ */
 #include "collect/attribute.h"
 
 #include <errno.h>

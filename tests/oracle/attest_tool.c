@@ -153,8 +153,10 @@ static int do_host_claims(char **argv)
 	return judge(argv[0], judge_host);
 }
 
-/* credential EK.pub NAME SECRET OUT: TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET behind tpm2-tools'
- * header */
+/*
+ * credential EK.pub NAME SECRET OUT: TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET behind tpm2-tools'
+ * header
+ */
 static int do_credential(char **argv)
 {
 	static const uint8_t header[] = {0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1};

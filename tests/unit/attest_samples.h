@@ -40,8 +40,10 @@ static inline struct sample sample_read(const char *name)
 	return s;
 }
 
-/* With a NUL behind it, for text. sample_read() has none, so that a sanitizer sees what reads too
- * far. */
+/*
+ * With a NUL behind it, for text. sample_read() has none, so that a sanitizer sees what reads too
+ * far.
+ */
 static inline struct sample sample_text(const char *name)
 {
 	struct sample s = sample_read(name);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* quote_check: a quote or certification judged by attest/, which knows no TSS, with the key that
- * the worker names. */
+/*
+ * quote_check: a quote or certification judged by attest/, which knows no TSS, with the key that
+ * the worker names.
+ */
 #pragma once
 
 #include "softtpm.h"

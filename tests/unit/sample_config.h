@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sample_config: the package's configuration, as a file that config_load() takes whoever owns the
- * checkout. */
+/*
+ * sample_config: the package's configuration, as a file that config_load() takes whoever owns the
+ * checkout.
+ */
 #pragma once
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * samples: fixed records of every type and outcome. docs/samples is made from them, and the tests of
- * what shows records rest on them. Addresses are those set aside for documentation (RFC 5737,
+ * samples: fixed records of every type and outcome. docs/samples is made from them, and the tests
+ * of what shows records rest on them. Addresses are those set aside for documentation (RFC 5737,
  * RFC 3849).
  */
 #pragma once
@@ -116,7 +116,10 @@ static Affiant__V1__Process sample_child = {
 	},
 };
 
-/* What is hostile: an escape sequence, bytes that are no UTF-8, a name that tries to look like a column. */
+/*
+ * What is hostile: an escape sequence, bytes that are no UTF-8, a name that tries to look like a
+ * column.
+ */
 static Affiant__V1__Process sample_hostile = {
 	BASE(process),
 	.id = PROCESS_ID(4230, UINT64_C(5020950000000), 1),

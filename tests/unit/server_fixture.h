@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server_fixture: a server with a core that only writes down what it is asked, and a client made by
- * hand. */
+/*
+ * server_fixture: a server with a core that only writes down what it is asked, and a client made by
+ * hand.
+ */
 #pragma once
 
 #include "daemon/server.h"
@@ -423,8 +425,10 @@ static void assert_closed(int fd)
 	assert_int_equal(client_receive(fd, &a, 1000), 0);
 }
 
-/* Runs @client in a process of its own, as @uid, while the server turns; it says 0 when all was
- * well. */
+/*
+ * Runs @client in a process of its own, as @uid, while the server turns; it says 0 when all was
+ * well.
+ */
 static int in_child(struct core *core, uid_t uid, int (*client)(struct core *core))
 {
 	pid_t pid = fork();

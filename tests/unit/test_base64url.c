@@ -10,8 +10,10 @@
 
 #include <cmocka.h>
 
-/* RFC 4648, section 10, in the other alphabet and without padding; and the two characters that
- * differ. */
+/*
+ * RFC 4648, section 10, in the other alphabet and without padding; and the two characters that
+ * differ.
+ */
 static const struct {
 	const char *bytes, *text;
 } known[] = {
@@ -59,8 +61,10 @@ static void test_round_trip(void **state)
 	}
 }
 
-/* Of all texts of up to three characters exactly those are read which are the encoding of what they
- * give. */
+/*
+ * Of all texts of up to three characters exactly those are read which are the encoding of what they
+ * give.
+ */
 static void test_one_encoding(void **state)
 {
 	uint8_t bytes[2];

@@ -50,8 +50,10 @@ static void one_vector(const json_t *v)
 	}
 }
 
-/* Every leaf of every size up to 70, and of some large ones: the tree's paths are merkle_path()'s,
- * and lead to the root. */
+/*
+ * Every leaf of every size up to 70, and of some large ones: the tree's paths are merkle_path()'s,
+ * and lead to the root.
+ */
 static void test_paths(void **state)
 {
 	static struct sha256 leaves[BATCH_MAX];
@@ -132,7 +134,8 @@ static void test_vectors(void **state)
 	json_decref(all);
 }
 
-/* The same bytes mean something else in each domain, at each size, and as a leaf of the plain tree.
+/*
+ * The same bytes mean something else in each domain, at each size, and as a leaf of the plain tree.
  */
 static void test_apart(void **state)
 {

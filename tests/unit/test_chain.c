@@ -326,7 +326,8 @@ static void test_gone_before_it_was_asked_for(void **state)
 	chain_free(c);
 }
 
-/* PATH is searched: what is missing, a directory, not executable, or no program at all (ENOEXEC).
+/*
+ * PATH is searched: what is missing, a directory, not executable, or no program at all (ENOEXEC).
  */
 static void exec_search(void)
 {
@@ -368,7 +369,8 @@ static void test_failed_attempts(void **state)
 	chain_free(c);
 }
 
-/* execvp(3) hands a file without #! to /bin/sh: for the kernel, that is an exec of /bin/sh alone.
+/*
+ * execvp(3) hands a file without #! to /bin/sh: for the kernel, that is an exec of /bin/sh alone.
  */
 static void exec_enoexec(void)
 {

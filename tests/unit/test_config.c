@@ -670,8 +670,10 @@ static void test_sample(void **state)
 	assert_string_equal(c->trust_domain, "affiant.invalid");
 }
 
-/* What the sample shows commented out is taken as well: a line whose "#" is not followed by just
- * one blank. */
+/*
+ * What the sample shows commented out is taken as well: a line whose "#" is not followed by just
+ * one blank.
+ */
 static void test_sample_uncommented(void **state)
 {
 	_cleanup_free_ char *text = calloc(1, 65536);

@@ -356,8 +356,10 @@ static void make_want(size_t count, bool reboot)
 	qsort(want.at, want.count, sizeof(*want.at), by_name);
 }
 
-/* Sessions that a selector began have ids by the clock of the run: one of here is always the same
- * one of there. */
+/*
+ * Sessions that a selector began have ids by the clock of the run: one of here is always the same
+ * one of there.
+ */
 static struct pair {
 	uint8_t want[16], got[16];
 } pairs[4096];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a credential is opened by is in tests/e2e/test_credential.py: a TPM, tpm2-tools, and the
- * specification. */
+/*
+ * What a credential is opened by is in tests/e2e/test_credential.py: a TPM, tpm2-tools, and the
+ * specification.
+ */
 #include "attest/credential.h"
 
 #include <errno.h>

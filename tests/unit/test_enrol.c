@@ -186,8 +186,10 @@ static void test_proof_vector(void **state)
 	json_decref(v);
 }
 
-/* Each file reads back as it was; none passes for another; without any member it is refused, by
- * that member's name. */
+/*
+ * Each file reads back as it was; none passes for another; without any member it is refused, by
+ * that member's name.
+ */
 static json_t *files[4];
 
 static int parse(size_t as, const json_t *o, const char **why)

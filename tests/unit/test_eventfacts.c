@@ -129,7 +129,8 @@ static void test_secure_boot(void **state)
 	assert_int_equal(secure_boot(&b), EVENTLOG_UNKNOWN); /* behind the separator, by whom? */
 }
 
-/* What an attacker who owns the running system can do: rename events, change data, append to PCRs.
+/*
+ * What an attacker who owns the running system can do: rename events, change data, append to PCRs.
  */
 static void test_secure_boot_forged(void **state)
 {
@@ -154,8 +155,10 @@ static void test_secure_boot_forged(void **state)
 			put_event(&b, 7, EV_EFI_VARIABLE_AUTHORITY, off, len, "", 0);
 		else
 			put_data(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, off, len);
-		/* The separator that was measured hides under another type; on is extended, then a
-		 * separator. */
+		/*
+		 * The separator that was measured hides under another type; on is extended, then a
+		 * separator.
+		 */
 		if (forgery == 5)
 			put_data(&b, 7, EV_EFI_VARIABLE_AUTHORITY, "\0\0\0", 4);
 		if (forgery == 6)

@@ -48,8 +48,10 @@ static size_t read_back(FILE *file, int fd, int saved, char *to, size_t room)
 	return len;
 }
 
-/* Runs it with @arguments behind --ledger; returns the exit code, *@ret_len the length of the
- * output. */
+/*
+ * Runs it with @arguments behind --ledger; returns the exit code, *@ret_len the length of the
+ * output.
+ */
 static int run_events(size_t *ret_len, const char *const *arguments)
 {
 	char *argv[24] = {(char *)"events", (char *)"--ledger", ledger_dir};

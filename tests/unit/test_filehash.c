@@ -533,8 +533,10 @@ static void test_memfd(void **state)
 	filehash_free(h);
 }
 
-/* A page that is dirty takes stores without a new change time: a digest must not be remembered over
- * that. */
+/*
+ * A page that is dirty takes stores without a new change time: a digest must not be remembered over
+ * that.
+ */
 static void store_silently(const char *path)
 {
 	struct filehash *h = start((struct filehash_config){});
@@ -778,8 +780,10 @@ static void run_batch(struct filehash *h, const char *path, struct answer answer
 	collect(h, answers, BATCH);
 }
 
-/* Inode numbers are used again within microseconds; the digest is always of the file behind the
- * descriptor. */
+/*
+ * Inode numbers are used again within microseconds; the digest is always of the file behind the
+ * descriptor.
+ */
 static void test_rename_races(void **state)
 {
 	struct filehash *h =
@@ -936,8 +940,10 @@ static void test_full_queue(void **state)
 	filehash_free(h);
 }
 
-/* Of all sessions together, but each gets its share: descriptors do not run out, nor is anybody
- * kept out. */
+/*
+ * Of all sessions together, but each gets its share: descriptors do not run out, nor is anybody
+ * kept out.
+ */
 static void test_full_queue_of_all(void **state)
 {
 	struct filehash *h =
@@ -1110,7 +1116,8 @@ static void test_freed_with_jobs(void **state)
 	filehash_free(NULL);
 }
 
-/* A worker that does not come back: another one takes over, and that session has no more of them.
+/*
+ * A worker that does not come back: another one takes over, and that session has no more of them.
  */
 static void test_stuck_worker(void **state)
 {

@@ -540,7 +540,8 @@ static void test_bounds(void **state)
 	assert_int_equal(used, 2 * (36 + sizeof(nothing)));
 }
 
-/* In the template "ima" the name has at most 255 bytes: with more it would not be hashed in full.
+/*
+ * In the template "ima" the name has at most 255 bytes: with more it would not be hashed in full.
  */
 static void test_old_template(void **state)
 {

@@ -23,8 +23,10 @@ static const char a3_token[] =
 	"Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-"
 	"Kg6NU1Q";
 
-/* RFC 9449: the key of its proofs (figure 2), and the thumbprint that its tokens are bound to
- * (figure 9) */
+/*
+ * RFC 9449: the key of its proofs (figure 2), and the thumbprint that its tokens are bound to
+ * (figure 9)
+ */
 #define DPOP_X "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"
 #define DPOP_Y "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"
 #define DPOP_JKT "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"

@@ -465,8 +465,10 @@ static void leaves_other_files_alone(void **state)
 
 /* ---- a full disk ---- */
 
-/* Appends until it fails, makes room, goes on; all that was said to be written must be there, and
- * nothing else. */
+/*
+ * Appends until it fails, makes room, goes on; all that was said to be written must be there, and
+ * nothing else.
+ */
 static void fills(struct journal *j, void (*make_room)(void))
 {
 	unsigned int n = 0;

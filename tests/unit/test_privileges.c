@@ -108,8 +108,10 @@ static int try_sockets(void)
 		}
 	if (socketpair(AF_TIPC, SOCK_STREAM, 0, fds) == 0 || errno != EPERM)
 		return 20;
-	/* The filter reads 64 bits, the kernel an int: bits above must not smuggle a family past
-	 * it. */
+	/*
+	 * The filter reads 64 bits, the kernel an int: bits above must not smuggle a family past
+	 * it.
+	 */
 	errno = 0;
 	if (syscall(SYS_socket, 0x100000000UL | AF_INET, SOCK_STREAM, 0) >= 0 || errno != EPERM)
 		return 21;
@@ -371,7 +373,8 @@ static int threaded(void)
 	return wrong ? 3 : 0;
 }
 
-/* One that was there before privileges_limit() keeps root's capabilities: that is seen, both times.
+/*
+ * One that was there before privileges_limit() keeps root's capabilities: that is seen, both times.
  */
 static int too_late(void)
 {

@@ -211,8 +211,10 @@ static void tells_a_new_parent(void **state)
 	assert_id(r->process->parent, &run);
 }
 
-/* Every record carries what the launcher said, and paths are the process's choice: together they
- * have to fit. */
+/*
+ * Every record carries what the launcher said, and paths are the process's choice: together they
+ * have to fit.
+ */
 static void fits_into_a_record(void **state)
 {
 	static char purpose[65000];
@@ -522,8 +524,10 @@ static void says_what_began_late(void **state)
 	assert_string_equal(r->agent->name, "chosen");
 }
 
-/* No agent is named by guess: a selector that is not configured any more, a session whose beginning
- * was lost. */
+/*
+ * No agent is named by guess: a selector that is not configured any more, a session whose beginning
+ * was lost.
+ */
 static void names_no_agent_by_guess(void **state)
 {
 	struct proc run = {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What events did not tell: exits that were lost, sessions that never began, children without a
- * tag. */
+/*
+ * What events did not tell: exits that were lost, sessions that never began, children without a
+ * tag.
+ */
 #define PIPELINE_WITHOUT_ENRICH
 #include "pipeline.h"
 

@@ -194,8 +194,10 @@ static void redacts_arguments_of_a_batch(void **state)
 	at += second = sizeof(*fork);
 	second = at;
 	at += add_exec(batch.bytes + at, EVENT_EXEC, argv, sizeof(argv) - 1);
-	/* Of a later version: it may hold anything, and what comes behind it is to be redacted all
-	 * the same. */
+	/*
+	 * Of a later version: it may hold anything, and what comes behind it is to be redacted all
+	 * the same.
+	 */
 	unknown = (void *)(batch.bytes + at);
 	at += add_exec(batch.bytes + at, EVENT_TYPES + 1, argv, sizeof(argv));
 	fourth = at;

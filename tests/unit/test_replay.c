@@ -757,8 +757,10 @@ static void tells_the_same_when_killed_all_the_time(void **state)
 	}
 }
 
-/* The machine goes down with the daemon, and the first daemon of the next boot dies a few times,
- * too. */
+/*
+ * The machine goes down with the daemon, and the first daemon of the next boot dies a few times,
+ * too.
+ */
 static void ends_a_boot_once(void **state)
 {
 	(void)state;

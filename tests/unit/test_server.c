@@ -107,8 +107,10 @@ static void test_forged_credentials(void **state)
 	assert_int_equal(core->asked, 0);
 }
 
-/* The connection of one process, used by another that got the descriptor, with the challenge and
- * all. */
+/*
+ * The connection of one process, used by another that got the descriptor, with the challenge and
+ * all.
+ */
 static void test_passed_descriptor(void **state)
 {
 	struct core *core = *state;
@@ -164,7 +166,8 @@ static void test_orphaned_descriptor(void **state)
 	assert_int_equal(in_child(*state, getuid(), orphan), 0);
 }
 
-/* exec, another session, another process of that number: each between the greeting and the request.
+/*
+ * exec, another session, another process of that number: each between the greeting and the request.
  */
 static void test_tag_changes(void **state)
 {
@@ -218,8 +221,10 @@ static void test_tag_changes_late(void **state)
 	assert_closed(fd);
 }
 
-/* But who asked for a session of its own is told, although its tag is another now; and is a
- * launcher no more. */
+/*
+ * But who asked for a session of its own is told, although its tag is another now; and is a
+ * launcher no more.
+ */
 static void test_opens_for_itself(void **state)
 {
 	struct core *core = *state;
@@ -699,8 +704,10 @@ static int follow(struct core *core, uint8_t challenge[static 32])
 	return fd;
 }
 
-/* A follower that does not read costs nothing, holds nobody up, and misses nothing when it reads
- * again. */
+/*
+ * A follower that does not read costs nothing, holds nobody up, and misses nothing when it reads
+ * again.
+ */
 static void test_slow_follower(void **state)
 {
 	struct core *core = *state;

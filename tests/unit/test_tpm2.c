@@ -355,7 +355,8 @@ static void test_public_fields(void **state)
 
 static void test_public_bounds(void **state)
 {
-	/* type 2, nameAlg 2, attributes 4, policy 2, symmetric 2, scheme 2 + 2, then curve or bits
+	/*
+	 * type 2, nameAlg 2, attributes 4, policy 2, symmetric 2, scheme 2 + 2, then curve or bits
 	 */
 	enum {
 		POLICY = 8,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Endorsement keys of every kind and their certificates, the attestation key over the years,
- * activation, the counter. */
+/*
+ * Endorsement keys of every kind and their certificates, the attestation key over the years,
+ * activation, the counter.
+ */
 #include "quote_check.h"
 
 #include <openssl/x509.h>
@@ -125,8 +127,10 @@ static void test_every_kind(void **state)
 	}
 }
 
-/* What holds no certificate that OpenSSL can read is a verifier's to judge: it names the template
- * all the same. */
+/*
+ * What holds no certificate that OpenSSL can read is a verifier's to judge: it names the template
+ * all the same.
+ */
 static const char odd_certificate[] = "printf '\\060\\003\\002\\001\\001' > odd && "
 				      "tpm2_nvdefine -Q $1 -C p -s 5 -a "
 				      "'ppwrite|ppread|ownerread|authread|no_da|platformcreate' && "
@@ -172,8 +176,10 @@ static void test_chain_in_nv(void **state)
 	struct tpm_worker *w;
 	size_t len;
 
-	/* The EK's with room behind it; the issuers' over two indices, which end anywhere, and
-	 * padded. */
+	/*
+	 * The EK's with room behind it; the issuers' over two indices, which end anywhere, and
+	 * padded.
+	 */
 	assert_int_equal(TPM2(s, "A='ppwrite|ppread|ownerread|authread|no_da|platformcreate' && "
 				 "tpm2_nvread -Q -C o 0x01C0000A -o ek && tpm2_nvundefine -Q -C p "
 				 "0x01C0000A && "

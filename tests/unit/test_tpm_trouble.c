@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A TPM that goes away, hangs, speaks nonsense, or has no room: requests fail clearly or succeed,
- * nothing hangs. */
+/*
+ * A TPM that goes away, hangs, speaks nonsense, or has no room: requests fail clearly or succeed,
+ * nothing hangs.
+ */
 #include "fake_tpm.h"
 #include "quote_check.h"
 
@@ -51,8 +53,10 @@ static struct tpm_worker *ready_worker(struct bed *b, uint64_t timeout_ms)
 	return b->w;
 }
 
-/* One response in the middle of work is spoiled: the request is done all the same, on another
- * connection. */
+/*
+ * One response in the middle of work is spoiled: the request is done all the same, on another
+ * connection.
+ */
 static void test_one_bad_response(void **state)
 {
 	static const enum fault faults[] = {FAULT_TEXT,   FAULT_SHORT,   FAULT_CUT, FAULT_SIZE_0,

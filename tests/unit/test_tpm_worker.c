@@ -26,8 +26,10 @@ static void test_ready(void **state)
 	tpm_worker_free(w);
 }
 
-/* The daemon's life: its privileges dropped, its system calls filtered, and the TPM started anew
- * behind it. */
+/*
+ * The daemon's life: its privileges dropped, its system calls filtered, and the TPM started anew
+ * behind it.
+ */
 static int filtered(const struct softtpm *s, bool before, int ready, int go)
 {
 	struct tpm_worker *w = NULL;

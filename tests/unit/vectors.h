@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/data/attest/vectors.json, which tests/oracle/vectors.py computes without our code. Include
- * after cmocka.h. */
+/*
+ * tests/data/attest/vectors.json, which tests/oracle/vectors.py computes without our code. Include
+ * after cmocka.h.
+ */
 #pragma once
 
 #include <jansson.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authority: the enrolment CA. It says that an attestation key lives in the TPM with a certain EK.
+/*
+ * authority: the enrolment CA. It says that an attestation key lives in the TPM with a certain EK.
  */
 #pragma once
 
@@ -19,8 +20,10 @@ struct authority {
 	EVP_PKEY *key;
 };
 
-/* A new one. @curve: "P-256" or "P-384"; @name: its common name, UTF-8. -EINVAL for any other.
- * @now: seconds. */
+/*
+ * A new one. @curve: "P-256" or "P-384"; @name: its common name, UTF-8. -EINVAL for any other.
+ * @now: seconds.
+ */
 int authority_new(const char *curve, const char *name, int64_t now, unsigned int days,
 		  struct authority *ret);
 

@@ -26,8 +26,10 @@ int batch_new(const struct sha256 *leaves, size_t count, struct batch **ret);
 void batch_free(struct batch *b);
 const struct sha256 *batch_root(const struct batch *b);
 
-/* Where leaf @index stands, as evidence carries it: index, size, audit path from the leaf upwards.
- * Returns its bytes. */
+/*
+ * Where leaf @index stands, as evidence carries it: index, size, audit path from the leaf upwards.
+ * Returns its bytes.
+ */
 size_t batch_path(const struct batch *b, uint64_t index, uint8_t ret[static BATCH_PATH_SIZE_MAX]);
 
 /*

@@ -178,8 +178,10 @@ static X509 *readable(X509 *leaf)
 	return X509_up_ref(leaf) == 1 ? leaf : NULL;
 }
 
-/* The leaf's signature is the original's (the application's data): checked here when it differs, by
- * its issuer's key. */
+/*
+ * The leaf's signature is the original's (the application's data): checked here when it differs, by
+ * its issuer's key.
+ */
 static int judge(int ok, X509_STORE_CTX *c)
 {
 	X509 *original = X509_STORE_CTX_get_app_data(c);
@@ -200,8 +202,10 @@ static int refuse(const char **ret_why, const char *why)
 	return -EBADMSG;
 }
 
-/* No signature on the way, and no key that made one, is weaker than 112 bits. An anchor's own
- * signature is nobody's word. */
+/*
+ * No signature on the way, and no key that made one, is weaker than 112 bits. An anchor's own
+ * signature is nobody's word.
+ */
 static bool is_sound(const STACK_OF(X509) * chain)
 {
 	int bits, last = sk_X509_num(chain) - 1;

@@ -31,7 +31,8 @@ void certificate_store_free(struct certificate_store *s);
  */
 int certificate_store_add(struct certificate_store *s, const void *pem, size_t len, bool software);
 
-/* A chain: the leaf first, at most CERTIFICATE_CHAIN_MAX. To be freed by certificate_chain_free().
+/*
+ * A chain: the leaf first, at most CERTIFICATE_CHAIN_MAX. To be freed by certificate_chain_free().
  */
 int certificate_chain_of_pem(const void *pem, size_t len, STACK_OF(X509) * *ret);
 STACK_OF(X509) * certificate_chain_new(void);
@@ -43,8 +44,10 @@ int certificate_chain_add(STACK_OF(X509) * chain, const void *der, size_t len);
 int certificate_chain_pem(const STACK_OF(X509) * chain, struct buffer *ret);
 void certificate_chain_free(STACK_OF(X509) * chain);
 
-/* What an EK certificate says of its TPM (TCG EK Credential Profile, 3.2.9): "" where it says
- * nothing. */
+/*
+ * What an EK certificate says of its TPM (TCG EK Credential Profile, 3.2.9): "" where it says
+ * nothing.
+ */
 struct certificate_tpm {
 	char manufacturer[32]; /* "id:494E5443" */
 	char model[64];

@@ -10,8 +10,10 @@
 #include "attest/ossl.h"
 #include "base/base64url.h"
 
-/* What can't be made becomes null, which claims_parse() refuses by name: nothing is left out
- * without a word. */
+/*
+ * What can't be made becomes null, which claims_parse() refuses by name: nothing is left out
+ * without a word.
+ */
 static void set(json_t *o, const char *name, json_t *value)
 {
 	if (!value || json_object_set_new(o, name, value) < 0)

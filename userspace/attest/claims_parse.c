@@ -343,8 +343,10 @@ static int take_registered(const char **why, const json_t *payload, struct claim
 	return 0;
 }
 
-/* A detached submodule (RFC 9711, section 4.2.18.1.2): the host claims come by themselves, once per
- * boot. */
+/*
+ * A detached submodule (RFC 9711, section 4.2.18.1.2): the host claims come by themselves, once per
+ * boot.
+ */
 static int take_host_digest(const char **why, const json_t *submods, struct sha256 *ret)
 {
 	const json_t *selector = json_object_get(submods, "host"),

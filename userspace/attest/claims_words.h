@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The words of claims.h's enums: NULL-terminated, by number. For claims_encode.c and
- * claims_parse.c. */
+/*
+ * The words of claims.h's enums: NULL-terminated, by number. For claims_encode.c and
+ * claims_parse.c.
+ */
 #pragma once
 
 extern const char *const claims_roles[];

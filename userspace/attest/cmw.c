@@ -25,8 +25,10 @@ int cmw_add(json_t *collection, const char *name, const char *media_type, const 
 	return record && !json_object_set_new(collection, name, record) ? 0 : -ENOMEM;
 }
 
-/* [media type, content, ind]; ind may be left out by RFC 9999, not here: it says that this is
- * evidence. */
+/*
+ * [media type, content, ind]; ind may be left out by RFC 9999, not here: it says that this is
+ * evidence.
+ */
 static int take_record(const json_t *record, struct cmw_item *item)
 {
 	const json_t *type, *content, *ind;

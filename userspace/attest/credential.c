@@ -106,8 +106,10 @@ static int coordinate(EVP_PKEY *key, const char *param, size_t size, uint8_t *re
 		       : -EINVAL;
 }
 
-/* One-pass Diffie-Hellman (Annex C.6.1) with a key for this once; the secret is TPMS_ECC_POINT of
- * its public part. */
+/*
+ * One-pass Diffie-Hellman (Annex C.6.1) with a key for this once; the secret is TPMS_ECC_POINT of
+ * its public part.
+ */
 static int seal_ecc(EVP_PKEY *ek, const EVP_MD *md, size_t size, struct seed *seed,
 		    struct credential *ret)
 {

@@ -58,8 +58,10 @@ json_t *enrol_challenge_json(const struct enrol_challenge *c);
 json_t *enrol_pending_json(const struct enrol_pending *p);
 json_t *enrol_answer_json(const struct enrol_answer *a);
 
-/* -EBADMSG: *@ret_why (static) is the member that is missing or malformed. Members that are not
- * known are passed over. */
+/*
+ * -EBADMSG: *@ret_why (static) is the member that is missing or malformed. Members that are not
+ * known are passed over.
+ */
 int enrol_request_parse(const json_t *o, struct enrol_request *ret, const char **ret_why);
 int enrol_challenge_parse(const json_t *o, struct enrol_challenge *ret, const char **ret_why);
 int enrol_pending_parse(const json_t *o, struct enrol_pending *ret, const char **ret_why);
@@ -75,8 +77,10 @@ int enrol_proof(const uint8_t key[static ENROL_KEY_SIZE], const struct tpm2_byte
  * RSA of 2048 bits or more, P-256 or P-384. 0, or -EBADMSG and why not.
  */
 int enrol_check_ak(const struct tpm2_public *ak, const char **ret_why);
-/* An endorsement key: restricted, decrypting and not signing, made in its TPM, P-256, P-384 or RSA
- * of 2048 bits or more. */
+/*
+ * An endorsement key: restricted, decrypting and not signing, made in its TPM, P-256, P-384 or RSA
+ * of 2048 bits or more.
+ */
 int enrol_check_ek(const struct tpm2_public *ek, const char **ret_why);
 
 /*
@@ -96,7 +100,9 @@ int enrol_check_request(const struct enrol_request *r, const struct certificate_
 int enrol_challenge_make(const struct enrol_checked *c, uint8_t ret_key[static ENROL_KEY_SIZE],
 			 struct enrol_challenge *ret);
 
-/* Whether @a answers what is pending, at @at. The comparison takes the same time wherever it fails.
- * 0 or -EBADMSG. */
+/*
+ * Whether @a answers what is pending, at @at. The comparison takes the same time wherever it fails.
+ * 0 or -EBADMSG.
+ */
 int enrol_check_answer(const struct enrol_pending *p, const struct enrol_answer *a, int64_t at,
 		       const char **ret_why);

@@ -30,8 +30,10 @@ static const char *const actions[] = {
 	"Returned via INT 18h",
 };
 
-/* EFI_GLOBAL_VARIABLE, then a name of ten characters and one byte of data:
- * 8be4df61-93ca-11d2-aa0d-00e098032b8c */
+/*
+ * EFI_GLOBAL_VARIABLE, then a name of ten characters and one byte of data:
+ * 8be4df61-93ca-11d2-aa0d-00e098032b8c
+ */
 static const uint8_t secure_boot_head[] = {
 	0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0x0d, 0x00, 0xe0, 0x98,
 	0x03, 0x2b, 0x8c, 10,   0,    0,    0,    0,    0,    0,    0,    1,    0,
@@ -109,8 +111,10 @@ static enum eventlog_kind read_variable(struct reading *r, const struct eventlog
 	return EVENTLOG_UNEXPLAINED;
 }
 
-/* Vendors have strings of their own: what they measured is known, what it means is for a rule to
- * say. */
+/*
+ * Vendors have strings of their own: what they measured is known, what it means is for a rule to
+ * say.
+ */
 static enum eventlog_kind read_action(const struct reading *r, const struct eventlog_event *e,
 				      const uint8_t *digest, struct eventlog_fact *f)
 {
@@ -126,8 +130,10 @@ static enum eventlog_kind read_action(const struct reading *r, const struct even
 	return EVENTLOG_FIRMWARE;
 }
 
-/* What was hashed of a boot loader's data, if any of it was: GRUB leaves out "what: " and the NUL,
- * stubs nothing. */
+/*
+ * What was hashed of a boot loader's data, if any of it was: GRUB leaves out "what: " and the NUL,
+ * stubs nothing.
+ */
 static enum eventlog_kind read_loader(const struct reading *r, const struct eventlog_event *e,
 				      const uint8_t *digest, struct eventlog_fact *f)
 {
@@ -151,8 +157,10 @@ static enum eventlog_kind read_loader(const struct reading *r, const struct even
 	return EVENTLOG_LOADER;
 }
 
-/* The digest tells a separator, not the type: else one could be renamed, and another one come
- * later. */
+/*
+ * The digest tells a separator, not the type: else one could be renamed, and another one come
+ * later.
+ */
 static bool is_separator(struct reading *r, const struct eventlog_event *e, const uint8_t *digest,
 			 struct eventlog_fact *f)
 {

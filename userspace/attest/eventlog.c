@@ -42,7 +42,8 @@ static size_t size_of(const struct eventlog *l, uint16_t alg, uint32_t *ret_bit)
 	return 0;
 }
 
-/* TPML_DIGEST_VALUES, little-endian: exactly one of each of the header's algorithms, in any order
+/*
+ * TPML_DIGEST_VALUES, little-endian: exactly one of each of the header's algorithms, in any order
  */
 static int get_digests(const struct eventlog *l, struct reader *r, struct reader *ret)
 {
@@ -122,8 +123,10 @@ static bool starts_with(const struct reader *r, const char *signature)
 	return r->left >= 16 && !memcmp(r->at, signature, 16);
 }
 
-/* Tier and algorithms, by the first event; in an SHA-1 log that is an event like any other, and
- * stays. */
+/*
+ * Tier and algorithms, by the first event; in an SHA-1 log that is an event like any other, and
+ * stays.
+ */
 static int begin(struct eventlog *l, struct reader *r)
 {
 	struct reader at = *r;

@@ -62,7 +62,8 @@ enum eventlog_type {
 };
 
 enum eventlog_tier {
-	/* 0 bytes, common on virtual TPMs: the boot is unknown, which is neither good nor an error
+	/*
+	 * 0 bytes, common on virtual TPMs: the boot is unknown, which is neither good nor an error
 	 */
 	EVENTLOG_NONE,
 	/* TCG_PCR_EVENT throughout, no header or one of TPM 1.2's: nothing can rest on it */

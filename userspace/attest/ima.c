@@ -149,8 +149,10 @@ static bool is_met(const struct replay *p)
 	return p->met && !memcmp(p->met, p->quoted->value, p->met_size);
 }
 
-/* ima_calc_field_array_hash_tfm(): the data as they stand there; of the template "ima" digest and
- * padded name. */
+/*
+ * ima_calc_field_array_hash_tfm(): the data as they stand there; of the template "ima" digest and
+ * padded name.
+ */
 static int template_digest(struct hash *h, const struct ima_entry *e, uint8_t *ret)
 {
 	uint8_t name[OLD_NAME_SIZE] = {};

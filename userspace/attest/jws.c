@@ -58,8 +58,10 @@ int jose_jws(EVP_PKEY *key, const char *signing_input, char **ret)
 	return take_text(&b, ret);
 }
 
-/* How deep arrays and objects nest, by brackets outside strings. What is no JSON is jansson's to
- * refuse. */
+/*
+ * How deep arrays and objects nest, by brackets outside strings. What is no JSON is jansson's to
+ * refuse.
+ */
 static size_t depth_of(const char *text, size_t len)
 {
 	size_t depth = 0, deepest = 0;

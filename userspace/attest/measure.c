@@ -11,7 +11,8 @@
 #include <sys/utsname.h>
 
 #define SECURITYFS "sys/kernel/security/"
-/* EFI global variable: UEFI Specification, section 3.3. Four bytes of attributes, then the value.
+/*
+ * EFI global variable: UEFI Specification, section 3.3. Four bytes of attributes, then the value.
  */
 #define SECURE_BOOT "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 

@@ -46,7 +46,8 @@ struct measure_host {
  */
 int measure_host(int root, struct measure_host *ret);
 
-/* A whole log, to be freed: -ENOENT when the host has none, -EFBIG; -errno of open(2) and read(2).
+/*
+ * A whole log, to be freed: -ENOENT when the host has none, -EFBIG; -errno of open(2) and read(2).
  */
 int measure_read(int root, enum measure_log log, uint8_t **ret, size_t *ret_len);
 

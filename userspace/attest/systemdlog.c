@@ -128,8 +128,10 @@ int systemdlog_parse(const void *data, size_t len, struct systemdlog *ret)
 
 	if (len > SYSTEMDLOG_SIZE_MAX)
 		return -E2BIG;
-	/* Each text has a separator before it and a line feed behind it: without that it may be cut
-	 * short. */
+	/*
+	 * Each text has a separator before it and a line feed behind it: without that it may be cut
+	 * short.
+	 */
 	while (r.left) {
 		const uint8_t *end = memchr(r.at, '\n', r.left);
 

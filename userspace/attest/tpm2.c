@@ -188,8 +188,10 @@ static int get_symmetric(struct reader *r, struct tpm2_public *ret)
 	return reader_u16be(r, &ret->symmetric_bits) ?: reader_u16be(r, &ret->symmetric_mode);
 }
 
-/* TPMT_RSA_SCHEME (11.2.4.2), TPMT_ECC_SCHEME (11.2.5.6): what we know of them has a hash behind
- * it, or nothing. */
+/*
+ * TPMT_RSA_SCHEME (11.2.4.2), TPMT_ECC_SCHEME (11.2.5.6): what we know of them has a hash behind
+ * it, or nothing.
+ */
 static int get_scheme(struct reader *r, struct tpm2_public *ret)
 {
 	int err = reader_u16be(r, &ret->scheme);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base64url: RFC 4648, section 5, without padding. Bytes have one encoding, and only that one is
- * read. */
+/*
+ * base64url: RFC 4648, section 5, without padding. Bytes have one encoding, and only that one is
+ * read.
+ */
 #pragma once
 
 #include <stddef.h>

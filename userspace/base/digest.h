@@ -25,6 +25,8 @@ void sha256_free(struct sha256_context *c);
 /* Lower case, NUL-terminated: @ret has room for 2 * len + 1 bytes. */
 void hex_encode(const void *data, size_t len, char *ret);
 
-/* Lower case digits, two for each byte: -EBADMSG for anything else, for none, and for more than
- * @max bytes. */
+/*
+ * Lower case digits, two for each byte: -EBADMSG for anything else, for none, and for more than
+ * @max bytes.
+ */
 int hex_decode(const char *text, size_t len, void *ret, size_t max, size_t *ret_len);

@@ -19,8 +19,10 @@ int merkle_node(const struct sha256 *left, const struct sha256 *right, struct sh
 /* A path has one hash for each level: enough for any u64 of leaves. */
 #define MERKLE_PATH_MAX 64
 
-/* A growing tree, of which only the right edge is kept: one hash for each bit of size. Zero is the
- * empty tree. */
+/*
+ * A growing tree, of which only the right edge is kept: one hash for each bit of size. Zero is the
+ * empty tree.
+ */
 struct merkle {
 	uint64_t size;
 	struct sha256 edge[MERKLE_PATH_MAX]; /* roots of the complete subtrees, the largest first */
@@ -38,8 +40,10 @@ int merkle_root(const struct merkle *m, struct sha256 *ret);
 int merkle_path(const struct sha256 *leaves, uint64_t size, uint64_t index,
 		struct sha256 ret[static MERKLE_PATH_MAX], unsigned int *ret_len);
 
-/* The root that @path leads to from @leaf at @index of @size leaves: -EBADMSG for a path of another
- * length; -ENOMEM. */
+/*
+ * The root that @path leads to from @leaf at @index of @size leaves: -EBADMSG for a path of another
+ * length; -ENOMEM.
+ */
 int merkle_climb(const struct sha256 *leaf, uint64_t index, uint64_t size,
 		 const struct sha256 *path, unsigned int len, struct sha256 *ret);
 

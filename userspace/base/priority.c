@@ -5,7 +5,8 @@
 
 #define RAISED -10 /* ten times the weight of 0: sched(7) */
 
-/* With PRIO_PROCESS, 0 is the calling thread alone (setpriority(2), C library/kernel differences).
+/*
+ * With PRIO_PROCESS, 0 is the calling thread alone (setpriority(2), C library/kernel differences).
  */
 void priority_raise(void)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* units: sizes and durations as people write them. One spelling each, no signs, no blanks, no
- * fractions. */
+/*
+ * units: sizes and durations as people write them. One spelling each, no signs, no blanks, no
+ * fractions.
+ */
 #pragma once
 
 #include <stdint.h>
@@ -8,8 +10,10 @@
 /* Bytes: "4096", "4096B", "64KiB", "8MiB", "1GiB", "2TiB". -EINVAL; -ERANGE past 64 bits. */
 int size_parse(const char *text, uint64_t *ret);
 
-/* Nanoseconds: "250us", "500ms", "2s", "5m", "8h", "7d", also "1h30m". -EINVAL; -ERANGE past 64
- * bits. */
+/*
+ * Nanoseconds: "250us", "500ms", "2s", "5m", "8h", "7d", also "1h30m". -EINVAL; -ERANGE past 64
+ * bits.
+ */
 int duration_parse(const char *text, uint64_t *ret_ns);
 
 /* A decimal number. -EINVAL; -ERANGE past 64 bits. */

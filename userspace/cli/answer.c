@@ -5,11 +5,45 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "cli/cmd.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+int answer_options(int argc, char **argv, const char *usage, struct answer_options *ret)
+{
+	static const struct option table[] = {
+		{"output", required_argument, NULL, 'o'},
+		{"socket", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "o:h", table, NULL)) >= 0) {
+		switch (option) {
+		case 'o':
+			ret->json = !strcmp(optarg, "json");
+			if (ret->json || !strcmp(optarg, "text"))
+				break;
+			log_error("--output: '%s' is not one of text, json", optarg);
+			return EXIT_USAGE;
+		case 'S':
+			ret->socket = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		default:
+			fprintf(stderr, "affiant %s --help tells the options\n", argv[0]);
+			return EXIT_USAGE;
+		}
+	}
+	return -1;
+}
 
 Affiant__V1__Response *answer_get(const char *socket, Affiant__V1__Request *request,
 				  Affiant__V1__Response__AnswerCase expected)

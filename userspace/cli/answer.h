@@ -7,6 +7,15 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+/* The options of a subcommand that only asks: --output text|json, --socket, --help. */
+struct answer_options {
+	const char *socket; /* NULL: the usual one */
+	bool json;
+};
+
+/* -1: go on, with the arguments from optind on; else the exit code. */
+int answer_options(int argc, char **argv, const char *usage, struct answer_options *ret);
+
 /*
  * Connects to @socket (NULL: the usual one) and asks. On failure it has said why, and returns NULL.
  * The answer is of kind @expected, and the caller's to free.

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ca: the parts of affiant ca, once its options are read. Each logs what goes wrong and returns an
- * exit code. */
+/*
+ * ca: the parts of affiant ca, once its options are read. Each logs what goes wrong and returns an
+ * exit code.
+ */
 #pragma once
 
 #include <stdbool.h>

@@ -188,15 +188,16 @@ static int check_request(const struct ca_options *o, const struct enrol_request 
 	}
 	if (ret->tpm.software && !o->software) {
 		log_error("refused: this TPM is a program, whose keys its host's root can read; "
-			  "--allow-software-tpm "
-			  "takes it all the same");
+			  "--allow-software-tpm takes it all the same");
 		return -EBADMSG;
 	}
 	return 0;
 }
 
-/* Those that nobody answered in time: each holds a key. What can't be read is left for a person to
- * see. */
+/*
+ * Those that nobody answered in time: each holds a key. What can't be read is left for a person to
+ * see.
+ */
 static void sweep_pending(const char *dir)
 {
 	_cleanup_closedir_ DIR *d = opendir(dir);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* filing: small files, read and written whole. What goes wrong is logged here, with the file's
- * name. */
+/*
+ * filing: small files, read and written whole. What goes wrong is logged here, with the file's
+ * name.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +16,6 @@ int filing_read(const char *path, size_t max, struct buffer *ret);
 
 /*
  * A file of that mode with exactly these bytes, or no file: by another name first. It is synced.
- * Without
- * @replace -EEXIST if there is one already. "-": standard output.
+ * Without @replace -EEXIST if there is one already. "-": standard output.
  */
 int filing_write(const char *path, mode_t mode, bool replace, const void *data, size_t len);

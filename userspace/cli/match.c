@@ -6,7 +6,6 @@
 #include "cli/answer.h"
 #include "cli/cmd.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,8 +17,8 @@ static const char usage[] =
 	"  --socket PATH      affiantd's socket, if not the usual one\n"
 	"  -h, --help\n"
 	"\n"
-	"Exit code: 0 when it is of a session or a selector takes it, 1 when not or when the daemon can't be asked,\n"
-	"64 for a wrong option.\n";
+	"Exit code: 0 when it is of a session or a selector takes it, 1 when not or when the daemon\n"
+	"can't be asked, 64 for a wrong option.\n";
 
 static json_t *match_json(const Affiant__V1__Matched *m)
 {
@@ -60,39 +59,15 @@ static void print_text(const Affiant__V1__Matched *m)
 
 int cmd_match(int argc, char **argv)
 {
-	static const struct option table[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"socket", required_argument, NULL, 'S'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__Match body = AFFIANT__V1__MATCH__INIT;
-	const char *socket = NULL;
+	struct answer_options o = {0};
 	Affiant__V1__Response *r;
-	bool json = false;
 	uint64_t pid;
-	int option, code;
+	int code = answer_options(argc, argv, usage, &o);
 
-	while ((option = getopt_long(argc, argv, "o:h", table, NULL)) >= 0) {
-		switch (option) {
-		case 'o':
-			json = !strcmp(optarg, "json");
-			if (json || !strcmp(optarg, "text"))
-				break;
-			log_error("--output: '%s' is not one of text, json", optarg);
-			return EXIT_USAGE;
-		case 'S':
-			socket = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
-		default:
-			fputs("affiant match --help tells the options\n", stderr);
-			return EXIT_USAGE;
-		}
-	}
+	if (code >= 0)
+		return code;
 	if (argc - optind != 1 || number_parse(argv[optind], &pid) || !pid || pid > INT32_MAX) {
 		log_error("match takes one process id; affiant match --help tells more");
 		return EXIT_USAGE;
@@ -101,13 +76,13 @@ int cmd_match(int argc, char **argv)
 	body.pid = pid;
 	request.call_case = AFFIANT__V1__REQUEST__CALL_MATCH;
 	request.match = &body;
-	r = answer_get(socket, &request, AFFIANT__V1__RESPONSE__ANSWER_MATCHED);
+	r = answer_get(o.socket, &request, AFFIANT__V1__RESPONSE__ANSWER_MATCHED);
 	if (!r)
 		return EXIT_FAILURE;
 	code = r->matched->tagged || r->matched->selector ? EXIT_SUCCESS : EXIT_FAILURE;
-	if (json && answer_json(match_json(r->matched)))
+	if (o.json && answer_json(match_json(r->matched)))
 		code = EXIT_FAILURE;
-	else if (!json)
+	else if (!o.json)
 		print_text(r->matched);
 	affiant__v1__response__free_unpacked(r, NULL);
 	return code;

@@ -24,7 +24,7 @@
 
 static const char usage[] =
 	"Usage: affiant run --agent NAME [OPTION]... -- COMMAND [ARGUMENT]...\n"
-	"Opens a session and becomes COMMAND in it: there is no moment in which it is not recorded.\n"
+	"Opens a session and becomes COMMAND in it: no moment of it goes unrecorded.\n"
 	"\n"
 	"  --agent NAME             which agent this is, as configured\n"
 	"  --task ID                the task it works on\n"
@@ -32,15 +32,16 @@ static const char usage[] =
 	"  --expires DURATION       when the task ends: 90s, 15m, 8h\n"
 	"  --scope TEXT             what the task may touch; can be repeated\n"
 	"  --on-behalf-of SUBJECT   for whom; recorded as asserted by whoever runs this\n"
-	"  --measure PATH           file or directory that belongs to the agent's code; can be repeated\n"
-	"  --isolation WHAT         landlock (default where the kernel has it): members of other sessions are out of\n"
-	"                           reach; without CAP_SYS_ADMIN setuid programs don't work inside. Or: none\n"
+	"  --measure PATH           file or directory of the agent's code; can be repeated\n"
+	"  --isolation WHAT         landlock (default where the kernel has it): members of other\n"
+	"                           sessions are out of reach; without CAP_SYS_ADMIN setuid\n"
+	"                           programs don't work inside. Or: none\n"
 	"  --socket PATH            affiantd's socket, if not the usual one\n"
 	"  --verbose                say which session it is\n"
 	"  -h, --help\n"
 	"\n"
-	"Exit code: that of COMMAND; 125 when affiant itself failed (COMMAND was not run), 126 when COMMAND can't be\n"
-	"executed, 127 when it was not found, 64 for a wrong option.\n";
+	"Exit code: that of COMMAND; 125 when affiant itself failed (COMMAND was not run), 126 when\n"
+	"COMMAND can't be executed, 127 when it was not found, 64 for a wrong option.\n";
 
 enum isolation { ISOLATION_DEFAULT, ISOLATION_LANDLOCK, ISOLATION_NONE };
 

@@ -28,7 +28,8 @@ static const char end_usage[] =
 	"  --socket PATH      affiantd's socket, if not the usual one\n"
 	"  -h, --help\n"
 	"\n"
-	"Exit code: 0, 1 when no such session lives or the daemon refuses, 64 for a wrong option.\n";
+	"Exit code: 0, 1 when no such session lives or the daemon refuses,\n"
+	"64 for a wrong option.\n";
 
 struct options {
 	const char *socket;

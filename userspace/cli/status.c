@@ -6,7 +6,6 @@
 #include "cli/answer.h"
 #include "cli/cmd.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -209,44 +208,26 @@ static void print_text(const Affiant__V1__Status *s)
 
 int cmd_status(int argc, char **argv)
 {
-	static const struct option table[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"socket", required_argument, NULL, 'S'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__GetStatus body = AFFIANT__V1__GET_STATUS__INIT;
-	const char *socket = NULL;
+	struct answer_options o = {0};
 	Affiant__V1__Response *r;
-	bool json = false;
-	int option, code = EXIT_SUCCESS;
+	int code = answer_options(argc, argv, usage, &o);
 
-	while ((option = getopt_long(argc, argv, "o:h", table, NULL)) >= 0) {
-		switch (option) {
-		case 'o':
-			json = !strcmp(optarg, "json");
-			if (json || !strcmp(optarg, "text"))
-				break;
-			log_error("--output: '%s' is not one of text, json", optarg);
-			return EXIT_USAGE;
-		case 'S':
-			socket = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return EXIT_SUCCESS;
-		default:
-			fputs("affiant status --help tells the options\n", stderr);
-			return EXIT_USAGE;
-		}
+	if (code >= 0)
+		return code;
+	if (optind < argc) {
+		log_error("'%s': no arguments are taken; affiant status --help tells the options",
+			  argv[optind]);
+		return EXIT_USAGE;
 	}
 	request.call_case = AFFIANT__V1__REQUEST__CALL_GET_STATUS;
 	request.get_status = &body;
-	r = answer_get(socket, &request, AFFIANT__V1__RESPONSE__ANSWER_STATUS);
+	r = answer_get(o.socket, &request, AFFIANT__V1__RESPONSE__ANSWER_STATUS);
 	if (!r)
 		return EXIT_FAILURE;
-	if (json)
+	code = EXIT_SUCCESS;
+	if (o.json)
 		code = answer_json(status_json(r->status));
 	else
 		print_text(r->status);

@@ -18,7 +18,8 @@ static const char usage[] =
 	"  --pin-dir DIR   where they are pinned (default " PIN_DIR ")\n"
 	"  -h, --help\n"
 	"\n"
-	"Exit code: 0, also when there was nothing; 1 while a daemon runs, or without the right; 64 for a wrong option.\n";
+	"Exit code: 0, also when there was nothing; 1 while a daemon runs, or without the right;\n"
+	"64 for a wrong option.\n";
 
 int cmd_uninstall_bpf(int argc, char **argv)
 {

@@ -19,8 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A source can yield several records: the part tells them apart. Stored in segments: never change a
- * number. */
+/*
+ * A source can yield several records: the part tells them apart. Stored in segments: never change a
+ * number.
+ */
 enum part {
 	PART_MAIN = 0,    /* exec, exit, close, untracked, lost; a connection still pending */
 	PART_OUTCOME = 1, /* a connection's outcome; at a datagram flow, its refusal */
@@ -58,8 +60,10 @@ struct attribute_config {
 	void (*emit)(void *data, uint64_t source, uint32_t part, const uint8_t *record, size_t len);
 	/* Whether that record was handed on before a restart. */
 	bool (*told)(void *data, uint64_t source, uint32_t part);
-	/* Whether the end of that session was handed on before a reboot, which may have cost the
-	 * journal's end. */
+	/*
+	 * Whether the end of that session was handed on before a reboot, which may have cost the
+	 * journal's end.
+	 */
 	bool (*ended)(void *data, const struct uuid *session);
 	/* What selector @id says; false: it is not configured any more. */
 	bool (*selector)(void *data, uint32_t id, struct attribute_selector *ret);
@@ -107,12 +111,15 @@ int attribute_event(struct attribute *a, const struct event_header *h);
 /* One that event_decode() steps over: it is told as lost, once, however often it is read. */
 void attribute_unknown(struct attribute *a, const struct event_header *h);
 
-/* Lets go what waited long enough. Returns when to call again (CLOCK_BOOTTIME), UINT64_MAX: never.
+/*
+ * Lets go what waited long enough. Returns when to call again (CLOCK_BOOTTIME), UINT64_MAX: never.
  */
 uint64_t attribute_tick(struct attribute *a, uint64_t now_ns);
 
-/* Lets everything go that waits: the end, or a journal of an earlier boot, whose sessions end by
- * it. */
+/*
+ * Lets everything go that waits: the end, or a journal of an earlier boot, whose sessions end by
+ * it.
+ */
 void attribute_finish(struct attribute *a, bool reboot);
 
 /*

@@ -19,6 +19,8 @@ void cgroup_names_free(struct cgroup_names *c);
  */
 const char *cgroup_path(struct cgroup_names *c, uint64_t id);
 
-/* The last run of exactly 64 lower-case hexadecimal digits: so engines name containers. "" if there
- * is none. */
+/*
+ * The last run of exactly 64 lower-case hexadecimal digits: so engines name containers. "" if there
+ * is none.
+ */
 void cgroup_container(const char *path, char ret[static CONTAINER_ID_SIZE]);

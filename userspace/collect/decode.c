@@ -77,8 +77,10 @@ void exec_strings(const struct event_exec *e, struct exec_strings *ret)
 	ret->argv = at + e->interp_len;
 }
 
-/* The kernel's walk ends after 64 steps, of which crossing a mount is one, or when a name finds no
- * room. */
+/*
+ * The kernel's walk ends after 64 steps, of which crossing a mount is one, or when a name finds no
+ * room.
+ */
 #define WALK_SHORT 32
 #define NAME_SIZE 256
 

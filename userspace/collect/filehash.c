@@ -16,8 +16,10 @@
 #include "collect/hashing.h"
 #include "collect/hashqueue.h"
 
-/* A few milliseconds without SHA instructions: how long a large file keeps a worker from the next
- * session. */
+/*
+ * A few milliseconds without SHA instructions: how long a large file keeps a worker from the next
+ * session.
+ */
 #define SLICE_BYTES (1u << 20)
 #define BUFFER_BYTES (256u << 10) /* fits into a core's second-level cache */
 

@@ -228,8 +228,10 @@ void flow_overdue(struct attribute *a, struct connection *c)
 	};
 
 	connection_settle(&a->table, c);
-	/* After a crash the ledger may know more than the journal, of which a power cut takes the
-	 * end. */
+	/*
+	 * After a crash the ledger may know more than the journal, of which a power cut takes the
+	 * end.
+	 */
 	if (told_before(a, event_source(t.attempt), PART_OUTCOME)) {
 		c->told = TOLD_OUTCOME;
 		return;
@@ -250,8 +252,10 @@ static void make_room(struct attribute *a)
 	connection_remove(&a->table, oldest);
 }
 
-/* All that there will be to tell of a TCP or Unix attempt; of a datagram's flow, what is known at
- * once. */
+/*
+ * All that there will be to tell of a TCP or Unix attempt; of a datagram's flow, what is known at
+ * once.
+ */
 static void tell_at_once(struct attribute *a, const struct event_header *h, uint16_t flags,
 			 struct actor *actor, const struct session *opener)
 {
@@ -287,8 +291,10 @@ void flow_await(struct attribute *a, struct connection *c)
 	DL_APPEND(a->table.awaiting, c);
 }
 
-/* A datagram's socket ends by the number of its first flow, and is refused by that of the one it is
- * connected to. */
+/*
+ * A datagram's socket ends by the number of its first flow, and is refused by that of the one it is
+ * connected to.
+ */
 static bool flow_matters(struct attribute *a, const struct event_connect *e)
 {
 	return !(e->flags & CONNECT_SENDMSG) || (e->cookie && !socket_find(&a->table, e->cookie));

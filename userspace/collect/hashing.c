@@ -115,7 +115,8 @@ static int identify(struct hashing *h)
 	return 1;
 }
 
-/* An O_PATH descriptor reads nothing. The link leads to the very object, whatever has its name now.
+/*
+ * An O_PATH descriptor reads nothing. The link leads to the very object, whatever has its name now.
  */
 static int make_readable(struct hashing *h)
 {
@@ -158,8 +159,10 @@ static void key_of(struct hashing *h, uint64_t mount)
 	h->has_key = true;
 }
 
-/* Only entries of filesystems that make_key() takes get in, so that the trust need not be known
- * here. */
+/*
+ * Only entries of filesystems that make_key() takes get in, so that the trust need not be known
+ * here.
+ */
 const struct hashing_key *hashing_peek(struct hashing *h)
 {
 	if (h->wanted)

@@ -33,7 +33,8 @@ int journal_replay(struct journal *j, const uint8_t boot_id[static 16], uint64_t
 		   int (*batch)(void *data, const void *events, size_t len), void *data,
 		   uint64_t *ret_damaged);
 
-/* Whether files of another boot than @boot_id lie there; if so, the id of the oldest file's boot.
+/*
+ * Whether files of another boot than @boot_id lie there; if so, the id of the oldest file's boot.
  */
 bool journal_other_boot(struct journal *j, const uint8_t boot_id[static 16],
 			uint8_t ret[static 16]);

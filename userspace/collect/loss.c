@@ -123,8 +123,10 @@ size_t loss_totals(const uint64_t totals[static LOSS_ALL],
 	return n;
 }
 
-/* Gaps are found at slightly other moments when a journal is read again: what was told is not told
- * once more. */
+/*
+ * Gaps are found at slightly other moments when a journal is read again: what was told is not told
+ * once more.
+ */
 static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 {
 	seen_forgive(&a->seen, told->cpu, told->first, told->last);

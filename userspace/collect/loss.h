@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loss: what the kernel or the daemon had to drop becomes Lost records, each count told exactly
- * once. */
+/*
+ * loss: what the kernel or the daemon had to drop becomes Lost records, each count told exactly
+ * once.
+ */
 #pragma once
 
 #include "collect/attribute.h"
@@ -18,8 +20,8 @@ enum loss_user {
 
 /*
  * What is more than was told so far, or NULL when nothing is. @totals: the kernel's; what user
- * space dropped is in
- * @a. Freed with affiant__v1__lost__free_unpacked().
+ * space dropped is in @a.
+ * Freed with affiant__v1__lost__free_unpacked().
  */
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL]);
 

@@ -73,8 +73,10 @@ static bool seen_lately(struct marks *m, ino_t ns)
 	return false;
 }
 
-/* The user namespace that owns a mount namespace is ours: nobody without privilege here mounted in
- * it. */
+/*
+ * The user namespace that owns a mount namespace is ours: nobody without privilege here mounted in
+ * it.
+ */
 static bool owned_by_us(int ns)
 {
 	_cleanup_close_ int owner = ioctl(ns, NS_GET_USERNS);
@@ -97,8 +99,10 @@ static int mark(const struct marks *m, int root, const struct mount_line *line)
 
 	if (fd < 0)
 		return fd == -EAGAIN || fd == -ENOENT ? 0 : fd;
-	/* Another mount may cover it, or the path lead elsewhere by now. btrfs tells other numbers
-	 * (subvolumes). */
+	/*
+	 * Another mount may cover it, or the path lead elsewhere by now. btrfs tells other numbers
+	 * (subvolumes).
+	 */
 	if (strcmp(line->type, "btrfs") != 0 &&
 	    (fstat(fd, &st) < 0 || st.st_dev != makedev(line->major, line->minor)))
 		return 0;

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 
-/* What ICMP becomes: net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c, tab_unreach,
- * icmpv6_err_convert(). */
+/*
+ * What ICMP becomes: net/ipv4/icmp.c, icmp_err_convert; net/ipv6/icmp.c, tab_unreach,
+ * icmpv6_err_convert().
+ */
 static Affiant__V1__Outcome outcome_of_errno(int error)
 {
 	switch (error) {

@@ -18,8 +18,10 @@
  */
 Affiant__V1__Outcome outcome_of(const struct event_outcome *e, int32_t *ret_errno);
 
-/* Without the exchange of FINs: by the peer, or by its own side (SO_LINGER 0, unread data,
- * AF_UNSPEC). */
+/*
+ * Without the exchange of FINs: by the peer, or by its own side (SO_LINGER 0, unread data,
+ * AF_UNSPEC).
+ */
 bool was_reset(const struct event_close *e);
 
 /* It tells what the socket said at its end; otherwise only that it ended. */

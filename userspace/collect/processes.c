@@ -25,8 +25,10 @@ static struct lineage *offspring_of(struct process *parent)
 	return parent->offspring ? lineage_ref(parent->offspring) : NULL;
 }
 
-/* Enters a process. @image and @lineage (NULL: it has no forebears in the session) are taken over,
- * also on failure. */
+/*
+ * Enters a process. @image and @lineage (NULL: it has no forebears in the session) are taken over,
+ * also on failure.
+ */
 static struct process *enter(struct attribute *a, const struct event_header *h, struct session *s,
 			     struct image *image, struct lineage *lineage)
 {
@@ -217,8 +219,10 @@ int process_exec(struct attribute *a, const struct event_exec *e)
 	if (p) {
 		p = become(a, p, &e->header, image_ref(i)) ? p : NULL;
 	} else {
-		/* One that a selector took has no forebears in the session; another's fork was
-		 * lost. */
+		/*
+		 * One that a selector took has no forebears in the session; another's fork was
+		 * lost.
+		 */
 		p = enter(a, &e->header, s, image_ref(i),
 			  e->flags & EXEC_SELECTED ? NULL : lineage_unknown());
 	}

@@ -119,8 +119,10 @@ void redact_argv(const struct redact *r, char *argv, size_t len)
 	}
 }
 
-/* Nobody knows where it holds arguments, so nothing of it stays; a type that is none keeps it
- * unknown for good. */
+/*
+ * Nobody knows where it holds arguments, so nothing of it stays; a type that is none keeps it
+ * unknown for good.
+ */
 static void blank(struct event_header *h)
 {
 	h->type = 0;

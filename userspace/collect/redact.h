@@ -26,8 +26,10 @@ void redact_free(struct redact *r);
 /* Arguments, each ended by NUL; the last one's may be missing. */
 void redact_argv(const struct redact *r, char *argv, size_t len);
 
-/* The arguments of all execs in a batch, and all of an event that is not known. What is no event
- * ends it. */
+/*
+ * The arguments of all execs in a batch, and all of an event that is not known. What is no event
+ * ends it.
+ */
 void redact_events(const struct redact *r, void *events, size_t len);
 
 /*

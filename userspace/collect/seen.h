@@ -22,7 +22,8 @@ struct seen_cpu;
 struct seen {
 	struct seen_cpu *cpus[SEEN_CPUS]; /* made at first sight; freed by seen_clear() */
 	uint64_t now_ns;                  /* of the newest event */
-	/* Numbers that will not come any more. Called in order for one CPU, once for each number.
+	/*
+	 * Numbers that will not come any more. Called in order for one CPU, once for each number.
 	 */
 	void (*missing)(void *data, uint32_t cpu, uint64_t first, uint64_t last);
 	void *data;
@@ -41,8 +42,10 @@ void seen_ripen(struct seen *s);
 /* These are known to be missing: they are not told again. */
 void seen_forgive(struct seen *s, uint32_t cpu, uint64_t first, uint64_t last);
 
-/* What a restart needs of a CPU: all below @low is final, @bits has a bit for each number in [low,
- * top). */
+/*
+ * What a restart needs of a CPU: all below @low is final, @bits has a bit for each number in [low,
+ * top).
+ */
 struct seen_span {
 	uint64_t low, top;
 	uint8_t bits[SEEN_WINDOW / 8];

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The head of a session that no launcher named: by a selector, or of tags that outlived their
- * state. */
+/*
+ * The head of a session that no launcher named: by a selector, or of tags that outlived their
+ * state.
+ */
 static Affiant__V1__Record *make_head(struct attribute *a, const struct uuid *id, const char *agent)
 {
 	Affiant__V1__Record *r = malloc(sizeof(*r));

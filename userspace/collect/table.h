@@ -225,8 +225,10 @@ void actor_unref(struct actor *a);
 struct process *process_find(struct table *t, uint32_t tgid, uint64_t start);
 /* NULL: no memory. The actor's reference is taken over, also then. */
 struct process *process_new(struct table *t, struct actor *a);
-/* Takes the reference over; the old actor's is given up, so that what was borrowed from it may be
- * gone. */
+/*
+ * Takes the reference over; the old actor's is given up, so that what was borrowed from it may be
+ * gone.
+ */
 void process_set_actor(struct process *p, struct actor *a);
 void process_remove(struct table *t, struct process *p);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* account: users and groups of this host, by name or by number. Asked for at start-up alone: NSS
- * may block. */
+/*
+ * account: users and groups of this host, by name or by number. Asked for at start-up alone: NSS
+ * may block.
+ */
 #pragma once
 
 #include <sys/types.h>

@@ -169,8 +169,10 @@ static bool number_taken(const struct context *x, const struct config_agent *sel
 	return false;
 }
 
-/* The first 32 bits of SHA-256 over agent, kind and value; the next free number should two ever be
- * equal. */
+/*
+ * The first 32 bits of SHA-256 over agent, kind and value; the next free number should two ever be
+ * equal.
+ */
 static int selector_number(const struct context *x, const struct config_agent *self,
 			   struct config_selector *s)
 {

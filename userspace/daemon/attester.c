@@ -62,8 +62,10 @@ static bool chain_is_of(const void *pem, size_t len, const struct tpm_identity *
 	       !tpm2_public_key(&public, &key) && EVP_PKEY_eq(key, X509_get0_pubkey(leaf)) == 1;
 }
 
-/* NULL: there is none, or it is of another AK (the TPM was cleared): then this host is not
- * enrolled. */
+/*
+ * NULL: there is none, or it is of another AK (the TPM was cleared): then this host is not
+ * enrolled.
+ */
 static char *read_chain(int dir, const struct tpm_identity *identity)
 {
 	_cleanup_close_ int fd = openat(dir, AK_CHAIN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

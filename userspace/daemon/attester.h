@@ -35,12 +35,16 @@ void attester_free(struct attester *a);
 /* NULL: none is configured. */
 struct tpm_worker *attester_tpm(struct attester *a);
 
-/* Whether the TPM was reached and its keys are known; else @ret_why (@size bytes) says what is the
- * matter. */
+/*
+ * Whether the TPM was reached and its keys are known; else @ret_why (@size bytes) says what is the
+ * matter.
+ */
 bool attester_ready(struct attester *a, char *ret_why, size_t size);
 
-/* Who the TPM is, and the AK's certificate chain (PEM), NULL without. Borrowed; NULL before it is
- * ready. */
+/*
+ * Who the TPM is, and the AK's certificate chain (PEM), NULL without. Borrowed; NULL before it is
+ * ready.
+ */
 const struct tpm_identity *attester_identity(const struct attester *a);
 const char *attester_ak_chain(const struct attester *a);
 
@@ -53,8 +57,10 @@ int attester_install(struct attester *a, const void *pem, size_t len);
 /* The enrolment request (docs/evidence.md), JSON, to be freed. attester_ready() first. */
 int attester_enrolment(const struct attester *a, char **ret);
 
-/* Fills in ueid, kid, version, host id and the digest of the host claims: 0 or -ENOMEM.
- * attester_ready() first. */
+/*
+ * Fills in ueid, kid, version, host id and the digest of the host claims: 0 or -ENOMEM.
+ * attester_ready() first.
+ */
 int attester_claims(struct attester *a, struct claims *ret);
 
 /* What the batch's leaf is made from: BASE64URL(header) "." BASE64URL(claims), to be freed. */

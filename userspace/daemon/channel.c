@@ -12,7 +12,8 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-/* Beyond it an answer goes by memfd: a socket buffer may be set smaller than the largest message.
+/*
+ * Beyond it an answer goes by memfd: a socket buffer may be set smaller than the largest message.
  */
 #define INLINE_MAX 32768
 
@@ -66,8 +67,10 @@ static int update(struct channel *c)
 	bool reads = !c->call.active && !c->waits;
 	int err;
 
-	/* A client that says nothing, or doesn't take its answer, goes. One that has spoken may
-	 * keep its connection. */
+	/*
+	 * A client that says nothing, or doesn't take its answer, goes. One that has spoken may
+	 * keep its connection.
+	 */
 	err = sd_event_source_set_enabled(c->timer, c->waits || !c->believed ? SD_EVENT_ONESHOT
 									     : SD_EVENT_OFF);
 	if (err >= 0)
@@ -202,8 +205,10 @@ static int pack(const Affiant__V1__Response *response, struct packet *p)
 	return 0;
 }
 
-/* The response with a fresh challenge; a large one in a memfd, its own descriptors then have no
- * place. */
+/*
+ * The response with a fresh challenge; a large one in a memfd, its own descriptors then have no
+ * place.
+ */
 static int pack_answer(struct channel *c, Affiant__V1__Response *response, struct packet *p)
 {
 	Affiant__V1__Response outer = AFFIANT__V1__RESPONSE__INIT;
@@ -252,8 +257,10 @@ static bool tag_unchanged(const struct channel *c)
 			    now.start_boottime == c->tag.start_boottime));
 }
 
-/* Section 5, step 5, as far as it is known here; the pidfd last, since it vouches for what was read
- * by number. */
+/*
+ * Section 5, step 5, as far as it is known here; the pidfd last, since it vouches for what was read
+ * by number.
+ */
 static bool still_the_caller(struct channel *c)
 {
 	bool same = c->call.opens_self ? !read_tag(c, &c->tagged, &c->tag) : tag_unchanged(c);
@@ -287,8 +294,10 @@ void channel_answer(struct channel *c, Affiant__V1__Response *response, const in
 		channel_close(c);
 }
 
-/* Real, effective, saved and filesystem ids all those at connect(2): no setuid program speaks for
- * its caller. */
+/*
+ * Real, effective, saved and filesystem ids all those at connect(2): no setuid program speaks for
+ * its caller.
+ */
 static bool same_ids(const struct peer *p, const struct peer_status *s)
 {
 	for (int i = 0; i < 4; i++)
@@ -332,8 +341,10 @@ static unsigned int roles_of(const struct channel *c, const struct peer_status *
 	return roles;
 }
 
-/* Section 5, step 2: NULL when the message was sent by the pinned process. Before a byte of it is
- * looked at. */
+/*
+ * Section 5, step 2: NULL when the message was sent by the pinned process. Before a byte of it is
+ * looked at.
+ */
 static const char *doubt_sender(const struct channel *c, const struct peer_message *m)
 {
 	if (!m->has_credentials || m->pid <= 0)
@@ -345,8 +356,10 @@ static const char *doubt_sender(const struct channel *c, const struct peer_messa
 	return NULL;
 }
 
-/* Steps 2 and 3: NULL when it was made for this moment, by what the process was when it connected
- * and still is. */
+/*
+ * Steps 2 and 3: NULL when it was made for this moment, by what the process was when it connected
+ * and still is.
+ */
 static const char *doubt_request(struct channel *c, unsigned int *ret_roles)
 {
 	const ProtobufCBinaryData *challenge = &c->call.request->challenge;

@@ -79,6 +79,8 @@ void channel_answer(struct channel *c, Affiant__V1__Response *response, const in
 
 void channel_appended(struct channel *c, uint64_t index, uint64_t sequence);
 
-/* The request in c->call is believed: @roles are the caller's. Ends the call by itself, or through
- * the core. */
+/*
+ * The request in c->call is believed: @roles are the caller's. Ends the call by itself, or through
+ * the core.
+ */
 void dispatch(struct channel *c, unsigned int roles);

@@ -141,8 +141,10 @@ int config_load(const char *path, const struct config_paths *paths, struct confi
 		char **ret_why);
 void config_free(struct config *c);
 
-/* affiantd --check-config: loads, and says on @out what it found or what is wrong. As
- * config_load(). */
+/*
+ * affiantd --check-config: loads, and says on @out what it found or what is wrong. As
+ * config_load().
+ */
 int config_check(const char *path, FILE *out);
 
 /* NULL when there is none of that name. Borrowed. */

@@ -125,8 +125,10 @@ static int read_ids(struct core *c, char **ret_why)
 	if (err < 0)
 		return why(ret_why, err, "/proc/sys/kernel/random/boot_id: %s", strerror(-err));
 	memcpy(c->boot_id, boot.bytes, 16);
-	/* Without a machine id (a bare container image) the host is told as zero, and stated as
-	 * missing. */
+	/*
+	 * Without a machine id (a bare container image) the host is told as zero, and stated as
+	 * missing.
+	 */
 	if (sd_id128_get_machine_app_specific(APP_ID, &host) >= 0)
 		memcpy(c->host, host.bytes, 16);
 	return 0;

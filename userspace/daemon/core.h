@@ -141,7 +141,8 @@ uint64_t core_boottime_ns(void);
 
 /* ---- recover.c ---- */
 
-/* The state that was saved for that boot; an empty one when there is none, with *@ret_found false.
+/*
+ * The state that was saved for that boot; an empty one when there is none, with *@ret_found false.
  */
 int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
 	       bool *ret_found);
@@ -150,20 +151,26 @@ int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__St
  * be written first; -EBUSY: it was begun already.
  */
 int save_begin(struct core *c, bool state);
-/* True once (@wait: when) what was begun is over: *@ret_err says how. A state that was saved
- * replaces the journal before it. */
+/*
+ * True once (@wait: when) what was begun is over: *@ret_err says how. A state that was saved
+ * replaces the journal before it.
+ */
 bool save_end(struct core *c, bool wait, int *ret_err);
 /* Saves the state, and waits for that. */
 int state_write(struct core *c);
 
-/* Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the
- * journal. */
+/*
+ * Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the
+ * journal.
+ */
 int recover(struct core *c, const struct attribute_config *config, char **ret_why);
 
 /* ---- opening.c ---- */
 
-/* For struct server_ops. Answers when the session has begun, which can take as long as measuring
- * its files. */
+/*
+ * For struct server_ops. Answers when the session has begun, which can take as long as measuring
+ * its files.
+ */
 void opening_begin(void *core, struct server_call *call, const struct server_open *open);
 /* Goes on with those whose files have been measured. */
 void opening_collect(struct core *c);
@@ -171,8 +178,10 @@ void opening_free_all(struct core *c);
 
 /* ---- sessions.c ---- */
 
-/* Kills what lives of doomed sessions: a process that forks all the time is in its child when the
- * signal comes. */
+/*
+ * Kills what lives of doomed sessions: a process that forks all the time is in its child when the
+ * signal comes.
+ */
 void sessions_kill(struct core *c);
 
 /* Tells by a note that the session has ended. */

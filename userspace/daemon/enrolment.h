@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* enrolment: the host's side of it (docs/evidence.md, "Enrolment"), for struct server_ops; their
- * context is the core. */
+/*
+ * enrolment: the host's side of it (docs/evidence.md, "Enrolment"), for struct server_ops; their
+ * context is the core.
+ */
 #pragma once
 
 #include "daemon/core.h"

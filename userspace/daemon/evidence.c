@@ -140,8 +140,10 @@ static void reread(void *data, uint64_t token, const struct file_digest *digest)
 	evidence_refuse(e, a, &r);
 }
 
-/* One for each process: its next request waits for the answer to this one on whatever connection it
- * comes. */
+/*
+ * One for each process: its next request waits for the answer to this one on whatever connection it
+ * comes.
+ */
 static bool outstanding(const struct evidence *e, const struct server_caller *caller)
 {
 	const struct asker *lists[] = {e->waiting, e->batch}, *a;
@@ -251,8 +253,10 @@ static int make_proof(EVP_PKEY *key, const Affiant__V1__SignProof *request, uint
 			 &jti, ret);
 }
 
-/* A proof says that the process which evidence was given to acts now: who would get no evidence any
- * more gets none. That the file's bytes are the same was found when evidence was given. */
+/*
+ * A proof says that the process which evidence was given to acts now: who would get no evidence any
+ * more gets none. That the file's bytes are the same was found when evidence was given.
+ */
 static bool may_prove(struct core *c, struct server_call *call)
 {
 	struct refusal r;

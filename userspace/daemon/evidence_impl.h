@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* evidence_impl: what evidence.c (who asks, and waits) and evidence_batch.c (what is quoted
- * together) share. */
+/*
+ * evidence_impl: what evidence.c (who asks, and waits) and evidence_batch.c (what is quoted
+ * together) share.
+ */
 #pragma once
 
 #include "daemon/asker.h"

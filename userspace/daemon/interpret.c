@@ -16,8 +16,10 @@
 #define LAUNCH_GROUP "affiant-launch"
 #define READ_GROUP "affiant-read"
 
-/* The argument after such a flag, or behind its '=', is a secret in the programs that know the
- * flag. */
+/*
+ * The argument after such a flag, or behind its '=', is a secret in the programs that know the
+ * flag.
+ */
 static const char *const default_flags[] = {
 	"--password",     "--passwd",        "--pass",        "--passphrase", "--token",
 	"--access-token", "--auth-token",    "--api-token",   "--bearer",     "--oauth2-bearer",
@@ -50,8 +52,10 @@ static const char *const default_patterns[] = {
 	"secret=" VALUE,
 	/* URLs with user information */
 	"://([^][:space:]/?#@]+)@",
-	/* what names itself: OpenAI and the like, GitHub, GitLab, Slack, Hugging Face, Google, JWT,
-	   PEM */
+	/*
+	 * what names itself: OpenAI and the like, GitHub, GitLab, Slack, Hugging Face, Google, JWT,
+	 *   PEM
+	 */
 	"sk-[a-z0-9_-]{16,}",
 	"gh[opsur]_[a-z0-9]{20,}",
 	"github_pat_[a-z0-9_]{20,}",
@@ -263,8 +267,10 @@ static int get_role(const struct values *x, const char *name, const struct raw_r
 	if (!role->users || !role->groups)
 		return -ENOMEM;
 	if (!raw) {
-		/* Made by the package, without members. Where it isn't, nobody but root has the
-		 * role. */
+		/*
+		 * Made by the package, without members. Where it isn't, nobody but root has the
+		 * role.
+		 */
 		if (account_group(group, &role->groups[0]) == 0)
 			role->groups_count = 1;
 		return 0;

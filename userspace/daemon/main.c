@@ -36,8 +36,9 @@ static const char usage[] =
 	"  --verbose           say more\n"
 	"  --help, --version\n"
 	"\n"
-	"It stays in the foreground and tells systemd (sd_notify) when it is ready. SIGTERM and SIGINT end it;\n"
-	"tracing goes on in the kernel until 'affiant uninstall-bpf'. See affiantd(8).\n";
+	"It stays in the foreground and tells systemd (sd_notify) when it is ready. SIGTERM and\n"
+	"SIGINT end it; tracing goes on in the kernel until 'affiant uninstall-bpf'.\n"
+	"See affiantd(8).\n";
 
 struct options {
 	const char *config;

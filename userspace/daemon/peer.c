@@ -158,8 +158,10 @@ void peer_status_clear(struct peer_status *s)
 	*s = (struct peer_status){};
 }
 
-/* "Pid:" of a pidfd's fdinfo (kernel/pid.c, pidfd_show_fdinfo()): 0: not in this namespace, -1:
- * reaped. */
+/*
+ * "Pid:" of a pidfd's fdinfo (kernel/pid.c, pidfd_show_fdinfo()): 0: not in this namespace, -1:
+ * reaped.
+ */
 static int pidfd_pid(int fd, pid_t *ret)
 {
 	_cleanup_fclose_ FILE *f = NULL;

@@ -33,8 +33,10 @@ void peer_unpin(struct peer *p);
 /* Neither exited nor a zombie. */
 bool peer_alive(const struct peer *p);
 
-/* What a process is now, from /proc/PID/status; worth something only if a pidfd is found alive
- * afterwards. */
+/*
+ * What a process is now, from /proc/PID/status; worth something only if a pidfd is found alive
+ * afterwards.
+ */
 struct peer_status {
 	pid_t tgid;
 	uid_t uid[4]; /* real, effective, saved, filesystem */
@@ -71,7 +73,9 @@ struct peer_message {
 	int fds[PEER_FDS_MAX]; /* the caller's, close-on-exec */
 };
 
-/* One message, without waiting. 0; -EAGAIN; -ECONNRESET at the end of the connection; the -errno of
- * recvmsg(2). */
+/*
+ * One message, without waiting. 0; -EAGAIN; -ECONNRESET at the end of the connection; the -errno of
+ * recvmsg(2).
+ */
 int peer_receive(int fd, void *buffer, size_t size, struct peer_message *ret);
 void peer_message_close(struct peer_message *m);

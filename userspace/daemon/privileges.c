@@ -28,16 +28,20 @@ static const struct {
 	{CAP_BPF, "maps and iterators"},
 	/* Iterators over tasks and their files are tracing programs. */
 	{CAP_PERFMON, "iterators over tasks"},
-	/* fanotify marks on filesystems, which come and go with sessions. (It would stand in for
+	/*
+	 * fanotify marks on filesystems, which come and go with sessions. (It would stand in for
 	 * the two above, and for CAP_NET_ADMIN when the cgroup programs are loaded: they are named
-	 * so that it can go when fanotify no longer asks for it.) */
+	 * so that it can go when fanotify no longer asks for it.)
+	 */
 	{CAP_SYS_ADMIN, "fanotify marks"},
 	/* /proc/PID/exe, root, cwd, fd and ns of other users' processes. */
 	{CAP_SYS_PTRACE, "/proc of other users' processes"},
 	/* Executables and scripts that only their owner can read. */
 	{CAP_DAC_READ_SEARCH, "hashing files of any user"},
-	/* What a process *names* (script arguments) is opened as that user, so that no digest tells
-	 * him what he could not read himself. */
+	/*
+	 * What a process *names* (script arguments) is opened as that user, so that no digest tells
+	 * him what he could not read himself.
+	 */
 	{CAP_SETUID, "opening files as their user"},
 	{CAP_SETGID, "opening files as their group"},
 	/* affiant session end --kill. */

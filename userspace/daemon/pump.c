@@ -40,8 +40,10 @@ uint64_t core_boottime_ns(void)
 	return now_ns(CLOCK_BOOTTIME);
 }
 
-/* The best of a few looks: between two of its calls a program can be held up for as long as a step
- * would take. */
+/*
+ * The best of a few looks: between two of its calls a program can be held up for as long as a step
+ * would take.
+ */
 static int64_t clock_offset(void)
 {
 	uint64_t best = UINT64_MAX;
@@ -279,12 +281,14 @@ int core_drain(struct core *c)
 {
 	int n = 0, err;
 
-	/* With records that the disk did not take, nothing more is read: they are in memory alone.
+	/*
+	 * With records that the disk did not take, nothing more is read: they are in memory alone.
 	 */
 	while (n < DRAINS_MAX && !c->backlog && (err = take(c)) > 0) {
 		size_t len = c->events_len;
 
-		/* What an exec opened was queued before its event: read behind it, it is complete.
+		/*
+		 * What an exec opened was queued before its event: read behind it, it is complete.
 		 */
 		if (c->chain)
 			chain_read(c->chain);

@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* What may stand in a record's string field and on a line: UTF-8 without control characters (C0,
- * DEL, C1). */
+/*
+ * What may stand in a record's string field and on a line: UTF-8 without control characters (C0,
+ * DEL, C1).
+ */
 static bool clean(const char *text, size_t max)
 {
 	const uint8_t *at = (const uint8_t *)text;
@@ -65,8 +67,10 @@ static const char *check_open(const Affiant__V1__OpenSession *o, size_t fds_coun
 	return NULL;
 }
 
-/* It is told in JSON as it is, and compared byte by byte: nothing that an encoder could write in
- * two ways. */
+/*
+ * It is told in JSON as it is, and compared byte by byte: nothing that an encoder could write in
+ * two ways.
+ */
 static bool nonce_plain(const char *nonce)
 {
 	size_t len = nonce ? strlen(nonce) : 0;

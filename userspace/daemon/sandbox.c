@@ -37,8 +37,10 @@ static const int allowed[] = {
 	SCMP_SYS(mremap),
 	SCMP_SYS(munmap),
 
-	/* files: the ledger and journal, /proc, what is hashed; and what stdio and sd-event make of
-	   them */
+	/*
+	 * files: the ledger and journal, /proc, what is hashed; and what stdio and sd-event make of
+	 *   them
+	 */
 	SCMP_SYS(access),
 	SCMP_SYS(close),
 	SCMP_SYS(close_range),
@@ -161,8 +163,10 @@ static const int allowed[] = {
 	SCMP_SYS(umask),
 	SCMP_SYS(uname),
 
-	/* the local socket, sd_notify and the journal; socket and socketpair are below. No bind;
-	   connect, on what socket gave, to a software TPM that was started anew */
+	/*
+	 * the local socket, sd_notify and the journal; socket and socketpair are below. No bind;
+	 *   connect, on what socket gave, to a software TPM that was started anew
+	 */
 	SCMP_SYS(accept4),
 	SCMP_SYS(connect),
 	SCMP_SYS(getpeername),
@@ -181,8 +185,10 @@ static const int allowed[] = {
 	SCMP_SYS(pidfd_send_signal),
 };
 
-/* bpf(2): reading and writing maps, running what was loaded at start-up. No program is loaded and
- * no map made after start-up. */
+/*
+ * bpf(2): reading and writing maps, running what was loaded at start-up. No program is loaded and
+ * no map made after start-up.
+ */
 static const int allowed_bpf[] = {
 	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,    BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY,
 	BPF_MAP_LOOKUP_BATCH, BPF_OBJ_GET_INFO_BY_FD, BPF_LINK_CREATE,     BPF_ITER_CREATE,
@@ -249,8 +255,10 @@ static int add_conditional(scmp_filter_ctx filter)
 	const struct scmp_arg_cmp name_it = SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME);
 	int err;
 
-	/* No network (P5). Other families are refused, not deadly: a library may ask and mean no
-	 * harm. */
+	/*
+	 * No network (P5). Other families are refused, not deadly: a library may ask and mean no
+	 * harm.
+	 */
 	err = rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), unix_only) ?:
 	      rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), unix_only) ?:
 	      rule_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), no_code) ?:
@@ -285,8 +293,10 @@ int sandbox_enter(void)
 
 	if (!filter)
 		return -ENOMEM;
-	/* All threads at once, or none; and no way around it by another architecture's calls (x32,
-	 * i386). */
+	/*
+	 * All threads at once, or none; and no way around it by another architecture's calls (x32,
+	 * i386).
+	 */
 	err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) ?:
 	      seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) ?:
 	      /* A binary tree: hundreds of calls are a few comparisons apart. */

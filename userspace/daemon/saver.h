@@ -11,8 +11,10 @@
 
 struct saver;
 
-/* First the ledger's file is synced; then, if that went well and there is one, the other file is
- * replaced. */
+/*
+ * First the ledger's file is synced; then, if that went well and there is one, the other file is
+ * replaced.
+ */
 struct saver_job {
 	int ledger;         /* owned */
 	int directory;      /* borrowed until the job is over */

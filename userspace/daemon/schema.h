@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* schema: the configuration as it is written: what keys there are, all values still text. NULL: not
- * there. */
+/*
+ * schema: the configuration as it is written: what keys there are, all values still text. NULL: not
+ * there.
+ */
 #pragma once
 
 #include "daemon/config.h"

@@ -125,7 +125,8 @@ static int on_connect(sd_event_source *source, int fd, uint32_t events, void *da
 				return pause_accepting(s);
 			return 0;
 		}
-		/* Who cannot be pinned, or has no room, is gone already; there is nobody to tell.
+		/*
+		 * Who cannot be pinned, or has no room, is gone already; there is nobody to tell.
 		 */
 		channel_new(s, client, admit);
 	}

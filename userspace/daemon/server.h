@@ -72,7 +72,8 @@ struct server_ops {
 	void (*open_session)(void *context, struct server_call *call,
 			     const struct server_open *open);
 
-	/* The caller is a launcher; if not root, only sessions that its uid opened are its to end.
+	/*
+	 * The caller is a launcher; if not root, only sessions that its uid opened are its to end.
 	 */
 	void (*end_session)(void *context, struct server_call *call,
 			    const uint8_t session[static 16], bool kill);
@@ -81,8 +82,10 @@ struct server_ops {
 	void (*list_sessions)(void *context, struct server_call *call, bool ended);
 	void (*get_status)(void *context, struct server_call *call);
 
-	/* The caller is a reader or a launcher; @pid is in the daemon's pid namespace, and was
-	 * there just now. */
+	/*
+	 * The caller is a reader or a launcher; @pid is in the daemon's pid namespace, and was
+	 * there just now.
+	 */
 	void (*match)(void *context, struct server_call *call, pid_t pid);
 
 	/* The caller is a process of a session. */
@@ -121,8 +124,10 @@ struct server_config {
 int server_new(sd_event *event, const struct server_config *config, const struct server_ops *ops,
 	       void *context, struct server **ret);
 
-/* Ends all connections and removes the socket. Calls that are not ended yet must not be ended any
- * more. */
+/*
+ * Ends all connections and removes the socket. Calls that are not ended yet must not be ended any
+ * more.
+ */
 void server_free(struct server *s);
 
 const struct server_caller *server_call_caller(const struct server_call *call);
@@ -138,6 +143,8 @@ void server_answer(struct server_call *call, Affiant__V1__Response *response);
 void server_refuse(struct server_call *call, const char *code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Segment @index now ends with record @sequence: told to those who follow, without ever waiting for
- * one. */
+/*
+ * Segment @index now ends with record @sequence: told to those who follow, without ever waiting for
+ * one.
+ */
 void server_appended(struct server *s, uint64_t index, uint64_t sequence);

@@ -89,7 +89,8 @@ static void end_session(void *core, struct server_call *call, const uint8_t id[s
 
 /* ---- listing ---- */
 
-/* What is shared with the session is borrowed: only the SessionInfo itself is the caller's to free.
+/*
+ * What is shared with the session is borrowed: only the SessionInfo itself is the caller's to free.
  */
 Affiant__V1__SessionInfo *session_info(const struct core *c, const struct session *s)
 {

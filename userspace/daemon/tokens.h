@@ -10,6 +10,8 @@ struct tokens;
 int tokens_new(uint64_t rate, uint64_t burst, struct tokens **ret); /* a second; at once */
 void tokens_free(struct tokens *t);
 
-/* Takes one of @session's. False: it has none left. @now_ns: CLOCK_BOOTTIME. Full buckets are
- * forgotten. */
+/*
+ * Takes one of @session's. False: it has none left. @now_ns: CLOCK_BOOTTIME. Full buckets are
+ * forgotten.
+ */
 bool tokens_take(struct tokens *t, uint64_t session, uint64_t now_ns);

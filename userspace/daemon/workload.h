@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* workload: what is recorded of a process and its session, as the claims of its evidence
- * (docs/evidence.md). */
+/*
+ * workload: what is recorded of a process and its session, as the claims of its evidence
+ * (docs/evidence.md).
+ */
 #pragma once
 
 #include "attest/claims.h"

@@ -88,8 +88,10 @@ struct affiant_evidence_request {
 	 * (affiant_dpop(), affiant_wpt()).
 	 */
 	const char *cnf;
-	/* With @cnf: signs @message with its private key, as ES256 does (r and s, 32 bytes each). 0
-	 * or a negative errno. */
+	/*
+	 * With @cnf: signs @message with its private key, as ES256 does (r and s, 32 bytes each). 0
+	 * or a negative errno.
+	 */
 	int (*sign)(void *data, const uint8_t *message, size_t len,
 		    uint8_t signature[AFFIANT_SIGNATURE_SIZE]);
 	void *data;        /* of @sign */
@@ -123,8 +125,10 @@ AFFIANT_API void affiant_evidence_clear(struct affiant_evidence *e); /* an empty
  */
 AFFIANT_API int affiant_dpop(struct affiant *a, const char *method, const char *url,
 			     const char *nonce, const char *access_token, char **ret);
-/* A WIMSE workload proof token (draft-ietf-wimse-wpt) for @wit, the workload identity token.
- * @access_token may be NULL. */
+/*
+ * A WIMSE workload proof token (draft-ietf-wimse-wpt) for @wit, the workload identity token.
+ * @access_token may be NULL.
+ */
 AFFIANT_API int affiant_wpt(struct affiant *a, const char *audience, const char *wit,
 			    const char *access_token, char **ret);
 AFFIANT_API void affiant_free(char *text); /* NULL is fine */
@@ -146,8 +150,10 @@ struct affiant_session_info {
 	uint64_t connections, execs;
 };
 
-/* Calls @each for every living session, with @ended also for those that ended lately; a non-zero
- * return ends it. */
+/*
+ * Calls @each for every living session, with @ended also for those that ended lately; a non-zero
+ * return ends it.
+ */
 AFFIANT_API int
 affiant_list_sessions(struct affiant *a, bool ended,
 		      int (*each)(void *data, const struct affiant_session_info *info), void *data);

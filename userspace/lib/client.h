@@ -40,8 +40,10 @@ int client_call(struct client *c, Affiant__V1__Request *request, const int *fds,
 /* For a person: why the last call failed. Borrowed until the next. */
 const char *client_error(const struct client *c);
 
-/* The daemon's word for its refusal (api.proto, Error.code); "" when it was none. Borrowed until
- * the next call. */
+/*
+ * The daemon's word for its refusal (api.proto, Error.code); "" when it was none. Borrowed until
+ * the next call.
+ */
 const char *client_error_code(const struct client *c);
 
 #define CLIENT_CHALLENGE_SIZE 32
