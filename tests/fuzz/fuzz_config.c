@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as affiant.yaml and as a drop-in: an answer with a reason, or a configuration. */
 #include "daemon/config.h"
-#include "daemon/document.h"
+#include "yaml/document.h"
 #include "daemon/interpret.h"
 #include "daemon/schema.h"
 

@@ -2,7 +2,7 @@
 #include "daemon/config.h"
 
 #include "base/cleanup.h"
-#include "daemon/document.h"
+#include "yaml/document.h"
 #include "daemon/interpret.h"
 #include "daemon/schema.h"
 

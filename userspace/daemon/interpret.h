@@ -6,7 +6,7 @@
 #pragma once
 
 #include "daemon/config.h"
-#include "daemon/document.h"
+#include "yaml/document.h"
 
 /* What holds without any file. -ENOMEM. */
 int interpret_defaults(struct config *c);

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "daemon/document.h"
+#include "yaml/document.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/document.h"
+#include "yaml/document.h"
 
 #include <errno.h>
 #include <stdbool.h>
