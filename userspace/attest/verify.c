@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attest/verify_impl.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static const char *const code_names[] = {[VERIFY_NONE] = "",
+#define X(name) [VERIFY_##name] = #name,
+					 VERIFY_CODES(X)
+#undef X
+};
+
+const char *verify_code_name(enum verify_code c)
+{
+	return c < VERIFY_CODES_END ? code_names[c] : "";
+}
+
+/* ---- checks ---- */
+
+/* Names and paths that strangers chose, perhaps cut within a character. */
+static void make_utf8(char *text)
+{
+	size_t left = strlen(text), n;
+	uint32_t c;
+
+	for (uint8_t *at = (uint8_t *)text; left; at += n, left -= n) {
+		n = utf8_decode(at, left, &c);
+		if (n)
+			continue;
+		*at = '?';
+		n = 1;
+	}
+}
+
+static void note(struct verification *v, const char *name, enum verify_outcome outcome,
+		 const char *format, va_list ap)
+{
+	struct verify_result *r = v->result;
+	struct verify_check *c;
+
+	if (r->checks_count == VERIFY_CHECKS_MAX)
+		r->checks_count--; /* never: the stages make fewer. The last one still tells. */
+	c = &r->checks[r->checks_count++];
+	c->name = name;
+	c->outcome = outcome;
+	vsnprintf(c->showed, sizeof(c->showed), format, ap);
+	make_utf8(c->showed);
+}
+
+bool pass(struct verification *v, const char *name, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	note(v, name, VERIFY_PASSED, format, ap);
+	va_end(ap);
+	return true;
+}
+
+bool not_judged(struct verification *v, const char *name, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	note(v, name, VERIFY_NOT_JUDGED, format, ap);
+	va_end(ap);
+	return true;
+}
+
+bool fail(struct verification *v, enum verify_code code, const char *name, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	note(v, name, VERIFY_FAILED, format, ap);
+	va_end(ap);
+	v->result->code = code;
+	v->result->verdict =
+		code <= VERIFY_host_evidence_needed ? AFFIANT_UNDECIDED : AFFIANT_REFUSED;
+	return false;
+}
+
+bool need_host(struct verification *v, uint64_t from, const char *why)
+{
+	v->result->ima_from = from;
+	return fail(v, VERIFY_host_evidence_needed, "host: evidence",
+		    "%s: host evidence is needed, from IMA entry %llu", why,
+		    (unsigned long long)from);
+}
+
+bool broken(struct verification *v, int err)
+{
+	v->err = err;
+	return false;
+}
+
+bool policy_has(const struct affiant_digests *d, const void *digest, size_t len)
+{
+	if (d->any)
+		return true;
+	for (size_t i = 0; len == sizeof(d->list->sha256) && i < d->count; i++)
+		if (!memcmp(d->list[i].sha256, digest, len))
+			return true;
+	return false;
+}
+
+bool policy_names(const struct affiant_texts *t, const char *text)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (!strcmp(t->list[i], text))
+			return true;
+	return false;
+}
+
+/* ---- the verifier ---- */
+
+static int add_roots(struct certificate_store *s, const struct affiant_pem *roots, size_t count)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < count; i++)
+		err = certificate_store_add(s, roots[i].text, roots[i].len, roots[i].software);
+	return err;
+}
+
+static const char *policy_mistake(const struct affiant_policy *p)
+{
+	const uint32_t never = PCR_RESETTABLE | 1u << IMA_PCR;
+
+	for (size_t i = 0; i < p->boot.values_count; i++)
+		if (p->boot.values[i].pcr >= TPM2_PCRS || 1u << p->boot.values[i].pcr & never)
+			return "a PCR of boot.values is not one of those that show how a host "
+			       "booted";
+	for (size_t i = 0; i < p->boot.rules_count; i++)
+		if (p->boot.rules[i].digests.any || !p->boot.rules[i].pcrs ||
+		    p->boot.rules[i].pcrs & never)
+			return "a rule of boot.rules says nothing of PCRs that show how a host "
+			       "booted";
+	for (size_t i = 0; i < p->agents_count; i++)
+		if (p->agents[i].minimum >= AFFIANT_TIERS)
+			return "an agent's minimum is no tier";
+	if (p->max_age > 86400 || p->skew > 3600)
+		return "max_age or skew is too long";
+	return NULL;
+}
+
+int verifier_new(const struct affiant_policy *p, struct verifier **ret, const char **ret_why)
+{
+	struct verifier *v;
+	int err;
+
+	*ret_why = policy_mistake(p);
+	if (*ret_why)
+		return -EINVAL;
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	v->policy = p;
+	err = certificate_store_new(&v->tpm_roots) ?: certificate_store_new(&v->ak_roots);
+	if (!err && (add_roots(v->tpm_roots, p->tpm_roots, p->tpm_roots_count) ||
+		     add_roots(v->ak_roots, p->ak_roots, p->ak_roots_count))) {
+		*ret_why = "a trusted certificate is malformed";
+		err = -EINVAL;
+	}
+	err = err ?: allowlist_new(&p->ima, &v->allowed);
+	if (err) {
+		verifier_free(v);
+		return err;
+	}
+	*ret = v;
+	return 0;
+}
+
+void verifier_free(struct verifier *v)
+{
+	if (!v)
+		return;
+	certificate_store_free(v->tpm_roots);
+	certificate_store_free(v->ak_roots);
+	allowlist_clear(&v->allowed);
+	free(v);
+}
+
+/* ---- one verification ---- */
+
+/* Identity before quote, quote before logs, logs before what the daemon says, that before the
+ * agent's. */
+static bool (*const stages[])(struct verification *v) = {
+	verify_parse, verify_token, verify_binding, verify_identity,
+	verify_quote, verify_clock, verify_pcrs,    verify_host_claims,
+	verify_boot,  verify_ima,   verify_daemon,
+};
+
+static void verification_clear(struct verification *v)
+{
+	json_decref(v->collection);
+	cmw_items_clear(v->items, MEMBERS);
+	cmw_items_clear(v->host, HOST_MEMBERS);
+	jose_parsed_clear(&v->token);
+	if (v->has_host_claims)
+		claims_host_clear(&v->host_claims);
+	eventlog_free(v->boot_log);
+	free(v);
+}
+
+static bool run(struct verification *v)
+{
+	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++)
+		if (!stages[i](v))
+			return false;
+	verify_keep(v);
+	return verify_workload(v);
+}
+
+int verify(struct verifier *verifier, const struct verify_request *request,
+	   struct verify_result **ret)
+{
+	struct verify_result *r = calloc(1, sizeof(*r));
+	struct verification *v = calloc(1, sizeof(*v));
+	int err;
+
+	if (!r || !v) {
+		free(r);
+		free(v);
+		return -ENOMEM;
+	}
+	v->verifier = verifier;
+	v->policy = verifier->policy;
+	v->request = request;
+	v->result = r;
+	if (run(v))
+		r->verdict = AFFIANT_AFFIRMED;
+	err = v->err;
+	verification_clear(v);
+	if (err) {
+		verify_result_free(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+void verify_result_free(struct verify_result *r)
+{
+	if (!r)
+		return;
+	if (r->has_claims)
+		claims_clear(&r->claims);
+	json_decref(r->payload);
+	free(r);
+}

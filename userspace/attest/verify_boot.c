@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verify: how the host booted. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attest/systemdlog.h"
+#include "attest/verify_impl.h"
+
+#define BOOT_PCRS 0xffu
+#define KERNEL_PCRS (1u << 4 | 1u << 9)
+#define SECURE_BOOT_PCR 7
+
+/* ---- without host evidence ---- */
+
+static bool same_as_kept(struct verification *v)
+{
+	const struct hoststate *s = v->cached;
+	const uint64_t from = s->ima ? s->list.entries : 0;
+
+	if (v->pcrs != s->pcrs)
+		return need_host(v, from, "other PCRs are quoted than before");
+	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
+		if (pcr != IMA_PCR && v->pcrs & 1u << pcr &&
+		    memcmp(v->bank->values[pcr], s->bank.values[pcr], v->bank->size))
+			return need_host(v, from, "a PCR of the boot is not as it was");
+	v->boot_judged = s->boot;
+	return pass(v, "boot: PCRs", "as they were judged before");
+}
+
+/* ---- the log ---- */
+
+static bool is_explained(const struct verification *v, uint32_t pcr)
+{
+	for (size_t i = 0; i < v->policy->boot.values_count; i++)
+		if (v->policy->boot.values[i].pcr == pcr)
+			return true;
+	return pcr == IMA_PCR;
+}
+
+static bool replay_systemd(struct verification *v, struct pcr_bank *bank)
+{
+	const struct cmw_item *item = &v->host[SYSTEMD_LOG];
+	struct systemdlog log;
+	int err;
+
+	if (!item->content)
+		return true;
+	err = systemdlog_parse(item->content, item->len, &log);
+	if (err)
+		return err == -ENOMEM ? broken(v, err)
+				      : fail(v, VERIFY_malformed_systemd_log, "evidence: format",
+					     "systemd's log is malformed");
+	err = systemdlog_replay(&log, bank);
+	systemdlog_clear(&log);
+	if (err)
+		return err == -ENOMEM ? broken(v, err)
+				      : fail(v, VERIFY_boot_log_bank, "boot: log",
+					     "systemd's log has no digests for sha256");
+	return true;
+}
+
+/* Values that were quoted come from the logs, or the policy names them. What is absent from both
+ * and not at its beginning fails; absent and at its beginning shows nothing. */
+static bool check_replay(struct verification *v)
+{
+	struct pcr_bank bank;
+	int err = eventlog_replay(v->boot_log, TPM2_SHA256, &bank);
+
+	if (err == -ENOENT)
+		return fail(v, VERIFY_boot_log_bank, "boot: log", "it has no digests for sha256");
+	if (err)
+		return broken(v, err);
+	if (!replay_systemd(v, &bank))
+		return false;
+	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
+		if (v->pcrs & 1u << pcr && !is_explained(v, pcr) &&
+		    memcmp(bank.values[pcr], v->bank->values[pcr], bank.size))
+			return fail(v, VERIFY_boot_log_mismatch, "boot: log",
+				    "it does not lead to the value of PCR %u", pcr);
+	return pass(v, "boot: log", "%zu events lead to the quoted values", v->boot_log->count);
+}
+
+/* ---- rules ---- */
+
+struct rules {
+	struct eventlog_rule *list;
+	size_t count; /* the policy's; the kernel's is behind them */
+	bool kernel;
+};
+
+static int make_rules(const struct affiant_boot *b, struct rules *ret)
+{
+	ret->count = b->rules_count;
+	ret->kernel = b->kernels.count > 0;
+	ret->list = calloc(b->rules_count + 1, sizeof(*ret->list));
+	if (!ret->list)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->rules_count; i++)
+		ret->list[i] = (struct eventlog_rule){
+			.pcrs = b->rules[i].pcrs,
+			.digests = (const uint8_t *)b->rules[i].digests.list,
+			.digests_count = b->rules[i].digests.count,
+			.texts = b->rules[i].texts.list,
+			.texts_count = b->rules[i].texts.count,
+			.least = b->rules[i].least,
+			.early = b->rules[i].early,
+		};
+	ret->list[b->rules_count] = (struct eventlog_rule){
+		.pcrs = KERNEL_PCRS,
+		.digests = (const uint8_t *)b->kernels.list,
+		.digests_count = b->kernels.count,
+		.least = 1,
+	};
+	return 0;
+}
+
+static bool check_rules(struct verification *v, const struct eventlog_facts *f,
+			const struct rules *rules)
+{
+	size_t which = 0;
+
+	switch (eventlog_check(v->boot_log, f, v->policy->boot.closed, rules->list,
+			       rules->count + rules->kernel, &which)) {
+	case EVENTLOG_FOUND_NOTHING:
+		break;
+	case EVENTLOG_FOUND_PCR:
+		return fail(v, VERIFY_boot_log_unexplained, "boot: rules",
+			    "PCR %zu has an event that can't be explained", which);
+	case EVENTLOG_FOUND_EVENT:
+		return fail(v, VERIFY_boot_event, "boot: rules",
+			    "event %zu, in PCR %u, is none that the policy names", which,
+			    v->boot_log->events[which].pcr);
+	case EVENTLOG_FOUND_RULE:
+		return which == rules->count
+			       ? fail(v, VERIFY_kernel_unknown, "boot: kernel",
+				      "it is none that the policy names")
+			       : fail(v, VERIFY_boot_rule, "boot: rules",
+				      "too few events meet rule %zu of the policy", which);
+	}
+	return !rules->count || pass(v, "boot: rules", "%zu are met", rules->count);
+}
+
+static bool holds_word(struct reader text, const char *word)
+{
+	char plain[4096];
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.left && n < sizeof(plain); i++)
+		if (text.at[i]) /* UTF-16 of ASCII, too */
+			plain[n++] = text.at[i];
+	for (const char *at = plain, *end = plain + n;; at++) {
+		at = memmem(at, end - at, word, strlen(word));
+		if (!at)
+			return false;
+		if ((at == plain || at[-1] == ' ') &&
+		    (at + strlen(word) == end || at[strlen(word)] == ' '))
+			return true;
+	}
+}
+
+/*
+ * A kernel that was measured is the one that runs only if root can't put another one into its place
+ * unseen. A command line counts where every event is the policy's: elsewhere a boot loader's echo
+ * could say the same.
+ */
+static bool is_locked_down(const struct verification *v, const struct eventlog_facts *f)
+{
+	if (v->policy->boot.kernels_lock_down && f->secure_boot == EVENTLOG_YES)
+		return true;
+	for (size_t i = 0; i < v->boot_log->count; i++)
+		if (v->boot_log->events[i].pcr >= 8 && f->events[i].kind != EVENTLOG_NOTHING &&
+		    v->policy->boot.closed & 1u << v->boot_log->events[i].pcr &&
+		    (holds_word(f->events[i].text, "lockdown=integrity") ||
+		     holds_word(f->events[i].text, "lockdown=confidentiality")))
+			return true;
+	return false;
+}
+
+static bool check_facts(struct verification *v, const struct eventlog_facts *f)
+{
+	const struct affiant_boot *b = &v->policy->boot;
+	uint32_t deciding = b->closed | 1u << SECURE_BOOT_PCR;
+
+	for (size_t i = 0; i < b->rules_count; i++)
+		deciding |= b->rules[i].pcrs;
+	if (b->kernels.count)
+		deciding |= KERNEL_PCRS;
+	if (f->separators != BOOT_PCRS)
+		return fail(v, VERIFY_boot_log_separator, "boot: log",
+			    "PCR %d has not exactly one sound separator",
+			    __builtin_ctz(~f->separators));
+	if (f->unexplained & deciding)
+		return fail(v, VERIFY_boot_log_unexplained, "boot: log",
+			    "PCR %d has an event that can't be explained",
+			    __builtin_ctz(f->unexplained & deciding));
+	if (f->secure_boot != EVENTLOG_YES && !b->allow_secure_boot_off)
+		return fail(v, VERIFY_secure_boot, "boot: Secure Boot", "it is not shown to be on");
+	if (f->debugger && !b->allow_debugger)
+		return fail(v, VERIFY_debugger, "boot: debugger", "firmware had one enabled");
+	if (f->dma_unprotected && !b->allow_dma_unprotected)
+		return fail(v, VERIFY_dma_unprotected, "boot: DMA protection", "it was disabled");
+	return pass(v, "boot: Secure Boot", "%s",
+		    f->secure_boot == EVENTLOG_YES ? "on" : "off or unknown, which passes");
+}
+
+static bool judge_log(struct verification *v, const struct eventlog_facts *f,
+		      const struct rules *rules)
+{
+	if (!check_facts(v, f) || !check_rules(v, f, rules))
+		return false;
+	if (!rules->kernel)
+		return not_judged(v, "boot: kernel", "the policy asks for none");
+	if (!is_locked_down(v, f))
+		return fail(v, VERIFY_kernel_replaceable, "boot: kernel",
+			    "a known one, but nothing shows that it is locked down");
+	return pass(v, "boot: kernel", "a known one, locked down");
+}
+
+static bool read_log(struct verification *v)
+{
+	__attribute__((cleanup(eventlog_facts_clear))) struct eventlog_facts f = {};
+	struct rules rules;
+	bool good;
+	int err =
+		eventlog_read(v->boot_log, TPM2_SHA256, &f) ?: make_rules(&v->policy->boot, &rules);
+
+	if (err)
+		return broken(v, err);
+	good = judge_log(v, &f, &rules);
+	free(rules.list);
+	return good;
+}
+
+static bool parse_log(struct verification *v)
+{
+	const struct cmw_item *item = &v->host[BOOT_LOG];
+	int err;
+
+	if (!item->content || !item->len)
+		return fail(v, VERIFY_boot_log_missing, "boot: log", "there is none");
+	err = eventlog_parse(item->content, item->len, &v->boot_log);
+	if (err)
+		return err == -ENOMEM ? broken(v, err)
+				      : fail(v, VERIFY_malformed_boot_log, "evidence: format",
+					     "the boot log is malformed");
+	return true;
+}
+
+bool verify_boot(struct verification *v)
+{
+	if (!v->judged_host) {
+		if (!same_as_kept(v))
+			return false;
+	} else if (v->policy->boot.mode == AFFIANT_BOOT_NONE) {
+		return not_judged(v, "boot: log", "the policy asks nothing of the boot");
+	} else {
+		for (uint32_t pcr = 0; pcr < 8; pcr++)
+			if (pcr_is_initial(v->bank, pcr))
+				return fail(v, VERIFY_pcrs_unextended, "boot: PCRs",
+					    "PCR %u was never extended: no firmware measured this "
+					    "boot",
+					    pcr);
+		if (!parse_log(v) || !check_replay(v) || !read_log(v))
+			return false;
+		v->boot_judged = true;
+	}
+	if (v->boot_judged && !v->software)
+		v->result->tier = AFFIANT_BOOT_STATE;
+	return true;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verify: what the daemon says of itself and of the agent, against the policy. */
+#include <openssl/crypto.h>
+#include <string.h>
+
+#include "attest/verify_impl.h"
+
+#define STATES_WITH_DIGEST                                                                         \
+	(1u << CLAIMS_KERNEL | 1u << CLAIMS_VERITY | 1u << CLAIMS_HELD | 1u << CLAIMS_OBSERVED)
+
+/* ---- affiantd ---- */
+
+static bool check_host_files(struct verification *v, enum claims_role role,
+			     const struct affiant_digests *allowed, enum verify_code code,
+			     const char *name)
+{
+	const struct claims_host *h = &v->host_claims;
+	size_t found = 0;
+
+	if (allowed->any)
+		return not_judged(v, name, "the policy takes any");
+	for (size_t i = 0; i < h->files_count; i++) {
+		if (h->files[i].role != role)
+			continue;
+		if (!policy_has(allowed, h->files[i].digest, h->files[i].digest_len))
+			return fail(v, code, name, "it is none that the policy names");
+		found++;
+	}
+	return found ? pass(v, name, "known") : fail(v, code, name, "the host says nothing of it");
+}
+
+bool verify_daemon(struct verification *v)
+{
+	const struct affiant_daemon *d = &v->policy->daemon;
+
+	if (!v->judged_host)
+		return pass(v, "affiantd: program", "as it was judged before");
+	return check_host_files(v, CLAIMS_EXECUTABLE, &d->executables, VERIFY_daemon_digest,
+				"affiantd: program") &&
+	       check_host_files(v, CLAIMS_CONFIGURATION, &d->configurations,
+				VERIFY_configuration_digest, "affiantd: configuration") &&
+	       check_host_files(v, CLAIMS_BPF, &d->bpf, VERIFY_bpf_digest, "affiantd: BPF object");
+}
+
+/* ---- the agent ---- */
+
+static const struct affiant_digests *allowed_of(const struct affiant_agent *a,
+						enum claims_role role, enum verify_code *ret_code)
+{
+	switch (role) {
+	case CLAIMS_EXECUTABLE:
+		*ret_code = VERIFY_executable_digest;
+		return &a->executables;
+	case CLAIMS_SCRIPT:
+		*ret_code = VERIFY_script_digest;
+		return &a->scripts;
+	case CLAIMS_INTERPRETER:
+		*ret_code = VERIFY_interpreter_digest;
+		return &a->interpreters;
+	case CLAIMS_LOADER:
+		*ret_code = VERIFY_loader_digest;
+		return &a->loaders;
+	case CLAIMS_ARGUMENT:
+		*ret_code = VERIFY_argument_digest;
+		return &a->arguments;
+	case CLAIMS_MANIFEST:
+	case CLAIMS_CONFIGURATION:
+	case CLAIMS_BPF:
+		break;
+	}
+	*ret_code = VERIFY_manifest_digest;
+	return &a->manifests;
+}
+
+static bool check_file(struct verification *v, const struct affiant_agent *a,
+		       const struct claims_file *f, const struct affiant_digests *allowed,
+		       enum verify_code code, const char *name)
+{
+	const uint32_t states = (a->states ?: STATES_WITH_DIGEST) & STATES_WITH_DIGEST;
+
+	if (allowed->any)
+		return true;
+	if (!(states & 1u << f->state))
+		return fail(v, VERIFY_hash_state, name, "the digest of its %s is '%s'",
+			    claims_role_word(f->role), claims_state_word(f->state));
+	if (!policy_has(allowed, f->digest, f->digest_len))
+		return fail(v, code, name, "the %s %.120s is none that the policy names",
+			    claims_role_word(f->role), f->path);
+	return true;
+}
+
+static bool check_process(struct verification *v, const struct affiant_agent *a)
+{
+	const struct claims *c = &v->result->claims;
+	const struct claims_process *p = &c->workload.process;
+	enum verify_code code;
+	bool executable = a->executables.any;
+
+	for (size_t i = 0; i < p->files_count; i++) {
+		const struct claims_file *f = &c->files[p->files[i]];
+		const struct affiant_digests *allowed = allowed_of(a, f->role, &code);
+
+		if (!check_file(v, a, f, allowed, code, "agent: program"))
+			return false;
+		executable |= f->role == CLAIMS_EXECUTABLE;
+	}
+	if (!executable)
+		return fail(v, VERIFY_executable_digest, "agent: program",
+			    "the claims name no executable");
+	return pass(v, "agent: program", "%zu files, as the policy has them", p->files_count);
+}
+
+/* A process may have been made, and fed, by those above it. */
+static bool check_ancestors(struct verification *v, const struct affiant_agent *a)
+{
+	const struct claims *c = &v->result->claims;
+	const struct claims_workload *w = &c->workload;
+
+	if (a->ancestors.any)
+		return not_judged(v, "agent: ancestors", "the policy takes any");
+	if (w->ancestors_cut)
+		return fail(v, VERIFY_ancestor_digest, "agent: ancestors",
+			    "there are more than the claims name");
+	for (size_t i = 0; i < w->ancestors_count; i++) {
+		if (!w->ancestors[i].files_count)
+			return fail(v, VERIFY_ancestor_digest, "agent: ancestors",
+				    "the claims don't say what process %u executes",
+				    w->ancestors[i].pid);
+		for (size_t k = 0; k < w->ancestors[i].files_count; k++)
+			if (!check_file(v, a, &c->files[w->ancestors[i].files[k]], &a->ancestors,
+					VERIFY_ancestor_digest, "agent: ancestors"))
+				return false;
+	}
+	return pass(v, "agent: ancestors", "%zu, known", w->ancestors_count);
+}
+
+static bool check_manifests(struct verification *v, const struct affiant_agent *a)
+{
+	const struct claims *c = &v->result->claims;
+	const struct claims_workload *w = &c->workload;
+
+	if (a->manifests.any)
+		return not_judged(v, "agent: manifest", "the policy takes any");
+	for (size_t i = 0; i < w->manifests_count; i++)
+		if (!check_file(v, a, &c->files[w->manifests[i]], &a->manifests,
+				VERIFY_manifest_digest, "agent: manifest"))
+			return false;
+	if (!w->manifests_count && a->manifests.count)
+		return fail(v, VERIFY_manifest_digest, "agent: manifest",
+			    "there is none, and the policy wants one");
+	return w->manifests_count ? pass(v, "agent: manifest", "known")
+				  : not_judged(v, "agent: manifest", "none is asked for");
+}
+
+static bool check_programs(struct verification *v, const struct affiant_agent *a)
+{
+	const struct claims_workload *w = &v->result->claims.workload;
+
+	if (!a->programs.count)
+		return not_judged(v, "agent: session's programs", "%llu, of any kind",
+				  (unsigned long long)w->programs_count);
+	if (!policy_has(&a->programs, &w->programs_root, sizeof(w->programs_root)))
+		return fail(v, VERIFY_programs_root, "agent: session's programs",
+			    "they are none of the sets that the policy names");
+	return pass(v, "agent: session's programs", "known");
+}
+
+static bool check_tier(struct verification *v, const struct affiant_agent *a)
+{
+	const enum affiant_tier least = a->minimum ?: AFFIANT_RUNTIME_MEASURED;
+
+	if (v->result->tier < least)
+		return fail(v, VERIFY_tier, "agent: tier", "%s; the policy wants %s",
+			    verify_tier_word(v->result->tier), verify_tier_word(least));
+	return pass(v, "agent: tier", "%s", verify_tier_word(v->result->tier));
+}
+
+static bool check_session(struct verification *v, const struct affiant_agent *a)
+{
+	static const char *const isolations[] = {"landlock", "uid", "none", "unknown"};
+	const struct claims *c = &v->result->claims;
+	const struct claims_workload *w = &c->workload;
+	const uint32_t isolated = a->isolations ?: 1u << AFFIANT_LANDLOCK | 1u << AFFIANT_UID;
+	const uint32_t custodies =
+		a->custodies ?: 1u << AFFIANT_OF_PROCESS | 1u << AFFIANT_OF_DAEMON;
+
+	if (!(isolated & 1u << w->isolation))
+		return fail(v, VERIFY_isolation, "agent: isolation", "%s",
+			    isolations[w->isolation]);
+	pass(v, "agent: isolation", "%s", isolations[w->isolation]);
+	if (!(custodies & 1u << c->custody))
+		return fail(v, VERIFY_key_custody, "agent: key", "held by %s",
+			    c->custody == CLAIMS_OF_DAEMON ? "affiantd" : "the process");
+	if (w->session.late && !a->allow_late)
+		return fail(v, VERIFY_late_session, "agent: session",
+			    "it was running before it was traced");
+	pass(v, "agent: session", "key held by %s",
+	     c->custody == CLAIMS_OF_DAEMON ? "affiantd" : "the process");
+	return true;
+}
+
+static bool check_principal(struct verification *v, const struct affiant_agent *a)
+{
+	const struct claims_workload *w = &v->result->claims.workload;
+
+	if (w->principal && !a->allow_asserted)
+		return fail(v, VERIFY_principal_asserted, "agent: principal",
+			    "on its launcher's word alone");
+	if (!w->principal && a->require_principal)
+		return fail(v, VERIFY_principal_missing, "agent: principal", "none is named");
+	if (!w->task.present && a->require_task)
+		return fail(v, VERIFY_task_missing, "agent: task", "none is named");
+	return w->principal ? pass(v, "agent: principal", "%.120s, asserted", w->principal)
+			    : not_judged(v, "agent: principal", "none is named");
+}
+
+static const struct affiant_agent *agent_of(const struct affiant_policy *p, const char *id)
+{
+	for (size_t i = 0; i < p->agents_count; i++)
+		if (!strcmp(p->agents[i].id, id))
+			return &p->agents[i];
+	return NULL;
+}
+
+bool verify_workload(struct verification *v)
+{
+	const struct claims *c = &v->result->claims;
+	const struct affiant_agent *a = agent_of(v->policy, c->sub);
+
+	if (!a)
+		return fail(v, VERIFY_agent_unknown, "agent: identity",
+			    "%.120s is none that the policy names", c->sub);
+	if (!policy_names(&v->host_policy->agents, c->sub))
+		return fail(v, VERIFY_agent_not_on_host, "agent: identity",
+			    "%.120s is not allowed on this host", c->sub);
+	pass(v, "agent: identity", "%.120s", c->sub);
+	return check_tier(v, a) && check_process(v, a) && check_ancestors(v, a) &&
+	       check_manifests(v, a) && check_programs(v, a) && check_session(v, a) &&
+	       check_principal(v, a);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verify: what was sent, taken apart, and the token. */
+#include <errno.h>
+#include <string.h>
+
+#include "attest/member.h"
+#include "attest/verify_impl.h"
+
+static const char *const nested[] = {"host", NULL};
+
+static const struct cmw_item members[MEMBERS] = {
+	[EAT] = {.name = "eat", .media_type = CMW_EAT},
+	[QUOTE] = {.name = "quote", .media_type = CMW_TPMS_ATTEST},
+	[SIGNATURE] = {.name = "signature", .media_type = CMW_TPMT_SIGNATURE},
+	[PCRS] = {.name = "pcrs", .media_type = CMW_PCRS},
+	[PATH] = {.name = "path", .media_type = CMW_PATH},
+};
+
+static const struct cmw_item host_members[HOST_MEMBERS] = {
+	[HOST_CLAIMS] = {.name = "claims", .media_type = CMW_HOST_CLAIMS},
+	[EK_PUBLIC] = {.name = "ek_public", .media_type = CMW_TPMT_PUBLIC},
+	[AK_PUBLIC] = {.name = "ak_public", .media_type = CMW_TPMT_PUBLIC},
+	[EK_CHAIN] = {.name = "ek_chain", .media_type = CMW_PEM},
+	[AK_CHAIN] = {.name = "ak_chain", .media_type = CMW_PEM},
+	[BOOT_LOG] = {.name = "boot_log", .media_type = CMW_EVENT_LOG},
+	[IMA_LOG] = {.name = "ima_log", .media_type = CMW_IMA_LOG},
+	[IMA_RANGE] = {.name = "ima_range", .media_type = CMW_IMA_RANGE},
+	[SYSTEMD_LOG] = {.name = "systemd_log", .media_type = CMW_JSON_SEQ},
+};
+
+static bool malformed(struct verification *v, enum verify_code code, const char *what)
+{
+	return fail(v, code, "evidence: format", "%.120s is malformed", what);
+}
+
+/* @why is a member's name: a stranger's text, or ours. */
+static bool take(struct verification *v, const json_t *collection, const char *type,
+		 struct cmw_item *items, size_t count, const char *const *also,
+		 enum verify_code code)
+{
+	const char *why = "";
+	int err = cmw_take(collection, type, items, count, also, &why);
+
+	if (err == -ENOMEM)
+		return broken(v, err);
+	return !err || malformed(v, code, why);
+}
+
+static bool parse_range(struct verification *v)
+{
+	const struct cmw_item *item = &v->host[IMA_RANGE];
+	_cleanup_json_ json_t *o = NULL;
+	const char *why = NULL;
+	uint64_t entries;
+
+	if (!item->content != !v->host[IMA_LOG].content)
+		return malformed(v, VERIFY_malformed_host, "ima_range");
+	if (!item->content)
+		return true;
+	if (jose_json(item->content, item->len, 2, &o) ||
+	    member_number(&why, o, "from", INT64_MAX, &v->ima_from) ||
+	    member_number(&why, o, "entries", INT64_MAX, &entries))
+		return malformed(v, VERIFY_malformed_host, "ima_range");
+	return true;
+}
+
+static bool parse_host(struct verification *v, const json_t *host)
+{
+	memcpy(v->host, host_members, sizeof(v->host));
+	if (!host)
+		return true;
+	if (!take(v, host, CMW_TYPE_HOST, v->host, HOST_MEMBERS, NULL, VERIFY_malformed_host))
+		return false;
+	for (enum host_member m = HOST_CLAIMS; m <= AK_PUBLIC; m++)
+		if (!v->host[m].content)
+			return malformed(v, VERIFY_malformed_host, v->host[m].name);
+	v->has_host = true;
+	return parse_range(v);
+}
+
+static bool parse_members(struct verification *v)
+{
+	const struct verify_request *q = v->request;
+
+	if (q->len > VERIFY_EVIDENCE_MAX)
+		return fail(v, VERIFY_malformed_evidence, "evidence: format",
+			    "%zu bytes are too many", q->len);
+	if (jose_json(q->evidence, q->len, CMW_DEPTH_MAX, &v->collection) ||
+	    !json_is_object(v->collection))
+		return malformed(v, VERIFY_malformed_evidence, "the JSON object");
+	memcpy(v->items, members, sizeof(v->items));
+	if (!take(v, v->collection, CMW_TYPE_EVIDENCE, v->items, MEMBERS, nested,
+		  VERIFY_malformed_evidence))
+		return false;
+	for (size_t i = 0; i < MEMBERS; i++)
+		if (!v->items[i].content)
+			return malformed(v, VERIFY_malformed_evidence, v->items[i].name);
+	return parse_host(v, json_object_get(v->collection, "host"));
+}
+
+static bool parse_claims(struct verification *v)
+{
+	struct verify_result *r = v->result;
+	const struct cmw_item *eat = &v->items[EAT];
+	const char *why = "";
+	int err;
+
+	err = jose_parse((const char *)eat->content, eat->len, CLAIMS_DEPTH_MAX, &v->token);
+	if (err)
+		return err == -ENOMEM ? broken(v, err)
+				      : malformed(v, VERIFY_malformed_token, "the token");
+	err = claims_parse(v->token.payload, &r->claims, &why);
+	if (err)
+		return err == -ENOMEM ? broken(v, err) : malformed(v, VERIFY_malformed_claims, why);
+	r->has_claims = true;
+	r->payload = json_incref(v->token.payload);
+	return true;
+}
+
+bool verify_parse(struct verification *v)
+{
+	const struct cmw_item *quote = &v->items[QUOTE], *signature = &v->items[SIGNATURE];
+
+	if (!parse_members(v) || !parse_claims(v))
+		return false;
+	if (tpm2_attest_parse(quote->content, quote->len, &v->attest))
+		return malformed(v, VERIFY_malformed_quote, "the quote");
+	if (tpm2_signature_parse(signature->content, signature->len, &v->signature))
+		return malformed(v, VERIFY_malformed_signature, "the quote's signature");
+	return pass(v, "evidence: format", "%zu bytes%s", v->request->len,
+		    v->has_host ? ", with host evidence" : "");
+}
+
+int verify_ueid(const void *evidence, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE])
+{
+	struct verify_request q = {.evidence = evidence, .len = len};
+	struct verify_result *r = calloc(1, sizeof(*r));
+	struct verification *v = calloc(1, sizeof(*v));
+	int err = -ENOMEM;
+
+	if (r && v) {
+		v->request = &q;
+		v->result = r;
+		err = parse_members(v) && parse_claims(v) ? 0 : v->err ?: -EBADMSG;
+		if (!err)
+			memcpy(ret, r->claims.ueid, CLAIMS_UEID_SIZE);
+		json_decref(v->collection);
+		cmw_items_clear(v->items, MEMBERS);
+		cmw_items_clear(v->host, HOST_MEMBERS);
+		jose_parsed_clear(&v->token);
+	}
+	free(v);
+	verify_result_free(r);
+	return err;
+}
+
+/* ---- the token ---- */
+
+static bool is_text(const json_t *o, const char *name, const char *text)
+{
+	const char *is = json_string_value(json_object_get(o, name));
+
+	return is && !strcmp(is, text);
+}
+
+/* The header names nothing that is chosen by it: one algorithm, one type, one key, whose thumbprint
+ * is a claim. */
+static bool check_header(struct verification *v, EVP_PKEY **ret)
+{
+	const json_t *header = v->token.header, *jwk = json_object_get(header, "jwk");
+
+	if (!is_text(header, "alg", "ES256") || v->token.signature_len != 64)
+		return fail(v, VERIFY_token_algorithm, "token: header",
+			    "the algorithm is not ES256");
+	if (!is_text(header, "typ", "eat+jwt") || json_object_size(header) != 3 || !jwk)
+		return fail(v, VERIFY_token_header, "token: header",
+			    "it is not alg, typ eat+jwt and jwk alone");
+	if (!is_text(jwk, "crv", "P-256") || json_object_get(jwk, "d") || jose_key_of_jwk(jwk, ret))
+		return fail(v, VERIFY_token_key, "token: key", "it is not a public key on P-256");
+	return true;
+}
+
+bool verify_token(struct verification *v)
+{
+	const char *token = (const char *)v->items[EAT].content;
+	char thumbprint[JOSE_THUMBPRINT_SIZE];
+	_cleanup_key_ EVP_PKEY *key = NULL;
+	int err;
+
+	if (!check_header(v, &key))
+		return false;
+	err = jose_thumbprint(key, thumbprint);
+	if (err)
+		return broken(v, err);
+	if (strcmp(thumbprint, v->result->claims.kid))
+		return fail(v, VERIFY_token_key, "token: key",
+			    "the claim kid is another key's thumbprint");
+	err = jose_verify(key, token, v->token.signing_input_len, v->token.signature,
+			  v->token.signature_len);
+	if (err)
+		return err == -ENOMEM ? broken(v, err)
+				      : fail(v, VERIFY_token_signature, "token: signature",
+					     "it is not by the token's key");
+	return pass(v, "token: signature", "ES256 by %s", thumbprint);
+}
+
+bool verify_binding(struct verification *v)
+{
+	const struct claims *c = &v->result->claims;
+	const struct verify_request *q = v->request;
+	const int64_t skew = v->policy->skew ?: 5, age = v->policy->max_age ?: 300;
+	const int64_t iat = c->iat, exp = c->exp;
+
+	if (strcmp(c->nonce, q->nonce))
+		return fail(v, VERIFY_nonce, "token: nonce", "it is another one");
+	if (strcmp(c->audience, q->audience))
+		return fail(v, VERIFY_audience, "token: audience", "made for another one");
+	if (iat > q->now + skew)
+		return fail(v, VERIFY_not_yet_valid, "token: times", "made in %lld s",
+			    (long long)(iat - q->now));
+	if (exp + skew <= q->now)
+		return fail(v, VERIFY_expired, "token: times", "expired %lld s ago",
+			    (long long)(q->now - exp));
+	if (q->now - iat > age + skew)
+		return fail(v, VERIFY_too_old, "token: times",
+			    "made %lld s ago; the policy takes %lld", (long long)(q->now - iat),
+			    (long long)age);
+	return pass(v, "token: binding", "nonce, audience; %lld s old",
+		    (long long)(q->now > iat ? q->now - iat : 0));
+}
