@@ -13,4 +13,5 @@ int cmd_events(int argc, char **argv);
 int cmd_ca(int argc, char **argv);
 int cmd_evidence(int argc, char **argv);
 int cmd_enroll(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_uninstall_bpf(int argc, char **argv);

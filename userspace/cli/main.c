@@ -22,6 +22,7 @@ static const struct {
 	{"evidence", cmd_evidence, "asks for evidence about the process that asks"},
 	{"enroll", cmd_enroll, "enrols this host's attestation key with a verifier"},
 	{"ca", cmd_ca, "certifies hosts' attestation keys: the verifier's side of enrolment"},
+	{"verify", cmd_verify, "judges evidence by a policy: for a token service"},
 	{"uninstall-bpf", cmd_uninstall_bpf, "ends tracing: removes all pinned programs and maps"},
 };
 

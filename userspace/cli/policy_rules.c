@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* policy: what it says of boot, IMA and agents. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attest/tpm2.h"
+#include "base/units.h"
+#include "cli/policy_impl.h"
+
+#define mistake(x, key, ...) document_mistake((x)->document, (x)->ret_why, key, __VA_ARGS__)
+
+static const char *const yes_no[] = {"no", "yes", NULL};
+static const char *const refused_any[] = {"refused", "any", NULL};
+static const char *const required_any[] = {"required", "any", NULL};
+
+static int get_flag(struct policy_reading *x, const char *key, const char *text,
+		    const char *const *words, bool *ret)
+{
+	unsigned int word = *ret;
+	int err = policy_word(x, key, text, words, &word);
+
+	*ret = word;
+	return err;
+}
+
+/* ---- boot ---- */
+
+static int get_pcr(struct policy_reading *x, const char *key, const char *text, uint32_t *ret)
+{
+	uint64_t n;
+
+	if (!text || number_parse(text, &n) || n >= TPM2_PCRS || n == 10 || n == 16 || n == 23)
+		return mistake(x, key, "'%s' is not a PCR from 0 to 22 other than 10 and 16",
+			       text ?: "");
+	*ret = n;
+	return 0;
+}
+
+static int get_pcrs(struct policy_reading *x, const char *key, const struct raw_texts *list,
+		    uint32_t *ret)
+{
+	uint32_t pcr;
+	char at[256];
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < list->count; i++) {
+		snprintf(at, sizeof(at), "%s[%u]", key, i);
+		err = get_pcr(x, at, list->items[i], &pcr);
+		if (!err)
+			*ret |= 1u << pcr;
+	}
+	return err;
+}
+
+static int get_values(struct policy_reading *x, const struct raw_boot *raw)
+{
+	struct affiant_boot *b = &x->policy->rules.boot;
+	struct affiant_pcr_rule *values =
+		policy_alloc(x->policy, raw->values_count, sizeof(*values));
+	char key[256];
+	int err = values ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; !err && i < raw->values_count; i++) {
+		snprintf(key, sizeof(key), "boot.values[%u].pcr", i);
+		err = get_pcr(x, key, raw->values[i].pcr, &values[i].pcr);
+		snprintf(key, sizeof(key), "boot.values[%u].values", i);
+		err = err ?: policy_digests(x, key, &raw->values[i].values, &values[i].values);
+	}
+	b->values = values;
+	b->values_count = raw->values_count;
+	return err;
+}
+
+static int get_rule(struct policy_reading *x, unsigned int i, const struct raw_rule *raw,
+		    struct affiant_event_rule *to)
+{
+	uint64_t least = 1;
+	char key[256];
+	int err;
+
+#define KEY(name) (snprintf(key, sizeof(key), "boot.rules[%u]." name, i), key)
+	err = get_pcrs(x, KEY("pcrs"), &raw->pcrs, &to->pcrs) ?:
+	      policy_digests(x, KEY("digests"), &raw->digests, &to->digests) ?:
+	      policy_texts(x, KEY("texts"), &raw->texts, &to->texts) ?:
+	      get_flag(x, KEY("early"), raw->early, yes_no, &to->early);
+	if (err)
+		return err;
+	if (raw->least && (number_parse(raw->least, &least) || least > 65536))
+		return mistake(x, KEY("least"), "'%s' is not a number from 0 to 65536", raw->least);
+	if (!to->pcrs || to->digests.any || !(to->digests.count + to->texts.count))
+		return mistake(x, KEY("pcrs"), "a rule has pcrs, and digests or texts");
+#undef KEY
+	to->least = least;
+	return 0;
+}
+
+int policy_boot(struct policy_reading *x, const struct raw_boot *raw)
+{
+	static const char *const modes[] = {"log", "none", NULL};
+	struct affiant_boot *b = &x->policy->rules.boot;
+	struct affiant_event_rule *rules =
+		policy_alloc(x->policy, raw->rules_count, sizeof(*rules));
+	unsigned int mode = AFFIANT_BOOT_LOG;
+	int err = rules ? 0 : -ENOMEM;
+
+	err = err ?: policy_word(x, "boot.mode", raw->mode, modes, &mode) ?:
+	      get_flag(x, "boot.secure_boot", raw->secure_boot, required_any, &b->allow_secure_boot_off) ?:
+	      get_flag(x, "boot.debugger", raw->debugger, refused_any, &b->allow_debugger) ?:
+	      get_flag(x, "boot.dma_protection", raw->dma_protection, required_any, &b->allow_dma_unprotected) ?:
+	      get_flag(x, "boot.kexec", raw->kexec, refused_any, &b->allow_kexec) ?:
+	      get_flag(x, "boot.kernels_lock_down", raw->kernels_lock_down, yes_no, &b->kernels_lock_down) ?:
+	      get_pcrs(x, "boot.closed", &raw->closed, &b->closed) ?:
+	      policy_digests(x, "boot.kernels", &raw->kernels, &b->kernels) ?:
+	      get_values(x, raw);
+	for (unsigned int i = 0; !err && i < raw->rules_count; i++)
+		err = get_rule(x, i, &raw->rules[i], &rules[i]);
+	b->rules = rules;
+	b->rules_count = raw->rules_count;
+	b->mode = mode;
+	if (!err && mode == AFFIANT_BOOT_NONE &&
+	    (raw->rules_count || raw->kernels.count || raw->closed.count))
+		return mistake(x, "boot.mode",
+			       "'none' asks nothing of the boot log: rules, closed "
+			       "and kernels have no place beside it");
+	return err;
+}
+
+/* ---- IMA ---- */
+
+/* "sha256:HEX", or "any"; then, if the line goes on, where: a glob. */
+static int get_line(char *line, struct affiant_ima_file *to)
+{
+	static const struct {
+		const char *name;
+		uint16_t alg;
+	} algs[] = {{"sha256:", TPM2_SHA256}, {"sha384:", TPM2_SHA384}, {"sha512:", TPM2_SHA512}};
+	size_t word = strcspn(line, " \t"), len;
+	char *glob = line + word + strspn(line + word, " \t");
+
+	line[word] = '\0';
+	to->glob = *glob ? glob : NULL;
+	if (!strcmp(line, "any"))
+		return to->glob ? 0 : -EINVAL;
+	for (size_t i = 0; i < sizeof(algs) / sizeof(*algs); i++) {
+		const char *hex = line + strlen(algs[i].name);
+
+		if (strncmp(line, algs[i].name, strlen(algs[i].name)))
+			continue;
+		to->alg = algs[i].alg;
+		return hex_decode(hex, strlen(hex), to->digest, sizeof(to->digest), &len) ||
+				       len != tpm2_digest_size(to->alg)
+			       ? -EINVAL
+			       : 0;
+	}
+	return -EINVAL;
+}
+
+static size_t count_lines(const char *text)
+{
+	size_t lines = 1;
+
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+static int get_allowlist(struct policy_reading *x, const char *key, const char *name,
+			 struct affiant_ima_file *to, char *text, size_t *count)
+{
+	unsigned int number = 0;
+	char *line, *next;
+
+	for (line = text; line; line = next) {
+		size_t len = strcspn(line, "\n");
+
+		next = line[len] ? line + len + 1 : NULL;
+		number++;
+		while (len && isspace((unsigned char)line[len - 1]))
+			len--;
+		line[len] = '\0';
+		line += strspn(line, " \t");
+		if (!*line || *line == '#')
+			continue;
+		if (get_line(line, &to[*count]))
+			return mistake(x, key,
+				       "%s:%u: '%s' is not 'sha256:<hex> [glob]', sha384, sha512, "
+				       "or 'any <glob>'",
+				       name, number, line);
+		(*count)++;
+	}
+	return 0;
+}
+
+int policy_ima(struct policy_reading *x, const struct raw_ima *raw)
+{
+	static const char *const yes_not[] = {"yes", "no", NULL};
+	static const char *const templates[] = {"known", "any", NULL};
+	struct affiant_ima *ima = &x->policy->rules.ima;
+	char **texts = policy_alloc(x->policy, raw->allowlist.count, sizeof(*texts)), key[64];
+	struct affiant_ima_file *files;
+	size_t lines = 0, len;
+	int err = texts ? 0 : -ENOMEM;
+
+	err = err ?: get_flag(x, "ima.required", raw->required, yes_not, &ima->not_required) ?:
+	      get_flag(x, "ima.violations", raw->violations, refused_any, &ima->allow_violations) ?:
+	      get_flag(x, "ima.padded", raw->padded, refused_any, &ima->allow_padded) ?:
+	      get_flag(x, "ima.templates", raw->templates, templates, &ima->allow_unknown_templates);
+	for (unsigned int i = 0; !err && i < raw->allowlist.count; i++) {
+		snprintf(key, sizeof(key), "ima.allowlist[%u]", i);
+		err = policy_read(x, key, raw->allowlist.items[i], POLICY_FILE_MAX, &texts[i],
+				  &len);
+		lines += err ? 0 : count_lines(texts[i]);
+	}
+	files = err ? NULL : policy_alloc(x->policy, lines, sizeof(*files));
+	if (!files)
+		return err ?: -ENOMEM;
+	for (unsigned int i = 0; !err && i < raw->allowlist.count; i++) {
+		snprintf(key, sizeof(key), "ima.allowlist[%u]", i);
+		err = get_allowlist(x, key, raw->allowlist.items[i], files, texts[i],
+				    &ima->allowed_count);
+	}
+	ima->allowed = files;
+	return err;
+}
+
+/* ---- agents ---- */
+
+static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_policy_agent *raw,
+		     struct affiant_agent *to)
+{
+	static const char *const tiers[] = {"",           "software-tpm",     "boot-unknown",
+					    "boot-state", "runtime-measured", NULL};
+	static const char *const isolations[] = {"landlock", "uid", "none", "unknown", NULL};
+	static const char *const custodies[] = {"process", "daemon", NULL};
+	static const char *const states[] = {"", "kernel", "verity", "held", "observed", NULL};
+	static const char *const principals[] = {"refused", "asserted", "required", NULL};
+	static const char *const tasks[] = {"any", "required", NULL};
+	unsigned int tier = 0, principal = 0;
+	char key[256];
+	int err;
+
+#define KEY(name) (snprintf(key, sizeof(key), "agents[%u]." name, i), key)
+	if (!raw->id || strncmp(raw->id, "spiffe://", 9))
+		return mistake(x, KEY("id"), "'%s' is not a SPIFFE ID", raw->id ?: "");
+	to->id = raw->id;
+	err = policy_word(x, KEY("tier"), raw->tier, tiers, &tier) ?:
+	      get_flag(x, KEY("late_sessions"), raw->late_sessions, refused_any, &to->allow_late) ?:
+	      policy_word(x, KEY("principal"), raw->principal, principals, &principal) ?:
+	      get_flag(x, KEY("task"), raw->task, tasks, &to->require_task) ?:
+	      policy_digests(x, KEY("executables"), &raw->executables, &to->executables) ?:
+	      policy_digests(x, KEY("scripts"), &raw->scripts, &to->scripts) ?:
+	      policy_digests(x, KEY("interpreters"), &raw->interpreters, &to->interpreters) ?:
+	      policy_digests(x, KEY("loaders"), &raw->loaders, &to->loaders) ?:
+	      policy_digests(x, KEY("arguments"), &raw->arguments, &to->arguments) ?:
+	      policy_digests(x, KEY("manifests"), &raw->manifests, &to->manifests) ?:
+	      policy_digests(x, KEY("ancestors"), &raw->ancestors, &to->ancestors) ?:
+	      policy_digests(x, KEY("programs"), &raw->programs, &to->programs) ?:
+	      policy_words(x, KEY("isolation"), &raw->isolation, isolations, &to->isolations) ?:
+	      policy_words(x, KEY("key_custody"), &raw->key_custody, custodies, &to->custodies) ?:
+	      policy_words(x, KEY("hash_states"), &raw->hash_states, states, &to->states);
+#undef KEY
+	to->minimum = tier;
+	to->allow_asserted = principal > 0;
+	to->require_principal = principal == 2;
+	return err;
+}
+
+int policy_agents(struct policy_reading *x, const struct raw_policy *raw)
+{
+	struct affiant_agent *agents = policy_alloc(x->policy, raw->agents_count, sizeof(*agents));
+	char key[64];
+	int err = agents ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; !err && i < raw->agents_count; i++) {
+		err = get_agent(x, i, &raw->agents[i], &agents[i]);
+		snprintf(key, sizeof(key), "agents[%u].id", i);
+		for (unsigned int k = 0; !err && k < i; k++)
+			if (!strcmp(agents[k].id, agents[i].id))
+				err = mistake(x, key, "agents[%u] has the same", k);
+	}
+	x->policy->rules.agents = agents;
+	x->policy->rules.agents_count = raw->agents_count;
+	return err;
+}

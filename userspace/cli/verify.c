@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "attest/verify.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "attest/ossl.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/cmd.h"
+#include "cli/filing.h"
+#include "cli/policy.h"
+#include "cli/verify_state.h"
+
+#define EXIT_UNDECIDED 2
+
+DEFINE_CLEANUP(struct policy *, policy_free)
+DEFINE_CLEANUP(struct verifier *, verifier_free)
+DEFINE_CLEANUP(struct verify_result *, verify_result_free)
+
+static const char usage[] =
+	"Usage: affiant verify --policy FILE --nonce NONCE --audience AUDIENCE [OPTION]... "
+	"[EVIDENCE|-]\n"
+	"       affiant verify --policy FILE --check-policy\n"
+	"Judges evidence by a policy, and says what was checked and what it showed. Needs no "
+	"daemon, no TPM and no\n"
+	"privileges. That a nonce is accepted once only is for whoever gave it out to see to.\n"
+	"\n"
+	"  -p, --policy FILE    what passes (docs/token-services.md)\n"
+	"      --nonce NONCE    that was given out\n"
+	"      --audience TEXT  that was asked for: this verifier's name\n"
+	"      --state DIR      remembers hosts there, so that logs need not come every time\n"
+	"      --time SECONDS   judges as of then, not now\n"
+	"  -o, --output FORMAT  text (default), json\n"
+	"      --check-policy   only reads the policy\n"
+	"  -h, --help\n"
+	"\n"
+	"Exit code: 0 affirmed, 1 refused, 2 it can't be judged (malformed, or host evidence is "
+	"needed), 64 for a wrong\n"
+	"option or policy.\n";
+
+enum output { OUTPUT_TEXT, OUTPUT_JSON };
+
+struct options {
+	const char *policy, *nonce, *audience, *state;
+	int64_t now;
+	enum output output;
+	bool check_policy;
+};
+
+enum { NONCE = 256, AUDIENCE, STATE, TIME, CHECK };
+
+static const struct option table[] = {
+	{"policy", required_argument, NULL, 'p'},
+	{"nonce", required_argument, NULL, NONCE},
+	{"audience", required_argument, NULL, AUDIENCE},
+	{"state", required_argument, NULL, STATE},
+	{"time", required_argument, NULL, TIME},
+	{"output", required_argument, NULL, 'o'},
+	{"check-policy", no_argument, NULL, CHECK},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+/* ---- for people ---- */
+
+static bool colours(void)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && !(no && *no);
+}
+
+static const char *colour_of(int good)
+{
+	if (!colours())
+		return "";
+	return good > 0 ? "\033[32m" : good < 0 ? "\033[31m" : "\033[33m";
+}
+
+static void put_text(const char *text)
+{
+	_cleanup_buffer_ struct buffer b = {};
+
+	text_printable(&b, text, strlen(text), 0);
+	if (!buffer_error(&b))
+		fwrite(b.data, 1, b.len, stdout);
+}
+
+static void put_check(const struct verify_check *c, size_t group)
+{
+	static const struct {
+		const char *mark;
+		int good;
+	} outcomes[] = {
+		[VERIFY_PASSED] = {"ok", 1},
+		[VERIFY_FAILED] = {"NO", -1},
+		[VERIFY_NOT_JUDGED] = {"--", 0},
+	};
+	const char *end = colours() ? "\033[0m" : "";
+
+	printf("  %s%s%s  %-20s ", colour_of(outcomes[c->outcome].good), outcomes[c->outcome].mark,
+	       end, c->name + group + 2);
+	put_text(c->showed);
+	putchar('\n');
+}
+
+static void print_text(const struct verify_result *r)
+{
+	const char *end = colours() ? "\033[0m" : "";
+	const char *last = "";
+
+	for (size_t i = 0; i < r->checks_count; i++) {
+		const struct verify_check *c = &r->checks[i];
+		size_t group = strcspn(c->name, ":");
+
+		if (strlen(last) < group || strncmp(last, c->name, group + 1))
+			printf("%.*s\n", (int)group, c->name);
+		last = c->name;
+		put_check(c, group);
+	}
+	printf("%s%s%s", colour_of(r->verdict == AFFIANT_AFFIRMED ? 1 : -1),
+	       verify_verdict_word(r->verdict), end);
+	if (r->verdict != AFFIANT_AFFIRMED)
+		printf(": %s: ", verify_code_name(r->code));
+	put_text(verify_reason(r));
+	printf("\ntier: %s\n", verify_tier_word(r->tier));
+	if (r->asset) {
+		fputs("host: ", stdout);
+		put_text(r->asset);
+		putchar('\n');
+	}
+}
+
+static int print(const struct options *o, const struct verify_result *r)
+{
+	static const int codes[] = {
+		[AFFIANT_AFFIRMED] = EXIT_SUCCESS,
+		[AFFIANT_REFUSED] = EXIT_FAILURE,
+		[AFFIANT_UNDECIDED] = EXIT_UNDECIDED,
+	};
+	_cleanup_json_ json_t *json = NULL;
+
+	if (o->output == OUTPUT_TEXT) {
+		print_text(r);
+	} else {
+		json = verify_result_json(r);
+		if (!json || json_dumpf(json, stdout, JSON_INDENT(2)) || putchar('\n') == EOF) {
+			log_error("the result can't be written");
+			return EXIT_UNDECIDED;
+		}
+	}
+	if (fflush(stdout) == 0)
+		return codes[r->verdict];
+	log_error("standard output: %s", strerror(errno));
+	return EXIT_UNDECIDED;
+}
+
+/* ---- work ---- */
+
+static int judge(const struct options *o, const struct affiant_policy *policy, const char *path)
+{
+	_cleanup_(verify_result_freep) struct verify_result *r = NULL;
+	_cleanup_(verifier_freep) struct verifier *v = NULL;
+	_cleanup_free_ struct hoststate *cached = NULL;
+	_cleanup_buffer_ struct buffer evidence = {};
+	struct verify_request q = {.nonce = o->nonce, .audience = o->audience, .now = o->now};
+	const char *why = "";
+	int err = filing_read(path, VERIFY_EVIDENCE_MAX, &evidence);
+
+	if (err)
+		return EXIT_UNDECIDED;
+	q.evidence = evidence.data;
+	q.len = evidence.len;
+	err = verifier_new(policy, &v, &why)
+		      ?: verify_state_load(o->state, evidence.data, evidence.len, &cached);
+	q.cached = cached;
+	err = err ?: verify(v, &q, &r);
+	if (err) {
+		log_error("%s: %s", o->policy, *why ? why : strerror(-err));
+		return EXIT_UNDECIDED;
+	}
+	if (r->has_host && verify_state_save(o->state, &r->host) < 0)
+		return EXIT_UNDECIDED;
+	return print(o, r);
+}
+
+static int set_option(struct options *o, int option)
+{
+	char *end;
+
+	switch (option) {
+	case 'p':
+		o->policy = optarg;
+		return 0;
+	case NONCE:
+		o->nonce = optarg;
+		return 0;
+	case AUDIENCE:
+		o->audience = optarg;
+		return 0;
+	case STATE:
+		o->state = optarg;
+		return 0;
+	case CHECK:
+		o->check_policy = true;
+		return 0;
+	case TIME:
+		errno = 0;
+		o->now = strtoll(optarg, &end, 10);
+		if (!errno && end != optarg && !*end && o->now >= 0 && o->now < INT64_C(1) << 40)
+			return 0;
+		log_error("--time: '%s' is not a number of seconds", optarg);
+		return -EINVAL;
+	case 'o':
+		o->output = strcmp(optarg, "json") ? OUTPUT_TEXT : OUTPUT_JSON;
+		if (o->output == OUTPUT_JSON || !strcmp(optarg, "text"))
+			return 0;
+		log_error("--output: '%s' is not one of text, json", optarg);
+		return -EINVAL;
+	default:
+		fputs("affiant verify --help tells the options\n", stderr);
+		return -EINVAL;
+	}
+}
+
+int cmd_verify(int argc, char **argv)
+{
+	_cleanup_(policy_freep) struct policy *policy = NULL;
+	struct options o = {.now = time(NULL)};
+	_cleanup_free_ char *why = NULL;
+	int option, err;
+
+	while ((option = getopt_long(argc, argv, "p:o:h", table, NULL)) >= 0) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return EXIT_SUCCESS;
+		}
+		if (set_option(&o, option) < 0)
+			return EXIT_USAGE;
+	}
+	if (!o.policy || (!o.check_policy && (!o.nonce || !o.audience)) || argc - optind > 1) {
+		log_error("--policy, --nonce and --audience are needed, and one file at most; "
+			  "affiant verify --help tells more");
+		return EXIT_USAGE;
+	}
+	err = policy_load(o.policy, &policy, &why);
+	if (err) {
+		log_error("%s", why ?: strerror(-err));
+		return EXIT_USAGE;
+	}
+	if (o.check_policy)
+		return EXIT_SUCCESS;
+	return judge(&o, policy_rules(policy), optind < argc ? argv[optind] : "-");
+}
