@@ -44,18 +44,6 @@ def gaps_explain_losses(daemon):
 	return missing and missing == sum(each.count for lost in told for each in lost.counts if each.stage == "ring")
 
 
-def on_each_cpu(daemon):
-	"""An exec on every CPU."""
-	for cpu in os.sched_getaffinity(0):
-		daemon.run("taskset", "-c", cpu, "/bin/true")
-
-
-def gaps_told(daemon):
-	"""Ranges of numbers that Lost records name: only what comes well after them shows that they are missing."""
-	on_each_cpu(daemon)
-	return sum(len(r.lost.ranges) for r in daemon.records("--type", "lost"))
-
-
 def made(load):
 	"""Events by type, of what has been done since the load began."""
 	processes = sum(s.processes for s in load.sessions)

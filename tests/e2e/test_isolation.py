@@ -80,7 +80,7 @@ def test_within_a_session_all_goes_on(daemon, programs, landlock, uid):
 
 def test_a_session_in_a_session_is_refused_not_nested(daemon, programs, landlock):
 	"""What a nested `affiant run` enters before it is refused is its own alone."""
-	run = daemon.run("/bin/sh", "-c", f"sleep 1000 & kill $! && echo reached")
+	run = daemon.run("/bin/sh", "-c", "sleep 1000 & kill $! && echo reached")
 	assert run.stdout.strip() == "reached"
 
 

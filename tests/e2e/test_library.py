@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is installed, and libaffiant as others use it: in C by pkg-config, in Python by ctypes."""
 
-import ctypes
 import os
 import pathlib
 import re

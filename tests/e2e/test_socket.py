@@ -12,7 +12,7 @@ import pytest
 
 from harness import daemon as daemons
 
-LAUNCHER, READER, BOTH, NOBODY = 65533, 65532, 65531, 65534
+LAUNCHER, READER, NOBODY = 65533, 65532, 65534
 
 # A small client for scripts: hello(), ask(), and what they need.
 CLIENT = """
@@ -73,7 +73,7 @@ def test_stale_challenge(daemon):
 def test_connects_then_enters_a_session(daemon):
 	"""The same process, the same descriptor, a challenge that is good; but it is an agent now."""
 	inner = "s = socket.socket(fileno=int(sys.argv[1])); print(ask(s, bytes.fromhex(sys.argv[2]), GET_STATUS))"
-	outer = f"""
+	outer = """
 s = connect(sys.argv[1])
 c = challenge(s)
 s.set_inheritable(True)

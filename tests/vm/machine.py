@@ -2,10 +2,8 @@
 """A machine of QEMU's, emulated in software, that shares the host's root (read-only) and one directory (to write)."""
 
 import contextlib
-import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import time
 

@@ -56,13 +56,6 @@ def make_site(place):
 	quiet(*git, "update-server-info", cwd=site / "inventory.git")
 
 
-def chown_tree(path, uid, gid):
-	for directory, _, files in os.walk(path):
-		os.chown(directory, uid, gid)
-		for name in files:
-			os.chown(os.path.join(directory, name), uid, gid)
-
-
 @contextlib.contextmanager
 def server(script, *arguments, uid, gid):
 	"""Runs one of the servers as that user, from when it listens until the block is left."""

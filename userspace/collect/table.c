@@ -16,8 +16,10 @@ struct path *path_get(struct table *t, const char *text, size_t len)
 	struct path *p;
 
 	HASH_FIND(hh, t->paths, text, len, p);
-	if (p)
-		return path_ref(p);
+	if (p) {
+		p->refs++;
+		return p;
+	}
 	p = malloc(sizeof(*p) + len + 1);
 	if (!p)
 		return NULL;
@@ -30,14 +32,7 @@ struct path *path_get(struct table *t, const char *text, size_t len)
 	return p;
 }
 
-struct path *path_ref(struct path *p)
-{
-	if (p)
-		p->refs++;
-	return p;
-}
-
-void path_unref(struct path *p)
+static void path_unref(struct path *p)
 {
 	if (!p || --p->refs)
 		return;

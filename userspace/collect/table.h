@@ -188,8 +188,6 @@ void table_clear(struct table *t);
 
 /* NULL: no memory. */
 struct path *path_get(struct table *t, const char *text, size_t len);
-struct path *path_ref(struct path *p);
-void path_unref(struct path *p);
 
 struct session *session_new(struct table *t, uint64_t key);
 struct session *session_ref(struct session *s);

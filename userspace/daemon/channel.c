@@ -52,7 +52,8 @@ void channel_free(struct channel *c)
 	free(c);
 }
 
-void channel_close(struct channel *c)
+/* Frees it, or, while the core has its call, leaves an empty shell that goes with the call. */
+static void close_channel(struct channel *c)
 {
 	if (c->call.active)
 		hang_up(c);
@@ -170,7 +171,7 @@ void channel_appended(struct channel *c, uint64_t index, uint64_t sequence)
 	}
 	c->appended = true;
 	if (flush(c))
-		channel_close(c);
+		close_channel(c);
 }
 
 /* A sealed memfd: the reader may map it, nobody can change it. */
@@ -286,12 +287,12 @@ void channel_answer(struct channel *c, Affiant__V1__Response *response, const in
 	call_clear(&c->call);
 	if (err) {
 		packet_clear(&p);
-		channel_close(c);
+		close_channel(c);
 		return;
 	}
 	c->packet = p;
 	if (flush(c))
-		channel_close(c);
+		close_channel(c);
 }
 
 /*
@@ -431,7 +432,7 @@ static void accept_request(struct channel *c, struct peer_message *m)
 	};
 	if (update(c)) { /* nothing more is read until it is answered */
 		call_clear(call);
-		channel_close(c);
+		close_channel(c);
 		return;
 	}
 	dispatch(c, roles);
@@ -458,7 +459,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 		err = -ECONNRESET;
 	}
 	if (err)
-		channel_close(c);
+		close_channel(c);
 	return 0;
 }
 
@@ -468,7 +469,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 
 	(void)source;
 	(void)usec;
-	channel_close(c);
+	close_channel(c);
 	return 0;
 }
 

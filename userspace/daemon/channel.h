@@ -64,9 +64,6 @@ struct server {
 int channel_new(struct server *s, int fd,
 		bool (*admit)(struct server *s, const struct channel *newcomer));
 
-/* Frees it, or, while the core has its call, leaves an empty shell that goes with the call. */
-void channel_close(struct channel *c);
-
 /* Ends everything at once. */
 void channel_free(struct channel *c);
 

@@ -4,7 +4,7 @@
  * everything here runs in the event loop, but for what saver.c does.
  *
  * core.c opens and closes; pump.c moves events in and records out; recover.c saves the state and
- * reads back what a crash left; opening.c and sessions.c answer the local socket; * selectors.c
+ * reads back what a crash left; opening.c and sessions.c answer the local socket; selectors.c
  * keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
  */
 #pragma once
@@ -141,11 +141,6 @@ uint64_t core_boottime_ns(void);
 
 /* ---- recover.c ---- */
 
-/*
- * The state that was saved for that boot; an empty one when there is none, with *@ret_found false.
- */
-int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
-	       bool *ret_found);
 /*
  * Begins to make the ledger durable and, if @state, to save the state. -EAGAIN: something waits to
  * be written first; -EBUSY: it was begun already.

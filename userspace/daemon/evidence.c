@@ -19,7 +19,7 @@
 #define WAITING_MAX 4096
 #define WPT_LIFETIME_S 60 /* made for one request, as it is sent */
 
-const char *const evidence_codes[EVIDENCE_CODES] = {
+static const char *const codes[EVIDENCE_CODES] = {
 	"untagged",    "session_ended", "task_expired", "traced", "executable_changed", "no_tpm",
 	"bad_request", "denied",        "busy",         "limit",  "unavailable",
 };
@@ -29,7 +29,7 @@ const char *const evidence_codes[EVIDENCE_CODES] = {
 static void count_refusal(struct evidence *e, const char *code)
 {
 	for (size_t i = 0; i < EVIDENCE_CODES; i++)
-		if (!strcmp(evidence_codes[i], code))
+		if (!strcmp(codes[i], code))
 			e->refused[i]++;
 }
 
@@ -416,7 +416,7 @@ void evidence_stats(const struct evidence *e, struct evidence_stats *ret)
 		.given = e->given,
 		.batches = e->batches,
 		.waiting = e->waiting_count + e->batch_count,
-		.codes = evidence_codes,
+		.codes = codes,
 		.by_code = e->refused,
 		.codes_count = EVIDENCE_CODES,
 	};

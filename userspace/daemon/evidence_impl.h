@@ -9,7 +9,6 @@
 #include "daemon/evidence.h"
 
 #define EVIDENCE_CODES 11
-extern const char *const evidence_codes[EVIDENCE_CODES];
 
 struct attester;
 struct heldkeys;

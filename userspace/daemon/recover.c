@@ -50,8 +50,11 @@ static Affiant__V1__State *state_unpack(int fd)
 	return m;
 }
 
-int state_read(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
-	       bool *ret_found)
+/*
+ * The state that was saved for that boot; an empty one when there is none, with *@ret_found false.
+ */
+static int read_state(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
+		      bool *ret_found)
 {
 	_cleanup_close_ int fd = openat(c->state_dir, STATE_FILE, O_RDONLY | O_CLOEXEC);
 	Affiant__V1__State *m = NULL;
@@ -260,14 +263,14 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 		.total_bytes = c->config->state_bytes,
 	};
 	struct ledger_recovery recovery;
-	Affiant__V1__State *state;
+	Affiant__V1__State *state = NULL;
 	uint64_t damaged = 0;
-	bool found;
+	bool found = false;
 	int err;
 
 	snprintf(path, sizeof(path), "%s/ledger", c->config->state_dir);
 	memcpy(ledger.boot_id, config->boot_id, 16);
-	err = state_read(c, config->boot_id, &state, &found);
+	err = read_state(c, config->boot_id, &state, &found);
 	if (err)
 		return err;
 	err = told_new(&c->told)

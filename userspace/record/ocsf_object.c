@@ -22,7 +22,8 @@ static void format_boot_id(const Affiant__V1__Record *r, char ret[static UUID_TE
 	uuid_format(&id, ret);
 }
 
-json_t *ocsf_process_uid(const Affiant__V1__Record *r, const Affiant__V1__ProcessId *id)
+/* "boot id:tgid:start:exec_seq": never a bare pid. */
+static json_t *process_uid(const Affiant__V1__Record *r, const Affiant__V1__ProcessId *id)
 {
 	char boot[UUID_TEXT_SIZE], text[128];
 
@@ -54,7 +55,7 @@ static json_t *of_id(struct json_builder *b, const Affiant__V1__Record *r,
 		return process;
 	}
 	json_put(b, process, "pid", json_integer(id->tgid));
-	json_put(b, process, "uid", ocsf_process_uid(r, id));
+	json_put(b, process, "uid", process_uid(r, id));
 	put_created(b, r, id, process);
 	return process;
 }

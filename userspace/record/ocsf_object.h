@@ -7,9 +7,6 @@
 
 #include "record/json.h"
 
-/* "boot id:tgid:start:exec_seq": never a bare pid. */
-json_t *ocsf_process_uid(const Affiant__V1__Record *r, const Affiant__V1__ProcessId *id);
-
 /* The whole process; what it lacks a home for goes to @unmapped under "process". */
 json_t *ocsf_process(struct json_builder *b, const Affiant__V1__Record *r, json_t *unmapped);
 

@@ -6,7 +6,6 @@ was switched on, the kernel gives every new process an audit context until the n
 task,never: while the peer has no turn there is one, so that it is not in the others' figures.
 """
 
-import os
 import pathlib
 import re
 import shutil

@@ -52,10 +52,6 @@ class Namespace:
 	def route(self, *arguments):
 		_ip("-n", self.name, "route", "add", *arguments)
 
-	def nft(self, script):
-		"""Feeds a script to nft."""
-		subprocess.run(self.command("nft", "-f", "-"), input=script, check=True, text=True)
-
 	@contextlib.contextmanager
 	def inside(self):
 		"""The calling thread is in the namespace meanwhile; sockets made then belong to it."""
