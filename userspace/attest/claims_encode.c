@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attest/claims.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "attest/claims.h"
 #include "attest/claims_words.h"
 #include "attest/ossl.h"
 #include "base/base64url.h"

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attest/claims.h"
-
 #include <errno.h>
 #include <string.h>
 
+#include "attest/claims.h"
 #include "attest/claims_words.h"
 #include "attest/member.h"
 #include "base/base64url.h"

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JWS half of jose.h: compact serialisation, and JSON that strangers send. */
-#include "attest/jose.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "attest/jose.h"
 #include "attest/ossl.h"
 #include "base/base64url.h"
 #include "base/buffer.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attest/measure.h"
 
-#include "base/cleanup.h"
-#include "base/units.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+
+#include "base/cleanup.h"
+#include "base/units.h"
 
 #define SECURITYFS "sys/kernel/security/"
 /*

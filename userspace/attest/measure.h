@@ -5,11 +5,11 @@
  */
 #pragma once
 
-#include "base/digest.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/digest.h"
 
 #define MEASURE_LOG_MAX                                                                            \
 	(128u << 20) /* bytes of a log that are read; a longer one is -EFBIG, never cut */

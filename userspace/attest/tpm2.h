@@ -5,12 +5,12 @@
  */
 #pragma once
 
-#include "base/digest.h"
-
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/digest.h"
 
 #define TPM2_GENERATED 0xff544347u /* TPM_GENERATED_VALUE (6.2) */
 #define TPM2_PCRS 24

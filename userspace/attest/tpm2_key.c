@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tpm2: the part that calculates. */
-#include "attest/tpm2.h"
-
 #include <endian.h>
 #include <errno.h>
 #include <openssl/core_names.h>
@@ -10,6 +8,7 @@
 #include <string.h>
 
 #include "attest/ossl.h"
+#include "attest/tpm2.h"
 #include "base/cleanup.h"
 
 #define RSA_BITS_MIN 2048

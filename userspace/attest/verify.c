@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attest/verify_impl.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "attest/verify_impl.h"
 #include "base/text.h"
 
 static const char *const code_names[] = {[VERIFY_NONE] = "",

@@ -6,11 +6,11 @@
  */
 #pragma once
 
-#include "base/digest.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/digest.h"
 
 /* SHA-256(00 || data), SHA-256(01 || left || right). 0 or -ENOMEM. */
 int merkle_leaf(const void *data, size_t len, struct sha256 *ret);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/uuid.h"
 
-#include "base/digest.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 #include <systemd/sd-id128.h>
+
+#include "base/digest.h"
 
 static void stamp(struct uuid *u, uint64_t wall_ns)
 {

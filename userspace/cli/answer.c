@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/answer.h"
 
-#include "base/buffer.h"
-#include "base/log.h"
-#include "base/text.h"
-#include "base/uuid.h"
-#include "cli/cmd.h"
-
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "base/buffer.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/uuid.h"
+#include "cli/cmd.h"
 
 int answer_options(int argc, char **argv, const char *usage, struct answer_options *ret)
 {

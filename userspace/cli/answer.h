@@ -2,10 +2,10 @@
 /* answer: one question to the daemon, for subcommands that ask and print. */
 #pragma once
 
-#include "lib/client.h"
-
 #include <jansson.h>
 #include <stdbool.h>
+
+#include "lib/client.h"
 
 /* The options of a subcommand that only asks: --output text|json, --socket, --help. */
 struct answer_options {

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/ca.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +15,7 @@
 #include "base/base64url.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/ca.h"
 #include "cli/filing.h"
 
 #define INIT_DAYS 3650

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "attest/enrol.h"
 #include "attest/ossl.h"
 #include "base/log.h"
 #include "cli/answer.h"
 #include "cli/cmd.h"
 #include "cli/filing.h"
-
-#include <errno.h>
-#include <getopt.h>
-#include <stdio.h>
-#include <string.h>
 
 #define PEM_MAX 32768 /* bytes: what the daemon takes */
 

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "attest/cmw.h"
 #include "attest/jose.h"
 #include "attest/ossl.h"
@@ -9,11 +14,6 @@
 #include "cli/answer.h"
 #include "cli/cmd.h"
 #include "lib/affiant.h"
-
-#include <errno.h>
-#include <getopt.h>
-#include <stdio.h>
-#include <string.h>
 
 #define KEY_MAX 4096 /* bytes of a JWK's file */
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/isolate.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+
+#include "base/cleanup.h"
 
 /* include/uapi/linux/landlock.h as of Linux 6.12; Debian 12's ends before 'scoped'. */
 #define LANDLOCK_CREATE_RULESET_VERSION (1U << 0)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "base/uuid.h"
 #include "cli/answer.h"
 #include "cli/cmd.h"
-
-#include <stdio.h>
-#include <string.h>
 
 static const char usage[] =
 	"Usage: affiant match PID [OPTION]...\n"

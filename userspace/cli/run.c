@@ -1,12 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "base/units.h"
-#include "cli/cmd.h"
-#include "cli/isolate.h"
-#include "lib/affiant.h"
-#include "lib/client.h"
-
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -14,6 +6,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "cli/isolate.h"
+#include "lib/affiant.h"
+#include "lib/client.h"
 
 /* As env(1), timeout(1) and others have it. */
 #define EXIT_OURS 125

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "cli/answer.h"
 #include "cli/cmd.h"
-
-#include <getopt.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 static const char list_usage[] =
 	"Usage: affiant sessions [OPTION]...\n"

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/answer.h"
 #include "cli/cmd.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-#include <time.h>
 
 static const char usage[] =
 	"Usage: affiant status [OPTION]...\n"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/attribute.h"
 
-#include "collect/decode.h"
-#include "collect/loss.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
+
+#include "collect/decode.h"
+#include "collect/loss.h"
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret)
 {

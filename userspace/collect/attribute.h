@@ -10,14 +10,13 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "affiant/v1/state.pb-c.h"
 #include "collect/enrich.h"
 #include "collect/seen.h"
 #include "collect/table.h"
-
-#include "affiant/v1/state.pb-c.h"
-
-#include <stdbool.h>
-#include <stdint.h>
 
 /*
  * A source can yield several records: the part tells them apart. Stored in segments: never change a

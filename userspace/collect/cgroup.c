@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/cgroup.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <uthash.h>
+
+#include "base/cleanup.h"
 
 /* A cgroup's file handle is its id (FILEID_KERNFS, include/linux/exportfs.h). */
 #define FILEID_KERNFS 0xfe

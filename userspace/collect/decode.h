@@ -5,11 +5,11 @@
  */
 #pragma once
 
-#include "event.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "event.h"
 
 /*
  * Notes share the events' framing and take type numbers of their own. Their payload is a protobuf

@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "collect/filehash.h"
-
 #include <stdint.h>
+
+#include "collect/filehash.h"
 
 #define ELFNOTE_LOADER_MAX 256
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/enrich.h"
 
-#include "base/cleanup.h"
-#include "collect/decode.h"
-#include "collect/scriptarg.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <uthash.h>
+
+#include "base/cleanup.h"
+#include "collect/decode.h"
+#include "collect/scriptarg.h"
 
 /* A digest on its way. */
 struct awaited {

@@ -5,12 +5,12 @@
  */
 #pragma once
 
-#include "base/digest.h"
-#include "event.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/digest.h"
+#include "event.h"
 
 struct filehash;
 

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect/attribute.h"
-
-#include "base/pb.h"
-#include "collect/decode.h"
-#include "collect/loss.h"
-#include "collect/outcome.h"
-
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <utlist.h>
+
+#include "base/pb.h"
+#include "collect/attribute.h"
+#include "collect/decode.h"
+#include "collect/loss.h"
+#include "collect/outcome.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262

@@ -2,10 +2,10 @@
 /* hashcache: digests by key, bounded, the least recently used one leaves first. The owner locks. */
 #pragma once
 
-#include "collect/hashing.h"
-
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "collect/hashing.h"
 
 struct hashcache;
 

@@ -5,12 +5,12 @@
  */
 #pragma once
 
-#include "collect/filehash.h"
-#include "collect/object.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "collect/filehash.h"
+#include "collect/object.h"
 
 /*
  * The digest of an object in a state, whatever was asked about it: OBSERVED, VERITY, or why there

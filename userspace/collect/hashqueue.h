@@ -5,9 +5,9 @@
  */
 #pragma once
 
-#include "collect/filehash.h"
-
 #include <uthash.h>
+
+#include "collect/filehash.h"
 
 struct hashing;
 struct hashflight;

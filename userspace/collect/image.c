@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/image.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/cleanup.h"
 #include "base/pb.h"
 #include "collect/cgroup.h"
 #include "collect/decode.h"
 #include "collect/redact.h"
-
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 static Affiant__V1__Digest *digest_new(void)
 {

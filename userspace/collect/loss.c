@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/loss.h"
 
-#include "collect/decode.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "collect/decode.h"
 
 #define GAPS_MAX 64 /* ranges in one Lost record: the counts are exact without them */
 

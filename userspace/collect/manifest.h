@@ -20,13 +20,13 @@
  */
 #pragma once
 
-#include "base/digest.h"
-#include "collect/credentials.h"
-#include "collect/filehash.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/digest.h"
+#include "collect/credentials.h"
+#include "collect/filehash.h"
 
 struct manifest_file {
 	char *path;      /* relative to the path named */

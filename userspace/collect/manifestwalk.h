@@ -2,9 +2,9 @@
 /* manifestwalk: the entries of one path of a manifest, found and hashed. See manifest.h. */
 #pragma once
 
-#include "collect/manifest.h"
-
 #include <stdatomic.h>
+
+#include "collect/manifest.h"
 
 /* Bounds are used up from one path of a manifest to the next. */
 struct manifest_budget {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/note.h"
 
-#include "collect/decode.h"
-
 #include <errno.h>
 #include <stdlib.h>
+
+#include "collect/decode.h"
 
 int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns,
 	     const ProtobufCMessage *message, struct event_header **ret)

@@ -2,10 +2,10 @@
 /* note: what the daemon adds to the journal between the kernel's events (decode.h, state.proto). */
 #pragma once
 
-#include "event.h"
-
 #include <protobuf-c/protobuf-c.h>
 #include <stdint.h>
+
+#include "event.h"
 
 /*
  * Frames @message as an event of type @type (enum note_type): *@ret is the caller's to free,

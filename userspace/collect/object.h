@@ -6,10 +6,10 @@
  */
 #pragma once
 
-#include "event.h"
-
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "event.h"
 
 struct statx;
 

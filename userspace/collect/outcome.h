@@ -5,12 +5,11 @@
  */
 #pragma once
 
-#include "event.h"
-
-#include "affiant/v1/record.pb-c.h"
-
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "affiant/v1/record.pb-c.h"
+#include "event.h"
 
 /*
  * OUTCOME_UNKNOWN: it failed with an errno that says nothing of the peer, or nobody saw.

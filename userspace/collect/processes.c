@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect/attribute.h"
-
-#include "base/pb.h"
-#include "collect/decode.h"
-
 #include <errno.h>
 #include <string.h>
 #include <utlist.h>
+
+#include "base/pb.h"
+#include "collect/attribute.h"
+#include "collect/decode.h"
 
 /* ---- who acts ---- */
 

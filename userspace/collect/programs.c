@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/programs.h"
 
-#include "base/cleanup.h"
-#include "base/merkle.h"
-
 #include <errno.h>
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "base/merkle.h"
 
 /* The NUL at its end stands between it and what follows. */
 #define DOMAIN "affiant/program/v1"

@@ -6,12 +6,11 @@
  */
 #pragma once
 
-#include "base/digest.h"
-
-#include "affiant/v1/record.pb-c.h"
-
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "affiant/v1/record.pb-c.h"
+#include "base/digest.h"
 
 #define PROGRAMS_MAX 4096 /* of one session; further ones are not counted, which 'cut' says */
 

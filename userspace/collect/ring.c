@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "collect/ring.h"
 
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <bpf/bpf.h>
 
 #include "base/cleanup.h"
 

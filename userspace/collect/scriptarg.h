@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "event.h"
-
 #include <stddef.h>
+
+#include "event.h"
 
 /*
  * Which argument of a known interpreter (by the name of the executable) is its script. Borrowed

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect/attribute.h"
-
-#include "base/pb.h"
-#include "collect/decode.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/pb.h"
+#include "collect/attribute.h"
+#include "collect/decode.h"
 
 /*
  * The head of a session that no launcher named: by a selector, or of tags that outlived their

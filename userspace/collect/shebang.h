@@ -6,10 +6,10 @@
  */
 #pragma once
 
-#include "event.h"
-
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "event.h"
 
 #define SHEBANG_MAX 256 /* BINPRM_BUF_SIZE: the kernel looks no further */
 

@@ -8,12 +8,12 @@
  */
 #pragma once
 
-#include "event.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "event.h"
 
 struct source;
 

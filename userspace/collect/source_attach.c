@@ -4,18 +4,16 @@
  * not is made. A stub's slot is filled before the stub is attached, and a stub is attached only
  * once it is pinned.
  */
-#include "collect/source_impl.h"
-
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include <bpf/bpf.h>
-
 #include "affiant.skel.h"
 #include "base/cleanup.h"
 #include "collect/probe.h"
+#include "collect/source_impl.h"
 #include "collect/why.h"
 
 /* A member of the skeleton by its offset, so that tables can be constant. */

@@ -2,11 +2,11 @@
 /* source_impl: what the files of 'source' share. Nobody else includes it. */
 #pragma once
 
+#include <pthread.h>
+
 #include "collect/pins.h"
 #include "collect/ring.h"
 #include "collect/source.h"
-
-#include <pthread.h>
 
 #define STUBS 5
 #define FEATURES_MAX 8

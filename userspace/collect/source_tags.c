@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "collect/source_impl.h"
-
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <poll.h>
@@ -9,10 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-
 #include "affiant.skel.h"
 #include "base/cleanup.h"
+#include "collect/source_impl.h"
 
 static int tags_fd(const struct source *s)
 {

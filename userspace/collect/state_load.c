@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect/attribute.h"
-
-#include "collect/decode.h"
-#include "collect/loss.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
+
+#include "collect/attribute.h"
+#include "collect/decode.h"
+#include "collect/loss.h"
 
 struct loader {
 	struct attribute *a;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect/attribute.h"
-
-#include "base/pb.h"
-#include "collect/loss.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
+
+#include "base/pb.h"
+#include "collect/attribute.h"
+#include "collect/loss.h"
 
 /* Lists of messages grow by doubling; NULL members never occur. */
 #define NEW(list, count, init)                                                                     \

@@ -9,16 +9,15 @@
  */
 #pragma once
 
-#include "base/uuid.h"
-#include "collect/programs.h"
-#include "event.h"
-
-#include "affiant/v1/record.pb-c.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uthash.h>
+
+#include "affiant/v1/record.pb-c.h"
+#include "base/uuid.h"
+#include "collect/programs.h"
+#include "event.h"
 
 /* A path, which images and lineages share: programs are few, processes many. */
 struct path {

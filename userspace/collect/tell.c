@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect/attribute.h"
-
-#include "base/cleanup.h"
-#include "base/pb.h"
-#include "collect/loss.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
+
+#include "base/cleanup.h"
+#include "base/pb.h"
+#include "collect/attribute.h"
+#include "collect/loss.h"
 
 /* Record.process, length-delimited (protocol buffers encoding: field << 3 | 2). */
 #define PROCESS_TAG (12u << 3 | 2)

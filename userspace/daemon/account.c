@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/account.h"
 
-#include "base/units.h"
-
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdint.h>
+
+#include "base/units.h"
 
 /* (uid_t)-1 means "no change" to setresuid(2) and chown(2): no account has it. */
 #define ID_MAX (UINT32_MAX - 1)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The 'agents' of a configuration file. */
-#include "daemon/interpret.h"
+#include <errno.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "daemon/account.h"
+#include "daemon/interpret.h"
 #include "daemon/schema.h"
-
-#include <errno.h>
-#include <string.h>
 
 #define KEY_SIZE 96
 

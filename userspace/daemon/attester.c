@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/attester.h"
 
-#include "attest/cmw.h"
-#include "attest/enrol.h"
-#include "attest/ima.h"
-#include "attest/jose.h"
-#include "attest/ossl.h"
-#include "attest/tpm2.h"
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/pem.h>
@@ -16,6 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "attest/cmw.h"
+#include "attest/enrol.h"
+#include "attest/ima.h"
+#include "attest/jose.h"
+#include "attest/ossl.h"
+#include "attest/tpm2.h"
+#include "base/cleanup.h"
 
 #define AK_CHAIN "ak-chain.pem"
 #define AK_CHAIN_MAX 65536

@@ -5,11 +5,11 @@
  */
 #pragma once
 
+#include <openssl/evp.h>
+
 #include "attest/claims.h"
 #include "attest/measure.h"
 #include "tpm/worker.h"
-
-#include <openssl/evp.h>
 
 struct attester_config {
 	const char *tcti;      /* NULL: there is to be no TPM */

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/config.h"
 
-#include "base/cleanup.h"
-#include "yaml/document.h"
-#include "daemon/interpret.h"
-#include "daemon/schema.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+#include "base/cleanup.h"
+#include "daemon/interpret.h"
+#include "daemon/schema.h"
+#include "yaml/document.h"
 
 #define FILES_MAX 1024 /* in conf.d */
 

@@ -9,13 +9,13 @@
  */
 #pragma once
 
-#include "base/digest.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+
+#include "base/digest.h"
 
 #define CONFIG_PATH "/etc/affiant/affiant.yaml"
 

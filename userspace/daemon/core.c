@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
 
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "collect/manifest.h"
-#include "daemon/evidence.h"
-#include "daemon/opensockets.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +9,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "collect/manifest.h"
+#include "daemon/evidence.h"
+#include "daemon/opensockets.h"
 
 #define HELD_MAX 32768 /* records that wait for digests; beyond, the oldest go without */
 

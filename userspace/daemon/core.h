@@ -9,6 +9,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
 #include "collect/attribute.h"
 #include "collect/cgroup.h"
 #include "collect/chain.h"
@@ -19,10 +23,6 @@
 #include "daemon/saver.h"
 #include "daemon/server.h"
 #include "record/segment.h"
-
-#include <stdbool.h>
-#include <stdint.h>
-#include <systemd/sd-event.h>
 
 struct evidence;
 struct manifests;

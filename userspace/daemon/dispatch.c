@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which role may ask for what, and what the server answers itself. */
-#include "daemon/channel.h"
-
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "daemon/channel.h"
 
 static void open_session(struct channel *c)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/enrolment.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "attest/enrol.h"
 #include "base/pb.h"
 #include "daemon/attester.h"
 #include "daemon/evidence.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 /* Refuses the call when no TPM is there to enrol. */
 static struct attester *ready(struct core *c, struct server_call *call)

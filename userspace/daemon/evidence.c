@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/evidence.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <utlist.h>
+
 #include "attest/proof.h"
 #include "base/cleanup.h"
 #include "daemon/attester.h"
@@ -8,13 +15,6 @@
 #include "daemon/heldkeys.h"
 #include "daemon/tokens.h"
 #include "daemon/workload.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <utlist.h>
 
 #define WAITING_MAX 4096
 #define WPT_LIFETIME_S 60 /* made for one request, as it is sent */

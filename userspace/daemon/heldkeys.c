@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/heldkeys.h"
 
-#include "attest/jose.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+
+#include "attest/jose.h"
 
 /* No padding: it is compared and hashed as bytes. */
 struct owner {

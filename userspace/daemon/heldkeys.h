@@ -6,11 +6,11 @@
  */
 #pragma once
 
-#include "event.h"
-
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "event.h"
 
 #define HELDKEYS_MAX 4096
 

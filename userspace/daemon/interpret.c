@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/interpret.h"
 
-#include "base/units.h"
-#include "daemon/account.h"
-#include "daemon/schema.h"
-#include "daemon/value.h"
-
 #include <errno.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+
+#include "base/units.h"
+#include "daemon/account.h"
+#include "daemon/schema.h"
+#include "daemon/value.h"
 
 #define PATTERN_MAX 256
 #define LAUNCH_GROUP "affiant-launch"

@@ -1,15 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/cleanup.h"
-#include "base/digest.h"
-#include "base/log.h"
-#include "base/pb.h"
-#include "base/priority.h"
-#include "collect/source.h"
-#include "daemon/config.h"
-#include "daemon/core.h"
-#include "daemon/privileges.h"
-#include "daemon/server.h"
-
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -20,6 +9,17 @@
 #include <sys/utsname.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "base/priority.h"
+#include "collect/source.h"
+#include "daemon/config.h"
+#include "daemon/core.h"
+#include "daemon/privileges.h"
+#include "daemon/server.h"
 
 #define EXIT_USAGE 64
 

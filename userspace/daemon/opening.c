@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/core.h"
-
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "base/pb.h"
-#include "collect/decode.h"
-#include "collect/manifest.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <utlist.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "collect/decode.h"
+#include "collect/manifest.h"
+#include "daemon/core.h"
 
 #define TEXT_MAX 1024 /* bytes of a task's id, purpose, scope, or of a principal */
 #define SCOPES_MAX 64

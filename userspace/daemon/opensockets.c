@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/opensockets.h"
 
-#include "base/cleanup.h"
-#include "base/pb.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "base/pb.h"
 
 #define INODES_MAX 65536
 

@@ -5,9 +5,9 @@
  */
 #pragma once
 
-#include "affiant/v1/record.pb-c.h"
-
 #include <sys/types.h>
+
+#include "affiant/v1/record.pb-c.h"
 
 #define OPENSOCKETS_MAX 256
 

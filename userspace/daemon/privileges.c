@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/privileges.h"
 
-#include "base/cleanup.h"
-#include "daemon/sandbox.h"
-
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
@@ -14,6 +11,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/sandbox.h"
 
 /*
  * What stays, and what for. Root without the rest cannot write what root does not own

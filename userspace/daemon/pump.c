@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/core.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timex.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -8,15 +14,8 @@
 #include "collect/loss.h"
 #include "collect/manifest.h"
 #include "collect/note.h"
+#include "daemon/core.h"
 #include "daemon/evidence.h"
-
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/timex.h>
-#include <time.h>
 
 #define DRAINS_MAX 16       /* in one turn of the loop */
 #define BUSY_NS 1000000ull  /* look again so soon while events come */

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/core.h"
-
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "collect/decode.h"
-#include "collect/loss.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "collect/decode.h"
+#include "collect/loss.h"
+#include "daemon/core.h"
 
 #define MARGIN_NS CORE_SECOND_NS /* between a look at the tags and an event that is read */
 #define UNBEGUN_NS (60 * CORE_SECOND_NS)

@@ -1,13 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/core.h"
-
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "base/pb.h"
-#include "collect/decode.h"
-#include "collect/loss.h"
-#include "daemon/told.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,6 +7,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "collect/decode.h"
+#include "collect/loss.h"
+#include "daemon/core.h"
+#include "daemon/told.h"
 
 #define STATE_FILE "state"
 #define STATE_MAGIC "AFFSTAT1"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/request.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "base/text.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
-
-#include <errno.h>
-#include <string.h>
 
 /*
  * What may stand in a record's string field and on a line: UTF-8 without control characters (C0,

@@ -5,9 +5,9 @@
  */
 #pragma once
 
-#include "daemon/config.h"
-
 #include <cyaml/cyaml.h>
+
+#include "daemon/config.h"
 
 struct raw_list {
 	char **items;

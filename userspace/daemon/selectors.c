@@ -1,11 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/core.h"
-
-#include "base/cleanup.h"
-#include "base/digest.h"
-#include "base/log.h"
-#include "daemon/peer.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +8,12 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <uthash.h>
+
+#include "base/cleanup.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "daemon/core.h"
+#include "daemon/peer.h"
 
 /* A cgroup that a selector takes: told to the kernel. */
 struct chosen {

@@ -8,14 +8,14 @@
  */
 #pragma once
 
-#include "event.h"
-
 #include <affiant/v1/api.pb-c.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
+
+#include "event.h"
 
 #define SERVER_MESSAGE_MAX 65536 /* bytes of one request; larger answers go by memfd */
 #define SERVER_MEASURES_MAX 64   /* descriptors of one request, besides a pidfd */

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/core.h"
-
-#include "base/cleanup.h"
-#include "base/log.h"
-#include "base/pb.h"
-#include "collect/decode.h"
-#include "daemon/enrolment.h"
-#include "daemon/evidence.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "collect/decode.h"
+#include "daemon/core.h"
+#include "daemon/enrolment.h"
+#include "daemon/evidence.h"
 
 /* ---- ending ---- */
 

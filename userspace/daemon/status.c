@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/core.h"
+#include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
 #include "daemon/attester.h"
+#include "daemon/core.h"
 #include "daemon/evidence.h"
-
-#include <stdio.h>
-#include <string.h>
 
 #define REFUSALS_MAX 16
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/subject.h"
 
-#include "base/cleanup.h"
-#include "collect/object.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+
+#include "base/cleanup.h"
+#include "collect/object.h"
 
 /* 0: nobody; -ESRCH: the thread is gone. */
 static int tracer_of(int tasks, const char *tid, long *ret)

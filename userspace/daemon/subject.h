@@ -5,10 +5,10 @@
  */
 #pragma once
 
-#include "collect/source.h"
-
 #include <stdbool.h>
 #include <sys/types.h>
+
+#include "collect/source.h"
 
 /*
  * Whether a tracer is attached to any of its threads (/proc/PID/task/TID/status, TracerPid), not to

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/told.h"
 
-#include "affiant/v1/record.pb-c.h"
-#include "collect/attribute.h"
-#include "collect/decode.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+
+#include "affiant/v1/record.pb-c.h"
+#include "collect/attribute.h"
+#include "collect/decode.h"
 
 struct told_record {
 	UT_hash_handle hh;

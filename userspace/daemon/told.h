@@ -5,11 +5,11 @@
  */
 #pragma once
 
-#include "base/uuid.h"
-#include "record/segment.h"
-
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/uuid.h"
+#include "record/segment.h"
 
 struct told_set;
 

@@ -5,10 +5,10 @@
  */
 #pragma once
 
-#include "yaml/document.h"
-
 #include <stddef.h>
 #include <stdint.h>
+
+#include "yaml/document.h"
 
 #define KIB (1ULL << 10)
 #define MIB (1ULL << 20)

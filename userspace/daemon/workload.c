@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/workload.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/text.h"
-
-#include <errno.h>
-#include <string.h>
 
 #define SECOND_NS 1000000000ull
 

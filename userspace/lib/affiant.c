@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/affiant.h"
 
-#include "base/cleanup.h"
-#include "lib/handle.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "lib/handle.h"
 
 /* 8-4-4-4-12 (RFC 9562, section 4). The library has no dependency but protobuf-c. */
 static void format_id(const ProtobufCBinaryData *id, char ret[static AFFIANT_UUID_TEXT])

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/client.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -11,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+#include "base/cleanup.h"
 
 #define MESSAGE_MAX 65536
 #define MEMFD_MAX (256u << 20)

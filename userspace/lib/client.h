@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "affiant/v1/api.pb-c.h"
-
 #include <stddef.h>
+
+#include "affiant/v1/api.pb-c.h"
 
 #define CLIENT_SOCKET "/run/affiant/affiant.sock"
 #define CLIENT_FDS_MAX 64

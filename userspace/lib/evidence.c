@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lib/affiant.h"
-
-#include "lib/handle.h"
-
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/affiant.h"
+#include "lib/handle.h"
 
 #define CNF_DOMAIN "affiant/cnf/v1"
 

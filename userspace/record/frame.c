@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record/frame.h"
 
-#include "base/reader.h"
-
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
+
+#include "base/reader.h"
 
 static const char magic[8] = {'A', 'F', 'F', 'I', 'A', 'N', 'T', '1'};
 

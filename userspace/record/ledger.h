@@ -5,10 +5,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "record/frame.h"
 #include "record/segment.h"
-
-#include <stdbool.h>
 
 /*
  * Whole frames wait here for write(2): room for the largest one and the one that seals always
