@@ -127,6 +127,14 @@ bool asker_take(struct asker *a, const Affiant__V1__GetEvidence *request, struct
 
 /* ---- whether it may have evidence ---- */
 
+bool asker_lives(const struct asker *a)
+{
+	struct tag now;
+
+	return !source_tag_of(a->core->source, a->pid, &now) && now.session == a->tag.session &&
+	       now.start_boottime == a->tag.start_boottime && now.exec_seq == a->tag.exec_seq;
+}
+
 bool asker_entitled(const struct asker *a, struct refusal *ret)
 {
 	const struct session *s = a->actor->session;

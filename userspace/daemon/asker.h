@@ -46,6 +46,9 @@ void asker_free(struct asker *a);
 /* What it asks for. False: @ret says what is wrong with the key that it names. */
 bool asker_take(struct asker *a, const Affiant__V1__GetEvidence *request, struct refusal *ret);
 
+/* Whether it still is there, and has not executed anything since it asked. */
+bool asker_lives(const struct asker *a);
+
 /* Whether session and task go on, and nobody traces it. False: @ret says why not. */
 bool asker_entitled(const struct asker *a, struct refusal *ret);
 

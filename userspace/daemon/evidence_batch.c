@@ -154,7 +154,7 @@ static const char *quote_error(struct evidence *e, int err, char *text, size_t s
 }
 
 /* Step 5 of the sequence: all that was found before the quote must still hold after it. The server
- * looks at the tag. */
+ * looks once more whether it is that process, and tells another one nothing. */
 static void finish(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index,
 		   int quoted, const struct tpm_quoted *q)
 {
@@ -163,6 +163,13 @@ static void finish(struct evidence *e, struct asker *a, const struct quoted_batc
 
 	if (quoted) {
 		quote_error(e, quoted, r.text, sizeof(r.text));
+		evidence_refuse(e, a, &r);
+		return;
+	}
+	if (!asker_lives(a)) {
+		r.code = "unavailable";
+		snprintf(r.text, sizeof(r.text), "process %d is gone, or executes something else",
+			 a->pid);
 		evidence_refuse(e, a, &r);
 		return;
 	}

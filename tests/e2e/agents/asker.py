@@ -5,6 +5,7 @@ Reads a line of JSON, {"do": NAME, ...}, and answers with one. All of it is ctyp
 agent in any language can do.
 """
 
+import base64
 import ctypes
 import json
 import os
@@ -49,10 +50,11 @@ class Connection:
 			return {"err": 0, **more}
 		return {"err": err, "code": lib.affiant_error_code(self.handle).decode(), "text": lib.affiant_error(self.handle).decode()}
 
-	def evidence(self, nonce, audience, key=None, signer=None, host=False, ima_from=0):
+	def evidence(self, nonce, audience, key=None, cnf=None, signer=None, host=False, ima_from=0):
+		"""cnf: another JWK than that of key. signer: another key; "replay": the signature made last, once more."""
 		request = Request(text(nonce), text(audience), host=host, ima_from=ima_from)
 		if key:
-			request.cnf = json.dumps(jwk(key)).encode()
+			request.cnf = (cnf or json.dumps(jwk(key))).encode()
 			request.sign = SIGN(lambda data, message, size, ret: sign(signer or key, message[:size], ret))
 		evidence = Evidence()
 		err = lib.affiant_get_evidence(self.handle, ctypes.byref(request), ctypes.byref(evidence))
@@ -78,16 +80,19 @@ def jwk(key):
 
 
 def b64(data):
-	import base64
 	return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def sign(key, message, ret):
-	r, s = decode_dss_signature(key.sign(bytes(message), ec.ECDSA(hashes.SHA256())))
-	ctypes.memmove(ret, r.to_bytes(32, "big") + s.to_bytes(32, "big"), 64)
+	global signature
+	if key != "replay":
+		r, s = decode_dss_signature(key.sign(bytes(message), ec.ECDSA(hashes.SHA256())))
+		signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+	ctypes.memmove(ret, signature, 64)
 	return 0
 
 
+signature = None
 connection = None
 keys = {}
 
@@ -100,6 +105,8 @@ def one():
 
 
 def key_named(name):
+	if name == "replay":
+		return name
 	if name and name not in keys:
 		keys[name] = ec.generate_private_key(ec.SECP256R1())
 	return keys.get(name)
@@ -112,7 +119,7 @@ def do_connect():
 
 
 def do_evidence(nonce="nonce-of-a-verifier", audience="https://tokens.example", key=None, signer=None, **more):
-	return one().evidence(nonce, audience, key_named(key), key_named(signer), **more)
+	return one().evidence(nonce, audience, key_named(key), signer=key_named(signer), **more)
 
 
 def do_dpop(method="POST", url="https://tokens.example/token", nonce=None, access_token=None):
@@ -164,12 +171,15 @@ def do_child(**command):
 
 
 def do_exec():
-	os.execv("/proc/self/exe", [sys.executable, *sys.argv])
+	"""The answer is the next image's."""
+	os.execv("/proc/self/exe", [sys.executable, *sys.argv[:3], "executed"])
 
 
 def answer_to(command):
 	return globals()["do_" + command.pop("do")](**command)
 
 
+if sys.argv[3:]:
+	print(json.dumps({"err": 0}), flush=True)
 for line in sys.stdin:
 	print(json.dumps(answer_to(json.loads(line))), flush=True)

@@ -40,9 +40,9 @@ def config(tcti, timeout="30s", more="", rate=1000, burst=1000):
 class Attested:
 	"""A daemon (attested.daemon) and its TPM (attested.tpm). ready: the TPM has been reached."""
 
-	def __init__(self, new_daemon, front=None, ready=True, **more):
+	def __init__(self, new_daemon, front=None, ready=True, fresh=False, **more):
 		self.daemon = new_daemon(start=False)
-		self.tpm = Softtpm(self.daemon.directory)
+		self.tpm = Softtpm(self.daemon.directory, fresh)
 		self.agents = []
 		self.daemon.config.write_text(config(f"swtpm:path={front}" if front else self.tpm.tcti, **more))
 		self.tpm.start()
@@ -224,14 +224,14 @@ class Taken:
 		"""(index, size): its place among those that the quote covers."""
 		return struct.unpack_from(">QQ", self.content("path"))
 
-	def checkquote(self, place):
-		"""tpm2_checkquote with the AK of the host evidence that came along."""
+	def checkquote(self, place, key="ak.tss"):
+		"""tpm2_checkquote with the AK of the host evidence that came along, or the key in this file."""
 		public = self.content("ak_public", self.host)
 		(place / "ak.tss").write_bytes(struct.pack(">H", len(public)) + public)
 		for name in ("quote", "signature"):
 			(place / name).write_bytes(self.content(name))
 		(place / "pcrs").write_bytes(serialized_pcrs(self.quote.selected, self.content("pcrs")))
-		return subprocess.run(["tpm2_checkquote", "-Q", "-u", "ak.tss", "-m", "quote", "-s", "signature", "-f", "pcrs",
+		return subprocess.run(["tpm2_checkquote", "-Q", "-u", key, "-m", "quote", "-s", "signature", "-f", "pcrs",
 				       "-g", "sha256", "-q", self.quote.extra.hex()],
 				      cwd=place, capture_output=True, text=True, check=False)
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_exe PATH: makes its own /proc/PID/exe point to PATH, as an unprivileged process may in a
- * user namespace (PR_SET_MM_MAP), then says so and waits for the end of its input.
+ * forge_exe PATH [LIBRARY SOCKET]: makes its own /proc/PID/exe point to PATH, as an unprivileged process may in a user
+ * namespace (PR_SET_MM_MAP), then says so and waits for the end of its input. With LIBRARY (libaffiant) it asks for
+ * evidence as what it claims to be, and says "given" or the code of the refusal.
  *
  * The kernel refuses while the old executable is mapped: each of its mappings is replaced by an
  * anonymous one with the same bytes at the same place.
  */
+#include "../../../userspace/lib/affiant.h"
 #include "program.h"
 
+#include <dlfcn.h>
 #include <linux/prctl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -99,13 +102,32 @@ static void forge(const char *path)
 	}
 }
 
+#define FUNCTION(library, name) ((typeof(&name))dlsym(library, #name))
+
+static void ask(const char *path, const char *socket)
+{
+	const struct affiant_evidence_request request = {.nonce = "nonce-of-a-verifier",
+							 .audience = "https://tokens.example"};
+	void *library = dlopen(path, RTLD_NOW);
+	struct affiant_evidence evidence;
+	struct affiant *a;
+
+	if (!library)
+		errx(1, "%s", dlerror());
+	if (FUNCTION(library, affiant_connect)(socket, &a))
+		errx(1, "%s", socket);
+	puts(FUNCTION(library, affiant_get_evidence)(a, &request, &evidence)
+		     ? FUNCTION(library, affiant_error_code)(a)
+		     : "given");
+}
+
 int main(int argc, char **argv)
 {
 	struct mapping own[16];
 	char byte, exe[4096] = "";
 	int n;
 
-	usage_unless(argc == 2, "forge_exe PATH");
+	usage_unless(argc == 2 || argc == 4, "forge_exe PATH [LIBRARY SOCKET]");
 	if (geteuid() != 0 && unshare(CLONE_NEWUSER))
 		skip("no user namespace for an unprivileged user: %m");
 	n = own_mappings(own, 16);
@@ -117,6 +139,8 @@ int main(int argc, char **argv)
 		errx(1, "/proc/self/exe is still %s", exe);
 	printf("/proc/%d/exe is now %s\n", getpid(), exe);
 	fflush(stdout);
+	if (argc == 4)
+		ask(argv[2], argv[3]);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
 		;
 	return 0;
