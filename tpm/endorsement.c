@@ -23,7 +23,7 @@ DEFINE_CLEANUP(X509 *, X509_free)
 /*
  * The one certificate of an EK. -ENOENT: there is none. What is no certificate is a TPM gone wrong.
  */
-static int read_certificate(struct context *c, const struct template *t, struct tpm_blob *ret)
+static int read_certificate(struct context *c, const struct ek_template *t, struct tpm_blob *ret)
 {
 	_cleanup_free_ uint8_t *data = NULL;
 	size_t len, der;
@@ -130,7 +130,7 @@ static bool certifies(const struct tpm_blob *certificate, const TPMT_PUBLIC *p)
 }
 
 /* The public area to make it from: the profile's, unless NV says otherwise. */
-static int wanted_public(struct context *c, const struct template *t, TPM2B_PUBLIC *ret)
+static int wanted_public(struct context *c, const struct ek_template *t, TPM2B_PUBLIC *ret)
 {
 	_cleanup_free_ uint8_t *custom = NULL, *nonce = NULL;
 	size_t custom_len = 0, nonce_len = 0, offset = 0;
@@ -151,7 +151,7 @@ static int wanted_public(struct context *c, const struct template *t, TPM2B_PUBL
 	return 0;
 }
 
-static int make_key(struct context *c, const struct template *t, struct endorsement *ret)
+static int make_key(struct context *c, const struct ek_template *t, struct endorsement *ret)
 {
 	static const TPM2B_SENSITIVE_CREATE sensitive;
 	static const TPM2B_DATA outside;
@@ -175,7 +175,7 @@ static int make_key(struct context *c, const struct template *t, struct endorsem
 }
 
 /* Makes the key if it has a certificate and that is of this key; else -ENOENT. */
-static int make_certified(struct context *c, const struct template *t, struct endorsement *ret,
+static int make_certified(struct context *c, const struct ek_template *t, struct endorsement *ret,
 			  struct tpm_blob *certificate)
 {
 	_cleanup_free_ uint8_t *owned = NULL;
@@ -203,7 +203,7 @@ static int make_certified(struct context *c, const struct template *t, struct en
 }
 
 /* The range that a TPM without certificates has: P-384 never was in the low one. */
-static bool is_default(const struct template *t, enum tpm_ek kind)
+static bool is_default(const struct ek_template *t, enum tpm_ek kind)
 {
 	return t->kind == (kind == TPM_EK_AUTO ? TPM_EK_ECC_P256 : kind) &&
 	       t->high == (t->kind == TPM_EK_ECC_P384);

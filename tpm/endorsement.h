@@ -9,7 +9,7 @@
 #include "tpm/worker.h"
 
 struct endorsement {
-	const struct template *template;
+	const struct ek_template *template;
 	ESYS_TR key; /* ESYS_TR_NONE: none */
 	TPM2B_PUBLIC public;
 };

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const struct template templates[] = {
+const struct ek_template templates[] = {
 	{"L-2", TPM_EK_ECC_P256, false, 0x01c0000a, 0x01c0000b, 0x01c0000c, TPM2_ALG_SHA256},
 	{"H-2", TPM_EK_ECC_P256, true, 0x01c00014, 0, 0, TPM2_ALG_SHA256},
 	{"H-3", TPM_EK_ECC_P384, true, 0x01c00016, 0, 0, TPM2_ALG_SHA384},
@@ -51,14 +51,14 @@ void template_policies(TPMI_ALG_HASH name_alg, TPML_DIGEST *ret)
 		.digests = {sha384 ? a_sha384 : a_sha256, sha384 ? c_sha384 : c_sha256}};
 }
 
-static const TPM2B_DIGEST *policy_of(const struct template *t)
+static const TPM2B_DIGEST *policy_of(const struct ek_template *t)
 {
 	if (!t->high)
 		return &a_sha256;
 	return t->name_alg == TPM2_ALG_SHA384 ? &b_sha384 : &b_sha256;
 }
 
-static void fill_rsa(const struct template *t, const void *nonce, size_t len, TPMT_PUBLIC *p)
+static void fill_rsa(const struct ek_template *t, const void *nonce, size_t len, TPMT_PUBLIC *p)
 {
 	p->type = TPM2_ALG_RSA;
 	p->parameters.rsaDetail = (TPMS_RSA_PARMS){
@@ -73,7 +73,7 @@ static void fill_rsa(const struct template *t, const void *nonce, size_t len, TP
 		memcpy(p->unique.rsa.buffer, nonce, len);
 }
 
-static void fill_ecc(const struct template *t, const void *nonce, size_t len, TPMT_PUBLIC *p)
+static void fill_ecc(const struct ek_template *t, const void *nonce, size_t len, TPMT_PUBLIC *p)
 {
 	bool p384 = t->kind == TPM_EK_ECC_P384;
 
@@ -91,7 +91,7 @@ static void fill_ecc(const struct template *t, const void *nonce, size_t len, TP
 		memcpy(p->unique.ecc.x.buffer, nonce, len);
 }
 
-void template_public(const struct template *t, const void *nonce, size_t len, TPM2B_PUBLIC *ret)
+void template_public(const struct ek_template *t, const void *nonce, size_t len, TPM2B_PUBLIC *ret)
 {
 	TPMT_PUBLIC *p = &ret->publicArea;
 	bool rsa = t->kind == TPM_EK_RSA_2048;

@@ -10,21 +10,22 @@
 
 #include "tpm/worker.h"
 
-struct template {
-	const char *name;	/* "L-2" */
+struct ek_template {
+	const char *name; /* "L-2" */
 	enum tpm_ek kind;
 	bool high;
 	TPM2_HANDLE certificate;
-	TPM2_HANDLE nonce, custom;	/* low range, 0 otherwise: what replaces 'unique', and the whole template */
+	/* Low range, 0 otherwise: what replaces 'unique', and the whole template. */
+	TPM2_HANDLE nonce, custom;
 	TPMI_ALG_HASH name_alg;
 };
 
 /* All, in the order of preference: TPM_EK_AUTO takes the first that has a certificate. */
-extern const struct template templates[];
+extern const struct ek_template templates[];
 extern const size_t templates_count;
 
 /* The public area to make the key from; @nonce (@len bytes, 0: none) is what NV holds for it. */
-void template_public(const struct template *t, const void *nonce, size_t len, TPM2B_PUBLIC *ret);
+void template_public(const struct ek_template *t, const void *nonce, size_t len, TPM2B_PUBLIC *ret);
 
 /*
  * The two policies that PolicyOR has in the high range: PolicySecret(endorsement), which we

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as affiant.yaml and as a drop-in: an answer with a reason, or a configuration. */
 #include "daemon/config.h"
-#include "yaml/document.h"
 #include "daemon/interpret.h"
 #include "daemon/schema.h"
+#include "yaml/document.h"
 
 #include <errno.h>
 #include <stdint.h>

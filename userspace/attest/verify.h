@@ -20,42 +20,46 @@
  * Why evidence is not affirmed: the names are stable, docs/token-services.md lists them. Up to
  * host_evidence_needed it can't be judged (undecided); the rest is refused.
  */
-#define VERIFY_CODES(X)                                                                                                                       \
-	X(malformed_evidence)                                                                                                                 \
-	X(malformed_token)                                                                                                                    \
-	X(malformed_claims) X(malformed_quote) X(malformed_signature) X(malformed_pcrs) X(malformed_path) X(                                  \
-		malformed_host) X(malformed_host_claims) X(malformed_boot_log) X(malformed_ima_log) X(malformed_systemd_log)                  \
-		X(host_evidence_needed) X(token_algorithm) X(token_header) X(token_key) X(token_signature) X(                                 \
-			nonce) X(audience) X(expired) X(not_yet_valid) X(too_old) X(host_unknown) X(ek_invalid)                               \
-			X(ek_mismatch) X(ek_chain) X(ek_no_certificate) X(software_tpm) X(ak_invalid) X(ak_chain) X(                          \
-				ak_not_enrolled) X(ak_other_ek) X(quote_scheme) X(quote_signature) X(quote_magic)                             \
-				X(quote_type) X(quote_signer) X(quote_purpose) X(quote_extra) X(clock_reset_backwards) X(                     \
-					clock_backwards) X(tpm_reset) X(kexec) X(firmware) X(firmware_changed) X(quote_selection)             \
-					X(quote_bank) X(quote_resettable) X(quote_pcrs) X(pcr_value) X(host_claims_mismatch) X(               \
-						ak_claimed) X(boot_log_missing) X(boot_log_bank) X(boot_log_mismatch)                         \
-						X(pcrs_unextended) X(boot_log_separator) X(boot_log_unexplained) X(                           \
-							boot_rule) X(boot_event) X(secure_boot) X(debugger) X(dma_unprotected)                \
-							X(kernel_unknown) X(kernel_replaceable) X(ima_missing) X(                             \
-								ima_no_policy) X(ima_mismatch) X(ima_padded) X(ima_violation) X(ima_template) \
-								X(ima_stray) X(ima_aggregate) X(ima_unlisted) X(                              \
-									ima_no_daemon) X(daemon_digest) X(configuration_digest)               \
-									X(bpf_digest) X(agent_unknown) X(                                     \
-										agent_not_on_host) X(tier) X(hash_state) X(executable_digest) \
-										X(script_digest) X(interpreter_digest) X(                     \
-											loader_digest) X(argument_digest)                     \
-											X(manifest_digest) X(ancestor_digest) X(              \
-												programs_root) X(isolation)                   \
-												X(key_custody) X(                             \
-													late_session) X(principal_asserted)   \
-													X(principal_missing)                  \
-														X(task_missing)
+/* clang-format off */
+#define VERIFY_CODES(X) \
+	X(malformed_evidence) X(malformed_token) X(malformed_claims) \
+	X(malformed_quote) X(malformed_signature) X(malformed_pcrs) X(malformed_path) \
+	X(malformed_host) X(malformed_host_claims) X(malformed_boot_log) \
+	X(malformed_ima_log) X(malformed_systemd_log) \
+	X(host_evidence_needed) \
+	X(token_algorithm) X(token_header) X(token_key) X(token_signature) \
+	X(nonce) X(audience) X(expired) X(not_yet_valid) X(too_old) \
+	X(host_unknown) \
+	X(ek_invalid) X(ek_mismatch) X(ek_chain) X(ek_no_certificate) X(software_tpm) \
+	X(ak_invalid) X(ak_chain) X(ak_not_enrolled) X(ak_other_ek) \
+	X(quote_scheme) X(quote_signature) X(quote_magic) X(quote_type) \
+	X(quote_signer) \
+	X(quote_purpose) X(quote_extra) \
+	X(clock_reset_backwards) X(clock_backwards) X(tpm_reset) X(kexec) X(firmware) \
+	X(firmware_changed) \
+	X(quote_selection) X(quote_bank) X(quote_resettable) X(quote_pcrs) \
+	X(pcr_value) \
+	X(host_claims_mismatch) X(ak_claimed) \
+	X(boot_log_missing) X(boot_log_bank) X(boot_log_mismatch) X(pcrs_unextended) \
+	X(boot_log_separator) X(boot_log_unexplained) \
+	X(boot_rule) X(boot_event) X(secure_boot) X(debugger) X(dma_unprotected) \
+	X(kernel_unknown) X(kernel_replaceable) \
+	X(ima_missing) X(ima_no_policy) X(ima_mismatch) X(ima_padded) X(ima_violation) \
+	X(ima_template) X(ima_stray) X(ima_aggregate) X(ima_unlisted) X(ima_no_daemon) \
+	X(daemon_digest) X(configuration_digest) X(bpf_digest) \
+	X(agent_unknown) X(agent_not_on_host) X(tier) X(hash_state) \
+	X(executable_digest) X(script_digest) X(interpreter_digest) X(loader_digest) \
+	X(argument_digest) X(manifest_digest) X(ancestor_digest) X(programs_root) \
+	X(isolation) X(key_custody) X(late_session) X(principal_asserted) \
+	X(principal_missing) X(task_missing)
+/* clang-format on */
 
 enum verify_code {
 	VERIFY_NONE,
 #define X(name) VERIFY_##name,
 	VERIFY_CODES(X)
 #undef X
-		VERIFY_CODES_END
+		VERIFY_CODES_END,
 };
 const char *verify_code_name(enum verify_code c); /* "" for VERIFY_NONE */
 

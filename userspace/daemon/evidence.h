@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * evidence: answers those who ask for evidence of themselves, and signs with the keys held for
- *them. Who asks is the kernel's word (peer.h); what is said of him comes from the records. All that
- *wait while the TPM is busy share its next quote.
+ * them. Who asks is the kernel's word (peer.h); what is said of him comes from the records. All
+ * that wait while the TPM is busy share its next quote.
  *
- *	asked ─► digests settled ─► executable looked at ─► in a batch, quoted ─► looked at again ─►
- *answered
+ *	asked ─► digests settled ─► executable looked at ─► in a batch, quoted ─►
+ *	looked at again ─► answered
  *
  * One thread: all of it runs in the daemon's loop.
  */
