@@ -25,12 +25,12 @@ enum tpm_ek { TPM_EK_AUTO, TPM_EK_ECC_P256, TPM_EK_ECC_P384, TPM_EK_RSA_2048 };
 
 struct tpm_config {
 	const char *tcti; /* "device:PATH" or "swtpm:path=PATH", absolute; borrowed */
-	int state_dir;    /* descriptor of an own directory, 0700: the AK's blob and authorisation;
-			     borrowed */
+	/* descriptor of an own directory, 0700: the AK's blob and authorisation; borrowed */
+	int state_dir;
 	uint64_t timeout_ns; /* of one command */
 	uint32_t pcrs;       /* a bit for each PCR that is quoted */
-	enum tpm_ek ek; /* AUTO: the first of P-256, P-384, RSA 2048 that has a certificate; else
-			   P-256 */
+	/* AUTO: the first of P-256, P-384, RSA 2048 that has a certificate; else P-256 */
+	enum tpm_ek ek;
 };
 
 struct tpm_blob {
@@ -47,28 +47,28 @@ struct tpm_identity {
 	size_t ek_public_len, ak_public_len;
 	uint8_t ak_name[TPM_NAME_MAX];
 	size_t ak_name_len;
-	struct tpm_blob
-		ek_chain[TPM_CHAIN_MAX]; /* DER, the EK's own first, padding of NV taken off */
-	size_t ek_chain_count;           /* 0: the TPM has no certificate for this EK */
+	/* DER, the EK's own first, padding of NV taken off */
+	struct tpm_blob ek_chain[TPM_CHAIN_MAX];
+	size_t ek_chain_count; /* 0: the TPM has no certificate for this EK */
 };
 
 enum tpm_state {
 	TPM_STARTING, /* not reached yet */
 	TPM_READY,
-	TPM_LOST,       /* it was there: connecting again at times */
-	TPM_LOCKED_OUT, /* dictionary attack protection: it answers, and refuses what needs
-			   authorisation */
-	TPM_UNUSABLE,   /* answers, but lacks something: 'error' says what */
+	TPM_LOST, /* it was there: connecting again at times */
+	/* dictionary attack protection: it answers, and refuses what needs authorisation */
+	TPM_LOCKED_OUT,
+	TPM_UNUSABLE, /* answers, but lacks something: 'error' says what */
 };
 
 struct tpm_status {
 	enum tpm_state state;
-	char error[256];  /* the last one, for a person; "" if there was none */
-	char notice[256]; /* what an operator should know about the keys: the AK was made anew, and
-			     why; or "" */
-	uint64_t generation; /* a number of tpm_identity: another one when EK or AK are others than
-				before */
-	uint64_t commands;   /* since start */
+	char error[256]; /* the last one, for a person; "" if there was none */
+	/* what an operator should know about the keys: the AK was made anew, and why; or "" */
+	char notice[256];
+	/* a number of tpm_identity: another one when EK or AK are others than before */
+	uint64_t generation;
+	uint64_t commands; /* since start */
 	uint64_t quotes;
 	uint64_t failures; /* requests that failed */
 	uint64_t reconnects;

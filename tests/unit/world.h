@@ -23,8 +23,8 @@ struct item {
 struct world {
 	bool ring_only; /* no notes */
 	uint32_t first_pid;
-	struct pipeline *clock; /* borrowed for its time, numbers and event makers; no event is
-				   given to it */
+	/* borrowed for its time, numbers and event makers; no event is given to it */
+	struct pipeline *clock;
 	unsigned int seed;
 	struct item *items;
 	size_t count, room;

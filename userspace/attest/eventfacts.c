@@ -49,8 +49,8 @@ struct reading {
 	uint8_t debugger[TPM2_DIGEST_MAX], dma[TPM2_DIGEST_MAX], exited[TPM2_DIGEST_MAX];
 	size_t size;
 	unsigned int separators[TPM2_PCRS];
-	uint32_t failed; /* bit n: PCR n's separator reports an error, or is a separator under
-			    another name */
+	/* bit n: PCR n's separator reports an error, or is a separator under another name */
+	uint32_t failed;
 	unsigned int secure_boots;
 	uint8_t secure_boot;
 };

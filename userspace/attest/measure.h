@@ -16,9 +16,9 @@
 #define MEASURE_CMDLINE_MAX 4096
 
 enum measure_log {
-	MEASURE_BOOT, /* binary_bios_measurements: TCG PC Client Platform Firmware Profile, section
-			 10 */
-	MEASURE_IMA,  /* binary_runtime_measurements: Documentation/security/IMA-templates.rst */
+	/* binary_bios_measurements: TCG PC Client Platform Firmware Profile, section 10 */
+	MEASURE_BOOT,
+	MEASURE_IMA,     /* binary_runtime_measurements: Documentation/security/IMA-templates.rst */
 	MEASURE_SYSTEMD, /* tpm2-measure.log: JSON-seq, systemd-pcrextend(8) */
 	MEASURE_LOGS,
 };
@@ -34,8 +34,8 @@ enum measure_secure_boot { SECURE_BOOT_UNAVAILABLE, SECURE_BOOT_OFF, SECURE_BOOT
 struct measure_host {
 	char kernel[65]; /* uname(2), release */
 	char cmdline[MEASURE_CMDLINE_MAX];
-	struct sha256 cmdline_digest; /* of the whole, as /proc/cmdline has it, without the newline
-					 at its end */
+	/* of the whole, as /proc/cmdline has it, without the newline at its end */
+	struct sha256 cmdline_digest;
 	enum measure_lockdown lockdown;
 	enum measure_secure_boot secure_boot;
 };

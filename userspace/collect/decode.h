@@ -18,10 +18,10 @@
 #define NOTE_CPU 0xffffu
 enum note_type {
 	NOTE_SESSION = 0x8001, /* StateSession: opened through the API */
-	NOTE_END = 0x8002,  /* NoteEnd: ended through the API, or its process was gone before it was
-			       tagged */
-	NOTE_LOST = 0x8003, /* Lost */
-	NOTE_GONE = 0x8004, /* NoteGone: the exit of this process was missed */
+	/* NoteEnd: ended through the API, or its process was gone before it was tagged */
+	NOTE_END = 0x8002,
+	NOTE_LOST = 0x8003,  /* Lost */
+	NOTE_GONE = 0x8004,  /* NoteGone: the exit of this process was missed */
 	NOTE_CLOCK = 0x8005, /* NoteClock: the wall clock, as records tell it from here on */
 	NOTE_LAST = NOTE_CLOCK,
 };

@@ -21,8 +21,8 @@ struct file_header {
 	char magic[8];
 	uint8_t boot_id[16];
 	uint64_t index;
-	uint32_t salt; /* random: no process can put into its arguments what would pass for a batch
-			*/
+	/* random: no process can put into its arguments what would pass for a batch */
+	uint32_t salt;
 	uint32_t crc;
 };
 
@@ -40,8 +40,8 @@ struct journal {
 	uint64_t index;
 	uint32_t salt;
 	uint64_t bytes;
-	bool half; /* the file may have more bytes than that: a write failed, and so did undoing it
-		    */
+	/* the file may have more bytes than that: a write failed, and so did undoing it */
+	bool half;
 };
 
 static uint32_t crc_of(const void *data, size_t len)

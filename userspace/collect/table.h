@@ -112,9 +112,9 @@ struct actor {
 	struct session *session;
 	struct image *image;
 	struct process_key key;
-	struct process_key parent; /* tgid 0: unknown; exec_seq 0: unknown, as only the kernel's
-				      threads have it */
-	struct lineage *lineage;   /* NULL: the session's first process */
+	/* tgid 0: unknown; exec_seq 0: unknown, as only the kernel's threads have it */
+	struct process_key parent;
+	struct lineage *lineage; /* NULL: the session's first process */
 	uint64_t saved;
 };
 
@@ -148,8 +148,8 @@ struct connection {
 	struct connection
 		*latest; /* in the first flow of a socket: the one it is connected to, if another */
 	struct actor *actor;
-	struct session *opener; /* of who made the socket, if another process; NULL: of none that is
-				   known */
+	/* of who made the socket, if another process; NULL: of none that is known */
+	struct session *opener;
 	uint64_t deadline_ns;
 	struct connection *prev, *next; /* table.awaiting, while no outcome is told */
 	enum told told;

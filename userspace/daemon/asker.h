@@ -21,10 +21,10 @@ struct asker {
 
 	bool rehashing; /* a worker reads its executable again: 'token' */
 	uint64_t token;
-	bool looked_at; /* its executable is what it was, as of 'seen', and its records are written:
-			 */
-	uint64_t records; /* those below this sequence. They have to be durable before evidence
-			     rests on them */
+	/* its executable is what it was, as of 'seen', and its records are written: */
+	bool looked_at;
+	/* those below this sequence. They have to be durable before evidence rests on them */
+	uint64_t records;
 	struct object_id seen;
 
 	char *signing_input, *jws; /* of its claims, once it is in a batch */

@@ -38,10 +38,10 @@ struct config_hash {
 };
 
 enum config_selector_kind {
-	CONFIG_SELECT_UNIT,   /* a systemd unit's name, a glob */
-	CONFIG_SELECT_CGROUP, /* a path below the unified hierarchy's root, a glob; begins with '/'
-			       */
-	CONFIG_SELECT_EXE,    /* an absolute path */
+	CONFIG_SELECT_UNIT, /* a systemd unit's name, a glob */
+	/* a path below the unified hierarchy's root, a glob; begins with '/' */
+	CONFIG_SELECT_CGROUP,
+	CONFIG_SELECT_EXE, /* an absolute path */
 	CONFIG_SELECT_USER,
 };
 

@@ -18,12 +18,14 @@
 int subject_traced(pid_t pid, bool *ret);
 
 enum subject_object {
-	SUBJECT_SAME,    /* nothing about the file has changed since the exec */
-	SUBJECT_TOUCHED, /* that very file, but something about it changed (its removal is enough),
-			    or its filesystem would not show it (overlayfs): its bytes have to be
-			    looked at */
-	SUBJECT_OTHER,   /* /proc/PID/exe leads to another file: it was pointed elsewhere
-			    (PR_SET_MM_EXE_FILE) */
+	SUBJECT_SAME, /* nothing about the file has changed since the exec */
+	/*
+	 * that very file, but something about it changed (its removal is enough), or its filesystem
+	 * would not show it (overlayfs): its bytes have to be looked at
+	 */
+	SUBJECT_TOUCHED,
+	/* /proc/PID/exe leads to another file: it was pointed elsewhere (PR_SET_MM_EXE_FILE) */
+	SUBJECT_OTHER,
 };
 
 /*

@@ -75,8 +75,11 @@ struct ledger_config {
 struct ledger_recovery {
 	uint64_t torn_bytes;    /* cut off the last segment's end, or kept aside */
 	uint64_t last_sequence; /* the highest number ever given; 0: an empty ledger */
-	bool damaged; /* a frame in the middle of the last segment was bad: all behind it is kept
-					 * aside as .torn, and a new segment begins */
+	/*
+	 * a frame in the middle of the last segment was bad: all behind it is kept aside as .torn,
+	 * and a new segment begins
+	 */
+	bool damaged;
 	/* damaged: the records that are gone from the ledger. Their numbers are */
 	uint64_t lost_first;
 	uint64_t lost_last; /* not given again: readers may have seen them */
