@@ -495,6 +495,22 @@ static inline void forge_build(struct forge *f)
 	forge_wrap(f);
 }
 
+/* Made anew by the same host, with what changed since; with host evidence if @host. */
+static inline void forge_again(struct forge *f, bool host)
+{
+	json_decref(f->host);
+	json_decref(f->header);
+	f->host = f->header = NULL;
+	free(f->token);
+	f->attest.len = f->pcr_values.len = 0;
+	memcpy(f->bank.values[10], f->ima.bank.values[10], f->bank.size);
+	forge_token(f);
+	forge_quote(f);
+	if (host)
+		forge_host(f);
+	forge_wrap(f);
+}
+
 static inline struct verify_result *forge_verify(struct forge *f)
 {
 	struct verify_result *r;
@@ -503,9 +519,10 @@ static inline struct verify_result *forge_verify(struct forge *f)
 
 	if (verifier_new(&f->policy, &v, &why))
 		fail_msg("%s", why);
-	free(f->text);
-	if (f->collection)
+	if (f->collection) {
+		free(f->text);
 		f->text = json_dumps(f->collection, JSON_COMPACT);
+	}
 	const struct verify_request q = {f->text,     strlen(f->text), f->nonce,
 					 f->audience, f->now,          f->cached};
 	assert_int_equal(verify(v, &q, &r), 0);

@@ -24,19 +24,315 @@ static void expect(struct verify_result *r, enum verify_code code, enum affiant_
 
 static void test_affirmed(void **state)
 {
+	struct verify_result *r;
+	json_t *o;
+
 	(void)state;
 	forge_begin(&f);
 	forge_build(&f);
+	r = forge_verify(&f);
+	assert_string_equal(r->asset, "rack 7");
+	o = verify_result_json(r);
+	assert_string_equal(json_string_value(json_object_get(o, "verdict")), "affirmed");
+	assert_string_equal(json_string_value(at(o, "claims", "sub")), FORGE_AGENT);
+	json_decref(o);
+	expect(r, VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	forge_end(&f);
+}
+
+/* AKs of other makers. */
+static void test_kinds(void **state)
+{
+	static const struct ak_kind kinds[] = {
+		{TPM2_RSA, TPM2_SHA256, TPM2_RSASSA, TPM2_SHA256, 0, AK_ATTRIBUTES},
+		{TPM2_RSA, TPM2_SHA256, TPM2_RSAPSS, TPM2_SHA256, 0, AK_ATTRIBUTES},
+		{TPM2_ECC, TPM2_SHA384, TPM2_ECDSA, TPM2_SHA384, TPM2_P384, AK_ATTRIBUTES},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		forge_begin(&f);
+		f.kind = kinds[i];
+		forge_build(&f);
+		expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+		forge_end(&f);
+	}
+}
+
+static void allow_software(void)
+{
+	f.maker = "id:00001014";
+	f.policy.allow_software_tpm = true;
+	f.agents[0].minimum = AFFIANT_SOFTWARE_TPM;
+}
+
+/* What a policy allows by name, each with the tier that is left. */
+static void test_allowed(void **state)
+{
+	(void)state;
+	forge_begin(&f);
+	f.policy.ima.not_required = true;
+	f.agents[0].minimum = AFFIANT_BOOT_STATE;
+	forge_build(&f);
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_BOOT_STATE);
+	forge_end(&f);
+
+	forge_begin(&f);
+	f.policy.ima.not_required = true;
+	f.policy.boot.mode = AFFIANT_BOOT_NONE;
+	f.agents[0].minimum = AFFIANT_BOOT_UNKNOWN;
+	f.no_boot_log = f.no_ima_log = true;
+	forge_build(&f);
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_BOOT_UNKNOWN);
+	forge_end(&f);
+
+	/* swtpm in a container: no firmware, every PCR zero. */
+	forge_begin(&f);
+	allow_software();
+	f.policy.ima.not_required = true;
+	f.policy.boot.mode = AFFIANT_BOOT_NONE;
+	f.no_boot_log = f.no_ima_log = true;
+	assert_int_equal(pcr_bank_init(&f.bank, TPM2_SHA256), 0);
+	f.ima = (struct ima_builder){};
+	forge_build(&f);
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_SOFTWARE_TPM);
+	f.policy.boot.mode = AFFIANT_BOOT_LOG;
+	expect(forge_verify(&f), VERIFY_pcrs_unextended, AFFIANT_SOFTWARE_TPM);
+	forge_end(&f);
+
+	/* However much it shows. */
+	forge_begin(&f);
+	allow_software();
+	forge_build(&f);
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_SOFTWARE_TPM);
+	forge_end(&f);
+}
+
+/* A known kernel counts where it is shown to be locked down: by its command line, in a PCR in
+ * which nothing else may stand. */
+static void test_kernel(void **state)
+{
+	static const char *const line[] = {"ro quiet lockdown=integrity"};
+
+	(void)state;
+	forge_begin(&f);
+	assert_int_equal(sha256_of("the kernel", 10, (struct sha256 *)&f.digests[15]), 0);
+	f.policy.boot.kernels = (struct affiant_digests){.list = &f.digests[15], .count = 1};
+	f.policy.boot.closed = 1 << 8;
+	f.rules[0] = (struct affiant_event_rule){.pcrs = 1 << 8, .texts = {line, 1}, .least = 1};
+	f.policy.boot.rules = f.rules;
+	f.policy.boot.rules_count = 1;
+	forge_build(&f);
+	/* PCR 8 has no separator: only 0 to 7 do. */
 	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
-	f.nonce = "another-nonce";
-	expect(forge_verify(&f), VERIFY_nonce, AFFIANT_UNATTESTED);
+	f.policy.boot.closed = 0;
+	expect(forge_verify(&f), VERIFY_kernel_replaceable, AFFIANT_BOOT_UNKNOWN);
+	f.policy.boot.kernels_lock_down = true;
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	forge_end(&f);
+}
+
+/* ---- what is kept ---- */
+
+static struct hoststate kept;
+
+static void keep(enum verify_code code)
+{
+	struct verify_result *r = forge_verify(&f);
+
+	if (!r->has_host)
+		fail_msg("%s: %s", verify_code_name(r->code), verify_reason(r));
+	kept = r->host;
+	f.cached = &kept;
+	expect(r, code, AFFIANT_RUNTIME_MEASURED);
+}
+
+static void test_kept(void **state)
+{
+	struct verify_result *r;
+	struct hoststate read;
+	const char *why;
+	char *text;
+
+	(void)state;
+	forge_begin(&f);
+	forge_build(&f);
+	keep(VERIFY_NONE);
+	assert_int_equal(kept.list.entries, 4);
+	forge_again(&f, false);
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+
+	/* More was measured: asked for from there on, judged from there on. */
+	f.ima_from = f.ima.entries;
+	f.ima_skip = f.ima.len;
+	ima_file(&f.ima, 0xb1, "/usr/bin/id");
+	forge_again(&f, false);
+	r = forge_verify(&f);
+	assert_int_equal(r->ima_from, 4);
+	expect(r, VERIFY_host_evidence_needed, AFFIANT_BOOT_STATE);
+	forge_again(&f, true);
+	keep(VERIFY_NONE);
+	assert_int_equal(kept.list.entries, 5);
+
+	/* An overlap is stepped over; a suspend changes nothing. */
+	f.clock.restarts++;
+	forge_again(&f, true);
+	keep(VERIFY_NONE);
+
+	text = hoststate_encode(&kept);
+	memset(&read, 0xa5, sizeof(read));
+	if (hoststate_parse(text, strlen(text), &read, &why))
+		fail_msg("%s", why);
+	f.cached = &read;
+	forge_again(&f, false);
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	for (size_t len = 0; len < strlen(text); len++)
+		assert_int_equal(hoststate_parse(text, len, &read, &why), -EBADMSG);
+	free(text);
+	forge_end(&f);
+}
+
+/* An agent that is refused: its host is kept all the same. */
+static void test_kept_though_refused(void **state)
+{
+	(void)state;
+	forge_begin(&f);
+	f.agents[0].allow_asserted = false;
+	forge_build(&f);
+	keep(VERIFY_principal_asserted);
+	forge_end(&f);
+}
+
+/* What arrives late sets nothing back. */
+static void test_late(void **state)
+{
+	(void)state;
+	forge_begin(&f);
+	forge_build(&f);
+	keep(VERIFY_NONE);
+	kept.clock.ms += 1000;
+	forge_again(&f, false);
+	keep(VERIFY_NONE);
+	assert_int_equal(kept.clock.ms, f.clock.ms + 1000);
+	forge_end(&f);
+}
+
+static struct verify_result *verify_now(struct verifier *v)
+{
+	char *text = json_dumps(f.collection, JSON_COMPACT);
+	const struct verify_request q = {text,           strlen(text), FORGE_NONCE,
+					 FORGE_AUDIENCE, FORGE_NOW,    NULL};
+	struct verify_result *r;
+
+	assert_int_equal(verify(v, &q, &r), 0);
+	free(text);
+	return r;
+}
+
+/* The same quote of a batch again: no less is checked of it. */
+static void test_batch(void **state)
+{
+	struct verifier *v;
+	const char *why;
+
+	(void)state;
+	forge_begin(&f);
+	forge_build(&f);
+	assert_int_equal(verifier_new(&f.policy, &v, &why), 0);
+	for (int i = 0; i < 3; i++)
+		expect(verify_now(v), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	f.signature.data[20] ^= 1;
+	forge_wrap(&f);
+	expect(verify_now(v), VERIFY_quote_signature, AFFIANT_UNATTESTED);
+	verifier_free(v);
+	forge_end(&f);
+}
+
+/* ---- cut short ---- */
+
+static void test_truncated(void **state)
+{
+	struct verify_request q = {
+		.nonce = FORGE_NONCE, .audience = FORGE_AUDIENCE, .now = FORGE_NOW};
+	struct verify_result *r;
+	struct verifier *v;
+	const char *why;
+	char *text;
+
+	(void)state;
+	forge_begin(&f);
+	forge_build(&f);
+	assert_int_equal(verifier_new(&f.policy, &v, &why), 0);
+	text = json_dumps(f.collection, JSON_COMPACT);
+	q.evidence = text;
+	for (size_t whole = strlen(text); q.len < whole; q.len++) {
+		assert_int_equal(verify(v, &q, &r), 0);
+		assert_int_equal(r->code, VERIFY_malformed_evidence);
+		assert_int_equal(r->verdict, AFFIANT_UNDECIDED);
+		verify_result_free(r);
+	}
+	free(text);
+	verifier_free(v);
+	forge_end(&f);
+}
+
+static void cut_member(struct verifier *v, json_t *record, size_t spare)
+{
+	json_t *whole = json_incref(json_array_get(record, 1));
+	struct verify_result *r;
+	uint8_t *bytes;
+	size_t len;
+
+	assert_int_equal(base64url_decode_new(json_string_value(whole), json_string_length(whole),
+					      &bytes, &len),
+			 0);
+	for (size_t cut = 0; cut + spare<len; cut += len> 512 ? 7 : 1) {
+		char *part = base64url_new(bytes, cut);
+
+		json_array_set_new(record, 1, json_string(part));
+		r = verify_now(v);
+		if (r->verdict == AFFIANT_AFFIRMED)
+			fail_msg("%zu of %zu bytes", cut, len);
+		verify_result_free(r);
+		free(part);
+	}
+	json_array_set(record, 1, whole);
+	json_decref(whole);
+	free(bytes);
+}
+
+/* Every member, cut at every length. */
+static void test_members_truncated(void **state)
+{
+	static const char *const members[] = {"eat", "quote", "signature", "pcrs", "path"};
+	static const char *const host[] = {"claims", "ek_public", "ak_public", "boot_log",
+					   "ima_range"};
+	static const char *const chains[] = {"ek_chain", "ak_chain"};
+	struct verifier *v;
+	const char *why;
+
+	(void)state;
+	forge_begin(&f);
+	forge_build(&f);
+	assert_int_equal(verifier_new(&f.policy, &v, &why), 0);
+	for (size_t i = 0; i < 5; i++) {
+		cut_member(v, json_object_get(f.collection, members[i]), 0);
+		cut_member(v, json_object_get(f.host, host[i]), 0);
+	}
+	for (size_t i = 0; i < 2; i++) /* PEM needs no newline at its end */
+		cut_member(v, json_object_get(f.host, chains[i]), 1);
+	verifier_free(v);
 	forge_end(&f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_affirmed),
+		cmocka_unit_test(test_affirmed),  cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_allowed),   cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_kept),      cmocka_unit_test(test_kept_though_refused),
+		cmocka_unit_test(test_late),      cmocka_unit_test(test_batch),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_members_truncated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

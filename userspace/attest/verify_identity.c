@@ -253,7 +253,7 @@ static bool check_extra(struct verification *v)
 	const struct cmw_item *eat = &v->items[EAT], *path = &v->items[PATH];
 	const struct tpm2_bytes *extra = &v->attest.extra;
 	struct sha256 leaf;
-	int err, ledger;
+	int err;
 
 	err = batch_leaf(BATCH_EVIDENCE, eat->content, v->token.signing_input_len, &leaf);
 	if (err)
@@ -263,9 +263,10 @@ static bool check_extra(struct verification *v)
 		return fail(v, VERIFY_malformed_path, "evidence: format", "path is malformed");
 	if (!err)
 		return pass(v, "quote: claims", "it covers them");
-	ledger =
-		batch_check(BATCH_LEDGER, &leaf, path->content, path->len, extra->data, extra->len);
-	if (!ledger)
+	err = batch_leaf(BATCH_LEDGER, eat->content, v->token.signing_input_len, &leaf);
+	if (err)
+		return broken(v, err);
+	if (!batch_check(BATCH_LEDGER, &leaf, path->content, path->len, extra->data, extra->len))
 		return fail(v, VERIFY_quote_purpose, "quote: claims",
 			    "the quote was made for the ledger");
 	return fail(v, VERIFY_quote_extra, "quote: claims", "the quote was not made for them");
