@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+import attest
 import engines
 import report
 import scene
@@ -50,8 +51,10 @@ class Failure(Exception):
 class Daemon:
 	"""affiantd in the foreground, with directories of its own."""
 
-	def __init__(self, place):
+	def __init__(self, place, configuration):
 		self.place = place
+		self.config = place / "affiant.yaml"
+		self.config.write_text(configuration)
 		self.state = place / "state"
 		self.socket = place / "run" / "affiant.sock"
 		self.pins = pathlib.Path("/sys/fs/bpf") / f"affiant-demo-{os.getpid()}"
@@ -59,7 +62,7 @@ class Daemon:
 		self.process = None
 
 	def command(self):
-		return [str(BIN / "affiantd"), "--state-dir", str(self.state), "--runtime-dir", str(self.socket.parent),
+		return [str(BIN / "affiantd"), "--config", str(self.config), "--state-dir", str(self.state), "--runtime-dir", str(self.socket.parent),
 			"--pin-dir", str(self.pins), "--socket", str(self.socket)]
 
 	def start(self):
@@ -68,10 +71,15 @@ class Daemon:
 			self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
 							start_new_session=True)
 		end = time.monotonic() + DEADLINE
-		while self.affiant("status").returncode:
+		while not self.ready():
 			if self.process.poll() is not None or time.monotonic() > end:
 				raise Failure(f"affiantd did not start:\n{self.log.read_text(errors='replace')}")
 			time.sleep(0.05)
+
+	def ready(self):
+		"""It answers, and has reached its TPM."""
+		done = self.affiant("status", "-o", "json")
+		return not done.returncode and json.loads(done.stdout)["tpm"]["state"] == "ready"
 
 	def affiant(self, *arguments):
 		return subprocess.run([str(BIN / "affiant"), arguments[0], "--socket", str(self.socket), *arguments[1:]],
@@ -134,10 +142,19 @@ def check_reach(user, command):
 			raise Failure(f"{user.pw_name} cannot read {path}: call tools/demo by sudo from an account that can")
 
 
-def run_agent(daemon, engine, place, user):
+# For agents that know nothing of affiant: the same session asks, by the command.
+ASK = '"$@" || exit; exec "$AFFIANT" evidence --host --nonce "$NONCE" --audience "$AUDIENCE" >"$EVIDENCE"'
+
+
+def run_agent(daemon, engine, place, user, nonce):
+	"""Returns the evidence that it asked for."""
 	home = place / "home"
 	measure = engine.prepare(place)
-	inner = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--",
+	evidence = home / "evidence.json"
+	for part in ("affiant", "libaffiant.so.0"):	# where its user can read them
+		shutil.copy(BIN / part, place)
+	asking = [] if engine.attests else ["/bin/sh", "-c", ASK, "sh"]
+	inner = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--", *asking,
 		 *engine.command()]
 	check_reach(user, engine.command())
 	command = [str(BIN / "affiant"), "run", "--socket", str(daemon.socket), "--agent", engine.name, "--task", TASK,
@@ -147,31 +164,44 @@ def run_agent(daemon, engine, place, user):
 	step(f"   $ affiant run --agent {engine.name} --task {TASK} --on-behalf-of {USER} … -- {' '.join(shown)} …")
 	ca = str(place / "ca.pem")
 	environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8", "SSL_CERT_FILE": ca,
-		       "CURL_CA_BUNDLE": ca, "GIT_SSL_CAINFO": ca, "NODE_EXTRA_CA_CERTS": ca}
+		       "CURL_CA_BUNDLE": ca, "GIT_SSL_CAINFO": ca, "NODE_EXTRA_CA_CERTS": ca, "NONCE": nonce,
+		       "AUDIENCE": attest.AUDIENCE, "EVIDENCE": str(evidence), "AFFIANT": str(place / "affiant"),
+		       "AFFIANT_LIBRARY": str(place / "libaffiant.so.0"), "AFFIANT_SOCKET": str(daemon.socket),
+		       "LD_LIBRARY_PATH": str(place)}
 	done = subprocess.run(command, cwd=home, stdin=subprocess.DEVNULL, check=False,
 			      env=environment | engine.environment(home))
 	if done.returncode:
 		raise Failure(f"the agent ended with {done.returncode}")
+	return evidence.read_text()
 
 
 def demo(engine, place, keep):
 	user = user_of_agent()
 	(place / "home").mkdir()
 	os.chown(place / "home", user.pw_uid, user.pw_gid)
-	daemon = Daemon(place)
+	tpm = attest.SoftTpm(place)
+	daemon = Daemon(place, tpm.configuration())
 	with contextlib.ExitStack() as stack:
+		step(f"2. affiantd, in the foreground, with everything below {place}, on a software TPM")
+		tpm.start()
+		stack.callback(tpm.stop)
 		stack.callback(daemon.stop)
-		step(f"2. affiantd, in the foreground, with everything below {place}")
 		daemon.start()
-		step("3. a network of its own: loopback only, with a scripted model, a tool server and a website")
+		step("3. a token service enrols this host: the TPM shows that the attestation key is its own")
+		verifier = attest.Verifier(place, tpm)
+		verifier.enrol(daemon.socket)
+		step("4. a network of its own: loopback only, with a scripted model, a tool server and a website")
 		scene.leave_network()
 		with scene.servers(place, engine.script, user.pw_uid, user.pw_gid):
-			step(f"4. the agent, as {user.pw_name}")
-			run_agent(daemon, engine, place, user)
-		step("5. what affiant saw\n")
+			step(f"5. the agent, as {user.pw_name}")
+			verifier.write_policy(engine)
+			evidence = run_agent(daemon, engine, place, user, verifier.nonce)
+		step("6. what affiant saw\n")
 		report.show(daemon.wait_for_end(), scene.WHO)
-		step("\n6. the same records, as somebody asks who handles an incident\n")
+		step("\n7. the same records, as somebody asks who handles an incident\n")
 		daemon.query("events", "--principal", USER, "--outcome", "refused")
+		step("\n8. what the token service makes of the evidence that the agent sent with its request\n")
+		attest.show(verifier, evidence, place)
 	step("")
 	if keep:
 		step(f"The records lie in {daemon.state}. To look further:\n"
@@ -192,7 +222,7 @@ def main():
 		engine = engines.ENGINES[arguments.agent]()
 		engine.install()
 		demo(engine, place, arguments.keep)
-	except (Failure, engines.Missing) as error:
+	except (Failure, attest.Failure, engines.Missing) as error:
 		sys.exit(f"demo: {error}")
 	except KeyboardInterrupt:
 		sys.exit(130)

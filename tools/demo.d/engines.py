@@ -14,6 +14,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / "build" / "agents"
+COMMAND = HERE.parents[1] / "build" / "release" / "userspace" / "affiant"
 MODEL = "http://127.0.1.1:8080"
 PROMPT = "Run the step that you are asked for, then say what came out."
 
@@ -62,6 +63,7 @@ class Research:
 	"""Our own: a model, an MCP server, a page over TLS, git and curl, a summary, and one refusal."""
 
 	name = "research"
+	attests = True	# asks for evidence by itself, through libaffiant
 	purpose = "which services still accept TLS 1.0"
 	script = HERE / "research.json"
 
@@ -81,8 +83,21 @@ class Research:
 	def environment(self, _home):
 		return {"GIT_HTTP_MAX_REQUESTS": "1"}	# a run is like the next
 
+	def asks(self):
+		"""What asks for evidence: executable, and the script that it was given."""
+		return os.path.realpath("/usr/bin/python3"), HERE / "research" / "agent.py"
 
-class Codex:
+
+class Foreign:
+	"""Agents that know nothing of affiant: the session's last word is the command's."""
+
+	attests = False
+
+	def asks(self):
+		return COMMAND, None
+
+
+class Codex(Foreign):
 	"""OpenAI Codex CLI: a static executable of 294 MB, started as such."""
 
 	name = "codex"
@@ -132,7 +147,7 @@ apps = false
 		return {"MODEL_KEY": "unused"}
 
 
-class Gemini:
+class Gemini(Foreign):
 	"""Gemini CLI: node that starts node."""
 
 	name = "gemini"
@@ -159,7 +174,7 @@ class Gemini:
 		return {"GEMINI_API_KEY": "unused", "GOOGLE_GEMINI_BASE_URL": MODEL}
 
 
-class LangGraph:
+class LangGraph(Foreign):
 	"""A LangGraph program with one shell tool."""
 
 	name = "langgraph"

@@ -9,12 +9,15 @@ Tools: those of an MCP server, plus fetch_page and shell. The summary goes to su
 
 import http.client
 import json
+import os
 import ssl
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
+
+from evidence import Affiant
 
 TURNS = 20
 TIMEOUT = 20
@@ -130,6 +133,16 @@ class Agent:
 		self.messages.append({"role": "tool", "tool_call_id": call["id"], "content": result})
 
 
+def attest(nonce, audience, path):
+	"""Evidence for a token service, and the proof that goes with the request for a credential."""
+	affiant = Affiant(os.environ["AFFIANT_LIBRARY"])
+	evidence = affiant.evidence(nonce, audience, host=True)
+	proof = affiant.dpop("POST", audience)
+	with open(path, "w", encoding="utf-8") as file:
+		file.write(evidence)
+	print(f"  evidence: {len(evidence):,} bytes; DPoP proof: {len(proof)} bytes")
+
+
 def main():
 	if len(sys.argv) != 3:
 		sys.exit(__doc__)
@@ -139,6 +152,8 @@ def main():
 	with open("summary.md", "w", encoding="utf-8") as file:
 		file.write(f"# {sys.argv[2]}\n\n{summary}\n")
 	print(f"  summary.md: {summary.splitlines()[0]}")
+	if "NONCE" in os.environ:
+		attest(os.environ["NONCE"], os.environ["AUDIENCE"], os.environ["EVIDENCE"])
 
 
 if __name__ == "__main__":
