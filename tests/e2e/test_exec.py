@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a record says was executed."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -415,6 +416,27 @@ def test_script_argument_inside_a_container(daemon, programs, place):
 	record = run.wait_exec("/bin/python3")
 	run.wait()
 	assert steps(record, "script_argument") == [("/agent.py", sha256(root / "agent.py"))]
+
+
+def marks(daemon):
+	"""fanotify marks that the daemon has, as the kernel lists them."""
+	found = []
+	for file in pathlib.Path(f"/proc/{daemon.process.pid}/fdinfo").iterdir():
+		with contextlib.suppress(FileNotFoundError):	# closed meanwhile
+			found += [line for line in file.read_text().splitlines() if line.startswith("fanotify sdev:")]
+	return found
+
+
+def test_marks_go_with_the_last_session(new_daemon):
+	"""Who runs no agent pays for none; the next session is seen as the first was."""
+	daemon = new_daemon()
+	assert not marks(daemon)
+	for _ in range(2):
+		run = daemon.launch("/bin/sh", "-c", "echo running; read go || :", stdin=subprocess.PIPE)
+		assert run.line() == "running"
+		assert marks(daemon)
+		run.wait()
+		wait.until("the marks are gone", lambda: not marks(daemon))
 
 
 # ---- what else a record says of a process ----

@@ -167,15 +167,6 @@ int chain_unwatch_all(struct chain *c)
 	return r;
 }
 
-void chain_forget(struct chain *c, pid_t tgid)
-{
-	struct process *p;
-
-	HASH_FIND_INT(c->processes, &tgid, p);
-	if (p)
-		process_free(c, p);
-}
-
 uint64_t chain_lost(const struct chain *c)
 {
 	return c->lost;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * chain: the files that one exec opens (script, interpreter, ELF loader), from fanotify's
- * FAN_OPEN_EXEC descriptors, joined to the exec by pid, order and object identity. Marks
- * exist only while sessions live, on the filesystems that their processes see.
+ * FAN_OPEN_EXEC descriptors, joined to the exec by pid, order and object identity. Marks are on the
+ * filesystems that sessions' processes see.
  */
 #pragma once
 
@@ -50,7 +50,7 @@ int chain_fd(const struct chain *c);
  * Marks the filesystems that process @tgid sees, as far as they hold executables. Cheap when known.
  */
 int chain_watch(struct chain *c, pid_t tgid);
-/* No session lives: removes all marks. */
+/* No session lives: removes all marks, so that nobody else's execs cost anything. */
 int chain_unwatch_all(struct chain *c);
 
 /* Reads what fanotify has, without blocking. */
@@ -64,8 +64,6 @@ int chain_read(struct chain *c);
 int chain_take(struct chain *c, const struct event_exec *exec,
 	       struct chain_step ret[static CHAIN_STEPS_MAX]);
 
-/* The process is gone. */
-void chain_forget(struct chain *c, pid_t tgid);
 
 /* Events that fanotify (queue overflow) or the bound dropped, in all. */
 uint64_t chain_lost(const struct chain *c);

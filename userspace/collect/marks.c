@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 
 struct marks {
 	int fanotify;
+	bool any; /* maybe */
 	unsigned int next;
 	struct {
 		ino_t ns;
@@ -151,14 +153,17 @@ int marks_add(struct marks *m, pid_t tgid)
 	ns = open(path, O_RDONLY | O_CLOEXEC);
 	if (ns < 0)
 		return -ESRCH;
+	m->any = true;
 	return mark_all(m, tgid, ns);
 }
 
 int marks_remove_all(struct marks *m)
 {
+	if (!m->any)
+		return 0;
+	if (fanotify_mark(m->fanotify, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, "/") < 0)
+		return -errno;
 	memset(m->seen, 0, sizeof(m->seen));
-	return fanotify_mark(m->fanotify, FAN_MARK_FLUSH | FAN_MARK_FILESYSTEM, 0, AT_FDCWD, "/") <
-			       0
-		       ? -errno
-		       : 0;
+	m->any = false;
+	return 0;
 }

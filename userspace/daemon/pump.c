@@ -348,6 +348,17 @@ static void save_now_and_then(struct core *c, uint64_t now)
 		save_failed(c, err);
 }
 
+/*
+ * With the last session its filesystems' marks go: every exec on them is an event. With selectors
+ * they stay: the first exec of a session that one of them begins is seen only with a mark that was
+ * there before.
+ */
+static void unwatch(struct core *c)
+{
+	if (c->chain && !c->attribute->table.sessions && !c->config->selectors_count)
+		(void)chain_unwatch_all(c->chain); /* otherwise in five seconds */
+}
+
 /* What does not have to be done each time. */
 static void now_and_then(struct core *c, uint64_t now)
 {
@@ -365,6 +376,7 @@ static void now_and_then(struct core *c, uint64_t now)
 		c->reconciled_ns = now;
 		reconcile(c);
 		selectors_refresh(c->selectors);
+		unwatch(c);
 	}
 	save_now_and_then(c, now);
 }
