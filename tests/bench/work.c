@@ -2,9 +2,11 @@
 /*
  * work: does one thing over and over, and prints what it took: work [OPTION]... WHAT
  *
- *   -t MILLISECONDS how long (1000) -c CPU on this one only -f before all others there
- *   (SCHED_FIFO): nobody else's work is measured -r RATE so many operations a second, evenly,
- *   instead of as many as there can be; fewer when it can't
+ *   -t MILLISECONDS  how long (1000)
+ *   -c CPU           on this one only
+ *   -f               before all others there (SCHED_FIFO): nobody else's work is measured
+ *   -r RATE          so many operations a second, evenly, instead of as many as there can be;
+ *                    fewer when it can't
  *
  * After one batch to warm up, for each batch a line with the nanoseconds (CLOCK_MONOTONIC_RAW) per
  * operation; none with -r. The last line is "done OPERATIONS".

@@ -16,21 +16,7 @@
 #include "attest/proof.h"
 #include "attest/tpm2.h"
 #include "base/buffer.h"
-
-static void read_file(const char *path, struct buffer *ret)
-{
-	char part[4096];
-	FILE *f = fopen(path, "re");
-	size_t len;
-
-	if (!f) {
-		perror(path);
-		exit(64);
-	}
-	while ((len = fread(part, 1, sizeof(part), f)))
-		buffer_add(ret, part, len);
-	fclose(f);
-}
+#include "tool.h"
 
 static EVP_PKEY *key_of(const char *path)
 {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the library makes of logs and quotes, for tests/e2e to compare with what others make of
- * them. A line out for each line in. boot_tool log BANK     in: the path of an event log. Out: JSON
- * {"parsed", "secure_boot", "pcrs": {NUMBER: HEX}} boot_tool ima BANK     in: the path of an IMA
- * list. Out: JSON {"parsed", "entries", "pcr10": HEX} boot_tool quote BANK   in: the paths of
- * TPMT_PUBLIC, TPMS_ATTEST, TPMT_SIGNATURE, nonce, and PCR values (32 bytes each, as the selection
- * has them). Out: "accepted", or "refused"
+ * them. A line out for each line in.
+ *
+ *   boot_tool log BANK     in: the path of an event log. Out: JSON
+ *                          {"parsed", "secure_boot", "pcrs": {NUMBER: HEX}}
+ *   boot_tool ima BANK     in: the path of an IMA list. Out: JSON {"parsed", "entries", "pcr10": HEX}
+ *   boot_tool quote BANK   in: the paths of TPMT_PUBLIC, TPMS_ATTEST, TPMT_SIGNATURE, nonce, and
+ *                          PCR values (as many bytes each as BANK's digests have, in the order of
+ *                          the selection). Out: "accepted", or "refused"
  */
 #include <errno.h>
 #include <jansson.h>
@@ -18,23 +21,9 @@
 #include "attest/ossl.h"
 #include "base/buffer.h"
 #include "base/digest.h"
+#include "tool.h"
 
 DEFINE_CLEANUP(struct eventlog *, eventlog_free)
-
-static void read_file(const char *path, struct buffer *ret)
-{
-	char part[4096];
-	FILE *f = fopen(path, "re");
-	size_t len;
-
-	if (!f) {
-		perror(path);
-		exit(64);
-	}
-	while ((len = fread(part, 1, sizeof(part), f)))
-		buffer_add(ret, part, len);
-	fclose(f);
-}
 
 static void print(json_t *o)
 {

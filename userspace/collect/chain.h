@@ -64,6 +64,5 @@ int chain_read(struct chain *c);
 int chain_take(struct chain *c, const struct event_exec *exec,
 	       struct chain_step ret[static CHAIN_STEPS_MAX]);
 
-
 /* Events that fanotify (queue overflow) or the bound dropped, in all. */
 uint64_t chain_lost(const struct chain *c);
