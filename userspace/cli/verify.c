@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "attest/ear.h"
 #include "attest/ossl.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -16,6 +17,7 @@
 #include "cli/verify_state.h"
 
 #define EXIT_UNDECIDED 2
+#define KEY_MAX 4096 /* bytes of a JWK's file */
 
 DEFINE_CLEANUP(struct policy *, policy_free)
 DEFINE_CLEANUP(struct verifier *, verifier_free)
@@ -34,7 +36,9 @@ static const char usage[] =
 	"      --audience TEXT  that was asked for: this verifier's name\n"
 	"      --state DIR      remembers hosts there, so that logs need not come every time\n"
 	"      --time SECONDS   judges as of then, not now\n"
-	"  -o, --output FORMAT  text (default), json\n"
+	"  -o, --output FORMAT  text (default), json, ear: a signed attestation result\n"
+	"      --ear-key FILE   that signs it: a private JWK (EC, P-256)\n"
+	"      --ear-profile P  ietf (default), veraison\n"
 	"      --check-policy   only reads the policy\n"
 	"  -h, --help\n"
 	"\n"
@@ -42,16 +46,18 @@ static const char usage[] =
 	"needed), 64 for a wrong\n"
 	"option or policy.\n";
 
-enum output { OUTPUT_TEXT, OUTPUT_JSON };
+enum output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_EAR };
 
 struct options {
-	const char *policy, *nonce, *audience, *state;
+	const char *policy, *nonce, *audience, *state, *ear_key;
+	enum ear_profile profile;
 	int64_t now;
 	enum output output;
 	bool check_policy;
+	EVP_PKEY *key;
 };
 
-enum { NONCE = 256, AUDIENCE, STATE, TIME, CHECK };
+enum { NONCE = 256, AUDIENCE, STATE, TIME, CHECK, EAR_KEY, EAR_PROFILE };
 
 static const struct option table[] = {
 	{"policy", required_argument, NULL, 'p'},
@@ -60,6 +66,8 @@ static const struct option table[] = {
 	{"state", required_argument, NULL, STATE},
 	{"time", required_argument, NULL, TIME},
 	{"output", required_argument, NULL, 'o'},
+	{"ear-key", required_argument, NULL, EAR_KEY},
+	{"ear-profile", required_argument, NULL, EAR_PROFILE},
 	{"check-policy", no_argument, NULL, CHECK},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -135,28 +143,72 @@ static void print_text(const struct verify_result *r)
 	}
 }
 
-static int print(const struct options *o, const struct verify_result *r)
+static int print_json(const struct verify_result *r)
+{
+	_cleanup_json_ json_t *json = verify_result_json(r);
+
+	return json && !json_dumpf(json, stdout, JSON_INDENT(2)) && putchar('\n') != EOF ? 0 : -EIO;
+}
+
+static int print_ear(const struct options *o, const struct affiant_policy *policy,
+		     const struct verify_result *r)
+{
+	const struct ear_options ear = {
+		.profile = o->profile,
+		.developer = "https://affiant.dev",
+		.build = "affiant " AFFIANT_VERSION,
+		.policy = policy->digest,
+		.nonce = o->nonce,
+		.now = o->now,
+	};
+	_cleanup_free_ char *token = NULL;
+	int err = ear_sign(r, &ear, o->key, &token);
+
+	return err ?: puts(token) == EOF ? -EIO : 0;
+}
+
+static int print(const struct options *o, const struct affiant_policy *policy,
+		 const struct verify_result *r)
 {
 	static const int codes[] = {
 		[AFFIANT_AFFIRMED] = EXIT_SUCCESS,
 		[AFFIANT_REFUSED] = EXIT_FAILURE,
 		[AFFIANT_UNDECIDED] = EXIT_UNDECIDED,
 	};
-	_cleanup_json_ json_t *json = NULL;
+	int err = 0;
 
-	if (o->output == OUTPUT_TEXT) {
+	if (o->output == OUTPUT_TEXT)
 		print_text(r);
-	} else {
-		json = verify_result_json(r);
-		if (!json || json_dumpf(json, stdout, JSON_INDENT(2)) || putchar('\n') == EOF) {
-			log_error("the result can't be written");
-			return EXIT_UNDECIDED;
-		}
-	}
-	if (fflush(stdout) == 0)
+	else
+		err = o->output == OUTPUT_JSON ? print_json(r) : print_ear(o, policy, r);
+	if (!err && fflush(stdout) == 0)
 		return codes[r->verdict];
-	log_error("standard output: %s", strerror(errno));
+	log_error("the result can't be written: %s", strerror(err ? -err : errno));
 	return EXIT_UNDECIDED;
+}
+
+/* A private JWK on P-256. */
+static int read_key(const char *path, EVP_PKEY **ret)
+{
+	_cleanup_buffer_ struct buffer b = {};
+	_cleanup_json_ json_t *jwk = NULL;
+	_cleanup_key_ EVP_PKEY *key = NULL;
+	int err = filing_read(path, KEY_MAX, &b);
+
+	if (err)
+		return err;
+	err = jose_json(b.data, b.len, 2, &jwk)
+		      ?: json_object_get(jwk, "d") ? jose_key_of_jwk(jwk, &key)
+						   : -EINVAL;
+	if (b.data)
+		OPENSSL_cleanse(b.data, b.len);
+	if (err || EVP_PKEY_get_bits(key) != 256) {
+		log_error("%s: is not a private JWK with \"kty\": \"EC\" and \"crv\": \"P-256\"",
+			  path);
+		return -EINVAL;
+	}
+	*ret = TAKE_PTR(key);
+	return 0;
 }
 
 /* ---- work ---- */
@@ -185,11 +237,25 @@ static int judge(const struct options *o, const struct affiant_policy *policy, c
 	}
 	if (r->has_host && verify_state_save(o->state, &r->host) < 0)
 		return EXIT_UNDECIDED;
-	return print(o, r);
+	return print(o, policy, r);
+}
+
+static int set_word(const char *option, const char *text, const char *const *words,
+		    unsigned int *ret)
+{
+	for (unsigned int i = 0; words[i]; i++)
+		if (!strcmp(words[i], text)) {
+			*ret = i;
+			return 0;
+		}
+	log_error("--%s: '%s' is not one that affiant verify --help tells", option, text);
+	return -EINVAL;
 }
 
 static int set_option(struct options *o, int option)
 {
+	static const char *const outputs[] = {"text", "json", "ear", NULL};
+	static const char *const profiles[] = {"ietf", "veraison", NULL};
 	char *end;
 
 	switch (option) {
@@ -215,12 +281,13 @@ static int set_option(struct options *o, int option)
 			return 0;
 		log_error("--time: '%s' is not a number of seconds", optarg);
 		return -EINVAL;
+	case EAR_KEY:
+		o->ear_key = optarg;
+		return 0;
+	case EAR_PROFILE:
+		return set_word("ear-profile", optarg, profiles, (unsigned int *)&o->profile);
 	case 'o':
-		o->output = strcmp(optarg, "json") ? OUTPUT_TEXT : OUTPUT_JSON;
-		if (o->output == OUTPUT_JSON || !strcmp(optarg, "text"))
-			return 0;
-		log_error("--output: '%s' is not one of text, json", optarg);
-		return -EINVAL;
+		return set_word("output", optarg, outputs, (unsigned int *)&o->output);
 	default:
 		fputs("affiant verify --help tells the options\n", stderr);
 		return -EINVAL;
@@ -247,6 +314,10 @@ int cmd_verify(int argc, char **argv)
 			  "affiant verify --help tells more");
 		return EXIT_USAGE;
 	}
+	if ((o.output == OUTPUT_EAR) != !!o.ear_key) {
+		log_error("--output ear and --ear-key go together");
+		return EXIT_USAGE;
+	}
 	err = policy_load(o.policy, &policy, &why);
 	if (err) {
 		log_error("%s", why ?: strerror(-err));
@@ -254,5 +325,9 @@ int cmd_verify(int argc, char **argv)
 	}
 	if (o.check_policy)
 		return EXIT_SUCCESS;
-	return judge(&o, policy_rules(policy), optind < argc ? argv[optind] : "-");
+	if (o.output == OUTPUT_EAR && read_key(o.ear_key, &o.key) < 0)
+		return EXIT_USAGE;
+	err = judge(&o, policy_rules(policy), optind < argc ? argv[optind] : "-");
+	EVP_PKEY_free(o.key);
+	return err;
 }
