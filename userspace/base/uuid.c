@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-#include <systemd/sd-id128.h>
 
 #include "base/digest.h"
 
@@ -55,13 +54,33 @@ void uuid_format(const struct uuid *u, char ret[static UUID_TEXT_SIZE])
 	}
 }
 
+static int digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 int uuid_parse(const char *text, struct uuid *ret)
 {
-	sd_id128_t id;
+	static const uint8_t groups[] = {4, 2, 2, 2, 6};
+	struct uuid u;
+	uint8_t *to = u.bytes;
 
-	/* sd_id128_from_string() also takes 32 digits without dashes: one spelling only. */
-	if (strlen(text) != UUID_TEXT_SIZE - 1 || sd_id128_from_string(text, &id) < 0)
+	if (strlen(text) != UUID_TEXT_SIZE - 1)
 		return -EINVAL;
-	memcpy(ret->bytes, id.bytes, UUID_SIZE);
+	for (size_t i = 0; i < sizeof(groups); i++) {
+		if (i > 0 && *text++ != '-')
+			return -EINVAL;
+		for (size_t k = 0; k < groups[i]; k++, text += 2) {
+			const int high = digit_of(text[0]), low = digit_of(text[1]);
+
+			if (high < 0 || low < 0)
+				return -EINVAL;
+			*to++ = high << 4 | low;
+		}
+	}
+	*ret = u;
 	return 0;
 }
