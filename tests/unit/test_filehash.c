@@ -421,9 +421,11 @@ static void test_two_writes_in_one_tick(void **state)
 		d = ask(h, &second);
 		if (d.state == HASH_STATE_OBSERVED)
 			check_bytes(&d, b, 6);
-		/* The first exec, asked for late: the bytes it ran are gone. */
-		if (filehash_cached(h, &first.id, first.opened_ns, &d))
-			assert_int_not_equal(d.state, HASH_STATE_OBSERVED);
+		/* The first exec, asked for late, when the bytes it ran are gone: on a busy machine they can have
+		 * been read, and be old enough to be remembered, in time. Never are they the second's. */
+		if (filehash_cached(h, &first.id, first.opened_ns, &d) &&
+		    d.state == HASH_STATE_OBSERVED)
+			check_bytes(&d, a, 6);
 	}
 	assert_true(ties > 0);
 	tick_ns = 1;
