@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as affiant.yaml and as a drop-in: an answer with a reason, or a configuration. */
 #include "daemon/config.h"
-#include "daemon/interpret.h"
-#include "daemon/schema.h"
-#include "yaml/document.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+#include "daemon/interpret.h"
+#include "daemon/schema.h"
+#include "yaml/document.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -6,12 +6,12 @@
  * The input is a list of {u8 type, u16 length, bytes of an event}. What names processes, sessions
  * and connections is brought into a small range, so that events meet.
  */
-#include "collect/attribute.h"
-#include "collect/decode.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
+
+#include "collect/attribute.h"
+#include "collect/decode.h"
 
 static void check(int condition)
 {

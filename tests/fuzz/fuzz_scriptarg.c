@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Command lines and first lines of scripts: the name found lies within argv, and ends there. */
-#include "collect/decode.h"
-#include "collect/scriptarg.h"
-#include "collect/shebang.h"
-
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "collect/decode.h"
+#include "collect/scriptarg.h"
+#include "collect/shebang.h"
 
 /*
  * The input: a length for each of exe, filename and interp, then the bytes of these, and of argv.

@@ -3,10 +3,10 @@
  * What the TPM's driver of ours parses itself: the header of a response (first byte even), the end
  * of a certificate.
  */
+#include <stdlib.h>
+
 #include "tpm/der.h"
 #include "tpm/tcti.h"
-
-#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -5,10 +5,10 @@
  */
 #pragma once
 
-#include "softtpm.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
+
+#include "softtpm.h"
 
 enum { CC_QUOTE = 0x158, CC_PCR_READ = 0x17e, CC_INCREMENT = 0x134, CC_CAPABILITY = 0x17a };
 

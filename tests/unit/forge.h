@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include "forge_keys.h"
-
 #include "attest/batch.h"
 #include "attest/cmw.h"
 #include "attest/hash.h"
@@ -15,6 +13,7 @@
 #include "attest/verify.h"
 #include "base/base64url.h"
 #include "eventlog_builder.h"
+#include "forge_keys.h"
 
 #define FORGE_NONCE "mZ4vQ0h8T2a9Yc1LrB7uXw"
 #define FORGE_AUDIENCE "https://sts.example.org/token"

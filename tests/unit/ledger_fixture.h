@@ -2,8 +2,6 @@
 /* ledger_fixture: a ledger whose payloads follow from their numbers, in a directory of its own. */
 #pragma once
 
-#include "record/segment.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +16,7 @@
 #include <cmocka.h>
 
 #include "record/frame.h"
+#include "record/segment.h"
 
 static char directory[64];
 static char ledger_dir[80];

@@ -5,10 +5,9 @@
  */
 #pragma once
 
-#include "softtpm.h"
-
 #include "attest/tpm2.h"
 #include "base/cleanup.h"
+#include "softtpm.h"
 
 DEFINE_CLEANUP(EVP_PKEY *, EVP_PKEY_free)
 

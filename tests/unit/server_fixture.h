@@ -5,10 +5,6 @@
  */
 #pragma once
 
-#include "daemon/server.h"
-
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -28,6 +24,9 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "daemon/server.h"
 
 #define NOBODY 65534
 

@@ -5,8 +5,6 @@
  */
 #pragma once
 
-#include "source_bed.h"
-
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -15,6 +13,8 @@
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#include "source_bed.h"
 
 /* In an actor: what must hold. */
 #define MUST(condition)                                                                            \

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
@@ -27,6 +26,7 @@
 
 #include "base/cleanup.h"
 #include "collect/mounts.h"
+#include "scratch.h"
 
 static char dir[] = "/tmp/affiant-chain-XXXXXX";
 static pid_t wanted_child;
@@ -609,18 +609,10 @@ static void test_mountinfo(void **state)
 	assert_false(mounts_local("proc"));
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int remove_dir(void **state)
 {
 	(void)state;
-	return nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return scratch_remove(dir);
 }
 
 int main(void)

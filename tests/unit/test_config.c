@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/config.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <regex.h>
@@ -13,6 +11,9 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "scratch.h"
 
 DEFINE_CLEANUP(struct config *, config_free)
 
@@ -31,11 +32,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char command[96];
-
 	(void)state;
-	snprintf(command, sizeof(command), "rm -rf %s", directory);
-	return system(command);
+	return scratch_remove(directory);
 }
 
 static void write_file(const char *name, const char *text, size_t len)
@@ -58,10 +56,10 @@ static void write_drop_in(const char *name, const char *text)
 
 static void remove_drop_ins(void)
 {
-	char command[96];
+	char path[160];
 
-	snprintf(command, sizeof(command), "rm -rf %s/conf.d", directory);
-	assert_int_equal(system(command), 0);
+	snprintf(path, sizeof(path), "%s/conf.d", directory);
+	assert_true(!scratch_remove(path) || errno == ENOENT);
 }
 
 static struct config *load(const char *text)

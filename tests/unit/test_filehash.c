@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
@@ -27,6 +26,7 @@
 #include "base/cleanup.h"
 #include "collect/hashing.h"
 #include "collect/object.h"
+#include "scratch.h"
 
 static char dir[] = "/tmp/affiant-filehash-XXXXXX";
 static atomic_uint identified;
@@ -1242,18 +1242,10 @@ static void test_trust(void **state)
 	assert_true(object_id_equal(&id, &(struct object_id){.inode = 1, .magic = 5}));
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int remove_dir(void **state)
 {
 	(void)state;
-	return nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return scratch_remove(dir);
 }
 
 int main(void)

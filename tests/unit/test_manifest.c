@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
@@ -21,6 +20,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "scratch.h"
 
 /* By an independent program, from the description in manifest.h. */
 #define ROOT_AGENT "74a68cea299ab20bf9c630deab1e90c8d6ff622933d4547775b9562d456cf5fe"
@@ -432,18 +432,10 @@ static void test_freed_with_jobs(void **state)
 	manifests_free(NULL);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int remove_dir(void **state)
 {
 	(void)state;
-	return nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return scratch_remove(dir);
 }
 
 static int setup(void **state)

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attest/measure.h"
 
-#include "base/cleanup.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,6 +11,9 @@
 #include <sys/utsname.h>
 
 #include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "scratch.h"
 
 static char root_path[64];
 static int root;
@@ -47,17 +47,11 @@ static int make_root(void **state)
 	return root < 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st, (void)flag, (void)ftw;
-	return remove(path);
-}
-
 static int remove_root(void **state)
 {
 	(void)state;
 	close(root);
-	return nftw(root_path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return scratch_remove(root_path);
 }
 
 /* A machine like a container: nothing is there, and that is said. */

@@ -2,8 +2,6 @@
 /* What is left of root after start-up. Each case in a process of its own: there is no way back. */
 #include "daemon/privileges.h"
 
-#include "base/cleanup.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +25,8 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
+
+#include "base/cleanup.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/programs.h"
 
-#include "base/merkle.h"
-#include "base/pb.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 
+#include "base/merkle.h"
+#include "base/pb.h"
 #include "vectors.h"
 
 static struct sha256 leaf(uint8_t first)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <limits.h>
 #include <setjmp.h>
@@ -22,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "collect/credentials.h"
+#include "scratch.h"
 
 static char dir[] = "/tmp/affiant-scriptarg-XXXXXX";
 
@@ -377,18 +377,10 @@ static int make_dir(void **state)
 	return mkdtemp(dir) && mkdir(path_of("sub"), 0755) == 0 ? 0 : -1;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static int remove_dir(void **state)
 {
 	(void)state;
-	return nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	return scratch_remove(dir);
 }
 
 int main(void)

@@ -2,6 +2,7 @@
 /* What is read without a TPM: the header of a response, the end of a certificate, the kept keys. */
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <openssl/evp.h>
 
 #include "tpm/der.h"
 #include "tpm/keystore.h"

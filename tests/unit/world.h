@@ -6,9 +6,8 @@
  */
 #pragma once
 
-#include "pipeline.h"
-
 #include "affiant/v1/state.pb-c.h"
+#include "pipeline.h"
 
 struct item {
 	bool note; /* the daemon writes it, it does not come through the ring */
