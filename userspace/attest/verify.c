@@ -150,12 +150,14 @@ static const char *policy_mistake(const struct affiant_policy *p)
 
 int verifier_new(const struct affiant_policy *p, struct verifier **ret, const char **ret_why)
 {
+	const char *mistake = policy_mistake(p);
 	struct verifier *v;
 	int err;
 
-	*ret_why = policy_mistake(p);
-	if (*ret_why)
+	if (mistake) {
+		*ret_why = mistake;
 		return -EINVAL;
+	}
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return -ENOMEM;

@@ -88,7 +88,7 @@ struct verify_result {
 };
 
 struct verifier;
-/* -EINVAL: *@ret_why (static) says what is wrong with the policy, which is borrowed. */
+/* -EINVAL: *@ret_why (static) says what is wrong with the policy, which is borrowed. -ENOMEM. */
 int verifier_new(const struct affiant_policy *p, struct verifier **ret, const char **ret_why);
 void verifier_free(struct verifier *v);
 

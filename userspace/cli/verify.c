@@ -232,7 +232,8 @@ static int judge(const struct options *o, const struct affiant_policy *policy, c
 	q.cached = cached;
 	err = err ?: verify(v, &q, &r);
 	if (err) {
-		log_error("%s: %s", o->policy, *why ? why : strerror(-err));
+		if (err != -EBADMSG)
+			log_error("%s: %s", path, *why ? why : strerror(-err));
 		return EXIT_UNDECIDED;
 	}
 	if (r->has_host && verify_state_save(o->state, &r->host) < 0)

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""affiant verify with evidence of a real daemon and a software TPM: what passes, what is remembered, and what is forged."""
+
+import copy
+import hashlib
+import json
+import os
+import pty
+import shutil
+import subprocess
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from harness import daemon as daemons
+from harness.evidence import AUDIENCE, NONCE, Attested, b64, unb64
+from test_evidence_enrolment import Enrolment
+
+POLICY = """\
+max_age: 10m
+trust:
+  software_tpm: [{root}, {issuer}]
+  enrolment: [ca/ca.pem]
+  allow_software_tpm: {software}
+hosts:
+  - ueid: {ueid}
+    asset: the test's host
+    agents: ["{agent}"]
+boot: {{mode: {boot}}}
+ima: {{required: no}}
+daemon: {{executables: [{daemon}], configurations: [any], bpf: [any]}}
+agents:
+  - id: "{agent}"
+    tier: software-tpm
+    executables: [{executable}]
+    arguments: [any]
+    loaders: [any]
+    interpreters: [any]
+    ancestors: [any]
+    isolation: [landlock, uid, none]
+    principal: asserted
+"""
+
+
+def digest(path):
+	return hashlib.sha256(open(path, "rb").read()).hexdigest()
+
+
+class Verifier:
+	"""affiant verify in a directory of its own, which has no daemon, no root's privileges and no TPM."""
+
+	def __init__(self, attested, place, enrolment, taken):
+		self.place = place
+		self.values = {
+			"root": attested.tpm.ca, "issuer": attested.tpm.issuer, "software": "yes", "boot": "none",
+			"ueid": taken.claims["ueid"], "agent": taken.claims["sub"], "daemon": digest(daemons.AFFIANTD),
+			"executable": digest("/usr/bin/python3"),
+		}
+		self.enrolment = enrolment
+
+	def policy(self, **changed):
+		path = self.place / "policy.yaml"
+		path.write_text(POLICY.format(**(self.values | changed)))
+		return path
+
+	def run(self, text, *options, nonce=NONCE, audience=AUDIENCE, env=None, **changed):
+		command = [daemons.AFFIANT, "verify", "--policy", self.policy(**changed), "--nonce", nonce, "--audience", audience,
+			   *options]
+		return subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=False,
+				      env=daemons.environment() | (env or {}))
+
+	def __call__(self, text, *options, **more):
+		"""(exit code, code of the refusal)"""
+		done = self.run(text, "-o", "json", *options, **more)
+		assert done.returncode in (0, 1, 2), done.stderr
+		result = json.loads(done.stdout)
+		assert (result["verdict"], done.returncode) in (("affirmed", 0), ("refused", 1), ("undecided", 2))
+		return done.returncode, result["code"]
+
+
+@pytest.fixture(scope="module")
+def attested(new_daemon_of_module):
+	instance = Attested(new_daemon_of_module)
+	yield instance
+	instance.remove()
+
+
+@pytest.fixture(scope="module")
+def enrolled(attested, tmp_path_factory):
+	enrolment = Enrolment(attested, tmp_path_factory.mktemp("enrolment"))
+	enrolment()
+	return enrolment
+
+
+@pytest.fixture(scope="module")
+def agent(attested, enrolled):
+	return attested.agent()
+
+
+@pytest.fixture(scope="module")
+def taken(agent):
+	return agent.evidence(host=True)
+
+
+@pytest.fixture
+def verifier(attested, enrolled, taken):
+	return Verifier(attested, enrolled.place, enrolled, taken)
+
+
+def test_affirmed(verifier, taken):
+	assert verifier(taken.text) == (0, "")
+	done = verifier.run(taken.text)
+	assert done.returncode == 0, done.stdout
+	assert "affirmed" in done.stdout and "tier: software-tpm" in done.stdout and "\033" not in done.stdout
+
+
+def test_as_nobody(verifier, taken, place):
+	"""Without root, daemon, BPF or TPM."""
+	for name in ("ca/ca.pem",):
+		(place / name).parent.mkdir()
+		(place / name).write_bytes((verifier.place / name).read_bytes())
+	roots = {}
+	for name in ("root", "issuer"):
+		roots[name] = place / f"{name}.pem"
+		roots[name].write_bytes(open(verifier.values[name], "rb").read())
+	verifier.place = place
+	policy = verifier.policy(**roots)
+	evidence = place / "evidence.json"
+	evidence.write_text(taken.text)
+	done = subprocess.run([daemons.AFFIANT, "verify", "-p", policy, "--nonce", NONCE, "--audience", AUDIENCE, evidence],
+			      user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True, check=False,
+			      env=daemons.environment())
+	assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("changed, code", [
+	({"software": "no"}, "software_tpm"),
+	({"boot": "log"}, "pcrs_unextended"),
+	({"executable": "0" * 64}, "executable_digest"),
+	({"daemon": "0" * 64}, "daemon_digest"),
+	({"agent": "spiffe://example.org/agent/other"}, "agent_unknown"),
+	({"ueid": "AQ" + "A" * 42}, "host_unknown"),
+	({"nonce": "another-nonce"}, "nonce"),
+	({"audience": "https://other.example"}, "audience"),
+])
+def test_refused(verifier, taken, changed, code):
+	assert verifier(taken.text, **changed) == (1, code)
+
+
+def test_times(verifier, taken):
+	iat = taken.claims["iat"]
+	assert verifier(taken.text, "--time", str(iat + 10)) == (0, "")
+	assert verifier(taken.text, "--time", str(iat - 60)) == (1, "not_yet_valid")
+	assert verifier(taken.text, "--time", str(iat + 86400)) == (1, "expired")
+
+
+def test_remembered(verifier, agent, taken, place):
+	state = ("--state", place)
+	alone = agent.evidence()
+	assert verifier(alone.text, *state) == (2, "host_evidence_needed")
+	assert verifier(taken.text, *state) == (0, "")
+	kept, = place.iterdir()
+	assert kept.name == taken.claims["ueid"] + ".json" and kept.stat().st_mode & 0o777 == 0o600
+	assert verifier(alone.text, *state) == (0, "")
+	assert verifier(alone.text, *state, daemon="any") == (2, "host_evidence_needed"), "judged by another policy"
+	changed = json.loads(kept.read_text())
+	changed["clock"]["resets"] += 1
+	kept.write_text(json.dumps(changed))
+	assert verifier(taken.text, *state) == (1, "clock_reset_backwards")
+	kept.write_text("{}")
+	assert verifier.run(taken.text, *state).returncode == 2
+
+
+def edit(taken, change, host=False):
+	cmw = copy.deepcopy(taken.cmw)
+	change(cmw["host"] if host else cmw)
+	return json.dumps(cmw)
+
+
+def put(cmw, name, data):
+	cmw[name][1] = b64(data)
+
+
+def sign(taken, key, **claims):
+	"""The genuine claims, changed, by a key of one's own."""
+	jwk = private_jwk(key)[1]
+	thumbprint = b64(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
+	return jwt.encode(taken.claims | {"kid": thumbprint} | claims, key, "ES256",
+			  headers={"typ": "eat+jwt", "jwk": jwk}).encode()
+
+
+def test_forged(verifier, agent, taken):
+	key = ec.generate_private_key(ec.SECP256R1())
+	other = agent.evidence(nonce="another-nonce", host=True)
+	quote = taken.content("quote")
+	chains = {name: taken.host[name] for name in ("ek_chain", "ak_chain")}
+
+	def replace(name, data, host=False):
+		return edit(taken, lambda cmw: put(cmw, name, data), host)
+
+	def drop(name):
+		return edit(taken, lambda cmw: cmw.pop(name), True)
+
+	header, payload, signature = taken.eat.split(".")
+	none = b64(json.dumps({"alg": "none", "typ": "eat+jwt", "jwk": taken.header["jwk"]}).encode())
+	cases = [
+		(replace("eat", sign(taken, key, aud=AUDIENCE)), 1, "quote_extra"),
+		(replace("eat", sign(taken, key, sub="spiffe://example.org/agent/admin")), 1, "quote_extra"),
+		(replace("eat", f"{none}.{payload}.{signature}".encode()), 1, "token_algorithm"),
+		(replace("eat", f"{header}.{payload}.".encode()), 2, "malformed_token"),
+		(replace("quote", other.content("quote")), 1, "quote_signature"),
+		(edit(taken, lambda cmw: cmw.update(quote=other.cmw["quote"], signature=other.cmw["signature"])), 1, "quote_extra"),
+		(edit(taken, lambda cmw: cmw.update(path=other.cmw["path"], eat=other.cmw["eat"])), 1, "nonce"),
+		(replace("quote", quote + b"\0"), 2, "malformed_quote"),
+		(replace("quote", quote[:-1]), 2, "malformed_quote"),
+		(replace("quote", quote[:20] + bytes([quote[20] ^ 1]) + quote[21:]), 1, "quote_signature"),
+		(replace("pcrs", bytes(32 * 12) + b"\1" * 32), 1, "quote_pcrs"),
+		(replace("pcrs", bytes(32)), 2, "malformed_pcrs"),
+		(drop("ak_chain"), 1, "ak_not_enrolled"),
+		(drop("ek_chain"), 1, "ek_no_certificate"),
+		(edit(taken, lambda host: host.update(ak_chain=chains["ek_chain"]), True), 1, "ak_chain"),
+		(edit(taken, lambda host: host.update(ek_chain=chains["ak_chain"]), True), 1, "ek_chain"),
+		(edit(taken, lambda host: host.update(ak_public=host["ek_public"]), True), 1, "ak_invalid"),
+		(edit(taken, lambda host: host.update(ek_public=host["ak_public"]), True), 1, "ek_invalid"),
+		(replace("claims", unb64(taken.host["claims"][1]).replace(b"enrolled\":true", b"enrolled\":false"), True), 1,
+		 "host_claims_mismatch"),
+	]
+	for number, (text, status, code) in enumerate(cases):
+		assert verifier(text) == (status, code), number
+
+
+def private_jwk(key):
+	"""(with the private number, without)"""
+	numbers = key.private_numbers()
+	point = numbers.public_numbers
+	public = {"kty": "EC", "crv": "P-256", "x": b64(point.x.to_bytes(32, "big")), "y": b64(point.y.to_bytes(32, "big"))}
+	return public | {"d": b64(numbers.private_value.to_bytes(32, "big"))}, public
+
+
+def test_result(verifier, taken, place):
+	"""Signed for those who never see the evidence; read by python3-jwt."""
+	key = ec.generate_private_key(ec.SECP256R1())
+	(place / "key.json").write_text(json.dumps(private_jwk(key)[0]))
+	for profile, status in (("ietf", "ear_status"), ("veraison", "ear.status")):
+		for text, code, host, agent in ((taken.text, 0, "affirming", "affirming"),
+						(taken.text[:-1], 2, "none", "none")):
+			done = verifier.run(text, "-o", "ear", "--ear-key", place / "key.json", "--ear-profile", profile)
+			assert done.returncode == code, done.stderr
+			ear = jwt.decode(done.stdout.strip(), key.public_key(), ["ES256"])
+			assert (ear["submods"]["host"][status], ear["submods"]["agent"][status]) == (host, agent)
+			assert ear["eat_nonce"] == NONCE
+	done = verifier.run(taken.text, "-o", "ear")
+	assert done.returncode == 64 and "--ear-key" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def ear_reader():
+	"""Veraison's own crate (tests/oracle/ear), where there is a Rust for it."""
+	cargo = shutil.which("cargo")
+	if not cargo:
+		pytest.skip("no Rust: the crate ear is not asked")
+	source = daemons.TOP / "tests/oracle/ear"
+	target = daemons.BUILD / "ear"
+	env = os.environ | {"CARGO_TARGET_DIR": str(target)}
+	if subprocess.run([cargo, "fetch", "-q", "--locked"], cwd=source, env=env, capture_output=True).returncode:
+		pytest.skip("the crate ear can't be fetched")
+	built = subprocess.run([cargo, "build", "-q", "--locked", "--offline"], cwd=source, env=env, capture_output=True, text=True)
+	assert built.returncode == 0, built.stderr
+	return target / "debug/ear-reader"
+
+
+@pytest.mark.long
+def test_result_in_rust(verifier, taken, place, ear_reader):
+	key = ec.generate_private_key(ec.SECP256R1())
+	private, public = private_jwk(key)
+	(place / "key.json").write_text(json.dumps(private))
+	lines, expected = "", []
+	for text, states in ((taken.text, "agent=affirming host=affirming"), (taken.text[:-1], "agent=none host=none")):
+		token = verifier.run(text, "-o", "ear", "--ear-key", place / "key.json").stdout.strip()
+		lines += f"{json.dumps(public, separators=(',', ':'))} {token}\n"
+		expected.append(f"tag:ietf.org,2026:rats/ear#04 {states}")
+	done = subprocess.run([ear_reader], input=lines, capture_output=True, text=True, check=True)
+	assert done.stdout.splitlines() == expected
+
+
+def test_policy_mistakes(verifier, place):
+	def told(text):
+		(place / "p.yaml").write_text(text)
+		done = subprocess.run([daemons.AFFIANT, "verify", "--policy", place / "p.yaml", "--check-policy"],
+				      capture_output=True, text=True, check=False, env=daemons.environment())
+		return done.returncode, done.stderr
+
+	assert told("max_age: 1m\n") == (0, "")
+	for text, where in (("max_ag: 1m\n", ":1: max_ag: no such key"), ("hosts:\n  - ueid: AQ\n", ":2: hosts[0].ueid: 'AQ'"),
+			    ("boot:\n  mode: some\n", ":2: boot.mode: 'some' is not one of log, none"),
+			    ("trust:\n  tpm: [nothing.pem]\n", ":2: trust.tpm[0]: 'nothing.pem'"),
+			    ("boot:\n  closed: [10]\n", ":2: boot.closed[0]: '10'"),
+			    ("boot: {mode: none, kernels: [any]}\n", ""),
+			    ("daemon:\n  bpf: [any, any]\n", ":2: daemon.bpf[0]: 'any'")):
+		code, error = told(text)
+		assert where in error and (code == 64 or not where), (text, error)
+
+
+def test_colour(verifier, taken):
+	"""On a terminal, unless NO_COLOR says otherwise."""
+	for env, coloured in (({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)):
+		leader, follower = pty.openpty()
+		command = [daemons.AFFIANT, "verify", "--policy", verifier.policy(), "--nonce", NONCE, "--audience", AUDIENCE]
+		done = subprocess.run(list(map(str, command)), input=taken.text.encode(), stdout=follower, check=False,
+				      env=daemons.environment() | env)
+		os.close(follower)
+		assert done.returncode == 0
+		assert (b"\033[32m" in os.read(leader, 65536)) == coloured
+		os.close(leader)
