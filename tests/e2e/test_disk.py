@@ -1,54 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk that fills up while sessions work: events wait in the kernel, and what finds no room there is counted."""
 
-import contextlib
-import subprocess
-
 import pytest
 
 from harness import wait
+from harness.disk import Disk
 from harness.load import Load, status
 
 SESSIONS = 4
-DISK = "64m"
-
-
-class Disk:
-	"""A small filesystem with the daemon's state on it."""
-
-	def __init__(self, daemon):
-		self.daemon = daemon
-		self.mount = daemon.state
-		self.mount.mkdir(mode=0o700)
-		subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "affiant-test", self.mount], check=True)
-		self.ballast = self.mount / "ballast"
-
-	def fill(self):
-		"""To the last byte, whatever the daemon writes meanwhile, until it says so."""
-		def full():
-			self._fill()
-			return self.says("cannot be written")
-
-		wait.until("the daemon finds the disk full", full, explain=self.daemon.log)
-
-	def _fill(self):
-		with open(self.ballast, "ab", buffering=0) as file:
-			for size in (1 << 20, 1 << 12, 1):
-				with contextlib.suppress(OSError):
-					while True:
-						file.write(bytes(size))
-
-	def free(self):
-		self.ballast.unlink()
-
-	def says(self, words):
-		return words in self.daemon.log()
-
-	def wait_for(self, words):
-		wait.until(f"the daemon says '{words}'", lambda: self.says(words), explain=self.daemon.log)
-
-	def remove(self):
-		subprocess.run(["umount", "--lazy", self.mount], check=True)
 
 
 @pytest.fixture

@@ -25,6 +25,25 @@ int cmw_add(json_t *collection, const char *name, const char *media_type, const 
 	return record && !json_object_set_new(collection, name, record) ? 0 : -ENOMEM;
 }
 
+void cmw_begin(struct buffer *b, const char *type)
+{
+	buffer_print(b, "{\"" TYPE_MEMBER "\":\"%s\"", type);
+}
+
+void cmw_put(struct buffer *b, const char *name, const char *media_type, const void *content,
+	     size_t len)
+{
+	_cleanup_free_ char *text = base64url_new(content, len);
+
+	if (!text) {
+		b->failed = true;
+		return;
+	}
+	buffer_print(b, ",\"%s\":[\"%s\",\"", name, media_type);
+	buffer_add_text(b, text);
+	buffer_print(b, "\",%d]", CMW_EVIDENCE);
+}
+
 /*
  * [media type, content, ind]; ind may be left out by RFC 9999, not here: it says that this is
  * evidence.

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
+
 #define CMW_EVIDENCE 4  /* 'ind', bit 2 */
 #define CMW_DEPTH_MAX 4 /* of collections */
 
@@ -30,6 +32,14 @@
 int cmw_add(json_t *collection, const char *name, const char *media_type, const void *content,
 	    size_t len);
 json_t *cmw_collection(const char *type);
+
+/*
+ * The same as text, for what is made a thousand times: a collection is what cmw_begin() writes, the
+ * members, and "}". Names and types are our own words, which need no escapes. buffer_error() tells.
+ */
+void cmw_begin(struct buffer *b, const char *type);
+void cmw_put(struct buffer *b, const char *name, const char *media_type, const void *content,
+	     size_t len);
 
 struct cmw_item {
 	const char *name, *media_type; /* asked for */

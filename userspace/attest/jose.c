@@ -69,10 +69,19 @@ struct coordinates {
 	char x[BASE64URL_LEN(COORDINATE_MAX) + 1], y[BASE64URL_LEN(COORDINATE_MAX) + 1];
 };
 
+/* From the point as a whole: each coordinate asked for by itself costs OpenSSL as much. */
 static int coordinates_of(EVP_PKEY *key, const struct curve *curve, struct coordinates *ret)
 {
-	return number_text(key, OSSL_PKEY_PARAM_EC_PUB_X, curve->size, ret->x)
-		       ?: number_text(key, OSSL_PKEY_PARAM_EC_PUB_Y, curve->size, ret->y);
+	uint8_t point[1 + 2 * COORDINATE_MAX];
+	size_t len;
+
+	if (EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point),
+					    &len) != 1 ||
+	    len != 1 + 2 * curve->size || point[0] != POINT_CONVERSION_UNCOMPRESSED)
+		return -EINVAL;
+	base64url_encode(point + 1, curve->size, ret->x);
+	base64url_encode(point + 1 + curve->size, curve->size, ret->y);
+	return 0;
 }
 
 json_t *jose_jwk(EVP_PKEY *key, bool private)

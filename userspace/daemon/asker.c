@@ -111,6 +111,7 @@ void asker_free(struct asker *a)
 		return;
 	actor_unref(a->actor);
 	EVP_PKEY_free(a->cnf);
+	free(a->jwk);
 	free(a->signing_input);
 	free(a->jws);
 	free(a);
@@ -143,6 +144,11 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 	bool traced = true;
 	int err;
 
+	/* While the disk takes no records, no events are read: what the session did since is not
+	 * known, nor whether it goes on. */
+	if (a->core->full)
+		return refuse(ret, "unavailable", "records can't be written: %s",
+			      strerror(-a->core->full));
 	if (s->ended_wall_ns || s->ending)
 		return refuse(ret, "session_ended", "the session has ended");
 	if (task && task->has_expires_wall_ns && task->expires_wall_ns <= now)

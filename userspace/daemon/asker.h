@@ -27,7 +27,7 @@ struct asker {
 	uint64_t records;
 	struct object_id seen;
 
-	char *signing_input, *jws; /* of its claims, once it is in a batch */
+	char *jwk, *signing_input, *jws; /* of its claims, once it is in a batch */
 };
 
 /* Why somebody gets none: @code is api.proto's, @text for a person. */

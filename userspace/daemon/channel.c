@@ -34,9 +34,25 @@ static void call_clear(struct server_call *call)
 	call->active = call->opens_self = false;
 }
 
+void channel_follow(struct channel *c, bool follows)
+{
+	c->server->followers += follows - c->follows;
+	c->follows = follows;
+}
+
 static void hang_up(struct channel *c)
 {
-	c->io = sd_event_source_disable_unref(c->io);
+	struct server *s = c->server;
+
+	/* What was ready is nobody's any more. Closing alone does not take it out of the epoll
+	 * while a copy of the descriptor is open anywhere. */
+	if (c->added)
+		(void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	c->added = false;
+	for (int i = 0; i < s->ready_count; i++)
+		if (s->ready[i].data.ptr == c)
+			s->ready[i].data.ptr = NULL;
+	channel_follow(c, false);
 	c->timer = sd_event_source_disable_unref(c->timer);
 	packet_clear(&c->packet);
 	closep(&c->fd);
@@ -61,6 +77,18 @@ static void close_channel(struct channel *c)
 		channel_free(c);
 }
 
+static int wait_for(struct channel *c, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.ptr = c};
+
+	if (events == c->waits_for)
+		return 0;
+	if (epoll_ctl(c->server->epoll, EPOLL_CTL_MOD, c->fd, &e) < 0)
+		return -errno;
+	c->waits_for = events;
+	return 0;
+}
+
 /* What is waited for, and whether for ever. */
 static int update(struct channel *c)
 {
@@ -74,10 +102,7 @@ static int update(struct channel *c)
 	 */
 	err = sd_event_source_set_enabled(c->timer, c->waits || !c->believed ? SD_EVENT_ONESHOT
 									     : SD_EVENT_OFF);
-	if (err >= 0)
-		err = sd_event_source_set_io_events(c->io,
-						    (reads ? EPOLLIN : 0) | (sends ? EPOLLOUT : 0));
-	return err < 0 ? err : 0;
+	return err < 0 ? err : wait_for(c, (reads ? EPOLLIN : 0) | (sends ? EPOLLOUT : 0));
 }
 
 static int restart_timer(struct channel *c)
@@ -438,20 +463,18 @@ static void accept_request(struct channel *c, struct peer_message *m)
 	dispatch(c, roles);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
+void channel_ready(struct channel *c, uint32_t events)
 {
-	struct channel *c = data;
 	struct peer_message m;
 	int err = 0;
 
-	(void)source;
 	if (events & EPOLLOUT)
 		err = flush(c);
 	if (!err && (events & EPOLLIN) && !c->call.active && !c->waits) {
-		err = peer_receive(fd, c->server->buffer, SERVER_MESSAGE_MAX, &m);
+		err = peer_receive(c->fd, c->server->buffer, SERVER_MESSAGE_MAX, &m);
 		if (!err) {
 			accept_request(c, &m); /* the connection may be gone now */
-			return 0;
+			return;
 		}
 		if (err == -EAGAIN)
 			err = 0;
@@ -460,7 +483,6 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *data)
 	}
 	if (err)
 		close_channel(c);
-	return 0;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
@@ -494,6 +516,7 @@ static int greet(struct channel *c, bool admitted)
 
 static int start(struct channel *c, bool (*admit)(struct server *s, const struct channel *newcomer))
 {
+	struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
 	struct server *s = c->server;
 	int err;
 
@@ -509,10 +532,12 @@ static int start(struct channel *c, bool (*admit)(struct server *s, const struct
 		greet(c, false);
 		return -EBUSY;
 	}
-	err = sd_event_add_io(s->event, &c->io, c->fd, EPOLLIN, on_io, c);
-	if (err >= 0)
-		err = sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC,
-						 s->config.timeout_us, 0, on_timer, c);
+	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, c->fd, &e) < 0)
+		return -errno;
+	c->added = true;
+	c->waits_for = EPOLLIN;
+	err = sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, s->config.timeout_us,
+					 0, on_timer, c);
 	if (err < 0)
 		return err;
 	return greet(c, true);

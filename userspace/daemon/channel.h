@@ -10,6 +10,8 @@
 #include "daemon/request.h"
 #include "daemon/server.h"
 
+#include <sys/epoll.h>
+
 struct server_call {
 	struct channel *connection;
 	bool active;     /* handed to the core, not yet ended */
@@ -30,7 +32,9 @@ struct channel {
 	struct channel *prev, *next;
 	struct server *server;
 	int fd; /* -1: closed, and here only until its call is ended */
-	sd_event_source *io, *timer;
+	sd_event_source *timer;
+	bool added;         /* to the server's epoll, which waits for: */
+	uint32_t waits_for; /* EPOLLIN, EPOLLOUT */
 	struct peer peer;
 	bool tagged;
 	struct tag tag;
@@ -44,8 +48,19 @@ struct channel {
 	uint64_t appended_index, appended_sequence;
 };
 
+#define SERVER_READY_MAX 64
+
 struct server {
 	sd_event *event;
+	/*
+	 * Of all connections, and one source of the loop: sd-event asks the kernel for all that is
+	 * ready to dispatch one of it, which for a thousand that speak at once is a million.
+	 */
+	int epoll;
+	sd_event_source *io;
+	struct epoll_event ready[SERVER_READY_MAX]; /* being dispatched */
+	int ready_count;
+	size_t followers; /* connections that follow */
 	struct server_config config;
 	const struct server_ops *ops;
 	void *context;
@@ -64,6 +79,9 @@ struct server {
 int channel_new(struct server *s, int fd,
 		bool (*admit)(struct server *s, const struct channel *newcomer));
 
+/* What epoll says of it; it may be gone afterwards. */
+void channel_ready(struct channel *c, uint32_t events);
+
 /* Ends everything at once. */
 void channel_free(struct channel *c);
 
@@ -74,6 +92,7 @@ void channel_free(struct channel *c);
 void channel_answer(struct channel *c, Affiant__V1__Response *response, const int *fds,
 		    size_t fds_count);
 
+void channel_follow(struct channel *c, bool follows);
 void channel_appended(struct channel *c, uint64_t index, uint64_t sequence);
 
 /*

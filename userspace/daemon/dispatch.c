@@ -131,7 +131,7 @@ static void read_segments(struct channel *c)
 	segments.segments = list;
 	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_SEGMENTS;
 	response.segments = &segments;
-	c->follows = request->has_follow && request->follow;
+	channel_follow(c, request->has_follow && request->follow);
 	channel_answer(c, &response, fds, segments.n_segments);
 }
 

@@ -59,7 +59,6 @@ static void look_at(struct evidence *e, struct asker *a)
 	struct refusal r;
 	int err = asker_look(a, &job.fd, &r);
 
-	core_flush(e->core);
 	a->records = ledger_next_sequence(e->core->ledger);
 	if (err == 1) {
 		job.token = a->token = ++e->rehashes;
@@ -112,6 +111,9 @@ bool evidence_turn(struct evidence *e)
 	struct asker *a, *next;
 	bool ready = false, waits;
 
+	/* What its evidence says is in the ledger by then. */
+	if (e->waiting)
+		core_flush(e->core);
 	DL_FOREACH_SAFE (e->waiting, a, next) {
 		if (!a->looked_at && workload_settled(a->actor))
 			look_at(e, a);

@@ -5,6 +5,7 @@
 #include "attest/claims.h"
 #include "attest/cmw.h"
 #include "attest/ossl.h"
+#include "base/buffer.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/loss.h"
@@ -36,6 +37,13 @@ static int set_request(struct evidence *e, const struct asker *a, struct claims 
 	return c->nonce && c->audience && c->cnf ? uuid7_new(now, &c->jti) : -ENOMEM;
 }
 
+/* As it stands in the claims, for the one who asked. */
+static int keep_jwk(struct asker *a, const json_t *claims)
+{
+	a->jwk = json_dumps(json_object_get(json_object_get(claims, "cnf"), "jwk"), JSON_COMPACT);
+	return a->jwk ? 0 : -ENOMEM;
+}
+
 /* Makes the signing input of @a's claims, and its leaf. */
 static int make_claims(struct evidence *e, struct asker *a, struct sha256 *ret_leaf,
 		       const char **ret_why)
@@ -51,6 +59,7 @@ static int make_claims(struct evidence *e, struct asker *a, struct sha256 *ret_l
 	      attester_claims(e->attester, c) ?:
 	      set_request(e, a, c) ?:
 	      claims_fit(c, CLAIMS_MAX, &json, ret_why) ?:
+	      keep_jwk(a, json) ?:
 	      attester_signing_input(e->attester, json, &a->signing_input) ?:
 	      batch_leaf(BATCH_EVIDENCE, a->signing_input, strlen(a->signing_input), ret_leaf);
 	claims_clear(c);
@@ -65,6 +74,7 @@ struct quoted_batch {
 	struct sha256 *leaves;
 	size_t count;
 	struct batch *tree;
+	struct buffer shared; /* the members that all of them have: quote, signature, PCRs */
 };
 
 static void quoted_batch_free(struct quoted_batch *b)
@@ -72,6 +82,7 @@ static void quoted_batch_free(struct quoted_batch *b)
 	if (!b)
 		return;
 	batch_free(b->tree);
+	buffer_done(&b->shared);
 	free(b->leaves);
 	free(b);
 }
@@ -90,46 +101,63 @@ static size_t put_pcrs(const struct tpm_quoted *q, uint8_t ret[static TPM_PCRS *
 	return len;
 }
 
-/* The collection; *@ret_text to be freed. */
-static int wrap(struct evidence *e, const struct asker *a, const struct quoted_batch *b,
-		size_t index, const struct tpm_quoted *q, char **ret_text)
+static int share(struct quoted_batch *b, const struct tpm_quoted *q)
 {
-	_cleanup_json_ json_t *cmw = cmw_collection(CMW_TYPE_EVIDENCE);
-	uint8_t pcrs[TPM_PCRS * TPM_PCR_SIZE], path[BATCH_PATH_SIZE_MAX];
-	size_t path_len;
-	json_t *host = NULL;
-	int err;
+	uint8_t pcrs[TPM_PCRS * TPM_PCR_SIZE];
 
-	if (!cmw || !a->jws)
-		return -ENOMEM;
-	path_len = batch_path(b->tree, index, path);
-	err = cmw_add(cmw, "eat", CMW_EAT, a->jws, strlen(a->jws)) ?:
-	      cmw_add(cmw, "quote", CMW_TPMS_ATTEST, q->attest, q->attest_len) ?:
-	      cmw_add(cmw, "signature", CMW_TPMT_SIGNATURE, q->signature, q->signature_len) ?:
-	      cmw_add(cmw, "pcrs", CMW_PCRS, pcrs, put_pcrs(q, pcrs)) ?:
-	      cmw_add(cmw, "path", CMW_PATH, path, path_len);
-	if (!err && a->host)
-		err = attester_host(e->attester, a->ima_from, &host)
-			      ?: (json_object_set_new(cmw, "host", host) ? -ENOMEM : 0);
-	if (err)
-		return err;
-	*ret_text = json_dumps(cmw, JSON_COMPACT);
-	return *ret_text ? 0 : -ENOMEM;
+	cmw_put(&b->shared, "quote", CMW_TPMS_ATTEST, q->attest, q->attest_len);
+	cmw_put(&b->shared, "signature", CMW_TPMT_SIGNATURE, q->signature, q->signature_len);
+	cmw_put(&b->shared, "pcrs", CMW_PCRS, pcrs, put_pcrs(q, pcrs));
+	return buffer_error(&b->shared);
 }
 
-static int answer(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index,
-		  const struct tpm_quoted *q)
+static int add_host(struct evidence *e, const struct asker *a, struct buffer *text)
+{
+	_cleanup_json_ json_t *host = NULL;
+	_cleanup_free_ char *dumped = NULL;
+	int err = attester_host(e->attester, a->ima_from, &host);
+
+	if (err)
+		return err;
+	dumped = json_dumps(host, JSON_COMPACT);
+	if (!dumped)
+		return -ENOMEM;
+	buffer_add_text(text, ",\"host\":");
+	buffer_add_text(text, dumped);
+	return 0;
+}
+
+/* The collection. */
+static int wrap(struct evidence *e, const struct asker *a, const struct quoted_batch *b,
+		size_t index, struct buffer *text)
+{
+	uint8_t path[BATCH_PATH_SIZE_MAX];
+	size_t path_len;
+	int err;
+
+	if (!a->jws)
+		return -ENOMEM;
+	path_len = batch_path(b->tree, index, path);
+	cmw_begin(text, CMW_TYPE_EVIDENCE);
+	cmw_put(text, "eat", CMW_EAT, a->jws, strlen(a->jws));
+	buffer_add(text, b->shared.data, b->shared.len);
+	cmw_put(text, "path", CMW_PATH, path, path_len);
+	err = a->host ? add_host(e, a, text) : 0;
+	buffer_add_char(text, '}');
+	return err ?: buffer_error(text);
+}
+
+static int answer(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index)
 {
 	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Evidence evidence = AFFIANT__V1__EVIDENCE__INIT;
-	_cleanup_json_ json_t *jwk = jose_jwk(a->cnf, false);
-	_cleanup_free_ char *text = NULL, *key = jwk ? json_dumps(jwk, JSON_COMPACT) : NULL;
-	int err = key ? wrap(e, a, b, index, q, &text) : -ENOMEM;
+	_cleanup_buffer_ struct buffer text = {0};
+	int err = wrap(e, a, b, index, &text);
 
 	if (err)
 		return err;
-	SET(&evidence, cmw, pb_bytes(text, strlen(text)));
-	SET(&evidence, cnf, pb_bytes(key, strlen(key)));
+	SET(&evidence, cmw, pb_bytes(text.data, text.len));
+	SET(&evidence, cnf, pb_bytes(a->jwk, strlen(a->jwk)));
 	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_EVIDENCE;
 	response.evidence = &evidence;
 	server_answer(a->call, &response);
@@ -156,7 +184,7 @@ static const char *quote_error(struct evidence *e, int err, char *text, size_t s
 /* Step 5 of the sequence: all that was found before the quote must still hold after it. The server
  * looks once more whether it is that process, and tells another one nothing. */
 static void finish(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index,
-		   int quoted, const struct tpm_quoted *q)
+		   int quoted)
 {
 	struct refusal r = {.code = "no_tpm"};
 	int fd = -1, err;
@@ -179,7 +207,7 @@ static void finish(struct evidence *e, struct asker *a, const struct quoted_batc
 		evidence_refuse(e, a, &r);
 		return;
 	}
-	err = answer(e, a, b, index, q);
+	err = answer(e, a, b, index);
 	if (!err)
 		return;
 	r.code = err == -ERANGE ? "bad_request" : "unavailable";
@@ -200,9 +228,10 @@ static void on_quoted(void *data, int err, const struct tpm_quoted *q)
 	e->batch = NULL;
 	e->batch_count = 0;
 	e->quoting = NULL;
+	err = err ?: share(b, q);
 	DL_FOREACH_SAFE (list, a, next) {
 		DL_DELETE(list, a);
-		finish(e, a, b, index++, err, q);
+		finish(e, a, b, index++, err);
 	}
 	quoted_batch_free(b);
 }

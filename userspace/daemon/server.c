@@ -48,6 +48,8 @@ void server_appended(struct server *s, uint64_t index, uint64_t sequence)
 {
 	struct channel *c, *next;
 
+	if (!s->followers)
+		return;
 	DL_FOREACH_SAFE (s->connections, c, next)
 		channel_appended(c, index, sequence);
 }
@@ -133,6 +135,21 @@ static int on_connect(sd_event_source *source, int fd, uint32_t events, void *da
 	return 0;
 }
 
+static int on_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct server *s = data;
+
+	(void)source;
+	(void)events;
+	s->ready_count = epoll_wait(fd, s->ready, SERVER_READY_MAX, 0);
+	/* Who is freed meanwhile is taken out. */
+	for (int i = 0; i < s->ready_count; i++)
+		if (s->ready[i].data.ptr)
+			channel_ready(s->ready[i].data.ptr, s->ready[i].events);
+	s->ready_count = 0;
+	return 0;
+}
+
 /* A socket that a daemon left behind refuses; one that a daemon listens at accepts. */
 static int remove_stale(const struct sockaddr_un *address)
 {
@@ -179,7 +196,12 @@ static int start(struct server *s)
 	if (chmod(s->config.socket, 0666) < 0 || listen(s->fd, SOMAXCONN) < 0)
 		return -errno;
 
-	err = sd_event_add_io(s->event, &s->listening, s->fd, EPOLLIN, on_connect, s);
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll < 0)
+		return -errno;
+	err = sd_event_add_io(s->event, &s->io, s->epoll, EPOLLIN, on_ready, s);
+	if (err >= 0)
+		err = sd_event_add_io(s->event, &s->listening, s->fd, EPOLLIN, on_connect, s);
 	if (err >= 0)
 		err = sd_event_add_time_relative(s->event, &s->resume, CLOCK_MONOTONIC, RESUME_US,
 						 0, on_resume, s);
@@ -196,7 +218,7 @@ int server_new(sd_event *event, const struct server_config *config, const struct
 
 	if (!s)
 		return -ENOMEM;
-	s->fd = -1;
+	s->fd = s->epoll = -1;
 	s->event = sd_event_ref(event);
 	s->config = *config;
 	s->config.timeout_us = config->timeout_us ?: TIMEOUT_US;
@@ -226,8 +248,10 @@ void server_free(struct server *s)
 	if (s->socket_inode && lstat(s->config.socket, &st) == 0 && st.st_ino == s->socket_inode &&
 	    st.st_dev == s->socket_device)
 		unlink(s->config.socket);
+	sd_event_source_disable_unref(s->io);
 	sd_event_source_disable_unref(s->listening);
 	sd_event_source_disable_unref(s->resume);
+	closep(&s->epoll);
 	closep(&s->fd);
 	sd_event_unref(s->event);
 	free(s->buffer);

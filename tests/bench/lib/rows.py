@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All rows: a name, and a function that yields figures. A new row is a function and a line here."""
 
-from . import load, modules, programs, size, turns
+from . import evidence, load, modules, programs, size, turns
 
 ROWS = {
 	**{name: turns.row(name) for name in turns.OPERATIONS},
@@ -11,6 +11,7 @@ ROWS = {
 	"hash": modules.hashing,
 	"ledger": modules.ledger,
 	"ima": modules.ima,
+	"evidence": evidence.evidence,
 	"memory": size.memory,
 	"start": size.start,
 }
