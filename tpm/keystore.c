@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/reader.h"
 
 /* Every file: this, what it holds, and SHA-256 over both. */
@@ -19,21 +20,6 @@ static const char magic[8] = "afftpm1\n";
 
 #define AUTH_SIZE 32
 #define FILE_MAX (sizeof(struct keystore_key) + sizeof(magic) + SHA256_SIZE)
-
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		data += n;
-		len -= n;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
 
 /* @data: room for SHA256_SIZE bytes behind @len; the magic is there already. */
 static int replace(int dir, const char *file, uint8_t *data, size_t len)
@@ -53,10 +39,10 @@ static int replace(int dir, const char *file, uint8_t *data, size_t len)
 	fd = openat(dir, draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	err = write_all(fd, data, len + SHA256_SIZE);
+	err = file_write(fd, data, len + SHA256_SIZE);
 	if (err)
 		return err;
-	if (renameat(dir, draft, dir, file) < 0 || fsync(dir) < 0)
+	if (fsync(fd) < 0 || renameat(dir, draft, dir, file) < 0 || fsync(dir) < 0)
 		return -errno;
 	return 0;
 }
@@ -67,19 +53,16 @@ static int load(int dir, const char *file, uint8_t *buffer, size_t room, struct 
 	_cleanup_close_ int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct sha256 sum;
 	struct stat st;
-	size_t len = 0;
-	ssize_t n;
+	ssize_t len;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EBADMSG;
-	while ((n = read(fd, buffer + len, room - len)) != 0) {
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		len += n > 0 ? n : 0;
-	}
-	if (len < sizeof(magic) + SHA256_SIZE || memcmp(buffer, magic, sizeof(magic)))
+	len = file_read(fd, buffer, room);
+	if (len < 0)
+		return len;
+	if ((size_t)len < sizeof(magic) + SHA256_SIZE || memcmp(buffer, magic, sizeof(magic)))
 		return -EBADMSG;
 	len -= SHA256_SIZE;
 	if (sha256_of(buffer, len, &sum))

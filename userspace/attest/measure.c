@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/units.h"
 
 #define SECURITYFS "sys/kernel/security/"
@@ -65,13 +66,9 @@ int measure_read(int root, enum measure_log log, uint8_t **ret, size_t *ret_len)
 static size_t read_text(int root, const char *path, char *ret, size_t size)
 {
 	_cleanup_close_ int fd = openat(root, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	size_t len = 0;
-	ssize_t n = 1;
+	ssize_t len = fd >= 0 ? file_read(fd, ret, size - 1) : 0;
 
-	while (fd >= 0 && n > 0 && len < size - 1) {
-		n = read(fd, ret + len, size - 1 - len);
-		len += n > 0 ? n : 0;
-	}
+	len = len < 0 ? 0 : len;
 	ret[len] = '\0';
 	return len;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
 
 static int read_all(int fd, size_t max, struct buffer *ret)
@@ -45,21 +46,6 @@ int filing_read(const char *path, size_t max, struct buffer *ret)
 	return err;
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= n;
-		}
-	}
-	return 0;
-}
-
 /* link(2) does not replace, rename(2) does. */
 static int put(const char *from, const char *to, bool replace)
 {
@@ -81,7 +67,7 @@ static int write_file(const char *path, mode_t mode, bool replace, const void *d
 	fd = mkostemp(other, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	err = write_all(fd, data, len);
+	err = file_write(fd, data, len);
 	if (!err && (fchmod(fd, mode) || fsync(fd)))
 		err = -errno;
 	err = err ?: put(other, path, replace);
@@ -92,7 +78,7 @@ static int write_file(const char *path, mode_t mode, bool replace, const void *d
 
 int filing_write(const char *path, mode_t mode, bool replace, const void *data, size_t len)
 {
-	int err = !strcmp(path, "-") ? write_all(STDOUT_FILENO, data, len)
+	int err = !strcmp(path, "-") ? file_write(STDOUT_FILENO, data, len)
 				     : write_file(path, mode, replace, data, len);
 
 	if (err)

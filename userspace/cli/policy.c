@@ -11,6 +11,7 @@
 #include "attest/certificate.h"
 #include "attest/verify.h"
 #include "base/base64url.h"
+#include "base/file.h"
 #include "base/units.h"
 #include "cli/policy_impl.h"
 
@@ -68,8 +69,7 @@ static int read_all(int dir, const char *name, size_t max, char **ret, size_t *r
 	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	_cleanup_free_ char *text = NULL;
 	struct stat st;
-	size_t len = 0;
-	ssize_t n;
+	ssize_t len;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
@@ -80,12 +80,9 @@ static int read_all(int dir, const char *name, size_t max, char **ret, size_t *r
 	text = malloc(st.st_size + 2);
 	if (!text)
 		return -ENOMEM;
-	do {
-		n = read(fd, text + len, st.st_size + 1 - len);
-		if (n < 0)
-			return -errno;
-		len += n;
-	} while (n && len <= (size_t)st.st_size);
+	len = file_read(fd, text, st.st_size + 1);
+	if (len < 0)
+		return len;
 	text[len] = '\0';
 	*ret = TAKE_PTR(text);
 	*ret_len = len;

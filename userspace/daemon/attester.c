@@ -16,6 +16,7 @@
 #include "attest/ossl.h"
 #include "attest/tpm2.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 
 #define AK_CHAIN "ak-chain.pem"
 #define AK_CHAIN_MAX 65536
@@ -70,14 +71,9 @@ static char *read_chain(int dir, const struct tpm_identity *identity)
 {
 	_cleanup_close_ int fd = openat(dir, AK_CHAIN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	_cleanup_free_ char *pem = malloc(AK_CHAIN_MAX + 1);
-	size_t len = 0;
-	ssize_t n = 1;
+	ssize_t len = fd >= 0 && pem ? file_read(fd, pem, AK_CHAIN_MAX) : 0;
 
-	while (fd >= 0 && pem && n > 0 && len < AK_CHAIN_MAX) {
-		n = read(fd, pem + len, AK_CHAIN_MAX - len);
-		len += n > 0 ? n : 0;
-	}
-	if (!len || n < 0 || !chain_is_of(pem, len, identity))
+	if (len <= 0 || !chain_is_of(pem, len, identity))
 		return NULL;
 	pem[len] = '\0';
 	return TAKE_PTR(pem);
@@ -87,18 +83,13 @@ static int write_chain(int dir, const void *pem, size_t len)
 {
 	_cleanup_close_ int fd =
 		openat(dir, AK_CHAIN ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	const uint8_t *at = pem;
-	ssize_t n;
+	int err;
 
 	if (fd < 0)
 		return -errno;
-	while (len) {
-		n = write(fd, at, len);
-		if (n < 0)
-			return -errno;
-		at += n;
-		len -= n;
-	}
+	err = file_write(fd, pem, len);
+	if (err)
+		return err;
 	if (fsync(fd) < 0 || renameat(dir, AK_CHAIN ".new", dir, AK_CHAIN) < 0 || fsync(dir) < 0)
 		return -errno;
 	return 0;

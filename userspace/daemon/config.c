@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "daemon/interpret.h"
 #include "daemon/schema.h"
 #include "yaml/document.h"
@@ -91,8 +92,7 @@ static int read_file(int dir, const char *file, const char *name, char **ret, si
 	_cleanup_free_ char *text = NULL;
 	_cleanup_close_ int fd = -1;
 	struct stat st;
-	size_t len = 0;
-	ssize_t n;
+	ssize_t len;
 	int err;
 
 	fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -108,12 +108,9 @@ static int read_file(int dir, const char *file, const char *name, char **ret, si
 	text = malloc(DOCUMENT_SIZE_MAX + 1);
 	if (!text)
 		return -ENOMEM;
-	do {
-		n = read(fd, text + len, DOCUMENT_SIZE_MAX + 1 - len);
-		if (n < 0)
-			return complain(-errno, ret_why, name, "%m");
-		len += n;
-	} while (n && len <= DOCUMENT_SIZE_MAX);
+	len = file_read(fd, text, DOCUMENT_SIZE_MAX + 1);
+	if (len < 0)
+		return complain(len, ret_why, name, "%s", strerror(-len));
 	*ret = TAKE_PTR(text);
 	*ret_len = len;
 	return 0;

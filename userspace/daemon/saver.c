@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/priority.h"
 
 enum stage { IDLE, GIVEN, OVER };
@@ -24,19 +25,6 @@ struct saver {
 	int err;
 };
 
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		data += n < 0 ? 0 : n;
-		len -= n < 0 ? 0 : n;
-	}
-	return 0;
-}
-
 static int replace(const struct saver_job *job)
 {
 	_cleanup_close_ int fd =
@@ -45,7 +33,7 @@ static int replace(const struct saver_job *job)
 
 	if (fd < 0)
 		return -errno;
-	err = write_all(fd, job->data, job->len);
+	err = file_write(fd, job->data, job->len);
 	if (err)
 		return err;
 	if (fdatasync(fd) < 0 ||
