@@ -353,7 +353,7 @@ static inline void forge_token(struct forge *f)
 	if (!f->keep_kid)
 		json_object_set_new(f->payload, "kid", json_string(kid));
 	if (!f->keep_header)
-		f->header = json_pack("{sssssO}", "alg", "ES256", "typ", "eat+jwt", "jwk",
+		f->header = json_pack("{ssssso}", "alg", "ES256", "typ", "eat+jwt", "jwk",
 				      jose_jwk(f->evidence_key, false));
 	assert_int_equal(jose_signing_input(f->header, f->payload, &input), 0);
 	f->signing_input_len = strlen(input);
