@@ -103,35 +103,6 @@ static __always_inline void attempt_emit(struct bpf_sock_addr *ctx, struct bpf_s
 	event_submit(e);
 }
 
-/*
- * The kernel lets a TCP socket attempt again only when the attempt before is over: if that was not
- * told, it is now.
- */
-static __always_inline void attempt_supersede(struct socket_state *s)
-{
-	struct event_outcome *outcome;
-	struct event_close *close;
-	bool taken_up;
-
-	if (phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE)) {
-		close = close_reserve(s, s->connection, s->attempt_ns, EMIT_TASK);
-		if (close) {
-			close->flags = OUTCOME_REUSED;
-			event_submit(close);
-		}
-		return;
-	}
-	taken_up = phase_claim(s, PHASE_SYN, PHASE_NONE);
-	if (taken_up || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE)) {
-		outcome = outcome_reserve(s, EMIT_TASK);
-		if (outcome) {
-			outcome->from = taken_up ? TCP_SYN_SENT : 0;
-			outcome->flags = OUTCOME_REUSED;
-			event_submit(outcome);
-		}
-	}
-}
-
 /* Later events of the socket speak of this attempt. */
 static __always_inline void attempt_keep(struct socket_state *s, const struct attempt *a, bool tcp)
 {
@@ -205,8 +176,9 @@ static __always_inline int attempted(struct bpf_sock_addr *ctx, struct attempt *
 	if (a->state) {
 		a->state->cookie = cookie;
 		a->state->protocol = ctx->protocol;
+		/* The kernel lets a TCP socket attempt again only when the attempt before is over. */
 		if (tcp)
-			attempt_supersede(a->state);
+			attempt_over(a->state, OUTCOME_REUSED);
 	} else {
 		loss_count(LOSS_STORAGE);
 		flags |= CONNECT_NO_STORAGE;

@@ -60,32 +60,12 @@ int on_create(struct bpf_sock *ctx)
 
 /*
  * An attempt that the kernel never took up: no route, broadcast, or it was refused after our hook.
+ * Of any other, the change to CLOSE will tell.
  */
 static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_state *s)
 {
-	/* Of any other, the change to CLOSE will tell. */
-	bool closed = ctx->state == TCP_CLOSE || ctx->state == TCP_LISTEN;
-	struct event_outcome *outcome;
-	struct event_close *close;
-	bool taken_up;
-
-	if (!closed)
-		return;
-	taken_up = phase_claim(s, PHASE_SYN, PHASE_NONE);
-	if (taken_up || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE)) {
-		outcome = outcome_reserve(s, EMIT_TASK);
-		if (outcome) {
-			outcome->from = taken_up ? TCP_SYN_SENT : 0;
-			outcome->flags = OUTCOME_RELEASE;
-			event_submit(outcome);
-		}
-	} else if (phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE)) {
-		close = close_reserve(s, s->connection, s->attempt_ns, EMIT_TASK);
-		if (close) {
-			close->flags = OUTCOME_RELEASE;
-			event_submit(close);
-		}
-	}
+	if (ctx->state == TCP_CLOSE || ctx->state == TCP_LISTEN)
+		attempt_over(s, OUTCOME_RELEASE);
 }
 
 static __always_inline void released_flows(struct bpf_sock *ctx, struct socket_state *s)

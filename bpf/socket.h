@@ -82,3 +82,30 @@ static __always_inline struct event_close *close_reserve(struct socket_state *s,
 	e->duration_ns = e->header.boottime_ns - since;
 	return e;
 }
+
+/*
+ * The TCP attempt or connection that @s stands for is over, if that was not told: @flag says how it
+ * shows. In a task alone.
+ */
+static __always_inline void attempt_over(struct socket_state *s, __u8 flag)
+{
+	struct event_outcome *outcome;
+	struct event_close *close;
+	bool taken_up;
+
+	taken_up = phase_claim(s, PHASE_SYN, PHASE_NONE);
+	if (taken_up || phase_claim(s, PHASE_ATTEMPTED, PHASE_NONE)) {
+		outcome = outcome_reserve(s, EMIT_TASK);
+		if (outcome) {
+			outcome->from = taken_up ? TCP_SYN_SENT : 0;
+			outcome->flags = flag;
+			event_submit(outcome);
+		}
+	} else if (phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE)) {
+		close = close_reserve(s, s->connection, s->attempt_ns, EMIT_TASK);
+		if (close) {
+			close->flags = flag;
+			event_submit(close);
+		}
+	}
+}
