@@ -122,8 +122,8 @@ struct process {
 	UT_hash_handle hh; /* table.processes, by (tgid, start) */
 	struct process_key key;
 	struct actor *actor;
-	struct lineage
-		*offspring; /* its children's lineage; NULL until it forks, and after an exec */
+	/* its children's lineage; NULL until it forks, and after an exec */
+	struct lineage *offspring;
 	uint64_t missed_ns; /* since when it has no tag; 0: it has one, or nobody looked */
 };
 
@@ -145,8 +145,8 @@ struct connection {
 	UT_hash_handle by_cookie; /* table.sockets: the first flow of a datagram socket */
 	uint64_t number;
 	uint64_t cookie;
-	struct connection
-		*latest; /* in the first flow of a socket: the one it is connected to, if another */
+	/* in the first flow of a socket: the one it is connected to, if another */
+	struct connection *latest;
 	struct actor *actor;
 	/* of who made the socket, if another process; NULL: of none that is known */
 	struct session *opener;

@@ -113,8 +113,8 @@ struct server_config {
 	size_t launcher_users_count, reader_users_count;
 	size_t launcher_groups_count, reader_groups_count;
 	size_t connections_max; /* 0: SERVER_CONNECTIONS_MAX */
-	uint64_t
-		timeout_us; /* for a client to speak after it was spoken to, and to read; 0: 10 s */
+	/* for a client to speak after it was spoken to, and to read; 0: 10 s */
+	uint64_t timeout_us;
 };
 
 /*
