@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "attest/ossl.h"
@@ -37,11 +39,29 @@ static const struct curve *curve_of(const EVP_PKEY *key)
 	return NULL;
 }
 
+/* The curve alone, made once: to look it up by its name costs as much as the key. */
+static EVP_PKEY *p256;
+
+static void make_p256(void)
+{
+	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *c =
+		EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+
+	if (!c || EVP_PKEY_paramgen_init(c) != 1 ||
+	    EVP_PKEY_CTX_set_group_name(c, curves[0].group) != 1 ||
+	    EVP_PKEY_paramgen(c, &p256) != 1)
+		p256 = NULL;
+}
+
 int jose_key_new(EVP_PKEY **ret)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *c = NULL;
+	EVP_PKEY *key = NULL;
 
-	if (!key)
+	pthread_once(&once, make_p256);
+	c = p256 ? EVP_PKEY_CTX_new_from_pkey(NULL, p256, NULL) : NULL;
+	if (!c || EVP_PKEY_keygen_init(c) != 1 || EVP_PKEY_keygen(c, &key) != 1)
 		return -ENOMEM;
 	*ret = key;
 	return 0;

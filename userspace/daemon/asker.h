@@ -27,6 +27,7 @@ struct asker {
 	uint64_t records;
 	struct object_id seen;
 
+	struct sha256 leaf;
 	char *jwk, *signing_input, *jws; /* of its claims, once it is in a batch */
 };
 

@@ -53,24 +53,27 @@ void evidence_take_out(struct evidence *e, struct asker *a)
 
 /* ---- who waits ---- */
 
+static bool read_again(struct evidence *e, struct asker *a, int fd, struct refusal *ret)
+{
+	struct filehash_job job = {.fd = fd, .session = a->tag.session, .token = ++e->rehashes};
+
+	a->token = job.token;
+	a->rehashing = true;
+	if (!filehash_submit(e->rehash, &job))
+		return true;
+	ret->code = "busy";
+	snprintf(ret->text, sizeof(ret->text),
+		 "too many executables wait to be read again: try later");
+	return false;
+}
+
 static void look_at(struct evidence *e, struct asker *a)
 {
-	struct filehash_job job = {.fd = -1, .session = a->tag.session};
 	struct refusal r;
-	int err = asker_look(a, &job.fd, &r);
+	int fd, looked = asker_look(a, &fd, &r);
 
 	a->records = ledger_next_sequence(e->core->ledger);
-	if (err == 1) {
-		job.token = a->token = ++e->rehashes;
-		a->rehashing = true;
-		err = filehash_submit(e->rehash, &job);
-		if (err) {
-			r.code = "busy";
-			snprintf(r.text, sizeof(r.text),
-				 "too many executables wait to be read again: try later");
-		}
-	}
-	if (err >= 0)
+	if (looked >= 0 && (!looked || read_again(e, a, fd, &r)) && evidence_claim(e, a, &r))
 		return;
 	evidence_take_out(e, a);
 	evidence_refuse(e, a, &r);
@@ -123,6 +126,8 @@ bool evidence_turn(struct evidence *e)
 		ready = ready || evidence_ready(e, a);
 	if (ready && !e->batch)
 		evidence_quote(e);
+	else if (ready)
+		evidence_sign_ready(e);
 	return waits;
 }
 

@@ -44,27 +44,34 @@ static int keep_jwk(struct asker *a, const json_t *claims)
 	return a->jwk ? 0 : -ENOMEM;
 }
 
-/* Makes the signing input of @a's claims, and its leaf. */
-static int make_claims(struct evidence *e, struct asker *a, struct sha256 *ret_leaf,
-		       const char **ret_why)
+static int make_claims(struct evidence *e, struct asker *a, struct claims *c, const char **ret_why)
 {
 	_cleanup_json_ json_t *json = NULL;
-	struct claims *c = calloc(1, sizeof(*c));
-	int err;
 
-	*ret_why = NULL;
-	if (!c)
-		return -ENOMEM;
-	err = workload_claims(a->actor, e->core->clock.offset_ns, c) ?:
-	      attester_claims(e->attester, c) ?:
-	      set_request(e, a, c) ?:
-	      claims_fit(c, CLAIMS_MAX, &json, ret_why) ?:
-	      keep_jwk(a, json) ?:
-	      attester_signing_input(e->attester, json, &a->signing_input) ?:
-	      batch_leaf(BATCH_EVIDENCE, a->signing_input, strlen(a->signing_input), ret_leaf);
-	claims_clear(c);
+	return workload_claims(a->actor, e->core->clock.offset_ns, c) ?:
+	       attester_claims(e->attester, c) ?:
+	       set_request(e, a, c) ?:
+	       claims_fit(c, CLAIMS_MAX, &json, ret_why) ?:
+	       keep_jwk(a, json) ?:
+	       attester_signing_input(e->attester, json, &a->signing_input) ?:
+	       batch_leaf(BATCH_EVIDENCE, a->signing_input, strlen(a->signing_input), &a->leaf);
+}
+
+bool evidence_claim(struct evidence *e, struct asker *a, struct refusal *ret)
+{
+	struct claims *c = calloc(1, sizeof(*c));
+	const char *why = NULL;
+	int err = c ? make_claims(e, a, c, &why) : -ENOMEM;
+
+	if (c)
+		claims_clear(c);
 	free(c);
-	return err;
+	if (!err)
+		return true;
+	ret->code = "unavailable";
+	snprintf(ret->text, sizeof(ret->text), "its claims can't be told: %s%s%s", why ?: "",
+		 why ? ": " : "", strerror(-err));
+	return false;
 }
 
 /* ---- a batch ---- */
@@ -241,8 +248,6 @@ static struct quoted_batch *gather(struct evidence *e)
 {
 	struct quoted_batch *b = calloc(1, sizeof(*b));
 	struct asker *a, *next;
-	struct refusal r;
-	const char *why;
 
 	if (b)
 		b->leaves = reallocarray(NULL, e->waiting_count ?: 1, sizeof(*b->leaves));
@@ -255,30 +260,26 @@ static struct quoted_batch *gather(struct evidence *e)
 		if (!evidence_ready(e, a) || b->count == BATCH_MAX)
 			continue;
 		evidence_take_out(e, a);
-		int err = make_claims(e, a, &b->leaves[b->count], &why);
-
-		if (err) {
-			r.code = "unavailable";
-			snprintf(r.text, sizeof(r.text), "its claims can't be told: %s%s%s",
-				 why ?: "", why ? ": " : "", strerror(-err));
-			evidence_refuse(e, a, &r);
-			continue;
-		}
+		b->leaves[b->count++] = a->leaf;
 		DL_APPEND(e->batch, a);
-		b->count++;
 	}
 	e->batch_count = b->count;
 	return b;
 }
 
-/* Signed while the TPM is at work. */
-static void sign_batch(struct evidence *e)
+static void sign(struct evidence *e, struct asker *a)
+{
+	if (!a->jws && attester_sign(e->attester, a->signing_input, &a->jws))
+		a->jws = NULL;
+}
+
+void evidence_sign_ready(struct evidence *e)
 {
 	struct asker *a;
 
-	DL_FOREACH (e->batch, a)
-		if (attester_sign(e->attester, a->signing_input, &a->jws))
-			a->jws = NULL;
+	DL_FOREACH (e->waiting, a)
+		if (evidence_ready(e, a))
+			sign(e, a);
 }
 
 static int quote(struct evidence *e, struct quoted_batch *b)
@@ -294,6 +295,7 @@ static int quote(struct evidence *e, struct quoted_batch *b)
 void evidence_quote(struct evidence *e)
 {
 	struct quoted_batch *b;
+	struct asker *a;
 	int err;
 
 	b = gather(e);
@@ -309,7 +311,8 @@ void evidence_quote(struct evidence *e)
 	if (err)
 		on_quoted(b, err, NULL);
 	else
-		sign_batch(e);
+		DL_FOREACH (e->batch, a) /* while the TPM is at work */
+			sign(e, a);
 }
 
 void evidence_forget_quote(struct evidence *e)

@@ -39,6 +39,14 @@ void evidence_refuse(struct evidence *e, struct asker *a, const struct refusal *
 
 /* ---- evidence_batch.c ---- */
 
+/*
+ * Tells what is known of @a now: the signing input of its claims, and its leaf. What its evidence
+ * says is in the ledger by then: core_flush() first.
+ */
+bool evidence_claim(struct evidence *e, struct asker *a, struct refusal *ret);
+/* Signs for those who will be in the next batch, while the TPM is at work. */
+void evidence_sign_ready(struct evidence *e);
+
 /* Quotes for all that are ready; no other batch is being quoted. */
 void evidence_quote(struct evidence *e);
 /* When nobody will say any more how the quote went; its askers are the caller's. */

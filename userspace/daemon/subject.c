@@ -4,30 +4,31 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "collect/object.h"
 
-/* 0: nobody; -ESRCH: the thread is gone. */
+/*
+ * "TracerPid:" is in the first lines, whatever the thread is called (its name is escaped). 0:
+ * nobody; -ESRCH: the thread is gone.
+ */
 static int tracer_of(int tasks, const char *tid, long *ret)
 {
-	_cleanup_fclose_ FILE *f = NULL;
-	char path[300], line[256];
-	int fd;
+	char path[300], text[4096], *found;
+	_cleanup_close_ int fd = -1;
+	ssize_t len;
 
 	snprintf(path, sizeof(path), "%s/status", tid);
 	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	f = fdopen(fd, "r");
-	if (!f) {
-		close(fd);
-		return -ENOMEM;
-	}
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "TracerPid: %ld", ret) == 1)
-			return 0;
-	return ferror(f) ? -ESRCH : -EBADMSG;
+	len = read(fd, text, sizeof(text) - 1);
+	if (len < 0)
+		return -errno;
+	text[len] = '\0';
+	found = strstr(text, "\nTracerPid:\t");
+	return found && sscanf(found, "\nTracerPid: %ld", ret) == 1 ? 0 : -EBADMSG;
 }
 
 int subject_traced(pid_t pid, bool *ret)
