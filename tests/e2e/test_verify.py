@@ -271,13 +271,16 @@ def ear_reader():
 
 
 @pytest.mark.long
-def test_result_in_rust(verifier, taken, place, ear_reader):
+def test_result_in_rust(verifier, agent, place, ear_reader):
+	"""It takes nonces in base64url alone."""
+	nonce = b64(bytes(range(16)))
+	taken = agent.evidence(nonce=nonce, host=True)
 	key = ec.generate_private_key(ec.SECP256R1())
 	private, public = private_jwk(key)
 	(place / "key.json").write_text(json.dumps(private))
 	lines, expected = "", []
 	for text, states in ((taken.text, "agent=affirming host=affirming"), (taken.text[:-1], "agent=none host=none")):
-		token = verifier.run(text, "-o", "ear", "--ear-key", place / "key.json").stdout.strip()
+		token = verifier.run(text, "-o", "ear", "--ear-key", place / "key.json", nonce=nonce).stdout.strip()
 		lines += f"{json.dumps(public, separators=(',', ':'))} {token}\n"
 		expected.append(f"tag:ietf.org,2026:rats/ear#04 {states}")
 	done = subprocess.run([ear_reader], input=lines, capture_output=True, text=True, check=True)

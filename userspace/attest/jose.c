@@ -125,26 +125,29 @@ json_t *jose_jwk(EVP_PKEY *key, bool private)
 	return jwk;
 }
 
-int jose_thumbprint(EVP_PKEY *key, char ret[static JOSE_THUMBPRINT_SIZE])
+/* The required members, sorted, without white space (RFC 7638, section 3). */
+static int thumbprint_of(const char *curve, const char *x, const char *y,
+			 char ret[static JOSE_THUMBPRINT_SIZE])
 {
-	const struct curve *curve = curve_of(key);
 	_cleanup_buffer_ struct buffer b = {};
-	struct coordinates c;
 	struct sha256 digest;
 	int err;
 
-	if (!curve)
-		return -EINVAL;
-	err = coordinates_of(key, curve, &c);
-	if (err)
-		return err;
-	/* The required members, sorted, without white space (RFC 7638, section 3). */
-	buffer_print(&b, "{\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", curve->name,
-		     c.x, c.y);
+	buffer_print(&b, "{\"crv\":\"%s\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", curve, x, y);
 	err = buffer_error(&b) ?: sha256_of(b.data, b.len, &digest);
 	if (!err)
 		base64url_encode(&digest, sizeof(digest), ret);
 	return err;
+}
+
+int jose_thumbprint(EVP_PKEY *key, char ret[static JOSE_THUMBPRINT_SIZE])
+{
+	const struct curve *curve = curve_of(key);
+	struct coordinates c;
+
+	if (!curve)
+		return -EINVAL;
+	return coordinates_of(key, curve, &c) ?: thumbprint_of(curve->name, c.x, c.y, ret);
 }
 
 static int member_bytes(const json_t *jwk, const char *name, uint8_t *ret, size_t size)
@@ -189,20 +192,41 @@ static int key_of(const struct curve *curve, const uint8_t *point, const BIGNUM 
 	return 0;
 }
 
-int jose_key_of_jwk(const json_t *jwk, EVP_PKEY **ret)
+/* The curve that a JWK names, and its two numbers, each in its one encoding. NULL: it is not like that. */
+static const struct curve *point_of(const json_t *jwk, uint8_t ret[static 1 + 2 * COORDINATE_MAX])
 {
 	const char *kty = json_string_value(json_object_get(jwk, "kty"));
 	const char *crv = json_string_value(json_object_get(jwk, "crv"));
-	uint8_t point[1 + 2 * COORDINATE_MAX] = {POINT_CONVERSION_UNCOMPRESSED}, d[COORDINATE_MAX];
 	const struct curve *curve = NULL;
-	BIGNUM *number = NULL;
-	int err;
 
 	for (size_t i = 0; crv && i < sizeof(curves) / sizeof(*curves); i++)
 		if (!strcmp(crv, curves[i].name))
 			curve = &curves[i];
-	if (!kty || strcmp(kty, "EC") || !curve || member_bytes(jwk, "x", point + 1, curve->size) ||
-	    member_bytes(jwk, "y", point + 1 + curve->size, curve->size))
+	ret[0] = POINT_CONVERSION_UNCOMPRESSED;
+	if (!kty || strcmp(kty, "EC") || !curve || member_bytes(jwk, "x", ret + 1, curve->size) ||
+	    member_bytes(jwk, "y", ret + 1 + curve->size, curve->size))
+		return NULL;
+	return curve;
+}
+
+int jose_jwk_thumbprint(const json_t *jwk, char ret[static JOSE_THUMBPRINT_SIZE])
+{
+	uint8_t point[1 + 2 * COORDINATE_MAX];
+	const struct curve *curve = point_of(jwk, point);
+
+	return curve ? thumbprint_of(curve->name, json_string_value(json_object_get(jwk, "x")),
+				     json_string_value(json_object_get(jwk, "y")), ret)
+		     : -EINVAL;
+}
+
+int jose_key_of_jwk(const json_t *jwk, EVP_PKEY **ret)
+{
+	uint8_t point[1 + 2 * COORDINATE_MAX], d[COORDINATE_MAX];
+	const struct curve *curve = point_of(jwk, point);
+	BIGNUM *number = NULL;
+	int err;
+
+	if (!curve)
 		return -EINVAL;
 	if (json_object_get(jwk, "d")) {
 		err = member_bytes(jwk, "d", d, curve->size);

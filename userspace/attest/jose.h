@@ -22,6 +22,8 @@ json_t *jose_jwk(EVP_PKEY *key, bool private);
 /* -EINVAL: not an EC key on one of the two curves, a point beside it, "d" that is another key's. */
 int jose_key_of_jwk(const json_t *jwk, EVP_PKEY **ret);
 int jose_thumbprint(EVP_PKEY *key, char ret[static JOSE_THUMBPRINT_SIZE]);
+/* Of a JWK as it is written, whose point may be none: a fraction of what making a key of it takes. -EINVAL. */
+int jose_jwk_thumbprint(const json_t *jwk, char ret[static JOSE_THUMBPRINT_SIZE]);
 
 /* r ‖ s over the bytes (RFC 7518, section 3.4): 64 bytes for P-256, 96 for P-384. */
 int jose_sign(EVP_PKEY *key, const void *data, size_t len, uint8_t ret[static 96], size_t *ret_len);

@@ -184,7 +184,26 @@ void verifier_free(struct verifier *v)
 	certificate_store_free(v->tpm_roots);
 	certificate_store_free(v->ak_roots);
 	allowlist_clear(&v->allowed);
+	for (size_t i = 0; i < KEYS_KEPT; i++)
+		EVP_PKEY_free(v->keys[i].key);
 	free(v);
+}
+
+EVP_PKEY *verifier_key(const struct verifier *v, const struct sha256 *name)
+{
+	for (size_t i = 0; i < KEYS_KEPT; i++)
+		if (v->keys[i].key && !memcmp(&v->keys[i].name, name, sizeof(*name)))
+			return v->keys[i].key;
+	return NULL;
+}
+
+EVP_PKEY *verifier_keep(struct verifier *v, const struct sha256 *name, EVP_PKEY *key)
+{
+	struct kept_key *slot = &v->keys[v->next_key++ % KEYS_KEPT];
+
+	EVP_PKEY_free(slot->key);
+	*slot = (struct kept_key){*name, key};
+	return key;
 }
 
 /* ---- one verification ---- */

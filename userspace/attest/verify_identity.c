@@ -205,11 +205,29 @@ static int print_of(struct verification *v, struct sha256 *ret)
 	       sha256_update(c, signature->content, signature->len) ?: sha256_final(c, ret);
 }
 
+/* By its name, which covers all that is public of it. */
+static int ak_key(struct verification *v, EVP_PKEY **ret)
+{
+	struct sha256 name;
+	EVP_PKEY *key;
+	int err = sha256_of(v->ak_name.data, v->ak_name.len, &name);
+
+	if (err)
+		return err;
+	*ret = verifier_key(v->verifier, &name);
+	if (*ret)
+		return 0;
+	err = tpm2_public_key(&v->ak, &key);
+	if (!err)
+		*ret = verifier_keep(v->verifier, &name, key);
+	return err;
+}
+
 static int check_signature(struct verification *v)
 {
 	struct verifier *verifier = v->verifier;
-	_cleanup_key_ EVP_PKEY *key = NULL;
 	struct sha256 print;
+	EVP_PKEY *key;
 	int err = print_of(v, &print);
 
 	if (err)
@@ -217,7 +235,7 @@ static int check_signature(struct verification *v)
 	for (size_t i = 0; i < QUOTES_KEPT; i++)
 		if (!memcmp(&verifier->quotes[i], &print, sizeof(print)))
 			return 0;
-	err = tpm2_public_key(&v->ak, &key)
+	err = ak_key(v, &key)
 		      ?: tpm2_signature_verify(&v->signature, key, v->items[QUOTE].content,
 					       v->items[QUOTE].len);
 	if (!err)

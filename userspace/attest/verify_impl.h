@@ -9,6 +9,7 @@
 #include "attest/verify.h"
 
 #define QUOTES_KEPT 64
+#define KEYS_KEPT 64
 
 /* Lines of the allowlist: those with a digest sorted by it, those for any content as they stand. */
 struct allowlist {
@@ -16,6 +17,12 @@ struct allowlist {
 	size_t digests;
 	const struct affiant_ima_file **by_path;
 	size_t paths;
+};
+
+/* Making a key of what names it takes a quarter of what a signature does: hosts come back. */
+struct kept_key {
+	struct sha256 name;
+	EVP_PKEY *key;
 };
 
 struct verifier {
@@ -26,6 +33,8 @@ struct verifier {
 	 */
 	struct sha256 quotes[QUOTES_KEPT];
 	size_t next_quote;
+	struct kept_key keys[KEYS_KEPT];
+	size_t next_key;
 };
 
 enum member { EAT, QUOTE, SIGNATURE, PCRS, PATH, MEMBERS };
@@ -83,6 +92,11 @@ bool fail(struct verification *v, enum verify_code code, const char *name, const
 	__attribute__((format(printf, 4, 5)));
 bool need_host(struct verification *v, uint64_t from, const char *why);
 bool broken(struct verification *v, int err);
+
+/* A key that was kept by that name, borrowed; NULL. */
+EVP_PKEY *verifier_key(const struct verifier *v, const struct sha256 *name);
+/* Takes the key, and drops another one. */
+EVP_PKEY *verifier_keep(struct verifier *v, const struct sha256 *name, EVP_PKEY *key);
 
 bool policy_has(const struct affiant_digests *d, const void *digest, size_t len);
 bool policy_names(const struct affiant_texts *t, const char *text);

@@ -165,7 +165,7 @@ static bool is_text(const json_t *o, const char *name, const char *text)
 
 /* The header names nothing that is chosen by it: one algorithm, one type, one key, whose thumbprint
  * is a claim. */
-static bool check_header(struct verification *v, EVP_PKEY **ret)
+static bool check_header(struct verification *v)
 {
 	const json_t *header = v->token.header, *jwk = json_object_get(header, "jwk");
 
@@ -175,33 +175,59 @@ static bool check_header(struct verification *v, EVP_PKEY **ret)
 	if (!is_text(header, "typ", "eat+jwt") || json_object_size(header) != 3 || !jwk)
 		return fail(v, VERIFY_token_header, "token: header",
 			    "it is not alg, typ eat+jwt and jwk alone");
-	if (!is_text(jwk, "crv", "P-256") || json_object_get(jwk, "d") || jose_key_of_jwk(jwk, ret))
-		return fail(v, VERIFY_token_key, "token: key", "it is not a public key on P-256");
+	return true;
+}
+
+static bool not_a_key(struct verification *v)
+{
+	return fail(v, VERIFY_token_key, "token: key", "it is not a public key on P-256");
+}
+
+/* The key in the header: the thumbprint names it alone. */
+static bool take_key(struct verification *v, EVP_PKEY **ret)
+{
+	const json_t *jwk = json_object_get(v->token.header, "jwk");
+	char thumbprint[JOSE_THUMBPRINT_SIZE];
+	struct sha256 name;
+	EVP_PKEY *key;
+	int err;
+
+	if (!is_text(jwk, "crv", "P-256") || json_object_get(jwk, "d"))
+		return not_a_key(v);
+	err = jose_jwk_thumbprint(jwk, thumbprint);
+	if (err)
+		return err == -ENOMEM ? broken(v, err) : not_a_key(v);
+	if (strcmp(thumbprint, v->result->claims.kid))
+		return fail(v, VERIFY_token_key, "token: key",
+			    "the claim kid is another key's thumbprint");
+	err = sha256_of(thumbprint, strlen(thumbprint), &name);
+	if (err)
+		return broken(v, err);
+	*ret = verifier_key(v->verifier, &name);
+	if (*ret)
+		return true;
+	err = jose_key_of_jwk(jwk, &key);
+	if (err)
+		return err == -ENOMEM ? broken(v, err) : not_a_key(v);
+	*ret = verifier_keep(v->verifier, &name, key);
 	return true;
 }
 
 bool verify_token(struct verification *v)
 {
 	const char *token = (const char *)v->items[EAT].content;
-	char thumbprint[JOSE_THUMBPRINT_SIZE];
-	_cleanup_key_ EVP_PKEY *key = NULL;
+	EVP_PKEY *key;
 	int err;
 
-	if (!check_header(v, &key))
+	if (!check_header(v) || !take_key(v, &key))
 		return false;
-	err = jose_thumbprint(key, thumbprint);
-	if (err)
-		return broken(v, err);
-	if (strcmp(thumbprint, v->result->claims.kid))
-		return fail(v, VERIFY_token_key, "token: key",
-			    "the claim kid is another key's thumbprint");
 	err = jose_verify(key, token, v->token.signing_input_len, v->token.signature,
 			  v->token.signature_len);
 	if (err)
 		return err == -ENOMEM ? broken(v, err)
 				      : fail(v, VERIFY_token_signature, "token: signature",
 					     "it is not by the token's key");
-	return pass(v, "token: signature", "ES256 by %s", thumbprint);
+	return pass(v, "token: signature", "ES256 by %s", v->result->claims.kid);
 }
 
 bool verify_binding(struct verification *v)

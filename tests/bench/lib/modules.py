@@ -35,3 +35,10 @@ def ima(bench):
 	bench.say("ima: a list of 100 MiB, five times for every kind of bank")
 	output = machine.command(bench.program("ima_replay"), bench.size(100, 2))
 	yield from _figures(output, {"sha256": (">=", 500000)})
+
+
+def verification(bench):
+	"""evidence verified a second and core, of a host that is remembered"""
+	bench.say("verify: 256 pieces of evidence, seven times for every kind")
+	output = machine.command(bench.program("verify"), bench.size(1, 0.05))
+	yield from _figures(output, {"with a quote each": (">=", 5000), "64 to a quote": (">=", 8000)})

@@ -12,6 +12,7 @@ ROWS = {
 	"ledger": modules.ledger,
 	"ima": modules.ima,
 	"evidence": evidence.evidence,
+	"verify": modules.verification,
 	"memory": size.memory,
 	"start": size.start,
 }
