@@ -11,6 +11,7 @@ import subprocess
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
@@ -316,3 +317,33 @@ def test_colour(verifier, taken):
 		assert done.returncode == 0
 		assert (b"\033[32m" in os.read(leader, 65536)) == coloured
 		os.close(leader)
+
+
+EXAMPLE = daemons.TOP / "tools/examples/verify.py"
+
+
+def example(text, ak, nonce=NONCE, audience=AUDIENCE):
+	return subprocess.run([EXAMPLE, nonce, audience, ak], input=text, capture_output=True, text=True, check=False)
+
+
+def test_reader_of_fifty_lines(agent, taken, enrolled, place):
+	"""tools/examples/verify.py: other libraries, and the same answers."""
+	ak = enrolled.path("certificate.pem")
+	done = example(taken.text, ak)
+	assert done.returncode == 0, done.stderr
+	assert json.loads(done.stdout) == taken.claims
+	other = agent.evidence(nonce="another-nonce")
+	for text, how in (
+		(taken.text, {"nonce": "another-nonce"}), (taken.text, {"audience": "https://other.example"}),
+		(edit(taken, lambda cmw: put(cmw, "quote", taken.content("quote") + b"\0")), {}),
+		(edit(taken, lambda cmw: put(cmw, "signature", taken.content("signature") + b"\0")), {}),
+		(edit(taken, lambda cmw: put(cmw, "pcrs", bytes(13 * 32 - 1) + b"\1")), {}),
+		(edit(taken, lambda cmw: cmw.update(quote=other.cmw["quote"], signature=other.cmw["signature"])), {}),
+		(edit(taken, lambda cmw: cmw.update(path=["", b64(bytes(15) + b"\1" + bytes(7) + b"\2"), 4])), {}),
+		(edit(taken, lambda cmw: put(cmw, "eat", sign(taken, ec.generate_private_key(ec.SECP256R1()), aud=AUDIENCE))), {}),
+	):
+		assert example(text, ak, **how).returncode == 1
+	stranger = place / "stranger.pem"
+	stranger.write_bytes(ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
+		serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+	assert "InvalidSignature" in example(taken.text, stranger).stderr
