@@ -13,7 +13,7 @@ import pytest
 
 from harness import daemon as daemons
 from harness import wait
-from harness.evidence import ASKER, AUDIENCE, LIBRARY, NONCE, Attested
+from harness.evidence import ASKER, AUDIENCE, LIBRARY, NONCE, Attested, library_environment
 from harness.records import hash_state
 
 
@@ -35,7 +35,7 @@ def agent(attested):
 
 def test_untagged(attested):
 	with subprocess.Popen(["/usr/bin/python3", "-B", ASKER, LIBRARY, attested.daemon.socket], stdin=subprocess.PIPE,
-			      stdout=subprocess.PIPE, text=True, env=daemons.environment()) as outsider:
+			      stdout=subprocess.PIPE, text=True, env=daemons.environment() | library_environment()) as outsider:
 		for do in ("evidence", "dpop", "wpt"):
 			outsider.stdin.write(json.dumps({"do": do}) + "\n")
 			outsider.stdin.flush()
@@ -151,10 +151,18 @@ def test_executable_unchanged_on_an_overlay(attested, overlaid):
 		agent.evidence().check()
 
 
+def test_many_on_an_overlay(attested, overlaid):
+	"""They share one reading of it: a container's agent has more processes than wait in a queue."""
+	agent = attested.agent(program=overlaid[0])
+	assert set(agent.ask("children", count=100)["codes"]) == {"given"}
+	append(overlaid[1])
+	assert set(agent.ask("children", count=100)["codes"]) == {"executable_changed"}
+
+
 def test_executable_link_forged(attested, programs):
 	"""Its /proc/PID/exe leads to a program that is trusted, as an unprivileged process may have it."""
 	forged = attested.daemon.run(programs["forge_exe"], os.path.realpath("/usr/bin/python3"), LIBRARY, attested.daemon.socket,
-				     user=(65533, 65533))
+				     user=(65533, 65533), env=library_environment())
 	assert "is now" in forged.stdout
 	assert forged.stdout.splitlines()[-1] == "executable_changed"
 

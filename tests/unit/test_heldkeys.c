@@ -29,6 +29,15 @@ static bool always(void *data, pid_t pid, const struct tag *tag)
 	return true;
 }
 
+static const struct tag *in_session(uint64_t session)
+{
+	static struct tag tag;
+
+	tag = first;
+	tag.session = session;
+	return &tag;
+}
+
 /* Another process, image or session than the one that asked has no key. */
 static void belongs_to_one_image(void **state)
 {
@@ -79,12 +88,29 @@ static void is_bounded(void **state)
 	(void)state;
 	assert_int_equal(heldkeys_new(&k), 0);
 	for (pid_t pid = 1; pid <= HELDKEYS_MAX; pid++)
-		assert_int_equal(heldkeys_make(k, pid, &first, always, NULL, &key), 0);
-	assert_int_equal(heldkeys_make(k, HELDKEYS_MAX + 1, &first, always, NULL, &key), -ENOSPC);
-	assert_int_equal(heldkeys_make(k, 1, &first, always, NULL, &key),
+		assert_int_equal(heldkeys_make(k, pid, in_session(pid % 4), always, NULL, &key), 0);
+	assert_int_equal(heldkeys_make(k, HELDKEYS_MAX + 1, in_session(5), always, NULL, &key),
+			 -ENOSPC);
+	assert_int_equal(heldkeys_make(k, 1, in_session(1), always, NULL, &key),
 			 0); /* one that is there */
-	assert_int_equal(heldkeys_make(k, HELDKEYS_MAX + 1, &first, even, NULL, &key), 0);
+	assert_int_equal(heldkeys_make(k, HELDKEYS_MAX + 1, in_session(5), even, NULL, &key), 0);
 	assert_int_equal(heldkeys_count(k), HELDKEYS_MAX / 2 + 1);
+	heldkeys_free(k);
+}
+
+/* A session that takes all it can get leaves the others theirs. */
+static void is_bounded_for_a_session(void **state)
+{
+	struct heldkeys *k;
+	EVP_PKEY *key = NULL;
+
+	(void)state;
+	assert_int_equal(heldkeys_new(&k), 0);
+	for (pid_t pid = 1; pid <= HELDKEYS_SESSION_MAX; pid++)
+		assert_int_equal(heldkeys_make(k, pid, in_session(1), always, NULL, &key), 0);
+	assert_int_equal(heldkeys_make(k, 5000, in_session(1), always, NULL, &key), -ENOSPC);
+	assert_int_equal(heldkeys_make(k, 5000, in_session(2), always, NULL, &key), 0);
+	assert_int_equal(heldkeys_make(k, 5001, in_session(1), even, NULL, &key), 0);
 	heldkeys_free(k);
 }
 
@@ -94,6 +120,7 @@ int main(void)
 		cmocka_unit_test(belongs_to_one_image),
 		cmocka_unit_test(goes_with_the_process),
 		cmocka_unit_test(is_bounded),
+		cmocka_unit_test(is_bounded_for_a_session),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

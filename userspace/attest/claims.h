@@ -127,6 +127,7 @@ struct claims_workload {
 	size_t ancestors_count;
 	bool ancestors_cut;
 	uint64_t programs_count;
+	bool programs_cut; /* there are more, which neither count nor root tell of */
 	struct sha256 programs_root;
 	uint64_t execs;
 	uint8_t manifests[CLAIMS_MANIFESTS_MAX]; /* indices into claims.files */

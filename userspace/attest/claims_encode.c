@@ -115,7 +115,7 @@ static json_t *task_json(const struct claims_task *t)
 
 static json_t *workload_json(const struct claims_workload *w)
 {
-	json_t *o, *ancestors = json_array();
+	json_t *o, *ancestors = json_array(), *programs;
 
 	o = json_pack("{s:s, s:{s:o, s:I, s:s, s:b}}", "agent", w->agent, "session", "id",
 		      uuid_json(&w->session.id), "started", (json_int_t)w->session.started,
@@ -131,9 +131,11 @@ static json_t *workload_json(const struct claims_workload *w)
 	set(o, "ancestors", ancestors);
 	if (w->ancestors_cut)
 		set(o, "ancestors_cut", json_true());
-	set(o, "programs",
-	    json_pack("{sIso}", "count", (json_int_t)w->programs_count, "root",
-		      base64_json(&w->programs_root, sizeof(w->programs_root))));
+	programs = json_pack("{sIso}", "count", (json_int_t)w->programs_count, "root",
+			     base64_json(&w->programs_root, sizeof(w->programs_root)));
+	if (w->programs_cut)
+		set(programs, "cut", json_true());
+	set(o, "programs", programs);
 	set(o, "execs", json_integer(w->execs));
 	set(o, "manifests", indices_json(w->manifests, w->manifests_count));
 	set(o, "isolation", json_string(claims_isolations[w->isolation]));

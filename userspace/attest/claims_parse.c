@@ -194,10 +194,17 @@ static int take_principal(const char **why, const json_t *workload, struct claim
 static int take_programs(const char **why, const json_t *workload, struct claims_workload *w)
 {
 	const json_t *o;
+	int err;
 
-	return member_object(why, workload, "submods.workload.programs", &o) ?:
-	       member_number(why, o, "submods.workload.programs.count", INT64_MAX, &w->programs_count) ?:
-	       member_bytes(why, o, "submods.workload.programs.root", &w->programs_root, sizeof(w->programs_root));
+	err = member_object(why, workload, "submods.workload.programs", &o) ?:
+	      member_number(why, o, "submods.workload.programs.count", INT64_MAX, &w->programs_count) ?:
+	      member_bytes(why, o, "submods.workload.programs.root", &w->programs_root, sizeof(w->programs_root));
+	if (!err && json_object_get(o, "cut"))
+		err = member_bool(why, o, "submods.workload.programs.cut", &w->programs_cut)
+			      ?: (w->programs_cut
+					  ? 0
+					  : member_bad(why, "submods.workload.programs.cut"));
+	return err;
 }
 
 static int take_workload(const char **why, const json_t *submods, struct claims *c)

@@ -159,6 +159,9 @@ static bool check_programs(struct verification *v, const struct affiant_agent *a
 	if (!a->programs.count)
 		return not_judged(v, "agent: session's programs", "%llu, of any kind",
 				  (unsigned long long)w->programs_count);
+	if (w->programs_cut)
+		return fail(v, VERIFY_programs_root, "agent: session's programs",
+			    "there are more than the claims tell of");
 	if (!policy_has(&a->programs, &w->programs_root, sizeof(w->programs_root)))
 		return fail(v, VERIFY_programs_root, "agent: session's programs",
 			    "they are none of the sets that the policy names");

@@ -10,6 +10,7 @@
 
 #include "attest/proof.h"
 #include "base/cleanup.h"
+#include "collect/object.h"
 #include "daemon/attester.h"
 #include "daemon/evidence_impl.h"
 #include "daemon/heldkeys.h"
@@ -53,11 +54,20 @@ void evidence_take_out(struct evidence *e, struct asker *a)
 
 /* ---- who waits ---- */
 
+/* Who executes the same file shares one reading of it: in a container, an agent's processes do. */
 static bool read_again(struct evidence *e, struct asker *a, int fd, struct refusal *ret)
 {
-	struct filehash_job job = {.fd = fd, .session = a->tag.session, .token = ++e->rehashes};
+	struct filehash_job job = {.fd = fd, .session = a->tag.session};
+	struct asker *other;
 
-	a->token = job.token;
+	DL_FOREACH (e->waiting, other)
+		if (other->rehashing && object_id_equal(&other->seen, &a->seen)) {
+			close(fd);
+			a->token = other->token;
+			a->rehashing = true;
+			return true;
+		}
+	job.token = a->token = ++e->rehashes;
 	a->rehashing = true;
 	if (!filehash_submit(e->rehash, &job))
 		return true;
@@ -134,17 +144,18 @@ bool evidence_turn(struct evidence *e)
 static void reread(void *data, uint64_t token, const struct file_digest *digest)
 {
 	struct evidence *e = data;
+	struct asker *a, *next;
 	struct refusal r;
-	struct asker *a;
 
-	DL_SEARCH_SCALAR(e->waiting, a, token, token);
-	if (!a)
-		return;
-	a->rehashing = false;
-	if (asker_reread(a, digest, &r))
-		return;
-	evidence_take_out(e, a);
-	evidence_refuse(e, a, &r);
+	DL_FOREACH_SAFE (e->waiting, a, next) {
+		if (!a->rehashing || a->token != token)
+			continue;
+		a->rehashing = false;
+		if (asker_reread(a, digest, &r))
+			continue;
+		evidence_take_out(e, a);
+		evidence_refuse(e, a, &r);
+	}
 }
 
 /*

@@ -82,6 +82,8 @@ struct quoted_batch {
 	size_t count;
 	struct batch *tree;
 	struct buffer shared; /* the members that all of them have: quote, signature, PCRs */
+	struct buffer host;   /* as the last one asked for it: */
+	uint64_t host_from;
 };
 
 static void quoted_batch_free(struct quoted_batch *b)
@@ -90,6 +92,7 @@ static void quoted_batch_free(struct quoted_batch *b)
 		return;
 	batch_free(b->tree);
 	buffer_done(&b->shared);
+	buffer_done(&b->host);
 	free(b->leaves);
 	free(b);
 }
@@ -118,25 +121,31 @@ static int share(struct quoted_batch *b, const struct tpm_quoted *q)
 	return buffer_error(&b->shared);
 }
 
-static int add_host(struct evidence *e, const struct asker *a, struct buffer *text)
+/* The logs are read once for all who ask for them from the same entry on: they can be long. */
+static int read_host(struct evidence *e, struct quoted_batch *b, uint64_t from)
 {
 	_cleanup_json_ json_t *host = NULL;
-	_cleanup_free_ char *dumped = NULL;
-	int err = attester_host(e->attester, a->ima_from, &host);
+	_cleanup_free_ char *text = NULL;
+	int err;
 
+	if (b->host.len && b->host_from == from)
+		return 0;
+	err = attester_host(e->attester, from, &host);
 	if (err)
 		return err;
-	dumped = json_dumps(host, JSON_COMPACT);
-	if (!dumped)
+	text = json_dumps(host, JSON_COMPACT);
+	if (!text)
 		return -ENOMEM;
-	buffer_add_text(text, ",\"host\":");
-	buffer_add_text(text, dumped);
-	return 0;
+	buffer_clear(&b->host);
+	buffer_add_text(&b->host, ",\"host\":");
+	buffer_add_text(&b->host, text);
+	b->host_from = from;
+	return buffer_error(&b->host);
 }
 
 /* The collection. */
-static int wrap(struct evidence *e, const struct asker *a, const struct quoted_batch *b,
-		size_t index, struct buffer *text)
+static int wrap(struct evidence *e, const struct asker *a, struct quoted_batch *b, size_t index,
+		struct buffer *text)
 {
 	uint8_t path[BATCH_PATH_SIZE_MAX];
 	size_t path_len;
@@ -149,12 +158,14 @@ static int wrap(struct evidence *e, const struct asker *a, const struct quoted_b
 	cmw_put(text, "eat", CMW_EAT, a->jws, strlen(a->jws));
 	buffer_add(text, b->shared.data, b->shared.len);
 	cmw_put(text, "path", CMW_PATH, path, path_len);
-	err = a->host ? add_host(e, a, text) : 0;
+	err = a->host ? read_host(e, b, a->ima_from) : 0;
+	if (a->host)
+		buffer_add(text, b->host.data, b->host.len);
 	buffer_add_char(text, '}');
 	return err ?: buffer_error(text);
 }
 
-static int answer(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index)
+static int answer(struct evidence *e, struct asker *a, struct quoted_batch *b, size_t index)
 {
 	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Evidence evidence = AFFIANT__V1__EVIDENCE__INIT;
@@ -190,7 +201,7 @@ static const char *quote_error(struct evidence *e, int err, char *text, size_t s
 
 /* Step 5 of the sequence: all that was found before the quote must still hold after it. The server
  * looks once more whether it is that process, and tells another one nothing. */
-static void finish(struct evidence *e, struct asker *a, const struct quoted_batch *b, size_t index,
+static void finish(struct evidence *e, struct asker *a, struct quoted_batch *b, size_t index,
 		   int quoted)
 {
 	struct refusal r = {.code = "no_tpm"};

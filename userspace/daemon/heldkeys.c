@@ -87,6 +87,17 @@ void heldkeys_purge(struct heldkeys *k, heldkeys_lives lives, void *data)
 	}
 }
 
+static bool full(const struct heldkeys *k, uint64_t session)
+{
+	size_t all = HASH_COUNT(k->keys), own = 0;
+
+	if (all < HELDKEYS_SESSION_MAX || all >= HELDKEYS_MAX)
+		return all >= HELDKEYS_MAX;
+	for (const struct held_key *h = k->keys; h; h = h->hh.next)
+		own += h->owner.session == session;
+	return own >= HELDKEYS_SESSION_MAX;
+}
+
 int heldkeys_make(struct heldkeys *k, pid_t pid, const struct tag *tag, heldkeys_lives lives,
 		  void *data, EVP_PKEY **ret)
 {
@@ -97,9 +108,9 @@ int heldkeys_make(struct heldkeys *k, pid_t pid, const struct tag *tag, heldkeys
 		*ret = h->key;
 		return 0;
 	}
-	if (HASH_COUNT(k->keys) >= HELDKEYS_MAX)
+	if (full(k, tag->session))
 		heldkeys_purge(k, lives, data);
-	if (HASH_COUNT(k->keys) >= HELDKEYS_MAX)
+	if (full(k, tag->session))
 		return -ENOSPC;
 	h = calloc(1, sizeof(*h));
 	if (!h)

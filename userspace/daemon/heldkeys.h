@@ -13,6 +13,7 @@
 #include "event.h"
 
 #define HELDKEYS_MAX 4096
+#define HELDKEYS_SESSION_MAX 1024 /* of one session: it leaves the others some */
 
 struct heldkeys;
 

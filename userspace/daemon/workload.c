@@ -236,6 +236,7 @@ static int set_session(struct claims *c, const struct session *s, int64_t offset
 	w->execs = s->execs;
 	w->isolation = isolation_of(s->head->session);
 	w->programs_count = s->programs.count;
+	w->programs_cut = s->programs.cut;
 	if (!text_copy(&w->agent, s->head->agent->name) ||
 	    !text_copy(&c->sub, s->head->agent->spiffe_id) ||
 	    !text_copy(&w->principal, principal ? principal->subject : NULL))

@@ -170,6 +170,28 @@ def do_child(**command):
 	return answer
 
 
+def do_children(count):
+	"""So many children at once, each with a connection of its own; the codes of their answers."""
+	global connection
+	read, write = os.pipe()
+	go, begin = os.pipe()
+	for _ in range(count):
+		if os.fork() == 0:
+			os.close(begin)
+			connection = Connection()
+			os.read(go, 1)
+			os.write(write, (do_evidence().get("code", "given") + "\n").encode())
+			os._exit(0)
+	os.close(begin)
+	os.close(go)
+	os.close(write)
+	with open(read, encoding="utf-8") as pipe:
+		codes = pipe.read().split()
+	for _ in range(count):
+		os.wait()
+	return {"codes": codes}
+
+
 def do_exec():
 	"""The answer is the next image's."""
 	os.execv("/proc/self/exe", [sys.executable, *sys.argv[:3], "executed"])

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import re
 import struct
 import subprocess
 
@@ -21,6 +22,13 @@ NONCE, AUDIENCE = "nonce-of-a-verifier", "https://tokens.example"
 DOMAIN = b"affiant/evidence/v1"
 SELECTED = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14)
 SIZE_MAX = 6 * 1024
+
+
+def library_environment():
+	"""For programs that load libaffiant: a sanitizer's runtime, with which it was built, has to come first."""
+	linked = subprocess.run(["ldd", LIBRARY], capture_output=True, text=True, check=True).stdout
+	runtimes = re.findall(r"=> (\S*/lib(?:asan|ubsan)\.so\S*)", linked)
+	return {"LD_PRELOAD": " ".join(runtimes), "ASAN_OPTIONS": "detect_leaks=0"} if runtimes else {}
 
 
 def unb64(text):
@@ -90,7 +98,7 @@ class Agent:
 		"""within: a command that runs another one, which stands behind it."""
 		self.attested = attested
 		self.run = attested.daemon.launch(*within, program, "-B", ASKER, LIBRARY, attested.daemon.socket,
-						  stdin=subprocess.PIPE, **options)
+						  stdin=subprocess.PIPE, env=library_environment(), **options)
 
 	@property
 	def pid(self):
