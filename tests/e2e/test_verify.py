@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 
@@ -347,3 +348,21 @@ def test_reader_of_fifty_lines(agent, taken, enrolled, place):
 	stranger.write_bytes(ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
 		serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
 	assert "InvalidSignature" in example(taken.text, stranger).stderr
+
+
+def test_documents(place):
+	"""Every refusal is told in docs/token-services.md, and its example policies are ones."""
+	text = (daemons.TOP / "userspace/attest/verify.h").read_text()
+	codes = set(re.findall(r"X\((\w+)\)", text)) - {"name"}
+	told = set(re.findall(r"^\| `(\w+)` \|", (daemons.TOP / "docs/token-services.md").read_text(), re.M))
+	assert len(codes) > 60 and codes <= told
+	subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
+			"-keyout", "/dev/null", "-out", place / "x.pem"], check=True, capture_output=True)
+	for name in ("tpm-makers.pem", "enrolment-ca.pem", "swtpm-ca.pem"):
+		(place / name).write_bytes((place / "x.pem").read_bytes())
+	(place / "allowlist").write_text(f"# programs\nsha256:{'0' * 64} /usr/bin/*\nany /var/log/*\n")
+	for example in (daemons.TOP / "docs/examples").glob("policy*.yaml"):
+		(place / example.name).write_text(example.read_text())
+		done = subprocess.run([daemons.AFFIANT, "verify", "-p", place / example.name, "--check-policy"], capture_output=True,
+				      text=True, check=False, env=daemons.environment())
+		assert done.returncode == 0, done.stderr

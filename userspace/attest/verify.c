@@ -36,8 +36,9 @@ static void make_utf8(char *text)
 	}
 }
 
-static void note(struct verification *v, const char *name, enum verify_outcome outcome,
-		 const char *format, va_list ap)
+__attribute__((format(printf, 4, 0))) static void note(struct verification *v, const char *name,
+						       enum verify_outcome outcome,
+						       const char *format, va_list ap)
 {
 	struct verify_result *r = v->result;
 	struct verify_check *c;
