@@ -4,13 +4,19 @@
 Requests are made by hand (proto/affiant/v1/api.proto): what libaffiant would never send.
 """
 
+import ctypes
+import errno
 import json
+import os
+import struct
 import subprocess
+import threading
 import uuid
 
 import pytest
 
 from harness import daemon as daemons
+from harness import wait
 
 LAUNCHER, READER, NOBODY = 65533, 65532, 65534
 
@@ -229,3 +235,76 @@ def test_match_tells_a_launcher_of_no_session_of_others(roles):
 				      capture_output=True, text=True, check=False, env=daemons.environment())
 		assert ("alice@example.com" in done.stdout) == told, before
 	run.wait()
+
+
+# ---- what it passes ----
+
+class SilentFile:
+	"""A file of a filesystem in user space that answers everything but the close of a descriptor."""
+
+	INIT, GETATTR, OPEN, FLUSH = 26, 3, 14, 25
+
+	def __init__(self, path):
+		self.path = path
+		path.touch()
+		try:
+			self.server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+		except OSError as error:
+			pytest.skip(f"no FUSE here: {error}")
+		self.libc = ctypes.CDLL(None, use_errno=True)
+		options = f"fd={self.server},rootmode=100666,user_id=0,group_id=0,allow_other".encode()
+		if self.libc.mount(b"silent", os.fsencode(path), b"fuse", 0, options):
+			os.close(self.server)
+			pytest.skip(f"no FUSE here: {os.strerror(ctypes.get_errno())}")
+		self.thread = threading.Thread(target=self._serve)
+		self.thread.start()
+
+	def _serve(self):
+		"""include/uapi/linux/fuse.h: struct fuse_in_header, fuse_init_out, fuse_attr_out, fuse_open_out."""
+		answers = {
+			self.INIT: struct.pack("<4I2H2I2H8I", 7, 31, 65536, 0, 12, 10, 65536, 1, 1, *[0] * 9),
+			self.GETATTR: struct.pack("<Q2I6Q10I", 1, 0, 0, 1, *[0] * 5, *[0] * 3, 0o100666, 1, 0, 0, 0, 4096, 0),
+			self.OPEN: struct.pack("<Q2I", 1, 0, 0),
+		}
+		while True:
+			try:
+				request = os.read(self.server, 1 << 17)
+			except OSError:	# aborted
+				return
+			_, code, unique = struct.unpack_from("<IIQ", request)
+			if code in answers:
+				os.write(self.server, struct.pack("<IiQ", 16 + len(answers[code]), 0, unique) + answers[code])
+			elif code != self.FLUSH:
+				os.write(self.server, struct.pack("<IiQ", 16, -errno.ENOSYS, unique))
+
+	def remove(self):
+		"""Whoever waits for an answer gets an error now."""
+		self.libc.umount2(os.fsencode(self.path), 1 | 2)	# MNT_FORCE | MNT_DETACH
+		self.thread.join()
+		os.close(self.server)
+
+
+PASSES = """
+fd = os.open(sys.argv[2], os.O_RDONLY)
+s = connect(sys.argv[1])
+print(ask(s, challenge(s), GET_STATUS, fd), flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["outsider", "agent"])
+def test_a_descriptor_whose_close_is_never_answered(new_daemon, place, how):
+	"""Nobody but a launcher makes a descriptor the daemon's: closing it would keep the daemon for good."""
+	daemon = new_daemon()
+	silent = SilentFile(place / "file")
+	command = [*script(PASSES), str(daemon.socket), str(silent.path)]
+	try:
+		if how == "agent":
+			sender = daemon.launch(*command).process
+		else:
+			sender = subprocess.Popen(command, user=NOBODY, group=NOBODY, extra_groups=[],
+						  stdout=subprocess.PIPE, text=True, env=daemons.environment())
+		assert "pass descriptors" in sender.stdout.readline()
+		assert daemon.affiant("status").returncode == 0
+	finally:
+		silent.remove()
+		sender.communicate(timeout=wait.DEADLINE)

@@ -2,6 +2,8 @@
 /* The local socket: who is believed, who may what, and what a client cannot make it do. */
 #include "server_fixture.h"
 
+#include <netinet/in.h>
+
 /* In a child there is no cmocka: the line number tells what went wrong. */
 #define CHECK(x)                                                                                   \
 	do {                                                                                       \
@@ -591,6 +593,50 @@ static void test_descriptors(void **state)
 	assert_int_equal(count_fds(), before);
 }
 
+/* Its last close waits for an hour: what it has to send, the other end, *@ret_peer, never takes. */
+static int lingering(int *ret_peer)
+{
+	const struct linger hour = {.l_onoff = 1, .l_linger = 3600};
+	static const char data[65536];
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	_cleanup_close_ int listening = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
+	*ret_peer = accept(listening, NULL, NULL);
+	while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hour, sizeof(hour)), 0);
+	return fd;
+}
+
+/* The last reference to what somebody passed is put here, in messages that are read and in one that
+ * never is. */
+static void test_passed_descriptor_lingers(void **state)
+{
+	struct core *core = *state;
+	uint8_t challenge[32];
+	REQUEST_STATUS(r);
+	_cleanup_close_ int fd = greeted(core, challenge);
+	int fds[2], peers[2];
+
+	challenge[0] ^= 1;
+	for (int i = 0; i < 2; i++) {
+		fds[i] = lingering(&peers[i]);
+		assert_int_equal(client_send(fd, &r, challenge, &fds[i], 1), 0);
+		close(fds[i]);
+	}
+	turn(core);
+	for (int i = 0; i < 2; i++)
+		close(peers[i]);
+	assert_int_equal(core->asked, 0);
+}
+
 static void test_oversize(void **state)
 {
 	struct core *core = *state;
@@ -1013,6 +1059,7 @@ int main(void)
 		TEST(test_mixed_users),
 		TEST(test_opens_for_others),
 		TEST(test_descriptors),
+		TEST(test_passed_descriptor_lingers),
 		TEST(test_oversize),
 		TEST(test_large_answer),
 		TEST(test_segments),

@@ -27,10 +27,16 @@ static void packet_clear(struct packet *p)
 
 static void call_clear(struct server_call *call)
 {
+	const struct channel *c = call->connection; /* NULL: no call yet */
+
 	if (call->request)
 		affiant__v1__request__free_unpacked(call->request, NULL);
 	call->request = NULL;
-	peer_message_close(&call->message);
+	if (call->message.fds_count) {
+		interrupt_begin(c->server->interrupt);
+		peer_message_close(&call->message);
+		interrupt_end(c->server->interrupt);
+	}
 	call->active = call->opens_self = false;
 }
 
@@ -55,7 +61,10 @@ static void hang_up(struct channel *c)
 	channel_follow(c, false);
 	c->timer = sd_event_source_disable_unref(c->timer);
 	packet_clear(&c->packet);
+	/* What it passed and nobody read goes with it. */
+	interrupt_begin(c->server->interrupt);
 	closep(&c->fd);
+	interrupt_end(c->server->interrupt);
 	c->fd = -1;
 }
 
@@ -375,8 +384,7 @@ static const char *doubt_sender(const struct channel *c, const struct peer_messa
 {
 	if (!m->has_credentials || m->pid <= 0)
 		return "the message carries no credentials of a process that is seen from here";
-	if (m->pid != c->peer.pid || m->uid != c->peer.uid || m->gid != c->peer.gid ||
-	    (m->pidfd_pid && m->pidfd_pid != c->peer.pid))
+	if (m->pid != c->peer.pid || m->uid != c->peer.uid || m->gid != c->peer.gid)
 		return "the message is not from the process that connected: each process connects "
 		       "for itself";
 	return NULL;
@@ -409,6 +417,12 @@ static const char *doubt_request(struct channel *c, unsigned int *ret_roles)
 	return NULL;
 }
 
+/* An agent is no launcher, also when it was one before it opened its own session. */
+static bool passes(const struct channel *c)
+{
+	return c->launcher && !c->tagged;
+}
+
 static void refuse_for_good(struct channel *c, const char *code, const char *why)
 {
 	c->closing = true;
@@ -425,6 +439,14 @@ static void accept_request(struct channel *c, struct peer_message *m)
 	why = doubt_sender(c, m);
 	if (why) {
 		refuse_for_good(c, "denied", why);
+		return;
+	}
+	if (m->fds_cut && !passes(c)) {
+		refuse_for_good(
+			c, "denied",
+			c->tagged ? "a process of a session may not pass descriptors"
+				  : "only root and who is named by 'launchers' in affiant.yaml "
+				    "may pass descriptors");
 		return;
 	}
 	if (m->fds_cut) {
@@ -471,7 +493,9 @@ void channel_ready(struct channel *c, uint32_t events)
 	if (events & EPOLLOUT)
 		err = flush(c);
 	if (!err && (events & EPOLLIN) && !c->call.active && !c->waits) {
-		err = peer_receive(c->fd, c->server->buffer, SERVER_MESSAGE_MAX, &m);
+		interrupt_begin(c->server->interrupt);
+		err = peer_receive(c->fd, c->server->buffer, SERVER_MESSAGE_MAX, passes(c), &m);
+		interrupt_end(c->server->interrupt);
 		if (!err) {
 			accept_request(c, &m); /* the connection may be gone now */
 			return;
@@ -514,6 +538,19 @@ static int greet(struct channel *c, bool admitted)
 	return packet_send(c->fd, &p);
 }
 
+/* By what it is now; each request is looked at again. */
+static int find_launcher(struct channel *c)
+{
+	struct peer_status status;
+	int err = c->tagged ? 0 : peer_status(c->peer.pid, &status);
+
+	if (err || c->tagged)
+		return err;
+	c->launcher = same_ids(&c->peer, &status) && (roles_of(c, &status) & SERVER_ROLE_LAUNCHER);
+	peer_status_clear(&status);
+	return 0;
+}
+
 static int start(struct channel *c, bool (*admit)(struct server *s, const struct channel *newcomer))
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
@@ -523,7 +560,7 @@ static int start(struct channel *c, bool (*admit)(struct server *s, const struct
 	err = peer_pin(c->fd, &c->peer);
 	if (err)
 		return err;
-	err = read_tag(c, &c->tagged, &c->tag);
+	err = read_tag(c, &c->tagged, &c->tag) ?: find_launcher(c);
 	if (err)
 		return err;
 	if (!peer_alive(&c->peer))

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "daemon/interrupt.h"
 #include "daemon/peer.h"
 #include "daemon/request.h"
 #include "daemon/server.h"
@@ -38,6 +39,8 @@ struct channel {
 	struct peer peer;
 	bool tagged;
 	struct tag tag;
+	bool launcher; /* was one when it connected: may pass descriptors while it is of no session
+			*/
 	bool believed; /* has made a request that was its own */
 	bool closing;  /* after the packet that waits */
 	uint8_t challenge[REQUEST_CHALLENGE_SIZE];
@@ -66,6 +69,7 @@ struct server {
 	void *context;
 	int fd;
 	sd_event_source *listening, *resume;
+	struct interrupt *interrupt;
 	struct channel *connections; /* oldest first */
 	uint8_t *buffer;             /* for the message being read */
 	dev_t socket_device;

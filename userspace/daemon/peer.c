@@ -12,14 +12,8 @@
 #include <sys/syscall.h>
 
 /* Linux 6.5, absent from Debian 12's headers. */
-#ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD 76
-#endif
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
-#endif
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 0x04
 #endif
 
 #define STATUS_MAX (1 << 20) /* a process can have 65,536 groups, of up to 11 characters each */
@@ -45,8 +39,6 @@ int peer_pin(int fd, struct peer *ret)
 	int pidfd;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) < 0 && errno != ENOPROTOOPT)
 		return -errno;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return -errno;
@@ -184,7 +176,7 @@ int peer_pid_of_pidfd(int fd, pid_t *ret)
 {
 	struct peer_status status = {};
 	bool leader;
-	pid_t pid;
+	pid_t pid = 0;
 	int err;
 
 	err = pidfd_pid(fd, &pid);
@@ -290,31 +282,25 @@ static void take_control(struct msghdr *msg, struct peer_message *m)
 			m->pid = cred.pid;
 			m->uid = cred.uid;
 			m->gid = cred.gid;
-		} else if (c->cmsg_type == SCM_PIDFD && len == sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-			/* A negative number: the kernel could not make one. */
-			if (fd < 0 || pidfd_pid(fd, &m->pidfd_pid) < 0)
-				m->pidfd_pid = -1;
-			closep(&fd);
 		}
 	}
 }
 
-int peer_receive(int fd, void *buffer, size_t size, struct peer_message *ret)
+int peer_receive(int fd, void *buffer, size_t size, bool descriptors, struct peer_message *ret)
 {
+	/* The kernel writes the credentials first: without room behind them no descriptor becomes
+	 * ours. */
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(PEER_FDS_MAX * sizeof(int)) +
-			   CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(struct ucred)) +
+			   CMSG_SPACE(PEER_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = {.iov_base = buffer, .iov_len = size};
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+		.msg_controllen = descriptors ? sizeof(control) : CMSG_SPACE(sizeof(struct ucred)),
 	};
 	struct peer_message m = {};
 	ssize_t n;

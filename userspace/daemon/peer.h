@@ -67,15 +67,19 @@ struct peer_message {
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
-	pid_t pidfd_pid; /* of SCM_PIDFD; 0: none came, -1: its process is gone */
-	bool fds_cut;    /* some descriptors found no room here */
+	bool fds_cut; /* some descriptors found no room here, or none were to come */
 	size_t fds_count;
 	int fds[PEER_FDS_MAX]; /* the caller's, close-on-exec */
 };
 
 /*
- * One message, without waiting. 0; -EAGAIN; -ECONNRESET at the end of the connection; the -errno of
+ * One message. 0; -EAGAIN: there is none; -ECONNRESET at the end of the connection; the -errno of
  * recvmsg(2).
+ *
+ * Closing a descriptor asks the filesystem it belongs to: one in user space that does not answer
+ * keeps the caller for good, beyond SIGKILL. Therefore @descriptors only from those who are trusted
+ * with that. The others' never become this process's, and then only SO_LINGER can make it wait
+ * (interrupt.h).
  */
-int peer_receive(int fd, void *buffer, size_t size, struct peer_message *ret);
+int peer_receive(int fd, void *buffer, size_t size, bool descriptors, struct peer_message *ret);
 void peer_message_close(struct peer_message *m);

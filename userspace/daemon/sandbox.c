@@ -105,6 +105,8 @@ static const int allowed[] = {
 	SCMP_SYS(restart_syscall),
 	SCMP_SYS(select),
 	SCMP_SYS(signalfd4),
+	SCMP_SYS(timer_delete),
+	SCMP_SYS(timer_settime),
 	SCMP_SYS(timerfd_create),
 	SCMP_SYS(timerfd_gettime),
 	SCMP_SYS(timerfd_settime),

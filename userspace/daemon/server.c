@@ -226,7 +226,7 @@ int server_new(sd_event *event, const struct server_config *config, const struct
 	s->ops = ops;
 	s->context = context;
 	s->buffer = malloc(SERVER_MESSAGE_MAX);
-	err = s->buffer ? start(s) : -ENOMEM;
+	err = s->buffer ? interrupt_new(&s->interrupt) ?: start(s) : -ENOMEM;
 	if (err) {
 		server_free(s);
 		return err;
@@ -254,6 +254,7 @@ void server_free(struct server *s)
 	closep(&s->epoll);
 	closep(&s->fd);
 	sd_event_unref(s->event);
+	interrupt_free(s->interrupt);
 	free(s->buffer);
 	free(s);
 }
