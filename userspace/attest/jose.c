@@ -53,14 +53,21 @@ static void make_p256(void)
 		p256 = NULL;
 }
 
-int jose_key_new(EVP_PKEY **ret)
+static EVP_PKEY *p256_parameters(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *c = NULL;
-	EVP_PKEY *key = NULL;
 
 	pthread_once(&once, make_p256);
-	c = p256 ? EVP_PKEY_CTX_new_from_pkey(NULL, p256, NULL) : NULL;
+	return p256;
+}
+
+int jose_key_new(EVP_PKEY **ret)
+{
+	EVP_PKEY *parameters = p256_parameters();
+	_cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *c =
+		parameters ? EVP_PKEY_CTX_new_from_pkey(NULL, parameters, NULL) : NULL;
+	EVP_PKEY *key = NULL;
+
 	if (!c || EVP_PKEY_keygen_init(c) != 1 || EVP_PKEY_keygen(c, &key) != 1)
 		return -ENOMEM;
 	*ret = key;
@@ -160,6 +167,20 @@ static int member_bytes(const json_t *jwk, const char *name, uint8_t *ret, size_
 	return 0;
 }
 
+/* OpenSSL takes no point that is not on the curve, which is enough: it has none of another order. */
+static int p256_public(const uint8_t *point, EVP_PKEY **ret)
+{
+	_cleanup_key_ EVP_PKEY *key = EVP_PKEY_new();
+	EVP_PKEY *parameters = p256_parameters();
+
+	if (!key || !parameters || EVP_PKEY_copy_parameters(key, parameters) != 1)
+		return -ENOMEM;
+	if (EVP_PKEY_set1_encoded_public_key(key, point, 1 + 2 * curves[0].size) != 1)
+		return -EINVAL;
+	*ret = TAKE_PTR(key);
+	return 0;
+}
+
 /* @d: NULL for a public key. The point is on the curve, or the key is not made. */
 static int key_of(const struct curve *curve, const uint8_t *point, const BIGNUM *d, EVP_PKEY **ret)
 {
@@ -236,7 +257,8 @@ int jose_key_of_jwk(const json_t *jwk, EVP_PKEY **ret)
 			return err ?: -ENOMEM;
 		BN_set_flags(number, BN_FLG_CONSTTIME);
 	}
-	err = key_of(curve, point, number, ret);
+	err = curve == &curves[0] && !number ? p256_public(point, ret)
+					     : key_of(curve, point, number, ret);
 	BN_clear_free(number);
 	return err;
 }
