@@ -116,11 +116,52 @@ static void test_gone(void **state)
 	assert_true(is); /* untouched */
 }
 
+static void *wait_for_ever(void *unused)
+{
+	pause();
+	return unused;
+}
+
+/* A process can make the look at it as long as it has threads, and nobody else is served then. */
+static void test_threads(void **state)
+{
+	pthread_t thread;
+	bool is;
+	pid_t pid;
+	int told[2];
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(told), 0);
+	pid = fork();
+	if (pid == 0) {
+		for (int n = 1; n < SUBJECT_THREADS_MAX; n++)
+			if (pthread_create(&thread, NULL, wait_for_ever, NULL))
+				_exit(1);
+		if (write(told[1], "x", 1) != 1 || raise(SIGSTOP) ||
+		    pthread_create(&thread, NULL, wait_for_ever, NULL) ||
+		    write(told[1], "x", 1) != 1)
+			_exit(1);
+		wait_for_ever(NULL);
+	}
+	close(told[1]);
+	assert_int_equal(read(told[0], &byte, 1), 1);
+	assert_false(traced(pid));
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+	kill(pid, SIGCONT);
+	assert_int_equal(read(told[0], &byte, 1), 1);
+	assert_int_equal(subject_traced(pid, &is), -E2BIG);
+	close(told[0]);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_traced, start, end),
 		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

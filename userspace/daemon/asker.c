@@ -154,6 +154,9 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 	if (task && task->has_expires_wall_ns && task->expires_wall_ns <= now)
 		return refuse(ret, "task_expired", "the task has expired");
 	err = subject_traced(a->pid, &traced);
+	if (err == -E2BIG)
+		return refuse(ret, "limit", "process %d has more than %d threads", a->pid,
+			      SUBJECT_THREADS_MAX);
 	if (err)
 		return refuse(ret, "unavailable", "/proc/%d/task: %s", a->pid, strerror(-err));
 	return !traced || refuse(ret, "traced", "a thread of process %d is traced", a->pid);

@@ -35,7 +35,7 @@ int subject_traced(pid_t pid, bool *ret)
 {
 	_cleanup_closedir_ DIR *tasks = NULL;
 	const struct dirent *entry;
-	bool traced = false;
+	bool traced = false, seen = false;
 	char path[32];
 	size_t n = 0;
 	long tracer;
@@ -48,15 +48,18 @@ int subject_traced(pid_t pid, bool *ret)
 	while ((entry = readdir(tasks))) {
 		if (entry->d_name[0] == '.')
 			continue;
+		if (n == SUBJECT_THREADS_MAX)
+			return -E2BIG;
 		err = tracer_of(dirfd(tasks), entry->d_name, &tracer);
-		if (err == -ESRCH)
-			continue; /* that thread ended meanwhile */
-		if (err)
+		if (err && err != -ESRCH)
 			return err;
-		traced = traced || tracer;
 		n++;
+		if (err)
+			continue; /* that thread ended meanwhile */
+		traced = traced || tracer;
+		seen = true;
 	}
-	if (!n)
+	if (!seen)
 		return -ESRCH;
 	*ret = traced;
 	return 0;

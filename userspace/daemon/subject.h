@@ -10,9 +10,12 @@
 
 #include "collect/source.h"
 
+/* Looking at one takes some 10 microseconds, and the daemon's loop waits: 30,000 would be 0.6 s. */
+#define SUBJECT_THREADS_MAX 1024
+
 /*
  * Whether a tracer is attached to any of its threads (/proc/PID/task/TID/status, TracerPid), not to
- * its leader alone. -ESRCH: it is gone. A tracer that comes and goes between two looks is not seen;
+ * its leader alone. -ESRCH: it is gone. -E2BIG: it has more than SUBJECT_THREADS_MAX threads. A tracer that comes and goes between two looks is not seen;
  * the look is made before and after the quote.
  */
 int subject_traced(pid_t pid, bool *ret);
