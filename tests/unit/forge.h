@@ -11,6 +11,7 @@
 #include "attest/hash.h"
 #include "attest/pcr.h"
 #include "attest/verify.h"
+#include "attest_samples.h"
 #include "base/base64url.h"
 #include "eventlog_builder.h"
 #include "forge_keys.h"
@@ -42,6 +43,7 @@ struct forge {
 	struct builder boot;
 	struct ima_builder ima;
 	bool no_boot_log, no_ima_log;
+	struct sample real_boot, real_ima; /* of a real machine, instead */
 	uint64_t ima_from;
 	size_t ima_skip; /* bytes of the list that are not sent */
 	size_t ima_cut;  /* bytes at its end likewise */
@@ -457,6 +459,13 @@ static inline void forge_host(struct forge *f)
 		put_member(f->host, "ek_chain", CMW_PEM, f->ek_pem, strlen(f->ek_pem));
 	if (!f->no_ak_chain)
 		put_member(f->host, "ak_chain", CMW_PEM, f->ak_pem, strlen(f->ak_pem));
+	if (f->real_boot.data) {
+		put_member(f->host, "boot_log", CMW_EVENT_LOG, f->real_boot.data, f->real_boot.len);
+		put_member(f->host, "ima_log", CMW_IMA_LOG, f->real_ima.data, f->real_ima.len);
+		put_member(f->host, "ima_range", CMW_IMA_RANGE, "{\"from\":0,\"entries\":0}", 22);
+		free(claims);
+		return;
+	}
 	if (!f->no_boot_log)
 		put_member(f->host, "boot_log", CMW_EVENT_LOG, f->boot.data, f->boot.len);
 	if (!f->no_ima_log) {
@@ -487,7 +496,8 @@ static inline void forge_wrap(struct forge *f)
 static inline void forge_build(struct forge *f)
 {
 	forge_identity(f);
-	memcpy(f->bank.values[10], f->ima.bank.values[10], f->bank.size);
+	if (!f->real_boot.data)
+		memcpy(f->bank.values[10], f->ima.bank.values[10], f->bank.size);
 	forge_token(f);
 	forge_quote(f);
 	forge_host(f);

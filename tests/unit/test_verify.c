@@ -248,6 +248,105 @@ static void test_batch(void **state)
 	forge_end(&f);
 }
 
+/* ---- real logs ---- */
+
+#define ENTRIES_MAX 4096
+
+static struct affiant_ima_file listed[ENTRIES_MAX];
+static size_t listed_count;
+
+static int list_entry(void *context, const struct ima_state *s, const struct ima_entry *e)
+{
+	struct affiant_ima_file *to = &listed[listed_count];
+
+	(void)context;
+	(void)s;
+	if (e->boot_aggregate || e->violation)
+		return 0;
+	*to = (struct affiant_ima_file){.alg = e->alg};
+	memcpy(to->digest, e->digest.at, e->digest.left);
+	for (size_t i = 0; i < listed_count; i++)
+		if (!memcmp(listed[i].digest, to->digest, sizeof(to->digest)))
+			return 0;
+	assert_true(++listed_count < ENTRIES_MAX);
+	return 0;
+}
+
+/* The PCRs of that boot, and an allowlist of exactly what it measured. */
+static void take_boot(const char *boot)
+{
+	const uint16_t alg = TPM2_SHA256;
+	char path[128], line[256], hex[129];
+	struct ima_state s;
+	unsigned int pcr;
+	size_t used, len;
+	FILE *pcrs;
+
+	snprintf(path, sizeof(path), "boots/%s/binary_bios_measurements", boot);
+	f.real_boot = sample_read(path);
+	snprintf(path, sizeof(path), "boots/%s/binary_runtime_measurements", boot);
+	f.real_ima = sample_read(path);
+	snprintf(path, sizeof(path), TEST_DATA "/attest/boots/%s/pcrs.txt", boot);
+	pcrs = fopen(path, "re");
+	assert_non_null(pcrs);
+	while (fgets(line, sizeof(line), pcrs))
+		if (sscanf(line, "sha256 %u %128s", &pcr, hex) == 2)
+			assert_int_equal(hex_decode(hex, strlen(hex), f.bank.values[pcr], 32, &len),
+					 0);
+	fclose(pcrs);
+	listed_count = 0;
+	assert_int_equal(ima_init(&s, &alg, 1), 0);
+	assert_true(ima_replay(&s, f.real_ima.data, f.real_ima.len, NULL, list_entry, NULL,
+			       &used) >= 0);
+	f.policy.ima.allowed = listed;
+	f.policy.ima.allowed_count = listed_count;
+	f.pcrs = 0x4fff;
+}
+
+/* affiantd was not there: any program that was measured stands for it. */
+static void name_daemon(void)
+{
+	json_t *file = json_array_get(
+		json_array_get(json_object_get(f.host_claims, "measurements"), 0), 1);
+	char text[64];
+
+	base64url_encode(listed[5].digest, 32, text);
+	json_object_set_new(file, "measurement", json_pack("[ss]", "sha-256", text));
+	f.policy.daemon.executables.any = true;
+}
+
+/* What real kernels and firmware measured, quoted by a TPM of our own. */
+static void test_boots(void **state)
+{
+	static const struct {
+		const char *name;
+		enum verify_code strict, lenient;
+	} boots[] = {
+		{"ovmf-ima-sig", VERIFY_secure_boot, VERIFY_NONE},
+		{"seabios-ima-ng", VERIFY_secure_boot, VERIFY_NONE},
+		{"seabios-violation", VERIFY_secure_boot, VERIFY_ima_violation},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(boots) / sizeof(*boots); i++) {
+		forge_begin(&f);
+		take_boot(boots[i].name);
+		name_daemon();
+		forge_build(&f);
+		expect(forge_verify(&f), boots[i].strict, AFFIANT_BOOT_UNKNOWN);
+		f.policy.boot.allow_secure_boot_off = true;
+		expect(forge_verify(&f), boots[i].lenient,
+		       boots[i].lenient ? AFFIANT_BOOT_STATE : AFFIANT_RUNTIME_MEASURED);
+		f.policy.ima.allow_violations = true;
+		expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+		f.policy.ima.allowed_count--;
+		expect(forge_verify(&f), VERIFY_ima_unlisted, AFFIANT_BOOT_STATE);
+		sample_free(&f.real_boot);
+		sample_free(&f.real_ima);
+		forge_end(&f);
+	}
+}
+
 /* ---- cut short ---- */
 
 static void test_truncated(void **state)
@@ -328,11 +427,17 @@ static void test_members_truncated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_affirmed),  cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_allowed),   cmocka_unit_test(test_kernel),
-		cmocka_unit_test(test_kept),      cmocka_unit_test(test_kept_though_refused),
-		cmocka_unit_test(test_late),      cmocka_unit_test(test_batch),
-		cmocka_unit_test(test_truncated), cmocka_unit_test(test_members_truncated),
+		cmocka_unit_test(test_affirmed),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_kept_though_refused),
+		cmocka_unit_test(test_late),
+		cmocka_unit_test(test_batch),
+		cmocka_unit_test(test_boots),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_members_truncated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
