@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is installed, and libaffiant as others use it: in C by pkg-config, in Python by ctypes."""
 
+import json
 import os
 import pathlib
 import re
@@ -55,6 +56,8 @@ def library(installed):
 @pytest.mark.parametrize("pattern, mode", [
 	("bin/affiant", 0o755), ("sbin/affiantd", 0o755), ("sbin/affiant-softtpm", 0o755),
 	("include/affiant.h", 0o644), ("libaffiant.so", None),
+	("include/affiant-verify.h", 0o644), ("libaffiant-verify.so", None), ("libaffiant-verify.so.0", None),
+	("pkgconfig/affiant-verify.pc", 0o644),
 	("libaffiant.so.0", None), ("pkgconfig/affiant.pc", 0o644), ("systemd/system/affiantd.service", 0o644),
 	("systemd/system/affiant-softtpm.service", 0o644),
 	("sysusers.d/affiant.conf", 0o644), ("bash-completion/completions/affiant", 0o644),
@@ -101,6 +104,27 @@ def test_the_library_exports_its_interface_alone(library):
 	exported = {line.split()[-1] for line in names.splitlines()}
 	header = only(library.parents[1], "affiant.h").read_text()
 	assert exported == set(re.findall(r"AFFIANT_API [^;]*?\b(affiant_\w+)\(", header))
+
+
+def test_what_a_token_service_links(installed):
+	"""libaffiant-verify: its interface, and OpenSSL and jansson; no systemd, no BPF, no TSS."""
+	path = only(installed, "libaffiant-verify.so.0")
+	names = subprocess.run(["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True).stdout
+	header = only(installed, "affiant-verify.h").read_text()
+	assert {line.split()[-1] for line in names.splitlines()} == set(re.findall(r"\b(affiant_\w+)\(", header))
+	needed = subprocess.run(["readelf", "-d", path], capture_output=True, text=True, check=True).stdout
+	assert {name for name in re.findall(r"NEEDED.*\[lib([a-z]+)", needed)} - {"asan", "ubsan", "tsan", "m"} == {"crypto", "jansson", "c"}
+
+
+def test_verifier_in_c(installed, library):
+	flags = subprocess.run(["pkg-config", "--cflags", "--libs", "affiant-verify"], check=True, capture_output=True, text=True,
+			       env=daemons.environment() | {"PKG_CONFIG_PATH": str(only(installed, "affiant-verify.pc").parent)}).stdout
+	program = compile_program(HERE / "library" / "verifier.c", installed / "verifier",
+				  libraries=[*flags.split(), f"-Wl,-rpath,{library.parent}"])
+	done = subprocess.run([program, "a-nonce-of-mine", "me"], input="{}", capture_output=True, text=True, check=True)
+	first, json_text = done.stdout.splitlines()
+	assert first == "2 malformed_evidence 0"
+	assert json.loads(json_text)["verdict"] == "undecided"
 
 
 # ---- C ----
