@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forgery_agent: forgeries of what is said of affiantd and the agent, and of a host that is remembered. For test_forgery.c. */
+#pragma once
+
+#include "forgery_host.h"
+
+/* ---- daemon and agent ---- */
+
+static json_t *host_files(void)
+{
+	return json_object_get(f.host_claims, "measurements");
+}
+static json_t *files(void)
+{
+	return json_object_get(f.payload, "measurements");
+}
+
+static void daemon_other(void)
+{
+	other_digest(host_files(), 0);
+	f.policy.ima.not_required = true;
+	f.agents[0].minimum = AFFIANT_BOOT_STATE;
+}
+static void configuration_other(void)
+{
+	other_digest(host_files(), 1);
+}
+static void bpf_other(void)
+{
+	other_digest(host_files(), 2);
+}
+static void bpf_missing(void)
+{
+	json_array_remove(host_files(), 2);
+}
+
+static void agent_other(void)
+{
+	set(f.payload, "sub", json_string("spiffe://example.org/agent/other"));
+}
+static void agent_not_here(void)
+{
+	f.hosts[0].agents.count = 0;
+}
+static void tier_too_low(void)
+{
+	f.policy.ima.not_required = true;
+}
+static void tier_boot_none(void)
+{
+	f.policy.boot.mode = AFFIANT_BOOT_NONE;
+}
+static void tier_of_software(void)
+{
+	f.maker = "id:00001014";
+	f.policy.allow_software_tpm = true;
+}
+static void state_other(void)
+{
+	set(file(files(), 1), "state", json_string("too_late"));
+	json_object_del(file(files(), 1), "measurement");
+}
+static void argument_other(void)
+{
+	other_digest(files(), 0);
+}
+static void executable_other(void)
+{
+	other_digest(files(), 1);
+}
+static void loader_other(void)
+{
+	other_digest(files(), 2);
+}
+static void ancestor_other(void)
+{
+	other_digest(files(), 3);
+}
+static void manifest_other(void)
+{
+	other_digest(files(), 5);
+}
+static void manifest_gone(void)
+{
+	json_array_clear(json_object_get(workload(), "manifests"));
+}
+static void script_unnamed(void)
+{
+	set(file(files(), 1), "role", json_string("script"));
+}
+static void interpreter_unnamed(void)
+{
+	set(file(files(), 1), "role", json_string("interpreter"));
+}
+static void executable_gone(void)
+{
+	json_array_clear(json_object_get(json_object_get(workload(), "process"), "files"));
+}
+static void ancestors_cut(void)
+{
+	set(workload(), "ancestors_cut", json_true());
+}
+static void ancestor_without_files(void)
+{
+	json_array_clear(json_object_get(
+		json_array_get(json_object_get(workload(), "ancestors"), 0), "files"));
+}
+static void programs_other(void)
+{
+	f.agents[0].programs = f.agents[0].executables;
+}
+static void isolation_none(void)
+{
+	set(workload(), "isolation", json_string("none"));
+}
+static void isolation_unknown(void)
+{
+	set(workload(), "isolation", json_string("unknown"));
+}
+static void custody_other(void)
+{
+	f.agents[0].custodies = 1 << AFFIANT_OF_DAEMON;
+}
+static void late(void)
+{
+	set(json_object_get(workload(), "session"), "late", json_true());
+}
+static void asserted(void)
+{
+	f.agents[0].allow_asserted = false;
+}
+static void principal_gone(void)
+{
+	json_object_del(workload(), "principal");
+	f.agents[0].require_principal = true;
+}
+static void task_gone(void)
+{
+	json_object_del(workload(), "task");
+	f.agents[0].require_task = true;
+}
+
+/* ---- with what is kept of the host ---- */
+
+static struct hoststate kept;
+
+static void keep(void)
+{
+	struct verify_result *r = forge_verify(&f);
+
+	if (r->code)
+		fail_msg("%s: %s", verify_code_name(r->code), verify_reason(r));
+	assert_true(r->has_host);
+	kept = r->host;
+	f.cached = &kept;
+	verify_result_free(r);
+}
+
+static void unknown_host(void)
+{
+	json_object_del(f.collection, "host");
+}
+static void kept_by_other_policy(void)
+{
+	keep();
+	f.policy.digest[0] ^= 1;
+	unknown_host();
+}
+static void kept_too_long(void)
+{
+	keep();
+	kept.until = f.now;
+	unknown_host();
+}
+static void kept_of_other(void)
+{
+	keep();
+	kept.ueid[4] ^= 1;
+	unknown_host();
+}
+static void measured_since(void)
+{
+	keep();
+	ima_file(&f.ima, 0xb1, "/usr/bin/id");
+	forge_again(&f, false);
+}
+static void boot_pcr_moved(void)
+{
+	keep();
+	pcr_extend(&f.bank, 9, f.files[0].digest);
+	forge_again(&f, false);
+}
+static void fewer_pcrs(void)
+{
+	keep();
+	f.selections[0].pcrs &= ~(1u << 9);
+	forge_again(&f, false);
+}
+static void started_anew(void)
+{
+	keep();
+	f.clock.resets++;
+	forge_again(&f, false);
+}
+static void rolled_back(void)
+{
+	keep();
+	f.clock.resets--;
+	forge_again(&f, true);
+}
+static void restarts_back(void)
+{
+	keep();
+	f.clock.restarts--;
+	forge_again(&f, true);
+}
+static void clock_back(void)
+{
+	keep();
+	kept.clock.ms += 400000;
+	forge_again(&f, false);
+}
+static void tpm_reset(void)
+{
+	keep();
+	f.clock.resets++;
+	forge_again(&f, true);
+}
+static void kexeced(void)
+{
+	keep();
+	set(f.host_claims, "boot_id", json_string("1f8fad5b-d9cb-469f-a165-70867728950e"));
+	forge_again(&f, true);
+}
+static void firmware_moved(void)
+{
+	keep();
+	f.firmware++;
+	forge_again(&f, false);
+}
+static void host_says_more(void)
+{
+	keep();
+	set(f.host_claims, "kernel", json_string("7.0"));
+	forge_again(&f, false);
+}
+static void unlisted_since(void)
+{
+	keep();
+	f.ima_from = f.ima.entries;
+	f.ima_skip = f.ima.len;
+	ima_file(&f.ima, 0x66, "/usr/bin/evil");
+	forge_again(&f, true);
+}
+static void entries_missing(void)
+{
+	keep();
+	ima_file(&f.ima, 0xb1, "/usr/bin/id");
+	f.ima_from = f.ima.entries;
+	f.ima_skip = f.ima.len;
+	forge_again(&f, true);
+}
+static void beginning_unknown(void)
+{
+	f.ima_from = 1;
+	ima_first_removed();
+}
+static void replayed(void)
+{
+	keep();
+	unknown_host();
+	f.nonce = "the-next-one-given-out";
+}
