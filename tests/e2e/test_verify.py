@@ -350,6 +350,20 @@ def test_reader_of_fifty_lines(agent, taken, enrolled, place):
 	assert "InvalidSignature" in example(taken.text, stranger).stderr
 
 
+SAMPLES = daemons.TOP / "tests/data/attest/evidence"
+
+
+@pytest.mark.parametrize("name, code", json.loads((SAMPLES / "verdicts.json").read_text()).items())
+def test_samples(name, code):
+	"""Good and bad evidence as files, of one host that never was."""
+	done = subprocess.run([daemons.AFFIANT, "verify", "-p", SAMPLES / "policy.yaml", "--nonce", "mZ4vQ0h8T2a9Yc1LrB7uXw", "--audience",
+			       "https://sts.example.org/token", "--time", "1793600010", "-o", "json", SAMPLES / name],
+			      capture_output=True, text=True, check=False, env=daemons.environment())
+	result = json.loads(done.stdout)
+	assert result["code"] == code and (done.returncode == 0) == (code == "")
+	assert (result["tier"] == "runtime-measured") == (code in ("", "agent_unknown"))
+
+
 def test_documents(place):
 	"""Every refusal is told in docs/token-services.md, and its example policies are ones."""
 	text = (daemons.TOP / "userspace/attest/verify.h").read_text()
