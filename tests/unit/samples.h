@@ -167,6 +167,7 @@ static Affiant__V1__Process sample_hostile = {
 #define TCP(n, result)                                                                             \
 	.connection = CONNECTION(n), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),           \
 	HAS(outcome, AFFIANT__V1__OUTCOME__##result), HAS(uid, 1000), HAS(gid, 1000)
+#define UNKNOWN_OPENER (&(Affiant__V1__Opener){ BASE(opener), HAS(unknown, 1) })
 #define LOSS(where, what, n)                                                                       \
 	(&(Affiant__V1__LostCount){ BASE(lost_count), .stage = TEXT(where), .kind = TEXT(what), HAS(count, n) })
 
@@ -234,7 +235,7 @@ static const struct sample {
 	{ "connect reset", CONNECT(14, sample_process, TCP(14, RESET),
 		.reached = V4(203, 0, 113, 81, 443), HAS(errno_, ECONNRESET), HAS(latency_ns, 5000000)) },
 	{ "connect aborted", CONNECT(15, sample_child, TCP(15, ABORTED),
-		.reached = V4(203, 0, 113, 82, 443)) },
+		.reached = V4(203, 0, 113, 82, 443), .opener = UNKNOWN_OPENER) },
 	{ "connect denied", CONNECT(16, sample_child, TCP(16, DENIED),
 		.reached = V4(203, 0, 113, 83, 25), HAS(errno_, EPERM)) },
 	{ "connect not_sent", CONNECT(17, sample_child, TCP(17, NOT_SENT),
@@ -248,11 +249,13 @@ static const struct sample {
 	{ "connect unix", CONNECT(20, sample_process, .connection = CONNECTION(20),
 		HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX),
 		HAS(outcome, AFFIANT__V1__OUTCOME__ATTEMPTED),
-		.reached = (&(Affiant__V1__Endpoint){ BASE(endpoint), HAS(path, BYTES("/run/docker.sock")) })) },
+		.reached = (&(Affiant__V1__Endpoint){ BASE(endpoint), HAS(path, BYTES("/run/docker.sock")) }),
+		.opener = UNKNOWN_OPENER) },
 	{ "connect abstract", CONNECT(21, sample_process, .connection = CONNECTION(21),
 		HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX),
 		HAS(outcome, AFFIANT__V1__OUTCOME__ATTEMPTED),
-		.reached = (&(Affiant__V1__Endpoint){ BASE(endpoint), HAS(path, BYTES("\0/tmp/.X11-unix/X0")) })) },
+		.reached = (&(Affiant__V1__Endpoint){ BASE(endpoint), HAS(path, BYTES("\0/tmp/.X11-unix/X0")) }),
+		.opener = UNKNOWN_OPENER) },
 	{ "connect opener", CONNECT(22, sample_child, TCP(22, ESTABLISHED),
 		.reached = V4(203, 0, 113, 80, 443), HAS(outcome_untracked, 1),
 		.opener = &(Affiant__V1__Opener){ BASE(opener),

@@ -129,8 +129,11 @@ static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
 	if (c->reached || c->asked)
 		cell_endpoint(l, c->reached ?: c->asked);
 	buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, c->protocol));
-	if (c->opener)
+	/* Of a Unix socket it is never known. */
+	if (c->opener && !c->opener->unknown)
 		buffer_add_text(&l->cell, " (socket of another)");
+	else if (c->opener && c->protocol != AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX)
+		buffer_add_text(&l->cell, " (socket of unknown origin)");
 	if (c->foreign)
 		buffer_add_text(&l->cell, " (used from outside)");
 }
