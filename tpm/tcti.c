@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,7 +26,15 @@ struct tcti {
 	char path[108];
 	int cancel_fd;
 	int fd;
-	int lame_fd;  /* a device that has not answered yet what was given up */
+	/*
+	 * Of a device: an epoll(7) instance that watches it. poll(2) of the device itself takes a
+	 * mutex that the driver holds for as long as the TPM works (tpm_common_poll() and
+	 * tpm_dev_async_work(), drivers/char/tpm/tpm-dev-common.c): it would wait without a
+	 * deadline. Epoll asks the device only once it was told that something is there.
+	 */
+	int watch_fd;
+	int lame_fd; /* a device that has not answered yet what was given up */
+	int lame_watch_fd;
 	bool waiting; /* a command was sent, its response is not here */
 	uint64_t deadline_ns;
 	int err;
@@ -39,11 +48,19 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-/* Waits for @events on the connection. */
+static void shut(int *fd)
+{
+	if (*fd >= 0)
+		close(TAKE_FD(*fd));
+}
+
+/* Waits for @events on the connection; on a device's, for its response. */
 static int await(struct tcti *t, short events)
 {
-	struct pollfd fds[] = {{.fd = t->fd, .events = events},
-			       {.fd = t->cancel_fd, .events = POLLIN}};
+	struct pollfd fds[] = {
+		{.fd = t->device ? t->watch_fd : t->fd, .events = t->device ? POLLIN : events},
+		{.fd = t->cancel_fd, .events = POLLIN}};
+	struct epoll_event seen;
 	struct timespec left;
 	uint64_t now;
 	int n;
@@ -58,7 +75,10 @@ static int await(struct tcti *t, short events)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 	} while (n <= 0);
-	return fds[1].revents ? -ECANCELED : 0;
+	if (fds[1].revents)
+		return -ECANCELED;
+	/* Seen: it is not asked again, which would be during the next command. */
+	return t->device && epoll_wait(t->watch_fd, &seen, 1, 0) < 0 ? -errno : 0;
 }
 
 /* Everything that says there is nobody at the other end. */
@@ -223,7 +243,9 @@ int tcti_new(const char *where, int cancel_fd, struct tcti **ret)
 	t->managed = is_device && strncmp(strrchr(path, '/'), "/tpmrm", 6) == 0;
 	t->cancel_fd = cancel_fd;
 	t->fd = -1;
+	t->watch_fd = -1;
 	t->lame_fd = -1;
+	t->lame_watch_fd = -1;
 	*ret = t;
 	return 0;
 }
@@ -256,14 +278,16 @@ static int connect_socket(struct tcti *t)
 
 static int open_device(struct tcti *t)
 {
-	struct pollfd lame = {.fd = t->lame_fd, .events = POLLIN};
-	_cleanup_close_ int fd = -1;
+	struct pollfd lame = {.fd = t->lame_watch_fd, .events = POLLIN};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	_cleanup_close_ int fd = -1, watch = -1;
 	struct stat st;
 
 	if (t->lame_fd >= 0) {
 		if (poll(&lame, 1, 0) == 0)
 			return -ETIMEDOUT;
-		close(TAKE_FD(t->lame_fd));
+		shut(&t->lame_watch_fd);
+		shut(&t->lame_fd);
 	}
 	/* Without O_NONBLOCK write(2) returns when the TPM has finished, however long that is. */
 	fd = open(t->path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -271,7 +295,11 @@ static int open_device(struct tcti *t)
 		return -errno;
 	if (!S_ISCHR(st.st_mode))
 		return -ENOTTY;
+	watch = epoll_create1(EPOLL_CLOEXEC);
+	if (watch < 0 || epoll_ctl(watch, EPOLL_CTL_ADD, fd, &event) < 0)
+		return -errno;
 	t->fd = TAKE_FD(fd);
+	t->watch_fd = TAKE_FD(watch);
 	return 0;
 }
 
@@ -286,10 +314,12 @@ void tcti_disconnect(struct tcti *t)
 {
 	if (t->fd < 0)
 		return;
-	if (t->device && t->waiting)
+	if (t->device && t->waiting) {
 		t->lame_fd = TAKE_FD(t->fd);
-	else
-		close(TAKE_FD(t->fd));
+		t->lame_watch_fd = TAKE_FD(t->watch_fd);
+	}
+	shut(&t->watch_fd);
+	shut(&t->fd);
 	t->waiting = false;
 }
 
