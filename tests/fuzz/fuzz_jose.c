@@ -4,6 +4,18 @@
 
 #include <stdlib.h>
 
+/* What is read without jansson is what jansson reads. */
+static void check_json(const uint8_t *data, size_t size)
+{
+	json_t *ours = NULL,
+	       *theirs = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
+
+	if (!jose_json(data, size, 6, &ours) && !json_equal(ours, theirs))
+		abort();
+	json_decref(ours);
+	json_decref(theirs);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char thumbprint[JOSE_THUMBPRINT_SIZE];
@@ -11,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	EVP_PKEY *key, *again;
 	json_t *jwk;
 
+	check_json(data, size);
 	if (jose_parse((const char *)data, size, 6, &p) < 0)
 		return 0;
 	if (p.signing_input_len >= size || (p.signature_len != 64 && p.signature_len != 96))

@@ -133,9 +133,82 @@ static void test_json(void **state)
 	assert_ptr_equal(c, (json_t *)0xa5);
 }
 
+/* What is read without jansson is what jansson reads; what is odd is left to it. */
+static void test_json_alike(void **state)
+{
+	static const char *const texts[] = {
+		"{}",
+		"[]",
+		"{\"a\":1}",
+		"{\"a\":0}",
+		"{\"a\":01}",
+		"{\"a\":-1}",
+		"{\"a\":-0}",
+		"{\"a\":1.5}",
+		"{\"a\":1e3}",
+		"{\"a\":999999999999999999}",
+		"{\"a\":1000000000000000000}",
+		"{\"a\":9223372036854775807}",
+		"{\"a\":9223372036854775808}",
+		"{\"a\":\"\\u0041\"}",
+		"{\"a\":\"\\\"\"}",
+		"{\"a\":\"\303\251\"}",
+		"{\"a\":\"\303\"}",
+		"{\"a\":\"\177\"}",
+		"{\"a\":\"\001\"}",
+		" {\"a\":1}",
+		"{\"a\":1} ",
+		"{\"a\":1}x",
+		"{\"a\":1}{}",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":1,}",
+		"{,}",
+		"{\"a\"}",
+		"{\"a\":}",
+		"{a:1}",
+		"{\"a\":1",
+		"{\"a\":\"",
+		"{\"a\":[",
+		"[1,2]",
+		"[1 ,2]",
+		"[1,]",
+		"[,1]",
+		"[true]",
+		"[true",
+		"[truex]",
+		"[true,false]",
+		"[false]",
+		"[falsey]",
+		"[null]",
+		"[1}",
+		"{\"a\":1]",
+		"[[[[]]]]",
+		"[[[[[]]]]]",
+		"true",
+		"1",
+		"\"x\"",
+		"",
+		"[\"\"]",
+		"{\"\":1}",
+	};
+	json_t *ours, *theirs;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		ours = NULL;
+		theirs = json_loadb(texts[i], strlen(texts[i]), JSON_REJECT_DUPLICATES, NULL);
+		if (jose_json(texts[i], strlen(texts[i]), 5, &ours) != (theirs ? 0 : -EBADMSG) ||
+		    (theirs && !json_equal(ours, theirs)))
+			fail_msg("%s", texts[i]);
+		json_decref(ours);
+		json_decref(theirs);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_json_alike),
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_json),
