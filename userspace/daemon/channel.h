@@ -7,6 +7,7 @@
 #pragma once
 
 #include "daemon/interrupt.h"
+#include "daemon/packet.h"
 #include "daemon/peer.h"
 #include "daemon/request.h"
 #include "daemon/server.h"
@@ -20,13 +21,6 @@ struct server_call {
 	Affiant__V1__Request *request;
 	struct peer_message message; /* its descriptors */
 	struct server_caller caller;
-};
-
-struct packet {
-	uint8_t *data;
-	size_t len;
-	int fds[SERVER_SEGMENTS_MAX];
-	size_t fds_count;
 };
 
 struct channel {

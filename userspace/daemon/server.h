@@ -15,11 +15,12 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/packet.h"
 #include "event.h"
 
-#define SERVER_MESSAGE_MAX 65536 /* bytes of one request; larger answers go by memfd */
-#define SERVER_MEASURES_MAX 64   /* descriptors of one request, besides a pidfd */
-#define SERVER_SEGMENTS_MAX 16   /* descriptors of one answer */
+#define SERVER_MESSAGE_MAX 65536           /* bytes of one request; larger answers go by memfd */
+#define SERVER_MEASURES_MAX 64             /* descriptors of one request, besides a pidfd */
+#define SERVER_SEGMENTS_MAX PACKET_FDS_MAX /* descriptors of one answer */
 #define SERVER_CONNECTIONS_MAX 4096
 #define SERVER_CONNECTIONS_UID_MAX 16      /* of one user; root is bounded by the whole alone */
 #define SERVER_CONNECTIONS_SESSION_MAX 256 /* of one session, whoever its processes run as */
