@@ -2,6 +2,7 @@
 #include "lib/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 
@@ -47,27 +49,28 @@ const char *client_path(const char *path)
 	return path && *path ? path : CLIENT_SOCKET;
 }
 
+/* The kernel passes as many descriptors as there is room for: no more than a->fds has. */
 static int receive(struct client *c, struct answer *a)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(CLIENT_FDS_MAX * sizeof(int)) + 256];
+		char bytes[CMSG_LEN(CLIENT_FDS_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = {.iov_base = c->buffer, .iov_len = sizeof(c->buffer)};
 	struct msghdr m = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+		.msg_controllen = sizeof(control.bytes),
 	};
 	ssize_t n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *h;
 
 	a->fds_count = 0;
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
-		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
-			continue;
+	h = CMSG_FIRSTHDR(&m);
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
 		a->fds_count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(a->fds, CMSG_DATA(h), a->fds_count * sizeof(int));
 	}
@@ -196,13 +199,19 @@ static int send_request(struct client *c, Affiant__V1__Request *request, const i
 	return sendmsg(c->fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* An answer that was too large for a packet lies in a sealed memfd. */
+/*
+ * An answer that was too large for a packet lies in a sealed memfd. What is not sealed could shrink
+ * while it is read (SIGBUS), or be a file of a filesystem that does not answer.
+ */
 static Affiant__V1__Response *from_memfd(int fd)
 {
+	const int wanted = F_SEAL_SHRINK | F_SEAL_WRITE, seals = fcntl(fd, F_GET_SEALS);
 	Affiant__V1__Response *r;
 	struct stat st;
 	void *data;
 
+	if (seals < 0 || (seals & wanted) != wanted)
+		return NULL;
 	if (fstat(fd, &st) < 0 || !st.st_size || st.st_size > MEMFD_MAX)
 		return NULL;
 	data = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -242,16 +251,12 @@ static int refusal(struct client *c, const Affiant__V1__Error *e)
 	return -EREMOTEIO;
 }
 
-/* One packet: 0 with *@ret NULL when it was no answer but word of more to read. */
-static int receive_response(struct client *c, struct answer *a, Affiant__V1__Response **ret)
+/* What one packet says: *@ret is NULL when it was no answer but word of more to read. */
+static int read_response(struct client *c, struct answer *a, Affiant__V1__Response **ret)
 {
-	Affiant__V1__Response *r, *inner;
-	int err = receive(c, a);
+	Affiant__V1__Response *r = affiant__v1__response__unpack(NULL, a->len, c->buffer), *inner;
+	int err;
 
-	*ret = NULL;
-	if (err)
-		return err;
-	r = affiant__v1__response__unpack(NULL, a->len, c->buffer);
 	if (!r)
 		return -EPROTO;
 	if (r->answer_case == AFFIANT__V1__RESPONSE__ANSWER_APPENDED) {
@@ -277,6 +282,26 @@ static int receive_response(struct client *c, struct answer *a, Affiant__V1__Res
 	return err;
 }
 
+/* @a holds descriptors only with an answer. */
+static int receive_response(struct client *c, struct answer *a, Affiant__V1__Response **ret)
+{
+	int err = receive(c, a);
+
+	*ret = NULL;
+	err = err ?: read_response(c, a, ret);
+	if (!*ret)
+		answer_clear(a);
+	return err;
+}
+
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 static int say(struct client *c, int err)
 {
 	if (err && !*client_error(c)) {
@@ -290,6 +315,7 @@ int client_call(struct client *c, Affiant__V1__Request *request, const int *fds,
 		Affiant__V1__Response **ret, int *ret_fds, size_t *ret_fds_count)
 {
 	Affiant__V1__Response *r = NULL;
+	const time_t end = seconds() + TIMEOUT_S;
 	struct answer a = {0};
 	int err;
 
@@ -297,12 +323,10 @@ int client_call(struct client *c, Affiant__V1__Request *request, const int *fds,
 	free(c->code);
 	c->error = c->code = NULL;
 	err = send_request(c, request, fds, fds_count);
-	while (!err && !r)
-		err = receive_response(c, &a, &r);
-	if (err) {
-		answer_clear(&a);
+	while (!err && !r) /* word of more to read is no answer, however often it comes */
+		err = seconds() > end ? -ETIMEDOUT : receive_response(c, &a, &r);
+	if (err)
 		return say(c, err);
-	}
 	if (ret_fds) {
 		memcpy(ret_fds, a.fds, a.fds_count * sizeof(int));
 		*ret_fds_count = a.fds_count;
