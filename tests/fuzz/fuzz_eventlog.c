@@ -27,7 +27,7 @@ static void examine(const struct eventlog *l, uint16_t alg)
 
 	if (eventlog_replay(l, alg, &b))
 		return;
-	check(!eventlog_read(l, alg, &f));
+	check(!eventlog_read(l, alg, ~0u, &f));
 	for (size_t i = 0; i < l->count; i++) {
 		const struct reader *data = &l->events[i].data, *text = &f.events[i].text;
 

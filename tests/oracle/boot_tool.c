@@ -52,7 +52,7 @@ static void judge_log(const char *path, uint16_t alg)
 
 	read_file(path, &log);
 	if (!eventlog_parse(log.data, log.len, &l) && !eventlog_replay(l, alg, &bank) &&
-	    eventlog_read(l, alg, &f))
+	    eventlog_read(l, alg, ~0u, &f))
 		exit(1);
 	for (unsigned int pcr = 0; pcr < TPM2_PCRS; pcr++) {
 		snprintf(number, sizeof(number), "%u", pcr);

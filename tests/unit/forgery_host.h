@@ -183,6 +183,96 @@ static void kernel_replaceable(void)
 	kernel_is("the kernel");
 }
 
+/* ---- what nobody vouches for ---- */
+
+/* What the rules and the kernel need stands in the log, in PCRs that were left out of the quote. */
+static void unquoted_closed(void)
+{
+	rule_of(0, 1 << 8, "ro quiet*", 1);
+	f.policy.boot.closed = 1 << 8;
+	f.pcrs = FORGE_PCRS & ~(3u << 8);
+}
+static void unquoted_rule(void)
+{
+	unquoted_closed();
+	f.policy.boot.closed = 0;
+}
+static void unquoted_kernel(void)
+{
+	put_text(&f.boot, 9, EV_IPL, "a known kernel");
+	kernel_is("a known kernel");
+	f.policy.boot.kernels_lock_down = true;
+	f.pcrs = FORGE_PCRS & ~(3u << 8);
+}
+
+/* A PCR that a value explains, whatever it is, and a log that says more of it. */
+static void any_value(uint32_t pcr)
+{
+	static struct affiant_pcr_rule value;
+
+	value = (struct affiant_pcr_rule){.pcr = pcr, .values = {.any = true}};
+	f.policy.boot.values = &value;
+	f.policy.boot.values_count = 1;
+}
+static void valued_kernel(void)
+{
+	put_text(&f.boot, 4, EV_EFI_BOOT_SERVICES_APPLICATION, "a known kernel");
+	kernel_is("a known kernel");
+	f.policy.boot.kernels_lock_down = true;
+	any_value(4);
+}
+static void valued_secure_boot(void)
+{
+	const struct builder told = f.boot;
+
+	secure_boot_off();
+	f.boot = told;
+	any_value(7);
+}
+static void valued_debugger(void)
+{
+	valued_secure_boot();
+	f.policy.boot.allow_secure_boot_off = true;
+}
+static void valued_closed(void)
+{
+	rule_of(0, 1 << 8, "ro quiet*", 1);
+	f.policy.boot.closed = 1 << 8;
+	put_text(&f.boot, 8, EV_IPL, "ro quiet");
+	any_value(8);
+}
+
+/* Measured by a boot loader, and told as systemd's. */
+static void told_as_systemd(uint32_t pcr)
+{
+	static const char measured[] = "another kernel";
+	char hex[2 * SHA256_SIZE + 1], entry[256];
+	struct sha256 digest;
+
+	f.pcrs |= 1u << pcr;
+	f.selections_count = 0;
+	rule_of(0, 1u << pcr, "the kernel", 0);
+	assert_int_equal(sha256_of(measured, strlen(measured), &digest), 0);
+	assert_int_equal(pcr_extend(&f.bank, pcr, (const uint8_t *)&digest), 0);
+	forge_again(&f, true);
+	hex_encode(&digest, sizeof(digest), hex);
+	snprintf(entry, sizeof(entry),
+		 "\x1e{\"pcr\":%u,\"digests\":[{\"hashAlg\":\"sha256\",\"digest\":\"%s\"}]}\n", pcr,
+		 hex);
+	put_member(f.host, "systemd_log", CMW_JSON_SEQ, entry, strlen(entry));
+}
+static void systemd_firmware(void)
+{
+	told_as_systemd(4);
+}
+static void systemd_closed(void)
+{
+	told_as_systemd(11);
+	f.policy.boot.closed = 1 << 11;
+}
+
+/* ---- IMA ---- */
+
 static void ima_gone(void)
 {
 	f.no_ima_log = true;
@@ -273,4 +363,36 @@ static void ima_padded(void)
 	f.ima.padded = true;
 	forge_aggregate(&f);
 	ima_file(&f.ima, 0xb1, "/usr/bin/true");
+}
+
+/* A file of that name: on a mount that was detached it is all that IMA has of its path. */
+static void ima_file_aggregate(void)
+{
+	ima_file(&f.ima, 0x66, "boot_aggregate");
+	f.policy.boot.allow_kexec = true;
+	f.pcrs = FORGE_PCRS & ~(3u << 8);
+}
+
+/* By another format than its own an attribute that the file brought with it is its digest. */
+static void ima_relabelled(void)
+{
+	static const char template[] = "sig|sig|d-ng";
+	struct bytes e = {};
+	uint8_t hash[64];
+
+	add(&e, "\x28\0\0\0sha256:", 12);
+	add(&e, f.digests[15].sha256, 32);
+	add(&e, "\x0a\0\0\0/tmp/evil", 14);
+	add(&e, "\x28\0\0\0sha256:", 12);
+	add(&e, f.files[1].digest, 32);
+	assert_int_equal(hash_of(TPM2_SHA1, e.data, e.len, hash), 0);
+	ima_u32_put(&f.ima, 10);
+	ima_put(&f.ima, hash, 20);
+	ima_u32_put(&f.ima, strlen(template));
+	ima_put(&f.ima, template, strlen(template));
+	ima_u32_put(&f.ima, e.len);
+	ima_put(&f.ima, e.data, e.len);
+	assert_int_equal(hash_of(TPM2_SHA256, e.data, e.len, hash), 0);
+	assert_int_equal(pcr_extend(&f.ima.bank, 10, hash), 0);
+	f.ima.entries++;
 }

@@ -21,7 +21,7 @@ static struct eventlog_facts facts_of(const struct eventlog *l, uint16_t alg)
 	struct eventlog_facts f;
 
 	memset(&f, 0xa5, sizeof(f));
-	assert_int_equal(eventlog_read(l, alg, &f), 0);
+	assert_int_equal(eventlog_read(l, alg, ~0u, &f), 0);
 	return f;
 }
 
@@ -357,8 +357,8 @@ static void test_no_bank(void **state)
 	struct eventlog_facts f = {.alg = 7};
 
 	(void)state;
-	assert_int_equal(eventlog_read(l, TPM2_SHA384, &f), -ENOENT);
-	assert_int_equal(eventlog_read(l, STRANGE_ALG, &f), -EINVAL);
+	assert_int_equal(eventlog_read(l, TPM2_SHA384, ~0u, &f), -ENOENT);
+	assert_int_equal(eventlog_read(l, STRANGE_ALG, ~0u, &f), -EINVAL);
 	assert_int_equal(f.alg, 7);
 }
 

@@ -482,8 +482,13 @@ static void test_malformed(void **state)
 		{"ima-sig", DATA("\7\0\0\0acme:\0x\3\0\0\0/a\0"), -EBADMSG},
 		{"n-ng", DATA("anything"),
 		 0}, /* one field only is no format, but somebody's name */
-		{"x|y", DATA("\1\0\0\0a\0\0\0\0"), 0},
-		{"x|y", DATA("\1\0\0\0a\0\0\0"), -EBADMSG},
+		{"d-ng|n-ng|x", DATA("\7\0\0\0acme:\0x\3\0\0\0/a\0\0\0\0\0"), 0},
+		{"d-ng|n-ng|x", DATA("\7\0\0\0acme:\0x\3\0\0\0/a\0\0\0\0"), -EBADMSG},
+		/* nor is one without a digest and a name, or with two */
+		{"x|y", DATA("\1\0\0\0a\0\0\0"), 0},
+		{"x|d-ng", DATA("anything"), 0},
+		{"d-ng|n-ng|d-ng", DATA("anything"), 0},
+		{"n-ng|d-ng", DATA("anything"), 0},
 		{"acme", DATA(""), 0},
 		{"ima-", DATA("x"), 0},
 	};

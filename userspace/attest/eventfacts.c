@@ -48,6 +48,7 @@ struct reading {
 	uint8_t failure[TPM2_DIGEST_MAX];      /* and of the one that reports an error */
 	uint8_t debugger[TPM2_DIGEST_MAX], dma[TPM2_DIGEST_MAX], exited[TPM2_DIGEST_MAX];
 	size_t size;
+	uint32_t pcrs;
 	unsigned int separators[TPM2_PCRS];
 	/* bit n: PCR n's separator reports an error, or is a separator under another name */
 	uint32_t failed;
@@ -223,7 +224,7 @@ static void read_event(struct reading *r, const struct eventlog_event *e, struct
 {
 	const uint8_t *digest = eventlog_digest(r->log, e, r->facts->alg);
 
-	if (e->type == EV_NO_ACTION) {
+	if (e->type == EV_NO_ACTION || !(r->pcrs & 1u << e->pcr)) {
 		f->kind = EVENTLOG_NOTHING;
 		return;
 	}
@@ -271,10 +272,10 @@ static bool has_bank(const struct eventlog *l, uint16_t alg)
 	return false;
 }
 
-int eventlog_read(const struct eventlog *l, uint16_t alg, struct eventlog_facts *ret)
+int eventlog_read(const struct eventlog *l, uint16_t alg, uint32_t pcrs, struct eventlog_facts *ret)
 {
 	struct eventlog_facts f = {.alg = alg};
-	struct reading r = {.log = l, .facts = &f};
+	struct reading r = {.log = l, .facts = &f, .pcrs = pcrs};
 	int err = prepare(&r);
 
 	if (err)

@@ -159,10 +159,12 @@ struct eventlog_facts {
 };
 
 /*
- * In one bank. -ENOENT, -EINVAL as eventlog_replay(); cleared with eventlog_facts_clear(); texts
- * are borrowed from the log.
+ * In one bank. @pcrs: those whose quoted values the log leads to (bit n: PCR n); events in others
+ * are nobody's word, and show nothing. -ENOENT, -EINVAL as eventlog_replay(); cleared with
+ * eventlog_facts_clear(); texts are borrowed from the log.
  */
-int eventlog_read(const struct eventlog *l, uint16_t alg, struct eventlog_facts *ret);
+int eventlog_read(const struct eventlog *l, uint16_t alg, uint32_t pcrs,
+		  struct eventlog_facts *ret);
 void eventlog_facts_clear(struct eventlog_facts *f);
 
 /*
@@ -182,6 +184,10 @@ struct eventlog_rule {
 	size_t least; /* so many events must meet it */
 	bool early;   /* only events before the separator meet it */
 };
+
+/* Whether something that went into @pcr meets it; @text: what is known to have been measured. */
+bool eventlog_rule_meets(const struct eventlog_rule *rule, uint32_t pcr, const uint8_t *digest,
+			 size_t size, struct reader text);
 
 enum eventlog_finding {
 	EVENTLOG_FOUND_NOTHING, /* all is as the rules have it */

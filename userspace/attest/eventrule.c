@@ -33,25 +33,29 @@ static bool text_matches(struct reader text, const char *pattern)
 	return true;
 }
 
+bool eventlog_rule_meets(const struct eventlog_rule *rule, uint32_t pcr, const uint8_t *digest,
+			 size_t size, struct reader text)
+{
+	if (!(rule->pcrs & 1u << pcr))
+		return false;
+	for (size_t i = 0; i < rule->digests_count; i++)
+		if (!memcmp(rule->digests + i * size, digest, size))
+			return true;
+	for (size_t i = 0; text.left && i < rule->texts_count; i++)
+		if (text_matches(text, rule->texts[i]))
+			return true;
+	return false;
+}
+
 static bool meets(const struct eventlog *l, const struct eventlog_facts *f, size_t event,
 		  const struct eventlog_rule *rule)
 {
 	const struct eventlog_event *e = &l->events[event];
 	const struct eventlog_fact *fact = &f->events[event];
-	const size_t size = tpm2_digest_size(f->alg);
-	const uint8_t *digest;
 
-	if (fact->kind == EVENTLOG_NOTHING || !(rule->pcrs & 1u << e->pcr) ||
-	    (rule->early && !fact->early))
-		return false;
-	digest = eventlog_digest(l, e, f->alg);
-	for (size_t i = 0; i < rule->digests_count; i++)
-		if (!memcmp(rule->digests + i * size, digest, size))
-			return true;
-	for (size_t i = 0; fact->text.left && i < rule->texts_count; i++)
-		if (text_matches(fact->text, rule->texts[i]))
-			return true;
-	return false;
+	return fact->kind != EVENTLOG_NOTHING && (!rule->early || fact->early) &&
+	       eventlog_rule_meets(rule, e->pcr, eventlog_digest(l, e, f->alg),
+				   tpm2_digest_size(f->alg), fact->text);
 }
 
 static bool meets_any(const struct eventlog *l, const struct eventlog_facts *f, size_t event,

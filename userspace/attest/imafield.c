@@ -132,13 +132,41 @@ static int get_old(enum ima_order order, struct ima_entry *e)
 	return 0;
 }
 
+static bool is_digest(const struct reader *id)
+{
+	return is(id, "d") || is(id, "d-ng") || is(id, "d-ngv2");
+}
+
+static bool is_name(const struct reader *id)
+{
+	return is(id, "n") || is(id, "n-ng");
+}
+
+/*
+ * A digest, a name, and no other of either: nobody vouches for a template's name, and by another
+ * format what a file brought with it would be read as its digest.
+ */
+static bool is_format(struct reader r)
+{
+	struct reader id;
+
+	for (size_t i = 0; r.left; i++) {
+		id = r;
+		if (split(&r, '|', &id) != 0)
+			r.left = 0;
+		if (is_digest(&id) != (i == 0) || is_name(&id) != (i == 1))
+			return false;
+	}
+	return true;
+}
+
 /* A template without a name goes by its format. */
 static struct reader format_of(const struct reader *name)
 {
 	for (size_t i = 0; i < sizeof(templates) / sizeof(*templates); i++)
 		if (is(name, templates[i][0]))
 			return reader_of(templates[i][1], strlen(templates[i][1]));
-	return memchr(name->at, '|', name->left) ? *name : reader_of(NULL, 0);
+	return memchr(name->at, '|', name->left) && is_format(*name) ? *name : reader_of(NULL, 0);
 }
 
 int ima_fields(enum ima_order order, struct ima_entry *e)

@@ -148,7 +148,7 @@ int systemdlog_parse(const void *data, size_t len, struct systemdlog *ret)
 	return 0;
 }
 
-static const uint8_t *digest_of(const struct systemdlog_entry *e, uint16_t alg)
+const uint8_t *systemdlog_digest(const struct systemdlog_entry *e, uint16_t alg)
 {
 	for (size_t i = 0; i < e->digests_count; i++)
 		if (e->digests[i].alg == alg)
@@ -162,7 +162,7 @@ int systemdlog_replay(const struct systemdlog *l, struct pcr_bank *bank)
 
 	for (size_t i = 0; i < l->count; i++) {
 		const struct systemdlog_entry *e = &l->entries[i];
-		const uint8_t *digest = digest_of(e, b.alg);
+		const uint8_t *digest = systemdlog_digest(e, b.alg);
 		int err;
 
 		if (e->pcr == SYSTEMDLOG_NV)
@@ -179,7 +179,7 @@ int systemdlog_replay(const struct systemdlog *l, struct pcr_bank *bank)
 
 const char *systemdlog_text(const struct systemdlog_entry *e, uint16_t alg)
 {
-	const uint8_t *digest = digest_of(e, alg);
+	const uint8_t *digest = systemdlog_digest(e, alg);
 	uint8_t hash[TPM2_DIGEST_MAX];
 
 	if (!e->text || !digest || hash_of(alg, e->text, strlen(e->text), hash) ||

@@ -49,6 +49,9 @@ void systemdlog_clear(struct systemdlog *l);
  */
 int systemdlog_replay(const struct systemdlog *l, struct pcr_bank *bank);
 
+/* The digest for that bank; NULL: it has none. */
+const uint8_t *systemdlog_digest(const struct systemdlog_entry *e, uint16_t alg);
+
 /*
  * The text, when its hash is the entry's digest for that bank; NULL: the digest alone is known, as
  * of a volume key, which goes into it as HMAC.

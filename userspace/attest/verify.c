@@ -226,6 +226,7 @@ static void verification_clear(struct verification *v)
 	if (v->has_host_claims)
 		claims_host_clear(&v->host_claims);
 	eventlog_free(v->boot_log);
+	systemdlog_clear(&v->systemd_log);
 	free(v);
 }
 

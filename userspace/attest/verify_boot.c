@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attest/systemdlog.h"
 #include "attest/verify_impl.h"
 
 #define BOOT_PCRS 0xffu
@@ -41,18 +40,16 @@ static bool is_explained(const struct verification *v, uint32_t pcr)
 static bool replay_systemd(struct verification *v, struct pcr_bank *bank)
 {
 	const struct cmw_item *item = &v->host[SYSTEMD_LOG];
-	struct systemdlog log;
 	int err;
 
 	if (!item->content)
 		return true;
-	err = systemdlog_parse(item->content, item->len, &log);
+	err = systemdlog_parse(item->content, item->len, &v->systemd_log);
 	if (err)
 		return err == -ENOMEM ? broken(v, err)
 				      : fail(v, VERIFY_malformed_systemd_log, "evidence: format",
 					     "systemd's log is malformed");
-	err = systemdlog_replay(&log, bank);
-	systemdlog_clear(&log);
+	err = systemdlog_replay(&v->systemd_log, bank);
 	if (err)
 		return err == -ENOMEM ? broken(v, err)
 				      : fail(v, VERIFY_boot_log_bank, "boot: log",
@@ -73,11 +70,15 @@ static bool check_replay(struct verification *v)
 		return broken(v, err);
 	if (!replay_systemd(v, &bank))
 		return false;
-	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
-		if (v->pcrs & 1u << pcr && !is_explained(v, pcr) &&
-		    memcmp(bank.values[pcr], v->bank->values[pcr], bank.size))
+	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++) {
+		if (!(v->pcrs & 1u << pcr))
+			continue;
+		if (!memcmp(bank.values[pcr], v->bank->values[pcr], bank.size))
+			v->led |= 1u << pcr;
+		else if (!is_explained(v, pcr) || v->policy->boot.closed & 1u << pcr)
 			return fail(v, VERIFY_boot_log_mismatch, "boot: log",
 				    "it does not lead to the value of PCR %u", pcr);
+	}
 	return pass(v, "boot: log", "%zu events lead to the quoted values", v->boot_log->count);
 }
 
@@ -141,6 +142,36 @@ static bool check_rules(struct verification *v, const struct eventlog_facts *f,
 	return !rules->count || pass(v, "boot: rules", "%zu are met", rules->count);
 }
 
+static bool is_named(const struct systemdlog_entry *e, const struct rules *rules)
+{
+	const uint8_t *digest = systemdlog_digest(e, TPM2_SHA256);
+	const char *text = systemdlog_text(e, TPM2_SHA256);
+
+	for (size_t i = 0; i < rules->count; i++)
+		if (eventlog_rule_meets(&rules->list[i], e->pcr, digest, SHA256_SIZE,
+					reader_of(text, text ? strlen(text) : 0)))
+			return true;
+	return false;
+}
+
+/* What firmware and boot loaders measured could be told as systemd's: it has no business in their
+ * PCRs, and in a closed one it meets a rule like any other. */
+static bool check_systemd(struct verification *v, const struct rules *rules)
+{
+	const uint32_t closed = v->policy->boot.closed;
+
+	for (size_t i = 0; i < v->systemd_log.count; i++) {
+		const struct systemdlog_entry *e = &v->systemd_log.entries[i];
+
+		if (e->pcr != SYSTEMDLOG_NV &&
+		    (BOOT_PCRS & 1u << e->pcr || (closed & 1u << e->pcr && !is_named(e, rules))))
+			return fail(v, VERIFY_boot_log_unexplained, "boot: rules",
+				    "systemd's log has an entry in PCR %u that can't be explained",
+				    e->pcr);
+	}
+	return true;
+}
+
 static bool holds_word(struct reader text, const char *word)
 {
 	char plain[4096];
@@ -180,22 +211,26 @@ static bool is_locked_down(const struct verification *v, const struct eventlog_f
 static bool check_facts(struct verification *v, const struct eventlog_facts *f)
 {
 	const struct affiant_boot *b = &v->policy->boot;
+	const uint32_t unknown = ~v->led & BOOT_PCRS; /* explained by their values */
 	uint32_t deciding = b->closed | 1u << SECURE_BOOT_PCR;
 
 	for (size_t i = 0; i < b->rules_count; i++)
 		deciding |= b->rules[i].pcrs;
 	if (b->kernels.count)
 		deciding |= KERNEL_PCRS;
-	if (f->separators != BOOT_PCRS)
+	if ((f->separators | unknown) != BOOT_PCRS)
 		return fail(v, VERIFY_boot_log_separator, "boot: log",
 			    "PCR %d has not exactly one sound separator",
-			    __builtin_ctz(~f->separators));
+			    __builtin_ctz(~(f->separators | unknown)));
 	if (f->unexplained & deciding)
 		return fail(v, VERIFY_boot_log_unexplained, "boot: log",
 			    "PCR %d has an event that can't be explained",
 			    __builtin_ctz(f->unexplained & deciding));
 	if (f->secure_boot != EVENTLOG_YES && !b->allow_secure_boot_off)
 		return fail(v, VERIFY_secure_boot, "boot: Secure Boot", "it is not shown to be on");
+	if (unknown & 1u << SECURE_BOOT_PCR && !(b->allow_debugger && b->allow_dma_unprotected))
+		return fail(v, VERIFY_boot_log_mismatch, "boot: log",
+			    "it does not lead to the value of PCR %u", SECURE_BOOT_PCR);
 	if (f->debugger && !b->allow_debugger)
 		return fail(v, VERIFY_debugger, "boot: debugger", "firmware had one enabled");
 	if (f->dma_unprotected && !b->allow_dma_unprotected)
@@ -207,7 +242,7 @@ static bool check_facts(struct verification *v, const struct eventlog_facts *f)
 static bool judge_log(struct verification *v, const struct eventlog_facts *f,
 		      const struct rules *rules)
 {
-	if (!check_facts(v, f) || !check_rules(v, f, rules))
+	if (!check_facts(v, f) || !check_rules(v, f, rules) || !check_systemd(v, rules))
 		return false;
 	if (!rules->kernel)
 		return not_judged(v, "boot: kernel", "the policy asks for none");
@@ -222,8 +257,8 @@ static bool read_log(struct verification *v)
 	__attribute__((cleanup(eventlog_facts_clear))) struct eventlog_facts f = {};
 	struct rules rules;
 	bool good;
-	int err =
-		eventlog_read(v->boot_log, TPM2_SHA256, &f) ?: make_rules(&v->policy->boot, &rules);
+	int err = eventlog_read(v->boot_log, TPM2_SHA256, v->led, &f)
+			  ?: make_rules(&v->policy->boot, &rules);
 
 	if (err)
 		return broken(v, err);

@@ -11,7 +11,7 @@
 /* What was found on the way to the quoted value, and counts only once it is reached. */
 struct appraisal {
 	struct verification *v;
-	bool unlisted, wrong_aggregate, aggregates_checked;
+	bool unlisted, wrong_aggregate;
 	uint64_t first_unlisted;
 	char path[96]; /* of it, printable */
 	bool daemon;
@@ -31,29 +31,37 @@ static void note_unlisted(struct appraisal *a, const struct ima_entry *e)
 	a->path[b.len] = '\0';
 }
 
-static int check_aggregate(struct appraisal *a, const struct ima_entry *e)
+/*
+ * The first entry is the kernel's own. A later one may be that of a kernel that was started by
+ * kexec, or a file: the name alone is what IMA has of one on a mount that was detached. So its
+ * value must tell.
+ */
+static int check_aggregate(struct appraisal *a, const struct ima_entry *e, bool *ret_is)
 {
 	enum ima_aggregate found;
 	int err;
 
+	*ret_is = !e->number;
 	if (e->violation || (a->v->pcrs & AGGREGATE_PCRS) != AGGREGATE_PCRS)
 		return 0;
 	err = ima_aggregate_check(e, a->v->bank, 1, &found);
-	if (err == -ENOENT)
-		return 0;
-	a->aggregates_checked = !err;
-	a->wrong_aggregate |= !err && found == IMA_AGGREGATE_WRONG;
-	return err;
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	*ret_is = true;
+	a->wrong_aggregate |= found == IMA_AGGREGATE_WRONG;
+	return 0;
 }
 
 static int appraise(void *context, const struct ima_state *s, const struct ima_entry *e)
 {
 	struct appraisal *a = context;
 	const struct claims_host *host = &a->v->host_claims;
+	bool aggregate = false;
+	int err = e->boot_aggregate ? check_aggregate(a, e, &aggregate) : 0;
 
 	(void)s;
-	if (e->boot_aggregate)
-		return check_aggregate(a, e);
+	if (err || aggregate)
+		return err;
 	if (!a->unlisted && !e->violation && !allowlist_has(&a->v->verifier->allowed, e))
 		note_unlisted(a, e);
 	for (size_t i = 0; !e->violation && e->alg == TPM2_SHA256 && i < host->files_count; i++)

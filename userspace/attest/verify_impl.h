@@ -6,6 +6,7 @@
 #include "attest/cmw.h"
 #include "attest/eventlog.h"
 #include "attest/ossl.h"
+#include "attest/systemdlog.h"
 #include "attest/verify.h"
 
 #define QUOTES_KEPT 64
@@ -75,6 +76,8 @@ struct verification {
 	const struct pcr_bank *bank; /* of quoted: SHA-256 */
 	uint32_t pcrs;               /* selected in it */
 	struct eventlog *boot_log;
+	struct systemdlog systemd_log;
+	uint32_t led; /* PCRs whose quoted values these logs lead to */
 	struct ima_state list;
 	const struct affiant_host *host_policy;
 	bool judged_host; /* from host evidence, not from the cache */

@@ -64,7 +64,8 @@ bool verify_clock(struct verification *v)
 static bool check_selection(struct verification *v)
 {
 	const struct tpm2_attest *a = &v->attest;
-	uint32_t needed = v->policy->boot.mode == AFFIANT_BOOT_LOG ? BOOT_PCRS : 0;
+	const struct affiant_boot *b = &v->policy->boot;
+	uint32_t needed = b->mode == AFFIANT_BOOT_LOG ? BOOT_PCRS | b->closed : 0;
 
 	if (!a->selections_count)
 		return fail(v, VERIFY_quote_selection, "quote: PCRs", "it has none");
@@ -91,8 +92,8 @@ static bool check_selection(struct verification *v)
 		return fail(v, VERIFY_quote_bank, "quote: PCRs", "the bank sha256 is not quoted");
 	if (!v->policy->ima.not_required)
 		needed |= 1u << IMA_PCR;
-	for (size_t i = 0; i < v->policy->boot.values_count; i++)
-		needed |= 1u << v->policy->boot.values[i].pcr;
+	for (size_t i = 0; i < b->values_count; i++)
+		needed |= 1u << b->values[i].pcr;
 	if (needed & ~v->pcrs)
 		return fail(v, VERIFY_quote_selection, "quote: PCRs",
 			    "PCR %d is not quoted, and the policy rests on it",
