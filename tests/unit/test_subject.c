@@ -5,10 +5,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -16,91 +14,80 @@
 
 #include <cmocka.h>
 
-struct child {
-	pid_t pid, thread;
-	int end; /* it ends when this is closed */
-};
-
-static void *stay(void *told)
-{
-	pid_t tid = gettid();
-
-	if (write(*(int *)told, &tid, sizeof(tid)) == sizeof(tid))
-		pause();
-	return NULL;
-}
-
-/* With a thread that is not its leader, and a name that reads like a line of /proc. */
-static int start(void **state)
-{
-	static struct child child;
-	int told[2], end[2];
-
-	assert_int_equal(pipe(told), 0);
-	assert_int_equal(pipe(end), 0);
-	child.pid = fork();
-	assert_true(child.pid >= 0);
-	if (child.pid == 0) {
-		pthread_t thread;
-		char byte;
-
-		prctl(PR_SET_NAME, "a\nTracerPid:\t0");
-		close(end[1]);
-		if (pthread_create(&thread, NULL, stay, &told[1]))
-			_exit(1);
-		while (read(end[0], &byte, 1) > 0)
-			;
-		_exit(0);
-	}
-	close(told[1]);
-	close(end[0]);
-	assert_int_equal(read(told[0], &child.thread, sizeof(child.thread)), sizeof(child.thread));
-	close(told[0]);
-	child.end = end[1];
-	*state = &child;
-	return 0;
-}
-
-static int end(void **state)
-{
-	const struct child *c = *state;
-
-	close(c->end);
-	kill(c->pid, SIGKILL);
-	while (waitpid(c->pid, NULL, __WALL) < 0 && errno == EINTR)
-		;
-	return 0;
-}
-
 static bool traced(pid_t pid)
 {
-	bool is = !pid;
+	bool is = false;
 
 	assert_int_equal(subject_traced(pid, &is), 0);
 	return is;
 }
 
-static void let_go(pid_t tid)
+static void *stay(void *told)
 {
-	assert_int_equal(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL), 0);
-	assert_int_equal(waitpid(tid, NULL, __WALL), tid);
-	assert_int_equal(ptrace(PTRACE_DETACH, tid, NULL, NULL), 0);
+	pid_t tid = gettid();
+
+	prctl(PR_SET_NAME, "a\nTracerPid:\t0"); /* which reads like a line of /proc */
+	if (write(((int *)told)[1], &tid, sizeof(tid)) == sizeof(tid))
+		pause();
+	return NULL;
 }
 
-/* Any of its threads, whatever it calls itself. */
+/* Traces that thread until its input ends; tells when it does. */
+static void trace(pid_t tid, int told, int until)
+{
+	char byte = 0;
+
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) || write(told, &byte, 1) != 1)
+		_exit(1);
+	while (read(until, &byte, 1) > 0)
+		;
+	_exit(0);
+}
+
+static void traced_by_child(pid_t tid)
+{
+	int told[2], until[2];
+	pid_t tracer;
+	char byte;
+
+	assert_int_equal(pipe(told), 0);
+	assert_int_equal(pipe(until), 0);
+	tracer = fork();
+	assert_true(tracer >= 0);
+	if (tracer == 0) {
+		close(until[1]);
+		trace(tid, told[1], until[0]);
+	}
+	close(told[1]);
+	close(until[0]);
+	assert_int_equal(read(told[0], &byte, 1), 1);
+	assert_true(traced(getpid()));
+	close(until[1]);
+	assert_int_equal(waitpid(tracer, NULL, 0), tracer);
+	close(told[0]);
+	assert_false(traced(getpid()));
+}
+
+/* Any thread, not the leader alone. */
 static void test_traced(void **state)
 {
-	const struct child *c = *state;
-	const pid_t threads[] = {c->pid, c->thread};
+	pthread_t thread;
+	int told[2];
+	pid_t tid;
 
-	assert_int_not_equal(c->pid, c->thread);
-	assert_false(traced(c->pid));
-	for (size_t i = 0; i < 2; i++) {
-		assert_int_equal(ptrace(PTRACE_SEIZE, threads[i], NULL, NULL), 0);
-		assert_true(traced(c->pid));
-		let_go(threads[i]);
-		assert_false(traced(c->pid));
-	}
+	(void)state;
+	(void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	assert_int_equal(pipe(told), 0);
+	assert_int_equal(pthread_create(&thread, NULL, stay, told), 0);
+	assert_int_equal(read(told[0], &tid, sizeof(tid)), sizeof(tid));
+	assert_int_not_equal(tid, getpid());
+	assert_false(traced(getpid()));
+	traced_by_child(getpid());
+	traced_by_child(tid);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	close(told[0]);
+	close(told[1]);
 }
 
 static void test_gone(void **state)
@@ -159,7 +146,7 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_traced, start, end),
+		cmocka_unit_test(test_traced),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_threads),
 	};
