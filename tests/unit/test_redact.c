@@ -135,6 +135,40 @@ static void ends_with_any_pattern(void **state)
 	redact_free(r);
 }
 
+/* A parenthesis that was never opened is a character. */
+static void keeps_patterns_apart(void **state)
+{
+	char *odd[] = {(char *)"x)y", (char *)"z|^b", (char *)"a$"};
+	struct redact *r = NULL;
+
+	(void)state;
+	assert_int_equal(redact_new(NULL, 0, odd, 3, &r), 0);
+	assert_redacted(r, "x)y|xy|(xy)|bb|cb|za|ac",
+			"[redacted]|xy|(xy)|[redacted]b|cb|[redacted]|ac");
+	redact_free(r);
+}
+
+/* Hundreds of secrets are made to keep the daemon busy: what follows is hidden unread. */
+static void hides_what_follows_many(void **state)
+{
+	char argv[65 * 7], want[65 * 7];
+
+	for (int i = 0; i < 65; i++) {
+		memcpy(argv + 7 * i, "pass=a", 7);
+		memcpy(want + 7 * i, "pass=\x1a", 7);
+	}
+	memcpy(argv + 7 * 60, "plain.", 7);
+	memcpy(want + 7 * 60, "plain.", 7);
+	redact_argv(*state, argv, sizeof(argv));
+	assert_memory_equal(argv, want, sizeof(argv));
+	memcpy(argv + 7 * 60, "pass=a", 7);
+	memcpy(want + 7 * 60, "pass=\x1a", 7);
+	memcpy(argv + 7 * 64, "plain.", 7);
+	memset(want + 7 * 64, '\x1a', 6);
+	redact_argv(*state, argv, sizeof(argv));
+	assert_memory_equal(argv, want, sizeof(argv));
+}
+
 static void refuses_bad_patterns(void **state)
 {
 	char *bad[] = {(char *)"a", (char *)"("};
@@ -270,6 +304,8 @@ int main(void)
 		TEST(hides_matches_of_patterns),
 		TEST(goes_on_behind_an_empty_match),
 		TEST(ends_with_any_pattern),
+		TEST(keeps_patterns_apart),
+		TEST(hides_what_follows_many),
 		TEST(refuses_bad_patterns),
 		TEST(changes_no_length),
 		TEST(redacts_arguments_of_a_batch),

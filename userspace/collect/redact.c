@@ -6,14 +6,50 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "collect/decode.h"
+
+/*
+ * Each argument with something to hide is looked at for every pattern, in the daemon's one thread.
+ * An agent can make hundreds of them in each exec; nobody else does.
+ */
+#define SECRETS_MAX 64
 
 struct redact {
 	char **flags;
 	size_t flags_count;
 	regex_t *patterns;
 	size_t patterns_count;
+	/* Matches where any of them does: most arguments are asked for once, not for each. */
+	regex_t any;
+	bool has_any;
 };
+
+/*
+ * Without parentheses around each: one that is never opened is an ordinary character, and would
+ * close them.
+ */
+static int compile_any(struct redact *r, char *const *patterns, size_t count)
+{
+	_cleanup_free_ char *all = NULL;
+	size_t len = 0;
+	char *at;
+
+	for (size_t i = 0; i < count; i++)
+		len += strlen(patterns[i]) + 1;
+	if (!count)
+		return 0;
+	at = all = malloc(len);
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			*at++ = '|';
+		at = stpcpy(at, patterns[i]);
+	}
+	r->has_any = !regcomp(&r->any, all, REG_EXTENDED | REG_ICASE | REG_NOSUB);
+	return 0;
+}
 
 int redact_new(char *const *flags, size_t flags_count, char *const *patterns, size_t patterns_count,
 	       struct redact **ret)
@@ -42,6 +78,10 @@ int redact_new(char *const *flags, size_t flags_count, char *const *patterns, si
 		}
 		r->patterns_count++;
 	}
+	if (compile_any(r, patterns, patterns_count)) {
+		redact_free(r);
+		return -ENOMEM;
+	}
 	*ret = r;
 	return 0;
 }
@@ -54,6 +94,8 @@ void redact_free(struct redact *r)
 		free(r->flags[i]);
 	for (size_t i = 0; i < r->patterns_count; i++)
 		regfree(&r->patterns[i]);
+	if (r->has_any)
+		regfree(&r->any);
 	free(r->flags);
 	free(r->patterns);
 	free(r);
@@ -83,6 +125,18 @@ static void hide_matches(const regex_t *regex, char *text, size_t len)
 	}
 }
 
+/* Whether there was something to hide. */
+static bool hide_all_matches(const struct redact *r, char *text, size_t len)
+{
+	regmatch_t whole = {.rm_so = 0, .rm_eo = len};
+
+	if (r->has_any && regexec(&r->any, text, 0, &whole, REG_STARTEND))
+		return false;
+	for (size_t i = 0; i < r->patterns_count; i++)
+		hide_matches(&r->patterns[i], text, len);
+	return memchr(text, REDACTED_BYTE, len);
+}
+
 /* "--token=abc" loses its value; returns whether it is "--token" alone, which announces one. */
 static bool hide_flag_value(const struct redact *r, char *text, size_t len)
 {
@@ -104,16 +158,17 @@ static bool hide_flag_value(const struct redact *r, char *text, size_t len)
 void redact_argv(const struct redact *r, char *argv, size_t len)
 {
 	bool announced = false;
+	size_t secrets = 0;
 
 	for (size_t at = 0; at < len;) {
 		size_t n = strnlen(argv + at, len - at);
 		/* "--password --token abc": who knows which of the two is meant. */
 		bool announces = hide_flag_value(r, argv + at, n);
 
-		if (announced)
+		if (announced || secrets == SECRETS_MAX)
 			hide(argv + at, n);
-		for (size_t i = 0; i < r->patterns_count; i++)
-			hide_matches(&r->patterns[i], argv + at, n);
+		else
+			secrets += hide_all_matches(r, argv + at, n);
 		announced = announces;
 		at += n + 1;
 	}

@@ -18,7 +18,7 @@
 
 struct redact;
 
-/* -EINVAL: a pattern does not compile. The strings are copied. */
+/* -EINVAL: a pattern does not compile. None refers back (config). The strings are copied. */
 int redact_new(char *const *flags, size_t flags_count, char *const *patterns, size_t patterns_count,
 	       struct redact **ret);
 void redact_free(struct redact *r);
