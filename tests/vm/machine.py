@@ -4,26 +4,33 @@
 import contextlib
 import pathlib
 import shutil
+import signal
 import subprocess
 import time
 
-from kernel import make_initramfs
+from kernel import TOP, make_initramfs
 
 OVMF = pathlib.Path("/usr/share/OVMF")
 OVMF_PLAIN = ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")
 
 
 class Tpm:
-	"""A software TPM with fresh state; QEMU's own, so it ends with QEMU."""
+	"""A software TPM with fresh state and certified endorsement keys, whose issuers are in DIRECTORY/softtpm/ca.
+	It is QEMU's own, and ends with QEMU.
+
+	The guest can have it stand still: as long as DIRECTORY/tpm-stop is there it is stopped; DIRECTORY/tpm-stopped
+	says that it is.
+	"""
 
 	def __init__(self, directory, banks="sha256"):
+		self.directory = directory
 		self.socket = directory / "swtpm.sock"
-		state = directory / "tpm"
-		state.mkdir()
-		subprocess.run(["swtpm_setup", "--tpm2", "--tpm-state", f"dir://{state}", "--pcr-banks", banks,
-				"--logfile", directory / "swtpm_setup.log"],
-			       check=True, stdout=subprocess.DEVNULL)
-		self.process = subprocess.Popen(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state},mode=0600",
+		state = directory / "softtpm"
+		subprocess.run([TOP / "tools" / "affiant-softtpm", "--prepare", "--state-dir", state], check=True)
+		if banks != "sha256":
+			subprocess.run(["swtpm_setup", "--tpm2", "--tpm-state", f"dir://{state}/tpm", "--reconfigure",
+					"--pcr-banks", banks], check=True, stdout=subprocess.DEVNULL)
+		self.process = subprocess.Popen(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}/tpm,mode=0600",
 						 "--ctrl", f"type=unixio,path={self.socket},mode=0600",
 						 "--log", f"file={directory}/swtpm.log", "--terminate"])
 		deadline = time.monotonic() + 20
@@ -35,9 +42,20 @@ class Tpm:
 		return ["-chardev", f"socket,id=tpm,path={self.socket}", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
 			"-device", "tpm-tis,tpmdev=tpm0"]
 
+	def obey(self):
+		"""Stops or goes on, as the guest wants it."""
+		stop, stopped = (self.directory / "tpm-stop").exists(), self.directory / "tpm-stopped"
+		if stop and not stopped.exists():
+			self.process.send_signal(signal.SIGSTOP)
+			stopped.touch()
+		elif not stop and stopped.exists():
+			self.process.send_signal(signal.SIGCONT)
+			stopped.unlink()
+
 	def end(self):
 		if self.process.poll() is None:
 			self.process.terminate()
+			self.process.send_signal(signal.SIGCONT)
 		self.process.wait()
 
 
@@ -98,6 +116,15 @@ class Machine:
 			command += ["-kernel", str(self.kernel.image), "-initrd", str(initramfs), "-append", self.words]
 		return command + (tpm.options() if tpm else [])
 
+	@staticmethod
+	def _wait(qemu, tpm, deadline):
+		end = time.monotonic() + deadline
+		while qemu.poll() is None and time.monotonic() < end:
+			with contextlib.suppress(subprocess.TimeoutExpired):
+				qemu.wait(0.2)
+			if tpm:
+				tpm.obey()
+
 	def run(self, job, deadline):
 		"""Boots, runs the lines of shell, and returns their exit code; None when the machine ended without one,
 		or did not end within deadline seconds."""
@@ -111,7 +138,6 @@ class Machine:
 						stderr=open(self.directory / "qemu.log", "wb"))
 			stack.callback(qemu.wait)
 			stack.callback(lambda: qemu.poll() is None and qemu.kill())
-			with contextlib.suppress(subprocess.TimeoutExpired):
-				qemu.wait(deadline)
+			self._wait(qemu, tpm, deadline)
 		(self.directory / "scratch.img").unlink()
 		return int(self.status.read_text()) if self.status.exists() else None
