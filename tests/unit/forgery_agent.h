@@ -96,6 +96,16 @@ static void executable_gone(void)
 {
 	json_array_clear(json_object_get(json_object_get(workload(), "process"), "files"));
 }
+/* The interpreter alone, which runs what it is fed. */
+static void argument_gone(void)
+{
+	set(json_object_get(workload(), "process"), "files", json_pack("[i]", 1));
+}
+static void script_gone(void)
+{
+	argument_gone();
+	f.agents[0].scripts = f.agents[0].arguments;
+}
 static void ancestors_cut(void)
 {
 	set(workload(), "ancestors_cut", json_true());

@@ -179,6 +179,8 @@ static const struct forgery {
 	B(tier_of_software, tier),
 	B(state_other, hash_state),
 	B(argument_other, argument_digest),
+	B(argument_gone, argument_digest),
+	B(script_gone, script_digest),
 	B(executable_other, executable_digest),
 	B(executable_gone, executable_digest),
 	B(loader_other, loader_digest),

@@ -127,7 +127,8 @@ enum affiant_custody { AFFIANT_OF_PROCESS, AFFIANT_OF_DAEMON };
 
 struct affiant_agent {
 	const char *id; /* SPIFFE ID */
-	/* Files of the process that asked, by role: each that it has must be listed. */
+	/* Files of the process that asked, by role: each that it has must be listed. One of scripts
+	 * or arguments it must have, where any are. */
 	struct affiant_digests executables, scripts, interpreters, loaders, arguments, manifests;
 	struct affiant_digests ancestors; /* all files of the processes above it */
 	struct affiant_digests programs;  /* programs.root; empty: not judged */

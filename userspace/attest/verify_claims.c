@@ -89,12 +89,25 @@ static bool check_file(struct verification *v, const struct affiant_agent *a,
 	return true;
 }
 
+/*
+ * An interpreter by itself runs whatever it is fed (python -c): where the policy names scripts, by
+ * either role, one must be there.
+ */
+static bool check_script(struct verification *v, const struct affiant_agent *a, bool scripted)
+{
+	if (scripted || a->scripts.any || a->arguments.any ||
+	    !(a->scripts.count + a->arguments.count))
+		return true;
+	return fail(v, a->scripts.count ? VERIFY_script_digest : VERIFY_argument_digest,
+		    "agent: program", "it runs no script, and the policy names some");
+}
+
 static bool check_process(struct verification *v, const struct affiant_agent *a)
 {
 	const struct claims *c = &v->result->claims;
 	const struct claims_process *p = &c->workload.process;
 	enum verify_code code;
-	bool executable = a->executables.any;
+	bool executable = a->executables.any, scripted = false;
 
 	for (size_t i = 0; i < p->files_count; i++) {
 		const struct claims_file *f = &c->files[p->files[i]];
@@ -103,11 +116,13 @@ static bool check_process(struct verification *v, const struct affiant_agent *a)
 		if (!check_file(v, a, f, allowed, code, "agent: program"))
 			return false;
 		executable |= f->role == CLAIMS_EXECUTABLE;
+		scripted |= f->role == CLAIMS_SCRIPT || f->role == CLAIMS_ARGUMENT;
 	}
 	if (!executable)
 		return fail(v, VERIFY_executable_digest, "agent: program",
 			    "the claims name no executable");
-	return pass(v, "agent: program", "%zu files, as the policy has them", p->files_count);
+	return check_script(v, a, scripted) &&
+	       pass(v, "agent: program", "%zu files, as the policy has them", p->files_count);
 }
 
 /* A process may have been made, and fed, by those above it. */
