@@ -183,6 +183,25 @@ static void kernel_replaceable(void)
 	kernel_is("the kernel");
 }
 
+/* Behind a "--" it is for init, and a rule that ends with '*' lets that pass. */
+static void lockdown_for_init(void)
+{
+	struct builder b = {};
+	const uint8_t on = 1;
+
+	put_header(&b);
+	put_text(&b, 0, EV_S_CRTM_VERSION, "firmware 1");
+	put_variable(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, "SecureBoot", &on, 1);
+	for (uint32_t pcr = 0; pcr < 8; pcr++)
+		put_separator(&b, pcr);
+	put_event(&b, 4, EV_EFI_BOOT_SERVICES_APPLICATION, "the kernel", 10, "path", 4);
+	put_text(&b, 8, EV_IPL, "ro quiet -- lockdown=integrity");
+	rebuild(&b);
+	kernel_is("the kernel");
+	rule_of(0, 1 << 8, "ro quiet*", 1);
+	f.policy.boot.closed = 1 << 8;
+}
+
 /* ---- what nobody vouches for ---- */
 
 /* What the rules and the kernel need stands in the log, in PCRs that were left out of the quote. */

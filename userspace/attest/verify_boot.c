@@ -190,21 +190,49 @@ static bool holds_word(struct reader text, const char *word)
 	}
 }
 
+static bool says_lockdown(struct reader text)
+{
+	return holds_word(text, "lockdown=integrity") ||
+	       holds_word(text, "lockdown=confidentiality");
+}
+
+/* In the policy's own words: what follows a '*' may be behind a "--", or within quotes. */
+static bool has_lockdown(const struct verification *v, size_t event, struct reader text,
+			 const struct eventlog_rule *rule)
+{
+	const struct eventlog_event *e = &v->boot_log->events[event];
+	const uint8_t *digest = eventlog_digest(v->boot_log, e, TPM2_SHA256);
+	struct eventlog_rule part = *rule;
+
+	part.texts_count = 0;
+	if (says_lockdown(text) && eventlog_rule_meets(&part, e->pcr, digest, SHA256_SIZE, text))
+		return true;
+	part = (struct eventlog_rule){.pcrs = rule->pcrs, .texts_count = 1};
+	for (size_t i = 0; i < rule->texts_count; i++) {
+		part.texts = &rule->texts[i];
+		if (says_lockdown(reader_of(rule->texts[i], strlen(rule->texts[i]))) &&
+		    eventlog_rule_meets(&part, e->pcr, digest, SHA256_SIZE, text))
+			return true;
+	}
+	return false;
+}
+
 /*
  * A kernel that was measured is the one that runs only if root can't put another one into its place
  * unseen. A command line counts where every event is the policy's: elsewhere a boot loader's echo
  * could say the same.
  */
-static bool is_locked_down(const struct verification *v, const struct eventlog_facts *f)
+static bool is_locked_down(const struct verification *v, const struct eventlog_facts *f,
+			   const struct rules *rules)
 {
 	if (v->policy->boot.kernels_lock_down && f->secure_boot == EVENTLOG_YES)
 		return true;
 	for (size_t i = 0; i < v->boot_log->count; i++)
 		if (v->boot_log->events[i].pcr >= 8 && f->events[i].kind != EVENTLOG_NOTHING &&
-		    v->policy->boot.closed & 1u << v->boot_log->events[i].pcr &&
-		    (holds_word(f->events[i].text, "lockdown=integrity") ||
-		     holds_word(f->events[i].text, "lockdown=confidentiality")))
-			return true;
+		    v->policy->boot.closed & 1u << v->boot_log->events[i].pcr)
+			for (size_t k = 0; k < rules->count; k++)
+				if (has_lockdown(v, i, f->events[i].text, &rules->list[k]))
+					return true;
 	return false;
 }
 
@@ -246,7 +274,7 @@ static bool judge_log(struct verification *v, const struct eventlog_facts *f,
 		return false;
 	if (!rules->kernel)
 		return not_judged(v, "boot: kernel", "the policy asks for none");
-	if (!is_locked_down(v, f))
+	if (!is_locked_down(v, f, rules))
 		return fail(v, VERIFY_kernel_replaceable, "boot: kernel",
 			    "a known one, but nothing shows that it is locked down");
 	return pass(v, "boot: kernel", "a known one, locked down");
