@@ -98,26 +98,28 @@ static int take_list(const char **why, const json_t *parent, struct ima_state *s
 	return 0;
 }
 
+/* A u64 that went through JSON's signed integers. */
+static int take_u64(const char **why, const json_t *o, const char *name, const char *claim,
+		    uint64_t *ret)
+{
+	const json_t *value = json_object_get(o, name);
+
+	if (!json_is_integer(value))
+		return member_bad(why, claim);
+	*ret = json_integer_value(value);
+	return 0;
+}
+
 static int take_clock(const char **why, const json_t *parent, struct hoststate *s)
 {
 	const json_t *o;
 
 	return member_object(why, parent, "clock", &o) ?:
-	       member_number(why, o, "clock.ms", INT64_MAX, &s->clock.ms) ?:
+	       take_u64(why, o, "ms", "clock.ms", &s->clock.ms) ?:
 	       member_u32(why, o, "clock.resets", &s->clock.resets) ?:
 	       member_u32(why, o, "clock.restarts", &s->clock.restarts) ?:
-	       member_bool(why, o, "clock.safe", &s->clock.safe);
-}
-
-/* A u64 that went through JSON's signed integers. */
-static int take_firmware(const char **why, const json_t *parent, uint64_t *ret)
-{
-	const json_t *value = json_object_get(json_object_get(parent, "clock"), "firmware");
-
-	if (!json_is_integer(value))
-		return member_bad(why, "clock.firmware");
-	*ret = json_integer_value(value);
-	return 0;
+	       member_bool(why, o, "clock.safe", &s->clock.safe) ?:
+	       take_u64(why, o, "firmware", "clock.firmware", &s->firmware);
 }
 
 static int take_values(const char **why, const json_t *o, struct hoststate *s)
@@ -154,7 +156,6 @@ static int take_all(const char **why, const json_t *o, struct hoststate *s)
 	      take_blob(why, o, "ek", sizeof(s->ek.data), s->ek.data, &s->ek.len) ?:
 	      take_blob(why, o, "ak", sizeof(s->ak.data), s->ak.data, &s->ak.len) ?:
 	      take_clock(why, o, s) ?:
-	      take_firmware(why, o, &s->firmware) ?:
 	      take_values(why, o, s) ?:
 	      take_blob(why, o, "claims", sizeof(s->claims.data), s->claims.data, &s->claims.len);
 	if (!err)

@@ -205,7 +205,7 @@ static bool has_lockdown(const struct verification *v, size_t event, struct read
 	struct eventlog_rule part = *rule;
 
 	part.texts_count = 0;
-	if (says_lockdown(text) && eventlog_rule_meets(&part, e->pcr, digest, SHA256_SIZE, text))
+	if (eventlog_rule_meets(&part, e->pcr, digest, SHA256_SIZE, text) && says_lockdown(text))
 		return true;
 	part = (struct eventlog_rule){.pcrs = rule->pcrs, .texts_count = 1};
 	for (size_t i = 0; i < rule->texts_count; i++) {

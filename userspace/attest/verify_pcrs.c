@@ -32,7 +32,8 @@ static bool check_same_reset(struct verification *v, const struct hoststate *s)
 		1000 * ((uint64_t)(v->policy->max_age ?: 300) + (v->policy->skew ?: 5));
 
 	if (now->restarts < s->clock.restarts ||
-	    (now->restarts == s->clock.restarts && now->ms + late < s->clock.ms))
+	    (now->restarts == s->clock.restarts && now->ms < s->clock.ms &&
+	     s->clock.ms - now->ms > late))
 		return fail(v, VERIFY_clock_backwards, "quote: clock",
 			    "the TPM's clock went backwards");
 	if (v->attest.firmware != s->firmware)
