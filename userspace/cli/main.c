@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/standard.h"
 #include "cli/cmd.h"
 
 static const struct {
@@ -38,10 +39,8 @@ static void usage(FILE *to)
 	fputs("\n'affiant COMMAND --help' tells the options of each. See affiant(1).\n", to);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-	log_open("affiant", LOG_INFO);
-	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
@@ -59,4 +58,21 @@ int main(int argc, char **argv)
 	}
 	log_error("'%s' is not a command; affiant --help lists them", argv[1]);
 	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int code, err = standard_reserve();
+
+	if (err)
+		return EXIT_FAILURE;
+	log_open("affiant", LOG_INFO);
+	setlocale(LC_CTYPE, "");
+	code = run(argc, argv);
+	err = code == EXIT_SUCCESS ? standard_flush() : 0;
+	if (err) {
+		log_error("standard output: %s", strerror(-err));
+		return EXIT_FAILURE;
+	}
+	return code;
 }

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/pb.h"
 #include "base/priority.h"
+#include "base/standard.h"
 #include "collect/source.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
@@ -286,6 +287,8 @@ int main(int argc, char **argv)
 
 	if (err >= 0)
 		return err;
+	if (standard_reserve())
+		return EXIT_FAILURE;
 	log_open("affiantd", o.verbose ? LOG_DEBUG : LOG_INFO);
 	if (o.check)
 		return config_check(o.config, stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
