@@ -181,6 +181,14 @@ static void kernel_unknown(void)
 static void kernel_replaceable(void)
 {
 	kernel_is("the kernel");
+	f.policy.boot.closed = 1 << 4;
+}
+/* Lockdown is shown, by a loader that may be anybody's. */
+static void loader_unknown(void)
+{
+	kernel_is("the kernel");
+	rule_of(0, 1 << 8, "ro quiet lockdown=integrity", 1);
+	f.policy.boot.closed = 1 << 8;
 }
 
 /* Behind a "--" it is for init, and a rule that ends with '*' lets that pass. */
@@ -199,7 +207,7 @@ static void lockdown_for_init(void)
 	rebuild(&b);
 	kernel_is("the kernel");
 	rule_of(0, 1 << 8, "ro quiet*", 1);
-	f.policy.boot.closed = 1 << 8;
+	f.policy.boot.closed = 1 << 4 | 1 << 8;
 }
 
 /* ---- what nobody vouches for ---- */

@@ -140,6 +140,7 @@ static const struct forgery {
 	B(closed_pcr, boot_event),
 	B(kernel_unknown, kernel_unknown),
 	B(kernel_replaceable, kernel_replaceable),
+	B(loader_unknown, kernel_replaceable),
 	B(lockdown_for_init, kernel_replaceable),
 	B(unquoted_closed, quote_selection),
 	B(unquoted_rule, boot_rule),

@@ -113,22 +113,34 @@ static void test_allowed(void **state)
 static void test_kernel(void **state)
 {
 	static const char *const line[] = {"ro quiet lockdown=integrity"};
+	struct affiant_pcr_rule value;
 
 	(void)state;
 	forge_begin(&f);
 	assert_int_equal(sha256_of("the kernel", 10, (struct sha256 *)&f.digests[15]), 0);
 	f.policy.boot.kernels = (struct affiant_digests){.list = &f.digests[15], .count = 1};
-	f.policy.boot.closed = 1 << 8;
+	f.policy.boot.closed = 1 << 4 | 1 << 8;
 	f.rules[0] = (struct affiant_event_rule){.pcrs = 1 << 8, .texts = {line, 1}, .least = 1};
 	f.policy.boot.rules = f.rules;
 	f.policy.boot.rules_count = 1;
 	forge_build(&f);
 	/* PCR 8 has no separator: only 0 to 7 do. */
 	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
-	f.policy.boot.closed = 0;
+	f.policy.boot.closed = 1 << 4;
 	expect(forge_verify(&f), VERIFY_kernel_replaceable, AFFIANT_BOOT_UNKNOWN);
 	f.policy.boot.kernels_lock_down = true;
 	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+
+	/* What loaded it could be anything, unless PCR 4 is closed, or has a known value. */
+	f.policy.boot.closed = 0;
+	expect(forge_verify(&f), VERIFY_kernel_replaceable, AFFIANT_BOOT_UNKNOWN);
+	memcpy(f.digests[14].sha256, f.bank.values[4], 32);
+	value = (struct affiant_pcr_rule){.pcr = 4, .values = {.list = &f.digests[14], .count = 1}};
+	f.policy.boot.values = &value;
+	f.policy.boot.values_count = 1;
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	value.values.any = true;
+	expect(forge_verify(&f), VERIFY_kernel_replaceable, AFFIANT_BOOT_UNKNOWN);
 	forge_end(&f);
 }
 

@@ -94,7 +94,8 @@ struct affiant_boot {
 	 * Kernels, by the digest that the boot log has of them in PCR 4 or 9; none: the kernel is
 	 * not asked for. One counts only where it can't be exchanged at runtime: with
 	 * lockdown=integrity or confidentiality in a measured command line, or under Secure Boot if
-	 * kernels_lock_down (these kernels lock down by themselves then).
+	 * kernels_lock_down (these kernels lock down by themselves then). And only where the policy
+	 * knows the loader: PCR 4 or 7 is closed, or has values.
 	 */
 	struct affiant_digests kernels;
 	bool kernels_lock_down;

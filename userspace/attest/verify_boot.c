@@ -267,6 +267,20 @@ static bool check_facts(struct verification *v, const struct eventlog_facts *f)
 		    f->secure_boot == EVENTLOG_YES ? "on" : "off or unknown, which passes");
 }
 
+/*
+ * What a loader measured, and started, is its word: it is known by PCR 4, or by who signed it, in
+ * PCR 7.
+ */
+static bool is_loader_known(const struct affiant_boot *b)
+{
+	const uint32_t loader = 1u << 4 | 1u << SECURE_BOOT_PCR;
+
+	for (size_t i = 0; i < b->values_count; i++)
+		if (loader & 1u << b->values[i].pcr && !b->values[i].values.any)
+			return true;
+	return b->closed & loader;
+}
+
 static bool judge_log(struct verification *v, const struct eventlog_facts *f,
 		      const struct rules *rules)
 {
@@ -274,6 +288,9 @@ static bool judge_log(struct verification *v, const struct eventlog_facts *f,
 		return false;
 	if (!rules->kernel)
 		return not_judged(v, "boot: kernel", "the policy asks for none");
+	if (!is_loader_known(&v->policy->boot))
+		return fail(v, VERIFY_kernel_replaceable, "boot: kernel",
+			    "a known one, but any loader may have started another");
 	if (!is_locked_down(v, f, rules))
 		return fail(v, VERIFY_kernel_replaceable, "boot: kernel",
 			    "a known one, but nothing shows that it is locked down");
