@@ -211,3 +211,16 @@ def test_uninstall_is_refused_while_it_runs(daemon):
 	assert done.returncode != 0
 	assert done.stderr
 	daemon.run("/bin/true").records()
+
+
+@pytest.mark.parametrize("which", ["ledger/*.seg", "journal/*.jnl", "state"])
+def test_a_pipe_in_place_of_a_file_stops_no_start(new_daemon, which):
+	daemon = new_daemon()
+	daemon.run("/bin/true").records()
+	daemon.stop()
+	path = sorted(daemon.state.glob(which))[-1]
+	path.unlink()
+	os.mkfifo(path)
+	daemon.spawn()
+	wait.until("it has ended, or answers", lambda: not daemon.running() or daemon.affiant("status").returncode == 0,
+		   explain=daemon.log)

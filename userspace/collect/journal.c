@@ -74,7 +74,8 @@ struct file {
 
 static void read_header(int dir, struct file *f)
 {
-	_cleanup_close_ int fd = openat(dir, f->name, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd =
+		openat(dir, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct file_header h;
 	struct stat st;
 
@@ -304,7 +305,7 @@ int journal_replay(struct journal *j, const uint8_t boot_id[static 16], uint64_t
 			continue;
 		}
 		file_name(w.file.index, name);
-		fd = openat(j->dir, name, O_RDONLY | O_CLOEXEC);
+		fd = openat(j->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		if (fd < 0)
 			return -errno;
 		err = replay_file(fd, w.file.salt, batch, data, &damaged);

@@ -55,7 +55,8 @@ static Affiant__V1__State *state_unpack(int fd)
 static int read_state(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
 		      bool *ret_found)
 {
-	_cleanup_close_ int fd = openat(c->state_dir, STATE_FILE, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd =
+		openat(c->state_dir, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	Affiant__V1__State *m = NULL;
 
 	if (fd < 0 && errno != ENOENT)

@@ -21,7 +21,7 @@ static int open_slot(const struct ledger *l, const struct segment_slot *slot, in
 	int fd;
 
 	segment_name_format(slot->index, "seg", name);
-	fd = openat(l->dir, name, flags | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(l->dir, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	return fd < 0 ? -errno : fd;
 }
 
