@@ -224,3 +224,18 @@ def test_a_pipe_in_place_of_a_file_stops_no_start(new_daemon, which):
 	daemon.spawn()
 	wait.until("it has ended, or answers", lambda: not daemon.running() or daemon.affiant("status").returncode == 0,
 		   explain=daemon.log)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_ledger_whose_end_is_gone(new_daemon, kept):
+	"""The saved state knows how far it went: no number is given twice, and what is missing is told."""
+	daemon = new_daemon()
+	daemon.run("/bin/true").records()
+	before = max(r.sequence for r in daemon.records())
+	daemon.stop()
+	path = sorted((daemon.state / "ledger").glob("*.seg"))[-1]
+	os.truncate(path, path.stat().st_size // 2 if kept else 0)
+	daemon.start()
+	found = daemon.records()
+	assert found.of("gap").only().gap.last_sequence >= before
+	assert len({r.sequence for r in found}) == len(found)

@@ -274,7 +274,7 @@ int ledger_open(const struct ledger_config *config, uint64_t from,
 	if (l->dir < 0)
 		return l->dir;
 
-	err = ledger_recover(l, &recovery) ?: retention_open(l) ?: retention_apply(l);
+	err = ledger_recover(l, seen ? from : 0, &recovery) ?: retention_open(l) ?: retention_apply(l);
 	if (!err && seen)
 		err = ledger_replay(l, from, seen, data);
 	if (err)

@@ -70,9 +70,9 @@ int write_fully(int fd, const void *data, size_t len, uint64_t offset, size_t *r
 
 /*
  * Fills l->slots from the directory, repairs the end of the last segment, goes on in it or begins
- * another.
+ * another. What came before record @from and is not there is lost.
  */
-int ledger_recover(struct ledger *l, struct ledger_recovery *ret);
+int ledger_recover(struct ledger *l, uint64_t from, struct ledger_recovery *ret);
 /* Shows @seen the frames of this boot from sequence @from on. */
 int ledger_replay(struct ledger *l, uint64_t from,
 		  void (*seen)(void *data, const struct segment_frame *frame), void *data);

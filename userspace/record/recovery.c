@@ -233,7 +233,7 @@ static int recover_tail(struct ledger *l, const struct tail *t, bool go_on, bool
 	return err;
 }
 
-int ledger_recover(struct ledger *l, struct ledger_recovery *ret)
+int ledger_recover(struct ledger *l, uint64_t from, struct ledger_recovery *ret)
 {
 	struct ledger_recovery recovery = {};
 	struct tail t = {.fd = -1, .next = 1, .highest = 1};
@@ -258,6 +258,9 @@ int ledger_recover(struct ledger *l, struct ledger_recovery *ret)
 	if (last && !t.sealed)
 		recovery.torn_bytes += last->bytes - t.end;
 	l->next_sequence = t.highest + burnt;
+	/* What was there when the state was saved, and whose number is given: its end is gone. */
+	if (l->next_sequence < from)
+		l->next_sequence = from;
 	recovery.last_sequence = l->next_sequence - 1;
 	if (l->next_sequence > t.next) {
 		recovery.damaged = true;

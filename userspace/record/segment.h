@@ -87,8 +87,9 @@ struct ledger_recovery {
 
 /*
  * Opens the ledger and positions at its end. @seen is called for the frames of this boot from
- * sequence @from on, oldest first, so that the caller can rebuild what it must not write twice.
- * UINT64_MAX: none.
+ * sequence @from on, oldest first, so that the caller can rebuild what it must not write twice. A
+ * ledger that ends before @from lost its end: its numbers are not used again, and *@ret_recovery
+ * says which. Without @seen, @from means nothing.
  */
 int ledger_open(const struct ledger_config *config, uint64_t from,
 		void (*seen)(void *data, const struct segment_frame *frame), void *data,
