@@ -51,6 +51,21 @@ def test_no_bpffs(new_daemon):
 	assert "bpf" in start_failing(new_daemon(start=False), *hidden("umount -l /sys/fs/bpf"))
 
 
+@pytest.mark.parametrize("which", ["state", "runtime"])
+@pytest.mark.parametrize("whose", ["another user's", "everybody's"])
+def test_directories_that_others_could_write_to(new_daemon, which, whose):
+	"""They could replace records, keys, or the socket."""
+	daemon = new_daemon(start=False)
+	directory = getattr(daemon, which)
+	directory.mkdir()
+	if whose == "everybody's":
+		directory.chmod(0o777)
+	else:
+		os.chown(directory, 65534, 65534)
+	error = start_failing(daemon)
+	assert str(directory) in error and ("chmod" in error or "chown" in error), error
+
+
 def test_second_daemon(new_daemon):
 	first = new_daemon()
 	second = new_daemon(start=False)

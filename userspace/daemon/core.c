@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "collect/manifest.h"
+#include "daemon/directory.h"
 #include "daemon/evidence.h"
 #include "daemon/opensockets.h"
 
@@ -252,6 +253,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 {
 	struct core *c = calloc(1, sizeof(*c));
 	struct attribute_config attribute;
+	char text[PATH_MAX + 128];
 	int err;
 
 	if (!c)
@@ -271,6 +273,9 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		c->state_dir = open(config->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (c->state_dir < 0)
 			err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
+		else if ((err = directory_check(c->state_dir, config->state_dir, text,
+						sizeof(text))))
+			err = why(ret_why, err, "%s", text);
 	}
 	err = err ?: saver_new(&c->saver);
 	err = err ?: open_source(c, ret_why);

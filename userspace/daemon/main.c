@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 #include "collect/source.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
+#include "daemon/directory.h"
 #include "daemon/privileges.h"
 #include "daemon/server.h"
 
@@ -164,6 +167,28 @@ static void tell_stopping(struct core *c)
 	core_flush(c);
 }
 
+/* Everybody connects, whatever the umask; a directory that was there is left as it is, if it is root's. */
+static int make_runtime_dir(const char *path)
+{
+	_cleanup_close_ int fd = -1;
+	char why[PATH_MAX + 128];
+	int err;
+
+	err = mkdir(path, 0755) < 0 ? -errno : chmod(path, 0755) < 0 ? -errno : 0;
+	if (!err || err == -EEXIST) {
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		err = fd < 0 ? -errno : 0;
+	}
+	if (err) {
+		log_error("%s: %s", path, strerror(-err));
+		return err;
+	}
+	err = directory_check(fd, path, why, sizeof(why));
+	if (err)
+		log_error("%s", why);
+	return err;
+}
+
 static int open_server(struct core *c, const struct config *config)
 {
 	struct server_config server = {
@@ -179,14 +204,6 @@ static int open_server(struct core *c, const struct config *config)
 	};
 	int err;
 
-	/* Everybody connects, whatever the umask; a directory that was there is left as it is. */
-	err = mkdir(config->runtime_dir, 0755) < 0 ? -errno : 0;
-	if (!err && chmod(config->runtime_dir, 0755) < 0)
-		err = -errno;
-	if (err && err != -EEXIST) {
-		log_error("%s: %s", config->runtime_dir, strerror(-err));
-		return err;
-	}
 	err = server_new(c->event, &server, &core_server_ops, c, &c->server);
 	if (err == -EADDRINUSE)
 		log_error("%s: another daemon answers there", config->socket);
@@ -246,7 +263,7 @@ static int serve(const struct config *config, sd_event *event)
 	int err;
 
 	priority_raise();
-	err = reach_tpm(config) ?: limit_privileges();
+	err = reach_tpm(config) ?: limit_privileges() ?: make_runtime_dir(config->runtime_dir);
 	if (err)
 		return err;
 	err = core_open(config, event, &c, &why);
