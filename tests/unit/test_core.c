@@ -647,7 +647,7 @@ static int fill_disk(void)
 
 	if (geteuid() || unshare(CLONE_NEWNS) ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", directory, "tmpfs", 0, "size=6m"))
+	    mount("tmpfs", directory, "tmpfs", 0, "size=6m,mode=0700"))
 		return 77;
 	snprintf(path, sizeof(path), "%s/ballast", directory);
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
