@@ -12,48 +12,14 @@ import argparse
 import collections
 import json
 import os
+import pathlib
 import signal
-import socket
-import struct
 import sys
-import time
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-class Ended(Exception):
-	pass
-
-
-def receive(connection):
-	"""One command or response (TPM 2.0 Library, Part 1, 18)."""
-	data = b""
-	size = 10
-	while len(data) < size:
-		more = connection.recv(size - len(data))
-		if not more:
-			raise Ended
-		data += more
-		if len(data) == 10:
-			size = struct.unpack(">HI", data[:6])[1]
-	return data
-
-
-def serve(front, behind, delay, commands):
-	"""One client to its end."""
-	try:
-		while True:
-			command = receive(front)
-			commands[struct.unpack(">I", command[6:10])[0]] += 1
-			due = time.monotonic() + delay
-			behind.sendall(command)
-			response = receive(behind)
-			time.sleep(max(0, due - time.monotonic()))
-			front.sendall(response)
-	except (Ended, ConnectionError):
-		pass
-
-
-def stop(*_):
-	raise KeyboardInterrupt
+from harness.tpmproxy import TpmProxy  # noqa: E402
 
 
 def main():
@@ -62,22 +28,14 @@ def main():
 	parser.add_argument("behind")
 	parser.add_argument("front")
 	options = parser.parse_args()
-	signal.signal(signal.SIGTERM, stop)
-	commands = collections.Counter()
-	with socket.socket(socket.AF_UNIX) as listener:
-		listener.bind(options.front)
-		listener.listen(1)
-		try:
-			while True:
-				front, _ = listener.accept()
-				with front, socket.socket(socket.AF_UNIX) as behind:
-					behind.connect(options.behind)
-					serve(front, behind, options.delay / 1000, commands)
-		except KeyboardInterrupt:
-			json.dump({f"0x{code:03x}": n for code, n in sorted(commands.items())}, sys.stdout)
-			print(flush=True)
-		finally:
-			os.unlink(options.front)
+	signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before the proxy's thread is there to take it
+	proxy = TpmProxy(options.front, options.behind, options.delay / 1000)
+	try:
+		signal.sigwait({signal.SIGTERM})
+		json.dump({f"0x{code:03x}": n for code, n in sorted(collections.Counter(proxy.commands).items())}, sys.stdout)
+		print(flush=True)
+	finally:
+		os.unlink(options.front)
 
 
 if __name__ == "__main__":

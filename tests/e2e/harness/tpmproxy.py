@@ -32,14 +32,14 @@ def receive(connection):
 class TpmProxy:
 	"""Listens at front and passes on to behind, one client at a time.
 
-	delay        seconds that every answer takes
+	delay        seconds from a command to its answer, at the least
 	answers      {command code: response code}: what is answered instead; once: only so many times
 	commands     the codes of what passed
 	"""
 
-	def __init__(self, front, behind):
+	def __init__(self, front, behind, delay=0):
 		self.behind = str(behind)
-		self.delay = 0
+		self.delay = delay
 		self.answers = {}
 		self.commands = []
 		self.listener = socket.socket(socket.AF_UNIX)
@@ -69,6 +69,7 @@ class TpmProxy:
 
 	def _one(self, front, behind):
 		command = receive(front)
+		came = time.monotonic()
 		code, = struct.unpack(">I", command[6:10])
 		self.commands.append(code)
 		response, times = self.answers.get(code, (None, None))
@@ -78,5 +79,5 @@ class TpmProxy:
 		else:
 			answer = struct.pack(">HII", 0x8001, 10, response)
 			self.answers[code] = (response, None if times is None else times - 1)
-		time.sleep(self.delay)
+		time.sleep(max(0, came + self.delay - time.monotonic()))
 		front.sendall(answer)
