@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """affiant verify with evidence of a real daemon and a software TPM: what passes, what is remembered, and what is forged."""
 
+import concurrent.futures
 import copy
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
+from harness import wait
 from harness.evidence import AUDIENCE, NONCE, Attested, b64, unb64
 from test_evidence_enrolment import Enrolment
 
@@ -172,6 +175,28 @@ def test_remembered(verifier, agent, taken, place):
 	assert verifier(taken.text, *state) == (1, "clock_reset_backwards")
 	kept.write_text("{}")
 	assert verifier.run(taken.text, *state).returncode == 2
+
+
+def test_remembered_by_two_at_once(verifier, taken, place):
+	"""Who comes second judges by what the first has found."""
+	state = ("--state", place)
+	assert verifier(taken.text, *state) == (0, "")
+	kept, = place.iterdir()
+	later = json.loads(kept.read_text())
+	later["clock"]["resets"] += 1
+	first = os.open(place, os.O_RDONLY)
+	inode = f":{os.fstat(first).st_ino} "
+	with concurrent.futures.ThreadPoolExecutor() as pool:
+		try:
+			fcntl.flock(first, fcntl.LOCK_EX)
+			second = pool.submit(verifier, taken.text, *state)
+			wait.until("the second waits", lambda: second.done() or
+				   any("->" in line and inode in line for line in open("/proc/locks")))
+			assert not second.done(), "it did not wait"
+			kept.write_text(json.dumps(later))
+		finally:
+			os.close(first)
+		assert second.result() == (1, "clock_reset_backwards")
 
 
 def edit(taken, change, host=False):

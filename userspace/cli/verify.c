@@ -220,11 +220,17 @@ static int judge(const struct options *o, const struct affiant_policy *policy, c
 	_cleanup_free_ struct hoststate *cached = NULL;
 	_cleanup_buffer_ struct buffer evidence = {};
 	struct verify_request q = {.nonce = o->nonce, .audience = o->audience, .now = o->now};
+	_cleanup_close_ int lock = -1;
 	const char *why = "";
 	int err = filing_read(path, VERIFY_EVIDENCE_MAX, &evidence);
 
 	if (err)
 		return EXIT_UNDECIDED;
+	if (o->state) {
+		lock = verify_state_lock(o->state);
+		if (lock < 0)
+			return EXIT_UNDECIDED;
+	}
 	q.evidence = evidence.data;
 	q.len = evidence.len;
 	err = verifier_new(policy, &v, &why)

@@ -2,9 +2,11 @@
 #include "cli/verify_state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "attest/verify.h"
@@ -20,6 +22,19 @@ static char *path_of(const char *dir, const uint8_t ueid[static CLAIMS_UEID_SIZE
 
 	base64url_encode(ueid, CLAIMS_UEID_SIZE, name);
 	return asprintf(&path, "%s/%s.json", dir, name) < 0 ? NULL : path;
+}
+
+int verify_state_lock(const char *dir)
+{
+	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
+		const int err = -errno;
+
+		log_error("%s: %s", dir, strerror(-err));
+		return err;
+	}
+	return TAKE_FD(fd);
 }
 
 int verify_state_load(const char *dir, const void *evidence, size_t len, struct hoststate **ret)
