@@ -79,6 +79,26 @@ struct object_id {
 	__u32 magic; /* low half of s_magic: what a change leaves behind differs by filesystem */
 };
 
+/*
+ * Who can write to an object, read together with its identity. Of an overlay's file that has no
+ * upper copy all of it, and 'lower', is of the one file below, whose bytes are executed.
+ */
+struct object_guard {
+	struct object_id lower; /* all zero without GUARD_LOWER */
+	__u32 owner;            /* kuid: as the initial user namespace has it */
+	__u32 mode;             /* i_mode: type and permissions */
+	__u32 flags;            /* enum guard_flag */
+	__u32 spare;
+};
+
+enum guard_flag {
+	GUARD_INIT_USERNS = 1 << 0, /* the superblock is of the initial user namespace */
+	GUARD_IDMAPPED = 1 << 1,    /* reached through an idmapped mount, or that can't be known */
+	GUARD_LOWER = 1 << 2,       /* of an overlay, and only its lower file is there */
+	GUARD_UPPER = 1 << 3,       /* of an overlay, with an upper copy */
+	GUARD_OPAQUE = 1 << 4,      /* of an overlay, and what lies below can't be known */
+};
+
 struct event_fork {
 	struct event_header header; /* actor: the child */
 	__u64 parent_start;
@@ -93,6 +113,11 @@ enum exec_flag {
 	EXEC_ARGV_CUT = 1 << 3,
 	EXEC_PATH_CUT = 1 << 4, /* a path did not fit */
 	EXEC_SELECTED = 1 << 5, /* this exec matched a selector and began a membership */
+	EXEC_ROOT = 1 << 6,     /* kuid 0 is among its user ids */
+	EXEC_INIT_USERNS = 1 << 7, /* its capabilities are of the initial user namespace */
+	EXEC_DISK_GROUP = 1 << 8,  /* it is in a group that can write to a block device */
+	EXEC_ENVIRONMENT_CUT = 1 << 9, /* 'environment' is of a part of it only */
+	EXEC_BY_EXE = 1 << 10,  /* the selector that matched names an executable */
 };
 
 enum exec_ns { NS_MNT, NS_PID, NS_NET, NS_USER, NS_CGROUP, NS_IPC, NS_UTS, NS_TIME, NS_COUNT };
@@ -106,6 +131,8 @@ enum exec_ns { NS_MNT, NS_PID, NS_NET, NS_USER, NS_CGROUP, NS_IPC, NS_UTS, NS_TI
 struct event_exec {
 	struct event_header header;
 	struct object_id exe;
+	struct object_guard guard; /* of exe */
+	__u64 environment[2]; /* a bit for each of the names in userspace/base/environment.h */
 	__u64 parent_start;
 	__u64 cgroup; /* id in the unified hierarchy */
 	__u64 cap_effective;
@@ -256,13 +283,42 @@ struct selector_exe_key {
 	__u32 spare;
 };
 
+enum overlay_kind {
+	OVERLAY_UNKNOWN, /* not met yet, or its types are not to be had */
+	OVERLAY_INODE,   /* 'lower' is a pointer to the lower inode (5.15) */
+	OVERLAY_PATH,    /* 'lower' is a struct ovl_path */
+	OVERLAY_STACK,   /* 'lower' is a pointer to a struct ovl_entry (6.5 on) */
+};
+
+/* Offsets into overlayfs's own structures, which may be a module's: in bytes. */
+struct overlay_layout {
+	__u32 kind;      /* enum overlay_kind; written last */
+	__u32 vfs_inode; /* in struct ovl_inode */
+	__u32 upper;     /* __upperdentry, likewise */
+	__u32 lower;     /* likewise */
+	__u32 lowerdata; /* likewise; 0: there is no such field */
+	__u32 dentry;    /* in struct ovl_path */
+	__u32 numlower;  /* in struct ovl_entry */
+	__u32 stack;     /* likewise */
+};
+
+#define DISK_GROUPS_MAX 7
+
+/* The groups that can write to a block device. */
+struct disk_groups {
+	__u32 count; /* beyond DISK_GROUPS_MAX: everybody is taken to be in one */
+	__u32 gid[DISK_GROUPS_MAX];
+};
+
 /* 'control': one element, mapped by the daemon. */
 struct control {
 	__u32 consumer_asleep; /* set by the daemon; the next event clears it and wakes */
 	__u32 selectors;       /* a bit for each kind with an entry: SELECT_* */
 	__u64 task_limit;      /* bytes of ring beyond which task-context events are refused */
 	__u64 setups;          /* daemons that set the programs up to the end */
-	__u64 spare[5];
+	struct overlay_layout overlay;
+	struct disk_groups disk;
+	__u64 spare[16];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };
@@ -292,11 +348,13 @@ struct identify {
 	__u32 fd;
 	__u32 spare;
 	struct object_id id;
+	struct object_guard guard;
 };
 
 _Static_assert(sizeof(struct event_header) == 64, "event_header");
 _Static_assert(sizeof(struct object_id) == 48, "object_id");
-_Static_assert(sizeof(struct event_exec) == 248, "event_exec");
+_Static_assert(sizeof(struct object_guard) == 64, "object_guard");
+_Static_assert(sizeof(struct event_exec) == 328, "event_exec");
 _Static_assert(sizeof(struct event_connect) == 200, "event_connect");
 _Static_assert(sizeof(struct event_outcome) == 152, "event_outcome");
 _Static_assert(sizeof(struct event_close) == 128, "event_close");

@@ -72,6 +72,51 @@ static __always_inline void exec_namespaces(struct event_exec *e, struct task_st
 	e->ns[NS_TIME] = p->time_ns->ns.inum;
 }
 
+#define GROUPS_MAX 128 /* of one process: one with more is taken to be in all */
+
+static __always_inline bool group_of_disk(const struct disk_groups *d, __u32 gid)
+{
+	for (__u32 i = 0; i < DISK_GROUPS_MAX; i++)
+		if (i < d->count && d->gid[i] == gid)
+			return true;
+	return false;
+}
+
+/* Whoever writes to the device below a filesystem leaves no trace in the filesystem. */
+static __always_inline bool in_disk_group(const struct cred *cred, const struct disk_groups *d)
+{
+	struct group_info *groups = BPF_CORE_READ(cred, group_info);
+	__u32 count = BPF_CORE_READ(groups, ngroups), gid;
+
+	if (!d->count)
+		return false;
+	if (d->count > DISK_GROUPS_MAX || count > GROUPS_MAX)
+		return true;
+	if (group_of_disk(d, cred->gid.val) || group_of_disk(d, cred->egid.val) ||
+	    group_of_disk(d, cred->sgid.val) || group_of_disk(d, cred->fsgid.val))
+		return true;
+	for (__u32 i = 0; i < GROUPS_MAX && i < count; i++) {
+		bpf_probe_read_kernel(&gid, sizeof(gid),
+				      (void *)groups +
+					      bpf_core_field_offset(struct group_info, gid) +
+					      i * sizeof(gid));
+		if (group_of_disk(d, gid))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline void exec_power(struct event_exec *e, const struct cred *cred,
+				       const struct control *c)
+{
+	if (!cred->uid.val || !cred->euid.val || !cred->suid.val || !cred->fsuid.val)
+		e->flags |= EXEC_ROOT;
+	if (user_ns_initial(cred->user_ns))
+		e->flags |= EXEC_INIT_USERNS;
+	if (in_disk_group(cred, &c->disk))
+		e->flags |= EXEC_DISK_GROUP;
+}
+
 static __always_inline void exec_credentials(struct event_exec *e, struct task_struct *task)
 {
 	const struct cred *cred = task->cred;
@@ -108,14 +153,18 @@ static __always_inline void exec_describe(struct scratch *s, struct task_struct 
 	struct file *file = task->mm->exe_file;
 	struct task_struct *parent = task->real_parent;
 	struct fs_struct *fs = task->fs;
+	struct control *c = control_get();
 
 	__builtin_memset((void *)e + sizeof(e->header), 0, sizeof(*e) - sizeof(e->header));
 	s->used = 0;
-	object_identify(file->f_inode, &e->exe);
 	e->parent_tgid = parent->tgid;
 	e->parent_start = parent->group_leader->start_boottime;
 	e->cgroup = task->cgroups->dfl_cgrp->kn->id;
 	e->flags = exec_image_flags(file);
+	if (c) {
+		object_describe(file, &c->overlay, &e->exe, &e->guard);
+		exec_power(e, task->cred, c);
+	}
 	exec_credentials(e, task);
 	exec_namespaces(e, task);
 	bpf_probe_read_kernel(e->comm, sizeof(e->comm), &task->comm);

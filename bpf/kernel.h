@@ -38,6 +38,10 @@
 /* include/uapi/linux/magic.h */
 #define TMPFS_MAGIC 0x01021994
 #define HUGETLBFS_MAGIC 0x958458f6
+#define OVERLAYFS_MAGIC 0x794c7630
+
+/* include/linux/proc_ns.h, PROC_USER_INIT_INO */
+#define USER_NS_INIT_INUM 0xEFFFFFFDu
 
 /* include/net/tcp_states.h */
 enum {
@@ -105,13 +109,24 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct user_namespace {
+	struct ns_common ns;
+};
+
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_magic;
+	struct user_namespace *s_user_ns;
 };
 
 struct inode {
 	struct super_block *i_sb;
+	unsigned short i_mode;
+	kuid_t i_uid;
 	unsigned long i_ino;
 	unsigned int i_nlink;
 	long long i_size;
@@ -132,10 +147,29 @@ struct inode___5_15 {
 struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct uid_gid_map {
+	__u32 nr_extents;
+};
+
+/* Later: the maps themselves, empty where nothing is mapped. */
+struct mnt_idmap {
+	struct uid_gid_map uid_map, gid_map;
+};
+
+struct mnt_idmap___6_2 {
+	struct user_namespace *owner; /* the initial one where nothing is mapped */
 };
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct mnt_idmap *mnt_idmap; /* 6.2 on (256c8aed2b42) */
+};
+
+struct vfsmount___5_12 {
+	struct user_namespace *mnt_userns; /* until 6.1; the initial one where nothing is mapped */
 };
 
 struct mount {
@@ -167,13 +201,14 @@ struct fs_struct {
 	struct path root, pwd;
 };
 
+struct group_info {
+	int ngroups;
+	kgid_t gid[1];
+};
+
 struct mm_struct {
 	unsigned long arg_start, arg_end;
 	struct file *exe_file;
-};
-
-struct ns_common {
-	unsigned int inum;
 };
 
 struct uts_namespace {
@@ -193,10 +228,6 @@ struct pid_namespace {
 };
 
 struct net {
-	struct ns_common ns;
-};
-
-struct user_namespace {
 	struct ns_common ns;
 };
 
@@ -227,8 +258,9 @@ struct pid {
 };
 
 struct cred {
-	kuid_t uid, euid;
-	kgid_t gid, egid;
+	kuid_t uid, euid, suid, fsuid;
+	kgid_t gid, egid, sgid, fsgid;
+	struct group_info *group_info;
 	kernel_cap_t cap_permitted, cap_effective;
 	struct user_namespace *user_ns;
 };

@@ -17,7 +17,11 @@ int on_identify(struct identify *ctx)
 	struct files_struct *files = task->files;
 	struct fdtable *fdt = files->fdt;
 	struct file *file = NULL;
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
 
+	if (!c)
+		return -EAGAIN;
 	if (ctx->fd >= fdt->max_fds)
 		return -EBADF;
 	bpf_probe_read_kernel(&file, sizeof(file), fdt->fd + ctx->fd);
@@ -26,6 +30,6 @@ int on_identify(struct identify *ctx)
 		return -EAGAIN;
 	if (!file)
 		return -EBADF;
-	object_identify(BPF_CORE_READ(file, f_inode), &ctx->id);
+	object_describe(file, &c->overlay, &ctx->id, &ctx->guard);
 	return 0;
 }

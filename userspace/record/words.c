@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define WORDS_MAX 12
+#define WORDS_MAX 16
 
 static const struct words {
 	const ProtobufCEnumDescriptor *of;
@@ -16,7 +16,9 @@ static const struct words {
 	{&affiant__v1__assurance__descriptor, {"unknown", "asserted", "verified", "bound"}},
 	{&affiant__v1__hash_state__descriptor,
 	 {"unknown", "kernel", "verity", "held", "observed", "too_late", "too_large", "changed",
-	  "unreadable", "disabled"}},
+	  "unreadable", "disabled", "unproven", "offered", "claimed"}},
+	{&affiant__v1__unproven__descriptor,
+	 {"unknown", "power", "filesystem", "overlay", "owner", "writable", "mount", "changed"}},
 	{&affiant__v1__step_kind__descriptor,
 	 {"unknown", "script", "interpreter", "loader", "script_argument"}},
 	{&affiant__v1__session_origin__descriptor, {"unknown", "run", "selector", "api"}},
@@ -28,7 +30,7 @@ static const struct words {
 	{&affiant__v1__outcome__descriptor,
 	 {"unknown", "established", "refused", "timed_out", "unreachable", "reset", "aborted",
 	  "denied", "not_sent", "attempted", "pending"}},
-	{&affiant__v1__gap_reason__descriptor, {"unknown", "retention", "torn"}},
+	{&affiant__v1__gap_reason__descriptor, {"unknown", "retention", "torn", "selectors"}},
 };
 
 static const char *const *words_of(const ProtobufCEnumDescriptor *e)
