@@ -10,19 +10,26 @@
  */
 enum emit_context { EMIT_TASK, EMIT_SOFTIRQ };
 
-static __always_inline void loss_count(__u32 kind)
-{
-	__u64 *n = bpf_map_lookup_elem(&losses, &kind);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
-}
-
 static __always_inline struct control *control_get(void)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&control, &zero);
+}
+
+static __always_inline void loss_count(__u32 kind)
+{
+	__u64 *n = bpf_map_lookup_elem(&losses, &kind);
+	struct control *c;
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	/* What nobody hears of can have been done with root's power. */
+	if (kind != EVENT_EXEC && kind != EVENT_ADOPT && kind != LOSS_TAG)
+		return;
+	c = control_get();
+	if (c)
+		__sync_fetch_and_add(&c->unseen, 1);
 }
 
 /*

@@ -318,7 +318,8 @@ struct control {
 	__u64 setups;          /* daemons that set the programs up to the end */
 	struct overlay_layout overlay;
 	struct disk_groups disk;
-	__u64 spare[16];
+	__u64 unseen; /* execs that found no room in the ring, processes that could not be tagged */
+	__u64 spare[15];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };

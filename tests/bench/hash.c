@@ -45,7 +45,7 @@ static double now(void)
 }
 
 /* In place of the kernel's identity, which takes the daemon's programs. */
-static int identify(void *context, int fd, struct object_id *ret)
+static int identify(void *context, int fd, struct object_facts *ret)
 {
 	struct statfs fs;
 	struct stat st;
@@ -53,14 +53,14 @@ static int identify(void *context, int fd, struct object_id *ret)
 	(void)context;
 	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
 		return -errno;
-	*ret = (struct object_id){
+	*ret = (struct object_facts){.id = {
 		.inode = st.st_ino,
 		.device = major(st.st_dev) << 20 | minor(st.st_dev),
 		.size = st.st_size,
 		.ctime_s = st.st_ctim.tv_sec,
 		.ctime_ns = st.st_ctim.tv_nsec,
 		.magic = fs.f_type,
-	};
+	}};
 	return 0;
 }
 
@@ -117,14 +117,14 @@ static void note(void *data, uint64_t token, const struct file_digest *digest)
 	o->state[token] = digest->state;
 }
 
-static void submit(struct filehash *h, const char *path, uint64_t token, struct object_id *ret_id)
+static void submit(struct filehash *h, const char *path, uint64_t token, struct object_facts *ret_facts)
 {
-	struct filehash_job j = {.session = token, .token = token, .has_id = true};
+	struct filehash_job j = {.session = token, .token = token, .has_want = true};
 
 	j.fd = open(path, O_PATH | O_CLOEXEC);
 	check(j.fd < 0 ? -errno : 0, path);
-	check(identify(NULL, j.fd, &j.id), path);
-	*ret_id = j.id;
+	check(identify(NULL, j.fd, &j.want), path);
+	*ret_facts = j.want;
 	check(filehash_submit(h, &j), "filehash_submit");
 }
 
@@ -134,7 +134,7 @@ static void collect(struct filehash *h, struct outcome *o, int count)
 
 	while (count > 0) {
 		check(poll(&p, 1, -1), "poll");
-		count -= filehash_collect(h, note, o);
+		count -= filehash_collect(h, UINT64_MAX, note, o);
 	}
 	if (o->state[0] != HASH_STATE_OBSERVED || o->state[1] != HASH_STATE_OBSERVED)
 		check(-EIO, "no digest");
@@ -147,10 +147,10 @@ static double by_filehash(const char *large, const char *small, double *ret_smal
 	struct outcome o = {.state = {HASH_STATE_OBSERVED, HASH_STATE_OBSERVED}};
 	struct filehash *h = start();
 	double begin = now(), begin_small;
-	struct object_id id, other;
+	struct object_facts facts, other;
 	struct file_digest d;
 
-	submit(h, large, 0, &id);
+	submit(h, large, 0, &facts);
 	usleep(50000);
 	begin_small = now();
 	submit(h, small, 1, &other);
@@ -158,7 +158,7 @@ static double by_filehash(const char *large, const char *small, double *ret_smal
 	*ret_small = o.at[1] - begin_small;
 	*ret_known = now();
 	for (int i = 0; i < KNOWN; i++)
-		check(filehash_cached(h, &id, 0, &d) ? 0 : -ENOENT, "known digest");
+		check(filehash_cached(h, &facts, &d) ? 0 : -ENOENT, "known digest");
 	*ret_known = (now() - *ret_known) / KNOWN;
 	filehash_free(h);
 	return o.at[0] - begin;

@@ -38,6 +38,10 @@ NOTHING(int source_select_uid, (struct source * s, uint32_t uid, const struct se
 	0)
 NOTHING(int source_select_only, (struct source * s, source_keep_fn keep, void *data), 0)
 NOTHING(int source_select_running, (struct source * s), 0)
+NOTHING(uint64_t source_unseen, (const struct source *s), 0)
+NOTHING(void source_set_disk_groups, (struct source * s, const struct disk_groups *groups), )
+NOTHING(bool source_learn_overlay, (struct source * s), false)
+NOTHING(int source_object_facts, (struct source * s, int fd, struct object_facts *ret), -EPERM)
 NOTHING(int source_object_id, (struct source * s, int fd, struct object_id *ret), -EPERM)
 
 #ifdef SOURCE_NO_RING

@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/isolate.h"
+#include "cli/runas.h"
 #include "lib/affiant.h"
 #include "lib/client.h"
 
@@ -32,6 +33,8 @@ static const char usage[] =
 	"  --expires DURATION       when the task ends: 90s, 15m, 8h\n"
 	"  --scope TEXT             what the task may touch; can be repeated\n"
 	"  --on-behalf-of SUBJECT   for whom; recorded as asserted by whoever runs this\n"
+	"  --user USER              as root: become USER (or UID:GID) first. Digests of a session that\n"
+	"                           runs as root can't be proven\n"
 	"  --measure PATH           file or directory of the agent's code; can be repeated\n"
 	"  --isolation WHAT         landlock (default where the kernel has it): members of other\n"
 	"                           sessions are out of reach; without CAP_SYS_ADMIN setuid\n"
@@ -49,7 +52,7 @@ struct run {
 	struct affiant_open open;
 	const char *scopes[LIST_MAX + 1], *measures[LIST_MAX + 1];
 	size_t scopes_count, measures_count;
-	const char *socket;
+	const char *socket, *user;
 	enum isolation isolation;
 	bool verbose;
 };
@@ -120,6 +123,9 @@ static int set(struct run *r, int option)
 	case 'S':
 		r->socket = optarg;
 		return -1;
+	case 'u':
+		r->user = optarg;
+		return -1;
 	case 'v':
 		r->verbose = true;
 		return -1;
@@ -143,6 +149,7 @@ static int parse(int argc, char **argv, struct run *r)
 		{"measure", required_argument, NULL, 'm'},
 		{"isolation", required_argument, NULL, 'i'},
 		{"socket", required_argument, NULL, 'S'},
+		{"user", required_argument, NULL, 'u'},
 		{"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -221,11 +228,14 @@ static int isolate(struct run *r)
 	return 0;
 }
 
-static int open_session(struct run *r)
+static int open_session(void *run, int pidfd)
 {
 	struct affiant_session session;
+	struct run *r = run;
 	struct affiant *a;
 	int err;
+
+	r->open.pidfd = pidfd;
 
 	err = affiant_connect(r->socket, &a);
 	if (err) {
@@ -239,6 +249,48 @@ static int open_session(struct run *r)
 	else if (r->verbose)
 		log_info("session %s of %s", session.id, session.spiffe_id);
 	affiant_disconnect(a);
+	return err;
+}
+
+/* As whom the command runs. */
+static int find_user(const struct run *r, struct runas *ret)
+{
+	int err = runas_find(r->user, ret);
+
+	if (err == -EPERM)
+		log_error("--user: only root can become another user");
+	else if (err == -EINVAL)
+		log_error("--user: '%s' is root: leave the option away", r->user);
+	else if (err == -ENOENT)
+		log_error("--user: there is no user '%s' on this host (without an entry: UID:GID)",
+			  r->user);
+	else if (err)
+		log_error("--user: %s", strerror(-err));
+	return err;
+}
+
+/* The session begins: this process is in it, and is who the command runs as. */
+static int enter(struct run *r)
+{
+	struct runas user = {0};
+	int err;
+
+	if (!r->user) {
+		if (geteuid() == 0)
+			log_notice("this session has root's power: its digests can't be proven "
+				   "(see --user)");
+		return isolate(r) ?: open_session(r, -1);
+	}
+	err = find_user(r, &user);
+	if (err)
+		return err;
+	err = isolate(r);
+	if (!err) {
+		err = runas_open(&user, open_session, r);
+		if (err < 0)
+			log_error("--user: '%s' was not run as that user", r->user);
+	}
+	runas_clear(&user);
 	return err;
 }
 
@@ -257,7 +309,7 @@ int cmd_run(int argc, char **argv)
 	err = find(argv[0], path);
 	if (err)
 		return fail(argv[0], err);
-	if (isolate(&r) || open_session(&r))
+	if (enter(&r))
 		return EXIT_OURS;
 	execv(path, argv);
 	return fail(argv[0], -errno);

@@ -74,6 +74,12 @@ struct attribute_config {
 	void (*entered)(void *data, const struct event_exec *e);
 	/* A child that could not be tagged: the map was full. */
 	void (*untagged)(void *data, const struct event_fork *e);
+	/* Whether root alone can write to that file; NULL: it is not known of any. */
+	bool (*guarded)(void *data, const struct object_facts *file);
+	/* Whether it is one of those that set up sessions; NULL: none is. */
+	bool (*launcher)(void *data, const struct object_facts *file);
+	/* How many execs and processes the kernel could not tell of so far; NULL: none. */
+	uint64_t (*unseen)(void *data);
 	void *data;
 };
 
@@ -94,6 +100,7 @@ struct attribute {
 	bool stepped; /* the clock: to be told with the next record */
 	struct attribute_counts counts;
 	uint64_t now_ns; /* CLOCK_BOOTTIME at the last tick */
+	uint64_t unseen; /* as config.unseen() said before the events that are read now were made */
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;

@@ -11,13 +11,22 @@
 #include "collect/decode.h"
 #include "collect/scriptarg.h"
 
+/* What a digest is of, which decides what it can prove. */
+enum subject {
+	EXECUTABLE, /* what the kernel saw at the exec */
+	LOADER,     /* the ELF loader: the kernel opened it, and nothing was seen then */
+	SCRIPT,     /* offered to its interpreter, which opens it again */
+};
+
 /* A digest on its way. */
 struct awaited {
 	UT_hash_handle hh;
 	uint64_t token;
 	struct image *image;
 	unsigned int slot;
-	struct event_actor actor;
+	enum subject subject;
+	uint64_t exec_ns;
+	struct object_facts executed; /* of EXECUTABLE */
 };
 
 struct enrich {
@@ -63,20 +72,24 @@ static void set_state(struct image *i, unsigned int slot, enum hash_state state)
 	image_set_digest(i, slot, &d);
 }
 
-/*
- * A digest that can't be proven by the file's change time counts all the same while the process
- * runs that very file: it could not be written to since (ETXTBSY). Only of the executable: a script
- * can be.
- */
-static void settle(struct enrich *e, struct image *i, unsigned int slot,
-		   const struct event_actor *actor, const struct file_digest *digest)
+/* What was read becomes what it proves. */
+static void settle(struct enrich *e, const struct awaited *a, const struct file_digest *digest)
 {
 	struct file_digest d = *digest;
 
-	if (d.state == HASH_STATE_CHANGED && d.unproven && slot == IMAGE_EXE &&
-	    e->config.still(e->config.data, actor))
-		d.state = HASH_STATE_OBSERVED;
-	image_set_digest(i, slot, &d);
+	if (d.state == HASH_STATE_OBSERVED && a->subject == SCRIPT) {
+		d.state = proof_changed_since(e->config.proof, a->exec_ns, &d) ? HASH_STATE_CHANGED
+									      : HASH_STATE_OFFERED;
+	} else if (d.state == HASH_STATE_OBSERVED || d.state == HASH_STATE_VERITY) {
+		d.unproven = e->config.powerful(e->config.data, a->image->session)
+				     ? UNPROVEN_POWER
+				     : proof_judge(e->config.proof,
+						   a->subject == EXECUTABLE ? &a->executed : NULL,
+						   a->exec_ns, &d);
+		if (d.unproven)
+			d.state = HASH_STATE_UNPROVEN;
+	}
+	image_set_digest(a->image, a->slot, &d);
 }
 
 static void free_scriptarg(void *s)
@@ -93,22 +106,26 @@ struct enriching {
 };
 
 /* What @job refers to is taken over; the rest of it is filled in here. */
-static void ask(const struct enriching *x, unsigned int slot, struct filehash_job *job)
+static void ask(const struct enriching *x, unsigned int slot, enum subject subject,
+		struct filehash_job *job)
 {
 	struct awaited *a = calloc(1, sizeof(*a));
 
 	job->session = x->session;
-	job->opened_ns = x->event->header.boottime_ns;
 	job->token = ++x->e->tokens;
 	if (filehash_submit(x->e->config.hash, job) < 0 || !a) {
 		free(a);
 		set_state(x->image, slot, HASH_STATE_TOO_LATE);
 		return;
 	}
-	a->token = job->token;
-	a->image = image_ref(x->image);
-	a->slot = slot;
-	a->actor = x->event->header.actor;
+	*a = (struct awaited){
+		.token = job->token,
+		.image = image_ref(x->image),
+		.slot = slot,
+		.subject = subject,
+		.exec_ns = x->event->header.boottime_ns,
+		.executed = job->want,
+	};
 	HASH_ADD(hh, x->e->awaited, token, sizeof(a->token), a);
 }
 
@@ -126,15 +143,23 @@ static int open_exe(pid_t tgid)
 /* @fd: the kernel's own descriptor, or -1. */
 static void ask_exe(const struct enriching *x, int fd)
 {
-	struct filehash_job job = {.id = x->event->exe, .has_id = true};
+	const struct object_facts executed = {x->event->exe, x->event->guard};
+	struct filehash_job job = {.want = executed, .has_want = true};
+	const struct awaited now = {
+		.image = x->image,
+		.slot = IMAGE_EXE,
+		.exec_ns = x->event->header.boottime_ns,
+		.executed = executed,
+	};
 	struct file_digest known;
 
-	if (filehash_cached(x->e->config.hash, &x->event->exe, x->event->header.boottime_ns,
-			    &known)) {
+	if (filehash_cached(x->e->config.hash, &executed, &known)) {
 		closep(&fd);
-		settle(x->e, x->image, IMAGE_EXE, &x->event->header.actor, &known);
+		settle(x->e, &now, &known);
 		return;
 	}
+	/* An fs-verity digest that proves nothing would not even be one of the file's bytes. */
+	job.verity = !proof_guard(x->e->config.proof, &executed);
 	/*
 	 * The link is the process's own claim: what is behind it counts only as the object the
 	 * kernel saw.
@@ -143,7 +168,7 @@ static void ask_exe(const struct enriching *x, int fd)
 		fd = open_exe(x->event->header.actor.tgid);
 	job.fd = fd;
 	if (fd >= 0)
-		ask(x, IMAGE_EXE, &job);
+		ask(x, IMAGE_EXE, EXECUTABLE, &job);
 	else
 		set_state(x->image, IMAGE_EXE,
 			  fd == -EACCES ? HASH_STATE_UNREADABLE : HASH_STATE_TOO_LATE);
@@ -167,7 +192,8 @@ static Affiant__V1__StepKind kind_of(enum chain_kind k)
 static int ask_step(const struct enriching *x, struct chain_step *s)
 {
 	bool is_exe = s->kind == CHAIN_EXECUTABLE || s->kind == CHAIN_INTERPRETER;
-	struct filehash_job job = {.fd = s->fd};
+	bool loader = s->kind == CHAIN_LOADER;
+	struct filehash_job job = {.fd = s->fd, .fresh = loader};
 	int slot = 0;
 
 	if (s->kind != CHAIN_EXECUTABLE)
@@ -179,7 +205,7 @@ static int ask_step(const struct enriching *x, struct chain_step *s)
 		return s->fd;
 	}
 	if (slot > 0)
-		ask(x, slot, &job);
+		ask(x, slot, loader ? LOADER : SCRIPT, &job);
 	else
 		close(s->fd);
 	return -1;
@@ -245,7 +271,7 @@ static void ask_script_argument(const struct enriching *x)
 		return;
 	}
 	job.opener = script;
-	ask(x, slot, &job);
+	ask(x, slot, SCRIPT, &job);
 }
 
 void enrich_image(struct enrich *e, const struct event_exec *event, struct image *i,
@@ -282,7 +308,7 @@ static void done(void *data, uint64_t token, const struct file_digest *digest)
 		return;
 	HASH_DEL(e->awaited, a);
 	if (a->image->draft) {
-		settle(e, a->image, a->slot, &a->actor, digest);
+		settle(e, a, digest);
 		if (!a->image->awaited)
 			e->config.ready(e->config.data, a->image);
 	}
@@ -290,7 +316,7 @@ static void done(void *data, uint64_t token, const struct file_digest *digest)
 	free(a);
 }
 
-void enrich_collect(struct enrich *e)
+void enrich_collect(struct enrich *e, uint64_t before_ns)
 {
-	filehash_collect(e->config.hash, done, e);
+	filehash_collect(e->config.hash, before_ns, done, e);
 }

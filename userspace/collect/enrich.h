@@ -8,6 +8,7 @@
 #include "collect/chain.h"
 #include "collect/filehash.h"
 #include "collect/image.h"
+#include "collect/proof.h"
 
 struct enrich;
 
@@ -15,9 +16,10 @@ struct enrich_config {
 	struct filehash *hash;
 	struct chain *chain; /* NULL: fanotify was refused */
 	struct image_context image;
+	struct proof *proof;
 	void (*ready)(void *data, struct image *i); /* all its digests are there */
-	/* Whether that process still runs what it executed: its tag says the same exec_seq. */
-	bool (*still)(void *data, const struct event_actor *actor);
+	/* Whether that session had root's power, as far as was told until now. */
+	bool (*powerful)(void *data, const struct session *s);
 	void *data;
 };
 
@@ -33,5 +35,8 @@ void enrich_image(struct enrich *e, const struct event_exec *event, struct image
 /* The operator wants no digests of this agent: says so. */
 void enrich_disabled(struct enrich *e, const struct event_exec *event, struct image *i);
 
-/* Takes over what the workers finished. */
-void enrich_collect(struct enrich *e);
+/*
+ * Takes over what the workers finished before @before_ns (CLOCK_BOOTTIME): what sessions did until
+ * then is known.
+ */
+void enrich_collect(struct enrich *e, uint64_t before_ns);

@@ -117,7 +117,6 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 		.size_max = config->size_max,
 		.identify = config->identify,
 		.identify_context = config->identify_context,
-		.verity = true,
 		.lasting = true,
 	};
 	pthread_mutex_init(&h->lock, NULL);
@@ -191,8 +190,8 @@ static void deliver(struct filehash *h, struct hashjob *j, const struct hashed *
 {
 	const uint64_t one = 1;
 
-	look_at_clock(h);
-	hashed_judge(hashed, j->in.has_id, j->in.opened_ns, &h->epoch, &j->digest);
+	j->digest = hashed->digest;
+	j->finished_ns = boottime_ns();
 	closep(&j->in.fd);
 	j->in.fd = -1;
 	if (!h->done && write(h->event_fd, &one, sizeof(one)) < 0)
@@ -220,20 +219,22 @@ static void finished(struct filehash *h, struct hashjob *j, const struct hashed 
 static void remember(struct filehash *h, const struct hashing *hashing)
 {
 	const struct hashed *result = hashing_result(hashing);
+	struct hashed known = *result;
 	struct object_id id;
 
+	known.digest.moved = false; /* that is, from what another job wanted */
 	/* No room is no harm: it is hashed again. */
-	if (hashing_lasting(hashing, true) && hashing_id(hashing)) {
-		id = hashqueue_key(hashing_id(hashing));
-		(void)hashcache_put(h->by_id, &id, result);
+	if (hashing_lasting(hashing, true) && hashing_facts(hashing)) {
+		id = hashqueue_key(object_counted(hashing_facts(hashing)));
+		(void)hashcache_put(h->by_id, &id, &known);
 	}
 	if (hashing_lasting(hashing, false))
-		(void)hashcache_put(h->by_key, hashing_user_key(hashing), result);
+		(void)hashcache_put(h->by_key, hashing_user_key(hashing), &known);
 }
 
-static bool known_by_id(struct filehash *h, const struct object_id *id, struct hashed *ret)
+static bool known_by_id(struct filehash *h, const struct object_facts *object, struct hashed *ret)
 {
-	struct object_id key = hashqueue_key(id);
+	struct object_id key = hashqueue_key(object_counted(object));
 
 	look_at_clock(h);
 	if (!hashcache_get(h->by_id, &key, ret))
@@ -278,7 +279,7 @@ int filehash_submit(struct filehash *h, const struct filehash_job *job)
 		j->in.fd = -1;
 
 	pthread_mutex_lock(&h->lock);
-	answered = h->config.disabled || (j->in.has_id && known_by_id(h, &j->in.id, &known));
+	answered = h->config.disabled || (j->in.has_want && known_by_id(h, &j->in.want, &known));
 	r = hashqueue_add(&h->queue, j, h->config.queue_max, h->config.queue_total, answered);
 	if (r == 0 && answered)
 		deliver(h, j, &known);
@@ -290,34 +291,38 @@ int filehash_submit(struct filehash *h, const struct filehash_job *job)
 	return r;
 }
 
-bool filehash_cached(struct filehash *h, const struct object_id *id, uint64_t opened_ns,
+bool filehash_cached(struct filehash *h, const struct object_facts *object,
 		     struct file_digest *ret)
 {
 	struct hashed known;
 	bool found;
 
 	pthread_mutex_lock(&h->lock);
-	found = known_by_id(h, id, &known);
+	found = known_by_id(h, object, &known);
 	if (found)
-		hashed_judge(&known, true, opened_ns, &h->epoch, ret);
+		*ret = known.digest;
 	pthread_mutex_unlock(&h->lock);
 	return found;
 }
 
-int filehash_collect(struct filehash *h,
+int filehash_collect(struct filehash *h, uint64_t before_ns,
 		     void (*done)(void *data, uint64_t token, const struct file_digest *digest),
 		     void *data)
 {
-	struct hashjob *list, *j, *next;
+	struct hashjob *list = NULL, *j, *next;
 	uint64_t count;
 	int n = 0;
 
 	pthread_mutex_lock(&h->lock);
-	list = TAKE_PTR(h->done);
-	if (list && read(h->event_fd, &count, sizeof(count)) < 0)
-		count = 0; /* it is not read for its value */
-	DL_FOREACH (list, j)
+	DL_FOREACH_SAFE (h->done, j, next) {
+		if (j->finished_ns >= before_ns)
+			break; /* so are those behind it */
+		DL_DELETE(h->done, j);
+		DL_APPEND(list, j);
 		hashqueue_release(&h->queue, j);
+	}
+	if (list && !h->done && read(h->event_fd, &count, sizeof(count)) < 0)
+		count = 0; /* it is not read for its value */
 	pthread_mutex_unlock(&h->lock);
 
 	DL_FOREACH_SAFE (list, j, next) {
@@ -370,18 +375,23 @@ static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
 			return conclude(ret, j->in.fd == -ESRCH ? HASH_STATE_TOO_LATE
 								: HASH_STATE_UNREADABLE);
 	}
-	r = hashing_new(&h->hashing, TAKE_FD(j->in.fd), j->in.has_id ? &j->in.id : NULL,
+	r = hashing_new(&h->hashing, TAKE_FD(j->in.fd), j->in.has_want ? &j->in.want : NULL,
 			&j->hashing);
 	if (r < 0)
 		return conclude(ret, HASH_STATE_UNREADABLE);
-	if (known_by_key(h, hashing_peek(j->hashing), ret))
+	if (j->in.verity)
+		hashing_allow_verity(j->hashing);
+	if (!j->in.fresh && known_by_key(h, hashing_peek(j->hashing), ret))
 		return 0;
 	r = hashing_look(j->hashing);
 	if (r == 0) {
 		*ret = *hashing_result(j->hashing);
 		return 0;
 	}
-	return known_by_key(h, hashing_user_key(j->hashing), ret) ? 0 : 1;
+	if (!known_by_key(h, hashing_user_key(j->hashing), ret))
+		return 1;
+	hashing_recognise(j->hashing, &ret->digest);
+	return 0;
 }
 
 /* 0: *ret is the answer; 1: another turn. */

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/digest.h"
-#include "event.h"
+#include "collect/object.h"
 
 struct filehash;
 
@@ -35,20 +35,34 @@ enum hash_state {
 #define PACKAGE_NOTE_MAX 512
 #define VERITY_DIGEST_MAX 64
 
+/* Why a digest proves nothing: affiant.v1.Unproven, the same numbers. */
+enum unproven {
+	PROVEN,
+	UNPROVEN_POWER,
+	UNPROVEN_FILESYSTEM,
+	UNPROVEN_OVERLAY,
+	UNPROVEN_OWNER,
+	UNPROVEN_WRITABLE,
+	UNPROVEN_MOUNT,
+	UNPROVEN_CHANGED,
+};
+
 /*
- * Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP.
+ * What was read of a file, and of which: whether that proves anything of an exec is for proof_judge()
+ * to say. From filehash the state is OBSERVED (it stood still while it was read), VERITY, or why
+ * there is none.
  *
- * @unproven comes with CHANGED alone: the object can't be shown to have the bytes that it had. Its
- * change time lies within a clock tick of the exec; or something about it changed since
- * (its removal is enough); or the filesystem has no trace of stores through a mapping (tmpfs,
- * memfd: tried). The digest is then there all the same, for one who knows more: the file was not
- * writable as long as the process runs what it executed at opened_ns (ETXTBSY), so if it still does
- * *after* the result came, the state is OBSERVED. Otherwise the digest must not be used.
+ * Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP.
  */
 struct file_digest {
 	enum hash_state state;
-	bool unproven;
-	struct sha256 sha256; /* OBSERVED, HELD, KERNEL */
+	enum unproven unproven; /* with UNPROVEN */
+	struct sha256 sha256;   /* OBSERVED, HELD, KERNEL, OFFERED; UNPROVEN: of what was read */
+	bool has_facts;
+	bool moved; /* the object, but not in the state that was wanted, or not in one all the time */
+	bool tied;  /* changed in the tick in which it was read, as far as the clock can tell */
+	int64_t changed_ns; /* CLOCK_REALTIME: the latest moment at which it can have changed */
+	struct object_facts facts; /* when it had been read */
 	uint8_t verity[VERITY_DIGEST_MAX];
 	uint8_t verity_len;        /* VERITY */
 	uint16_t verity_algorithm; /* FS_VERITY_HASH_ALG_* (linux/fsverity.h) */
@@ -59,9 +73,9 @@ struct file_digest {
 };
 
 /*
- * The kernel's identity of the object behind a descriptor: source_object_id(). Called by workers.
+ * What the kernel says of the object behind a descriptor: source_object_facts(). Called by workers.
  */
-typedef int (*filehash_identify)(void *context, int fd, struct object_id *ret);
+typedef int (*filehash_identify)(void *context, int fd, struct object_facts *ret);
 
 struct filehash_config {
 	unsigned int workers; /* threads */
@@ -84,28 +98,20 @@ void filehash_free(struct filehash *h);
 /* Readable when filehash_collect() has something. Borrowed. */
 int filehash_fd(const struct filehash *h);
 
-/*
- * A cached digest of that very object, by the kernel's identity of it. @opened_ns: as in struct
- * filehash_job; the answer can be CHANGED and unproven.
- */
-bool filehash_cached(struct filehash *h, const struct object_id *id, uint64_t opened_ns,
+/* A cached digest of that very object, by the kernel's identity of it. */
+bool filehash_cached(struct filehash *h, const struct object_facts *object,
 		     struct file_digest *ret);
 
 struct filehash_job {
 	/*
-	 * With has_id: what the kernel executed; the digest counts only when the object behind fd
-	 * is that one, before and after hashing (else CHANGED). Without: the descriptor itself is
-	 * what the kernel opened (fanotify) or what a caller opened, compared with itself by statx
-	 * before and after.
+	 * With has_want: what the kernel executed; it is CHANGED when the object behind fd is
+	 * another one, before or after hashing. Without: the descriptor itself is what the kernel
+	 * opened (fanotify) or what a caller opened, compared with itself before and after.
 	 */
-	struct object_id id;
-	bool has_id;
-	/*
-	 * When the kernel opened it, at the latest: the time of the exec event (CLOCK_BOOTTIME).
-	 * The digest counts only if the file's change time is older. 0: the present file is meant,
-	 * whatever went before.
-	 */
-	uint64_t opened_ns;
+	struct object_facts want;
+	bool has_want;
+	bool fresh;  /* what the kernel says of it is wanted too, not the digest alone */
+	bool verity; /* an fs-verity digest will do instead of SHA-256 */
 	int fd; /* taken over, also on failure; O_PATH will do: a worker opens it */
 	/*
 	 * Instead of fd: called by a worker, for what may take its time to open (scriptarg_open()).
@@ -125,8 +131,10 @@ struct filehash_job {
  */
 int filehash_submit(struct filehash *h, const struct filehash_job *job);
 
-/* Hands every finished job to @done; returns how many. */
-int filehash_collect(struct filehash *h,
+/*
+ * Hands every job that was finished before @before_ns (CLOCK_BOOTTIME) to @done; returns how many.
+ */
+int filehash_collect(struct filehash *h, uint64_t before_ns,
 		     void (*done)(void *data, uint64_t token, const struct file_digest *digest),
 		     void *data);
 

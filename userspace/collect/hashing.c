@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fsverity.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,20 +28,23 @@ struct hashing {
 	const struct hashing_config *config;
 	int fd;
 	bool wanted;
-	bool has_id;
+	bool verity;
+	bool has_facts;
 	bool has_key;
 	bool unsteady; /* it was not in one state all the time */
-	struct object_id want;
-	struct object_id id;
+	struct object_facts want;
+	struct object_facts facts;
 	struct hashing_key key;
 	struct statx stx; /* before reading */
 	int64_t began_ns; /* CLOCK_REALTIME_COARSE, before stx */
+	int64_t changed_ns;
+	bool moved, tied; /* as in struct file_digest */
 	uint64_t at;
 	struct sha256_context *sha;
 	struct hashed result;
 };
 
-int hashing_new(const struct hashing_config *config, int fd, const struct object_id *want,
+int hashing_new(const struct hashing_config *config, int fd, const struct object_facts *want,
 		struct hashing **ret)
 {
 	struct hashing *h = calloc(1, sizeof(*h));
@@ -61,6 +63,11 @@ int hashing_new(const struct hashing_config *config, int fd, const struct object
 	return 0;
 }
 
+void hashing_allow_verity(struct hashing *h)
+{
+	h->verity = true;
+}
+
 void hashing_free(struct hashing *h)
 {
 	if (!h)
@@ -76,12 +83,22 @@ static int conclude(struct hashing *h, enum hash_state state)
 	if (state != HASH_STATE_OBSERVED && state != HASH_STATE_VERITY)
 		h->result.digest = (struct file_digest){};
 	h->result.digest.state = state;
+	h->result.digest.has_facts = h->has_facts;
+	h->result.digest.facts = h->facts;
+	h->result.digest.changed_ns = h->changed_ns;
+	h->result.digest.moved = h->moved;
+	h->result.digest.tied = h->tied;
 	return 0;
 }
 
 static int look_again(const struct hashing *h, struct statx *ret)
 {
 	return statx(h->fd, "", AT_EMPTY_PATH, STATX_WANTED, ret) < 0 ? -errno : 0;
+}
+
+static const struct object_id *counted(const struct hashing *h)
+{
+	return object_counted(&h->facts);
 }
 
 /*
@@ -93,18 +110,18 @@ static int identify(struct hashing *h)
 	struct statfs fs;
 
 	if (h->config->identify) {
-		if (h->config->identify(h->config->identify_context, h->fd, &h->id) < 0)
+		if (h->config->identify(h->config->identify_context, h->fd, &h->facts) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
-		h->has_id = true;
-		if (h->wanted && !object_id_same(&h->id, &h->want))
+		h->has_facts = true;
+		if (h->wanted && !object_id_same(counted(h), object_counted(&h->want)))
 			return conclude(h, HASH_STATE_CHANGED);
-		h->result.moved = h->wanted && !object_id_equal(&h->id, &h->want);
+		h->moved = h->wanted && !object_id_equal(counted(h), object_counted(&h->want));
 	} else if (h->wanted) {
 		return conclude(h, HASH_STATE_UNREADABLE);
 	}
 
-	if (h->has_id && h->id.magic) {
-		h->result.trust = object_trust_of(h->id.magic);
+	if (h->has_facts && counted(h)->magic) {
+		h->result.trust = object_trust_of(counted(h)->magic);
 	} else {
 		if (fstatfs(h->fd, &fs) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
@@ -194,7 +211,7 @@ static bool measure_verity(struct hashing *h)
 	} d = {.head.digest_size = VERITY_DIGEST_MAX};
 	struct file_digest *digest = &h->result.digest;
 
-	if (!h->config->verity || h->result.trust != OBJECT_LOCAL ||
+	if (!h->verity || h->result.trust != OBJECT_LOCAL ||
 	    ioctl(h->fd, FS_IOC_MEASURE_VERITY, &d) < 0)
 		return false;
 	if (d.head.digest_size > VERITY_DIGEST_MAX)
@@ -234,7 +251,8 @@ static enum object_trust trust_overlay(const struct hashing *h)
 
 	if (trust == OBJECT_STACKED)
 		return trust;
-	return h->has_id && mounts_have(h->id.device >> 20, h->id.device & 0xfffff)
+	return h->has_facts &&
+			       mounts_have(h->facts.id.device >> 20, h->facts.id.device & 0xfffff)
 		       ? trust
 		       : OBJECT_FOREIGN;
 }
@@ -252,7 +270,7 @@ int hashing_look(struct hashing *h)
 		h->result.trust = trust_overlay(h);
 	if (h->result.trust == OBJECT_FOREIGN)
 		return conclude(h, HASH_STATE_UNREADABLE);
-	h->result.changed_ns = object_changed_ns(&h->stx);
+	h->changed_ns = object_changed_ns(&h->stx);
 	make_key(h);
 
 	h->began_ns = object_clock_ns();
@@ -285,7 +303,7 @@ static bool still_good(struct hashing *h, const struct statx *now)
 		return true;
 	if (!h->wanted || now->stx_size != h->stx.stx_size)
 		return false;
-	h->unsteady = h->result.moved = true;
+	h->unsteady = h->moved = true;
 	return true;
 }
 
@@ -313,20 +331,20 @@ static int begin(struct hashing *h)
 	struct statx stx;
 
 	/* Else a digest of half the old and half the new bytes would look right. */
-	object_settle(h->result.changed_ns);
+	object_settle(h->changed_ns);
 	h->began_ns = object_clock_ns();
 	if (barrier(h) < 0 || sha256_new(&h->sha) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
 	if (look_again(h, &stx) < 0 || !still_good(h, &stx))
 		return conclude(h, HASH_STATE_CHANGED);
-	h->result.tied = h->result.changed_ns >= h->began_ns - object_tick_ns();
+	h->tied = h->changed_ns >= h->began_ns - object_tick_ns();
 	(void)posix_fadvise(h->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	return 1;
 }
 
 static int finish(struct hashing *h)
 {
-	struct object_id id;
+	struct object_facts facts;
 	struct statx stx;
 
 	if (h->at != h->stx.stx_size)
@@ -334,13 +352,19 @@ static int finish(struct hashing *h)
 	note_elf(h); /* before the last look at the identity, which has to cover it */
 	if (look_again(h, &stx) < 0 || !still_good(h, &stx))
 		return conclude(h, HASH_STATE_CHANGED);
-	if (h->has_id) {
-		if (h->config->identify(h->config->identify_context, h->fd, &id) < 0)
+	if (h->has_facts) {
+		if (h->config->identify(h->config->identify_context, h->fd, &facts) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
-		if (!object_id_equal(&id, &h->id) && !h->wanted)
+		/* An overlay's file can have been copied up, and what was read come from there. */
+		if (!object_id_same(object_counted(&facts), counted(h)) ||
+		    object_counted(&facts)->size != counted(h)->size)
 			return conclude(h, HASH_STATE_CHANGED);
-		if (!object_id_equal(&id, &h->id))
-			h->unsteady = h->result.moved = true;
+		if (!object_id_equal(object_counted(&facts), counted(h))) {
+			if (!h->wanted)
+				return conclude(h, HASH_STATE_CHANGED);
+			h->unsteady = h->moved = true;
+		}
+		h->facts = facts;
 	}
 	if (sha256_final(h->sha, &h->result.digest.sha256) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
@@ -380,9 +404,9 @@ const struct hashing_key *hashing_user_key(const struct hashing *h)
 	return h->has_key ? &h->key : NULL;
 }
 
-const struct object_id *hashing_id(const struct hashing *h)
+const struct object_facts *hashing_facts(const struct hashing *h)
 {
-	return h->has_id ? &h->id : NULL;
+	return h->has_facts ? &h->facts : NULL;
 }
 
 bool hashing_lasting(const struct hashing *h, bool by_id)
@@ -400,7 +424,14 @@ bool hashing_lasting(const struct hashing *h, bool by_id)
 	 * Every change after began_ns has a change time of at least began_ns: if the one it has is
 	 * older, no change can bring it again.
 	 */
-	return h->has_key && r->changed_ns < h->began_ns - object_cache_margin_ns();
+	return h->has_key && h->changed_ns < h->began_ns - object_cache_margin_ns();
+}
+
+void hashing_recognise(const struct hashing *h, struct file_digest *d)
+{
+	d->has_facts = h->has_facts;
+	d->facts = h->facts;
+	d->moved = h->moved;
 }
 
 const struct hashed *hashing_result(const struct hashing *h)
@@ -411,59 +442,4 @@ const struct hashed *hashing_result(const struct hashing *h)
 uint64_t hashing_bytes(const struct hashing *h)
 {
 	return h->at;
-}
-
-static void changed(struct file_digest *d)
-{
-	*d = (struct file_digest){.state = HASH_STATE_CHANGED};
-}
-
-static bool running_is_protected;
-
-static void look_at_protection(void)
-{
-	_cleanup_close_ int fd = open("/proc/self/exe", O_WRONLY | O_CLOEXEC);
-
-	running_is_protected = fd < 0 && errno != ENOENT;
-}
-
-/*
- * Linux 6.11 let running executables be written (2a010c412853); then nothing is left to prove it
- * by.
- */
-static void unproven(struct file_digest *d)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, look_at_protection);
-	if (!running_is_protected)
-		return changed(d);
-	d->state = HASH_STATE_CHANGED;
-	d->unproven = true;
-}
-
-void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns,
-		  const struct object_epoch *epoch, struct file_digest *ret)
-{
-	int64_t opened, tick = object_tick_ns();
-
-	*ret = h->digest;
-	if (ret->state != HASH_STATE_OBSERVED || h->trust == OBJECT_IMAGE)
-		return;
-	if (h->tied || (executed && h->trust == OBJECT_TRACELESS))
-		return unproven(ret);
-	/* On overlayfs a program can run although its file can be stored to. */
-	if (h->moved)
-		return h->trust == OBJECT_LOCAL ? unproven(ret) : changed(ret);
-	if (!opened_ns)
-		return;
-	/* times of before can't be compared with times of now */
-	if (opened_ns <= epoch->stepped_ns)
-		return unproven(ret);
-
-	opened = (int64_t)opened_ns + epoch->low;
-	if (h->changed_ns > opened + tick)
-		return changed(ret);
-	if (h->changed_ns >= opened - tick)
-		return unproven(ret);
 }

@@ -12,16 +12,10 @@
 #include "collect/filehash.h"
 #include "collect/object.h"
 
-/*
- * The digest of an object in a state, whatever was asked about it: OBSERVED, VERITY, or why there
- * is none. hashed_judge() turns it into the answer to one question.
- */
+/* The digest of an object in a state, whatever was asked about it. */
 struct hashed {
 	struct file_digest digest;
-	int64_t changed_ns; /* CLOCK_REALTIME: the latest moment at which it can have changed */
 	enum object_trust trust;
-	bool moved; /* the object that was wanted, but not in that state any more */
-	bool tied;  /* changed in the tick in which it was read, as far as the clock can tell */
 };
 
 /*
@@ -38,7 +32,6 @@ struct hashing_config {
 	uint64_t size_max;          /* 0: no bound */
 	filehash_identify identify; /* NULL: no object is ever wanted */
 	void *identify_context;
-	bool verity;  /* an fs-verity digest will do instead of SHA-256 */
 	bool lasting; /* digests are to be remembered: see to it that later stores show */
 };
 
@@ -48,8 +41,10 @@ struct hashing;
  * @fd is taken over, also on failure, and may be O_PATH. @want: the object that it has to be (or
  * NULL). @config is borrowed until hashing_free(). -ENOMEM.
  */
-int hashing_new(const struct hashing_config *config, int fd, const struct object_id *want,
+int hashing_new(const struct hashing_config *config, int fd, const struct object_facts *want,
 		struct hashing **ret);
+/* An fs-verity digest will do instead of SHA-256. */
+void hashing_allow_verity(struct hashing *h);
 void hashing_free(struct hashing *h);
 
 /*
@@ -60,8 +55,8 @@ void hashing_free(struct hashing *h);
 const struct hashing_key *hashing_peek(struct hashing *h);
 
 /*
- * Looks at the file without reading it. 1: go on (a cache may know hashing_user_key(), then
- * hashing_id()); 0: there is a result already.
+ * Looks at the file without reading it. 1: go on (a cache may know hashing_user_key());
+ * 0: there is a result already.
  */
 int hashing_look(struct hashing *h);
 
@@ -70,8 +65,11 @@ int hashing_look(struct hashing *h);
  * says, at the end, that the key will not come to stand for other bytes.
  */
 const struct hashing_key *hashing_user_key(const struct hashing *h);
-const struct object_id *hashing_id(const struct hashing *h);
+const struct object_facts *hashing_facts(const struct hashing *h);
 bool hashing_lasting(const struct hashing *h, bool by_id);
+
+/* @d is of these bytes, known before: what the kernel says of the file is of now. */
+void hashing_recognise(const struct hashing *h, struct file_digest *d);
 
 /* Reads up to @slice bytes through @buffer: 1: there is more; 0: there is a result. */
 int hashing_slice(struct hashing *h, void *buffer, size_t buffer_size, uint64_t slice);
@@ -80,11 +78,3 @@ int hashing_slice(struct hashing *h, void *buffer, size_t buffer_size, uint64_t 
 const struct hashed *hashing_result(const struct hashing *h);
 /* Bytes read so far. */
 uint64_t hashing_bytes(const struct hashing *h);
-
-/*
- * The answer for one who asks about an object opened at @opened_ns (0: the present one is meant).
- * @executed: it was the executable of an exec, whose bytes the kernel kept from being written while
- * it ran.
- */
-void hashed_judge(const struct hashed *h, bool executed, uint64_t opened_ns,
-		  const struct object_epoch *epoch, struct file_digest *ret);

@@ -77,7 +77,7 @@ static void unqueue(struct hashqueue *q, struct hashjob *j)
 
 static int board(struct hashqueue *q, struct hashjob *j)
 {
-	struct object_id key = hashqueue_key(&j->in.id);
+	struct object_id key = hashqueue_key(object_counted(&j->in.want));
 	struct hashflight *f;
 
 	HASH_FIND(hh, q->flights, &key, sizeof(key), f);
@@ -119,7 +119,7 @@ int hashqueue_add(struct hashqueue *q, struct hashjob *j, size_t max, size_t tot
 	j->session = s;
 	if (!has_room(q, s, max, total))
 		r = -EAGAIN;
-	else if (!answered && j->in.has_id)
+	else if (!answered && j->in.has_want)
 		r = board(q, j);
 	else if (!answered)
 		hashqueue_again(q, j);

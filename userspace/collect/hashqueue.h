@@ -25,6 +25,7 @@ struct hashjob {
 	struct filehash_job in;
 	struct hashing *hashing; /* NULL before its first turn */
 	struct file_digest digest;
+	uint64_t finished_ns; /* CLOCK_BOOTTIME */
 	struct hashsession *session; /* whose it is */
 	struct hashsession *queued;  /* in whose queue it waits; NULL: in none */
 	struct hashflight *flight;

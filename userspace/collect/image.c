@@ -215,9 +215,16 @@ void image_set_digest(struct image *i, unsigned int slot, const struct file_dige
 
 	SET(to->digest, state, (Affiant__V1__HashState)d->state);
 	switch (d->state) {
+	case HASH_STATE_UNPROVEN:
+		SET(to->digest, unproven, (Affiant__V1__Unproven)d->unproven);
+		if (!d->verity_len)
+			SET(to->digest, unproven_sha256,
+			    pb_copy(d->sha256.bytes, SHA256_SIZE));
+		break;
 	case HASH_STATE_OBSERVED:
 	case HASH_STATE_HELD:
 	case HASH_STATE_KERNEL:
+	case HASH_STATE_OFFERED:
 		SET(to->digest, sha256, pb_copy(d->sha256.bytes, SHA256_SIZE));
 		break;
 	case HASH_STATE_VERITY:

@@ -23,6 +23,19 @@ static void unescape(char *s)
 	*to = '\0';
 }
 
+/* "rw,nosuid,nodev,relatime" */
+static bool has_option(const char *options, const char *option)
+{
+	size_t len = strlen(option);
+
+	for (const char *at = options; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, option, len) && (at[len] == ',' || !at[len]))
+			return true;
+	}
+	return false;
+}
+
 bool mount_line_parse(char *line, struct mount_line *ret)
 {
 	struct mount_line m = {};
@@ -34,6 +47,8 @@ bool mount_line_parse(char *line, struct mount_line *ret)
 			return false;
 		if (field == 5)
 			m.point = word;
+		if (field == 6)
+			m.nosuid = has_option(word, "nosuid");
 		/* Optional fields end with a lone '-', before which there are at least six. */
 		if (field > 6 && strcmp(word, "-") == 0) {
 			m.type = strtok_r(NULL, " \n", &save);

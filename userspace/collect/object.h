@@ -13,6 +13,18 @@
 
 struct statx;
 
+/* What the kernel programs tell of a file: source_object_facts(). */
+struct object_facts {
+	struct object_id id;
+	struct object_guard guard;
+};
+
+/* The file whose bytes are read: of an overlay's lower file that one, which others can share. */
+static inline const struct object_id *object_counted(const struct object_facts *f)
+{
+	return f->guard.flags & GUARD_LOWER ? &f->guard.lower : &f->id;
+}
+
 /*
  * The same object in the same state. The filesystem's magic is no part of that: a field that older
  * events lack.

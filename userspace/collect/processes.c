@@ -6,6 +6,7 @@
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/decode.h"
+#include "collect/power.h"
 
 /* ---- who acts ---- */
 
@@ -69,9 +70,11 @@ struct actor *attribute_actor(struct attribute *a, const struct event_header *h)
 		p = s ? enter(a, h, s, image_unknown(&a->table), lineage_unknown()) : NULL;
 		if (!p)
 			return NULL;
+		power_missed(s);
 		session_begin(a, p->actor, h->boottime_ns);
 	} else if ((int32_t)(h->actor.exec_seq - p->actor->key.exec_seq) > 0) {
 		/* It is something else by now, and the exec that made it so was lost. */
+		power_missed(p->actor->session);
 		(void)become(a, p, h, image_unknown(&a->table));
 	}
 	return p->actor;
@@ -215,6 +218,7 @@ int process_exec(struct attribute *a, const struct event_exec *e)
 
 	if (!i)
 		return -ENOMEM;
+	power_executed(a, e, p ? p->actor->image : NULL, i, s);
 	if (p) {
 		p = become(a, p, &e->header, image_ref(i)) ? p : NULL;
 	} else {
@@ -250,6 +254,7 @@ int process_adopt(struct attribute *a, const struct event_exec *e)
 	i = s ? image_of(a, e) : NULL;
 	if (!i)
 		return -ENOMEM;
+	power_executed(a, e, NULL, i, s);
 	lineage =
 		parent && parent != p && parent->actor->session == s ? offspring_of(parent) : NULL;
 	if (!p) {

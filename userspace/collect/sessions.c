@@ -118,6 +118,7 @@ void session_begin(struct attribute *a, struct actor *first, uint64_t boottime_n
 	if (s->told)
 		return;
 	s->has_first = true;
+	s->unseen = a->unseen;
 	s->first = first->key;
 	if (a->config.began)
 		a->config.began(a->config.data, s, first->key.tgid);

@@ -248,6 +248,21 @@ size_t source_ring_used(const struct source *s)
 	return ring_used(s->ring);
 }
 
+uint64_t source_unseen(const struct source *s)
+{
+	return __atomic_load_n(&s->control->unseen, __ATOMIC_SEQ_CST);
+}
+
+void source_set_disk_groups(struct source *s, const struct disk_groups *groups)
+{
+	struct disk_groups *to = &s->control->disk;
+
+	/* In between, everybody is in one. */
+	__atomic_store_n(&to->count, DISK_GROUPS_MAX + 1, __ATOMIC_SEQ_CST);
+	memcpy(to->gid, groups->gid, sizeof(to->gid));
+	__atomic_store_n(&to->count, groups->count, __ATOMIC_SEQ_CST);
+}
+
 int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed)
 {
 	_cleanup_free_ uint64_t *values = NULL;

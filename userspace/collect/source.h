@@ -86,6 +86,21 @@ size_t source_ring_used(const struct source *s);
 int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed);
 
 /*
+ * How many execs were not told, for want of room, and how many processes could not be tagged: part
+ * of source_losses(), without a system call.
+ */
+uint64_t source_unseen(const struct source *s);
+
+/* The groups that can write to a block device: whoever is in one has root's power. */
+void source_set_disk_groups(struct source *s, const struct disk_groups *groups);
+
+/*
+ * Learns where overlayfs keeps the lower file of an inode, from its types: once it is in use, since
+ * it can be a module. True: the programs know.
+ */
+bool source_learn_overlay(struct source *s);
+
+/*
  * Tags the process of @pidfd and every descendant that has no tag yet; each tagged process sends an
  * EVENT_ADOPT through the ring. -ESRCH: it is gone. -EEXIST: it has a tag already. -ENOSPC: the map
  * is full.
@@ -141,3 +156,7 @@ int source_select_running(struct source *s);
  * where stat(2) is not (overlayfs, btrfs). Thread-safe; one system call.
  */
 int source_object_id(struct source *s, int fd, struct object_id *ret);
+
+/* Likewise, with who can write to it. */
+struct object_facts;
+int source_object_facts(struct source *s, int fd, struct object_facts *ret);

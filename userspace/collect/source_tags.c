@@ -10,6 +10,7 @@
 
 #include "affiant.skel.h"
 #include "base/cleanup.h"
+#include "collect/object.h"
 #include "collect/source_impl.h"
 
 static int tags_fd(const struct source *s)
@@ -292,7 +293,7 @@ int source_select_only(struct source *s, source_keep_fn keep, void *data)
 	return 0;
 }
 
-int source_object_id(struct source *s, int fd, struct object_id *ret)
+int source_object_facts(struct source *s, int fd, struct object_facts *ret)
 {
 	struct identify context = {.fd = fd};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &context, .ctx_size_in = sizeof(context));
@@ -306,6 +307,17 @@ int source_object_id(struct source *s, int fd, struct object_id *ret)
 	} while ((int)opts.retval == -EAGAIN);
 	if ((int)opts.retval < 0)
 		return opts.retval;
-	*ret = context.id;
+	ret->id = context.id;
+	ret->guard = context.guard;
 	return 0;
+}
+
+int source_object_id(struct source *s, int fd, struct object_id *ret)
+{
+	struct object_facts facts;
+	int err = source_object_facts(s, fd, &facts);
+
+	if (!err)
+		*ret = facts.id;
+	return err;
 }

@@ -62,6 +62,8 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 	s->connections = m->connections;
 	s->execs = m->execs;
 	s->ending = m->ending;
+	s->power = m->power;
+	s->unseen = m->unseen;
 	s->programs.cut = m->programs_cut;
 	s->has_first = m->first != NULL;
 	s->first = key_of(m->first);
@@ -103,6 +105,7 @@ static int load_images(struct loader *l)
 		if (err)
 			return err;
 		i->known = m->known;
+		i->power = m->power;
 		i->has_id = m->object.len == sizeof(i->id);
 		if (i->has_id)
 			memcpy(&i->id, m->object.data, sizeof(i->id));

@@ -98,6 +98,7 @@ static uint64_t save_image(struct saver *s, struct image *i)
 		SET(m, exe, pb_copy(i->exe->text, i->exe->len));
 	if (i->has_id)
 		SET(m, object, pb_copy(&i->id, sizeof(i->id)));
+	SET(m, power, i->power);
 	SET(m, packed, i->draft ? packed_draft(i) : pb_copy(i->packed, i->packed_len));
 	return m->number;
 }
@@ -126,6 +127,8 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	SET(m, connections, from->connections);
 	SET(m, execs, from->execs);
 	SET(m, ending, from->ending);
+	SET(m, power, from->power);
+	SET(m, unseen, from->unseen);
 	SET(m, programs, pb_copy(from->programs.leaves, from->programs.count * SHA256_SIZE));
 	SET(m, programs_cut, from->programs.cut);
 	if (from->has_first)

@@ -54,6 +54,8 @@ struct session {
 	bool told;                /* SessionStarted was handed on */
 	bool ending;              /* ended by request: no evidence, but still recorded */
 	bool doomed;              /* its processes are killed, until there are none */
+	uint32_t power;           /* enum session_power (power.h) */
+	uint64_t unseen;          /* the kernel's count of execs not told, when it began */
 	bool has_first;
 	struct process_key first;
 	bool has_status;
@@ -74,6 +76,7 @@ struct image {
 	unsigned int refs;
 	uint64_t number;
 	bool known; /* false: its exec was lost */
+	bool power; /* it ran with root's power */
 	bool has_id;
 	struct object_id id; /* the executable, as the kernel saw it at the exec */
 	struct path *exe;    /* NULL: unknown */

@@ -13,7 +13,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "collect/manifest.h"
+#include "collect/power.h"
 #include "daemon/directory.h"
+#include "daemon/diskgroups.h"
 #include "daemon/evidence.h"
 #include "daemon/opensockets.h"
 
@@ -37,13 +39,57 @@ static int identify(void *core, int fd, struct object_id *ret)
 	return source_object_id(((struct core *)core)->source, fd, ret);
 }
 
-static bool still(void *core, const struct event_actor *actor)
+static int describe(void *core, int fd, struct object_facts *ret)
+{
+	return source_object_facts(((struct core *)core)->source, fd, ret);
+}
+
+static bool powerful(void *core, const struct session *s)
+{
+	return power_had(((struct core *)core)->attribute, s);
+}
+
+static bool guarded(void *core, const struct object_facts *file)
+{
+	return proof_guard(((struct core *)core)->proof, file) == PROVEN;
+}
+
+/*
+ * By the object, not by its path: a container has paths of its own. Looked up when a session
+ * begins with root's power, which is seldom.
+ */
+static bool launcher(void *core, const struct object_facts *file)
 {
 	struct core *c = core;
-	struct tag tag;
 
-	return source_tag_of(c->source, actor->tgid, &tag) == 0 &&
-	       tag.start_boottime == actor->start_boottime && tag.exec_seq == actor->exec_seq;
+	if (!guarded(c, file))
+		return false;
+	for (size_t i = 0; i < c->config->programs_count; i++) {
+		_cleanup_close_ int fd = open(c->config->programs[i], O_PATH | O_CLOEXEC);
+		struct object_facts facts;
+
+		if (fd >= 0 && source_object_facts(c->source, fd, &facts) == 0 &&
+		    object_id_same(object_counted(&facts), object_counted(file)))
+			return true;
+	}
+	return false;
+}
+
+static uint64_t unseen(void *core)
+{
+	return source_unseen(((struct core *)core)->source);
+}
+
+/* Its types are large, and a kernel without them has none the next time either. */
+static bool learn_overlay(void *core)
+{
+	struct core *c = core;
+	uint64_t now = core_boottime_ns();
+
+	if (c->overlay_ns && now - c->overlay_ns < 5 * CORE_SECOND_NS)
+		return false;
+	c->overlay_ns = now;
+	return source_learn_overlay(c->source);
 }
 
 static void ready(void *core, struct image *i)
@@ -81,6 +127,14 @@ static bool hashes(void *core, const struct session *s)
 	const struct config_agent *agent = config_agent(c->config, s->head->agent->name);
 
 	return !agent || agent->hash != CONFIG_HASH_OFF;
+}
+
+void core_look_at_disks(struct core *c)
+{
+	struct disk_groups groups;
+
+	diskgroups_read("/dev", &groups);
+	source_set_disk_groups(c->source, &groups);
 }
 
 void core_watch(struct core *c, pid_t tgid)
@@ -157,12 +211,18 @@ static int open_hashing(struct core *c, char **ret_why)
 		.queue_total = hash_queue_total(),
 		.size_max = config->hash.max_size,
 		.disabled = config->hash.mode == CONFIG_HASH_OFF,
-		.identify = identify,
+		.identify = describe,
 		.identify_context = c,
 	};
 	struct chain_config chain = {
 		.wanted = in_session, .identify = identify, .context = c, .queue_max = 8192};
-	struct enrich_config enrich = {.ready = ready, .still = still, .data = c};
+	struct enrich_config enrich = {.ready = ready, .powerful = powerful, .data = c};
+	struct proof_config proof = {
+		.owners = config->trusted_owners,
+		.owners_count = config->trusted_owners_count,
+		.learn_overlay = learn_overlay,
+		.data = c,
+	};
 	struct manifests_config manifests = {
 		.workers = 1,
 		.entries_max = 100000,
@@ -179,6 +239,9 @@ static int open_hashing(struct core *c, char **ret_why)
 			 config->redact.patterns_count, &c->redact);
 	if (err)
 		return why(ret_why, err, "redaction rules: %s", strerror(-err));
+	err = proof_new(&proof, &c->proof);
+	if (err)
+		return why(ret_why, err, "/proc/1/mountinfo: %s", strerror(-err));
 	err = filehash_new(&hash, &c->hash);
 	if (err)
 		return why(ret_why, err, "hashing threads: %s", strerror(-err));
@@ -190,6 +253,7 @@ static int open_hashing(struct core *c, char **ret_why)
 		log_warning("fanotify: %s; scripts and loaders are recorded without digests",
 			    strerror(-err));
 	enrich.hash = c->hash;
+	enrich.proof = c->proof;
 	enrich.chain = c->chain;
 	enrich.image = (struct image_context){.cgroups = c->cgroups, .argv_max = 2048};
 	err = enrich_new(&enrich, &c->enrich);
@@ -243,6 +307,9 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.began = began,
 		.entered = entered,
 		.untagged = reconcile_untagged,
+		.guarded = guarded,
+		.launcher = launcher,
+		.unseen = unseen,
 		.data = c,
 	};
 	memcpy(config->boot_id, c->boot_id, 16);
@@ -279,6 +346,10 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	}
 	err = err ?: saver_new(&c->saver);
 	err = err ?: open_source(c, ret_why);
+	if (!err) {
+		core_look_at_disks(c);
+		(void)learn_overlay(c);
+	}
 	err = err ?: open_hashing(c, ret_why);
 	err = err ?: selectors_new(c, &c->selectors);
 	fill_attribute(c, &attribute);
@@ -310,6 +381,7 @@ void core_close(struct core *c)
 	attribute_free(c->attribute);
 	enrich_free(c->enrich);
 	filehash_free(c->hash);
+	proof_free(c->proof);
 	opening_free_all(c);
 	manifests_free(c->manifests);
 	chain_free(c->chain);

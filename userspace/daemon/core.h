@@ -61,6 +61,9 @@ struct core {
 	struct cgroup_names *cgroups;
 	char *cgroup_root;
 	struct filehash *hash;
+	struct proof *proof;
+	uint64_t overlay_ns; /* CLOCK_BOOTTIME of the last try to learn overlayfs's layout */
+	uint64_t drained_ns; /* what happened before is known */
 	struct chain *chain; /* NULL: fanotify was refused */
 	uint64_t chain_lost; /* so much of chain_lost() is counted */
 	bool unwatched;      /* a filesystem could not be marked: said once */
@@ -107,6 +110,9 @@ void core_close(struct core *c);
 
 /* What @tgid executes from here on is seen by fanotify: its filesystems are marked. */
 void core_watch(struct core *c, pid_t tgid);
+
+/* Tells the kernel's programs which groups can write to block devices. */
+void core_look_at_disks(struct core *c);
 
 /* ---- pump.c ---- */
 

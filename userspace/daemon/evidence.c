@@ -337,7 +337,7 @@ static int on_reread(sd_event_source *s, int fd, uint32_t revents, void *data)
 	struct evidence *e = data;
 
 	(void)s, (void)fd, (void)revents;
-	filehash_collect(e->rehash, reread, e);
+	filehash_collect(e->rehash, UINT64_MAX, reread, e);
 	evidence_turn(e);
 	return 0;
 }
@@ -353,9 +353,9 @@ int evidence_start(struct evidence *e)
 	return err < 0 ? err : 0;
 }
 
-static int identify(void *core, int fd, struct object_id *ret)
+static int identify(void *core, int fd, struct object_facts *ret)
 {
-	return source_object_id(((struct core *)core)->source, fd, ret);
+	return source_object_facts(((struct core *)core)->source, fd, ret);
 }
 
 static int open_attester(struct evidence *e, char **ret_why)

@@ -294,6 +294,53 @@ static int get_role(const struct values *x, const char *name, const struct raw_r
 	return 0;
 }
 
+/* What starts services and containers in the agent's cgroup, as far as it is there. */
+static const char *const default_programs[] = {
+	"/usr/lib/systemd/systemd-executor",
+	"/usr/lib/systemd/systemd",
+	"/usr/bin/runc",
+	"/usr/sbin/runc",
+	"/usr/bin/crun",
+};
+
+static int get_programs(const struct values *x, const struct raw_role *raw, struct config *c)
+{
+	char key[64];
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(default_programs) / sizeof(*default_programs); i++)
+		err = list_add(&c->programs, &c->programs_count, default_programs[i]);
+	for (unsigned int i = 0; !err && raw && i < raw->programs.count; i++) {
+		const char *path = raw->programs.items[i];
+
+		snprintf(key, sizeof(key), "launchers.programs[%u]", i);
+		if (*path != '/' || !path[1] || path[strlen(path) - 1] == '/')
+			return document_mistake(x->document, x->ret_why, key,
+						"'%s' is not the absolute path of one file", path);
+		err = list_add(&c->programs, &c->programs_count, path);
+	}
+	return err;
+}
+
+static int get_trusted_owners(const struct values *x, const struct raw_list *raw,
+			      struct config *c)
+{
+	char key[64];
+
+	c->trusted_owners = calloc(raw->count + 1, sizeof(*c->trusted_owners));
+	if (!c->trusted_owners)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < raw->count; i++) {
+		snprintf(key, sizeof(key), "trusted_owners[%u]", i);
+		if (account_user(raw->items[i], &c->trusted_owners[i]))
+			return document_mistake(x->document, x->ret_why, key,
+						"there is no user '%s' on this host",
+						raw->items[i]);
+		c->trusted_owners_count++;
+	}
+	return 0;
+}
+
 static int get_bounds(const struct values *x, const struct raw_config *raw, struct config *c)
 {
 	uint64_t ring = c->ring_bytes, tags = c->max_tags, sessions = c->limits.sessions;
@@ -430,6 +477,8 @@ int interpret_config(const struct document *d, struct config *c, char **ret_why)
 	       get_tpm(&x, &raw->tpm, &c->tpm) ?:
 	       get_evidence(&x, &raw->evidence, &c->evidence) ?:
 	       get_redact(&x, &raw->redact, &c->redact) ?:
+	       get_programs(&x, raw->launchers, c) ?:
+	       get_trusted_owners(&x, &raw->trusted_owners, c) ?:
 	       get_role(&x, "launchers", raw->launchers, LAUNCH_GROUP, &c->launchers) ?:
 	       get_role(&x, "readers", raw->readers, READ_GROUP, &c->readers);
 }

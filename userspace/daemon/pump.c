@@ -278,7 +278,8 @@ static int take(struct core *c)
 
 int core_drain(struct core *c)
 {
-	int n = 0, err;
+	const uint64_t began = core_boottime_ns(), unseen = source_unseen(c->source);
+	int n = 0, err = 0;
 
 	/*
 	 * With records that the disk did not take, nothing more is read: they are in memory alone.
@@ -296,6 +297,11 @@ int core_drain(struct core *c)
 		n++;
 	}
 	c->idle = n ? 0 : c->idle + 1;
+	/* Down to the last event: what the next ones tell happened after this began. */
+	if (n < DRAINS_MAX && !c->backlog && !err) {
+		c->drained_ns = began;
+		c->attribute->unseen = unseen;
+	}
 	return 0;
 }
 
@@ -374,6 +380,7 @@ static void now_and_then(struct core *c, uint64_t now)
 	}
 	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
 		c->reconciled_ns = now;
+		core_look_at_disks(c);
 		reconcile(c);
 		selectors_refresh(c->selectors);
 		unwatch(c);
@@ -389,7 +396,7 @@ static int turn(struct core *c)
 	source_sleep(c->source, false);
 	err = core_drain(c);
 	sessions_kill(c);
-	enrich_collect(c->enrich);
+	enrich_collect(c->enrich, c->drained_ns);
 	now = core_boottime_ns();
 	next = attribute_tick(c->attribute, now);
 	core_flush(c);

@@ -39,6 +39,13 @@ static const cyaml_schema_field_t role_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t launchers_fields[] = {
+	LIST(struct raw_role, users),
+	LIST(struct raw_role, groups),
+	LIST(struct raw_role, programs),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t limits_fields[] = {
 	TEXT(struct raw_limits, sessions),
 	TEXT(struct raw_limits, connections),
@@ -108,8 +115,9 @@ static const cyaml_schema_field_t config_fields[] = {
 	TEXT(struct raw_config, state_bytes),
 	MAPPING(struct raw_config, hash, hash_fields),
 	MAPPING(struct raw_config, redact, redact_fields),
-	MAPPING_PTR(struct raw_config, launchers, role_fields),
+	MAPPING_PTR(struct raw_config, launchers, launchers_fields),
 	MAPPING_PTR(struct raw_config, readers, role_fields),
+	LIST(struct raw_config, trusted_owners),
 	MAPPING(struct raw_config, limits, limits_fields),
 	MAPPING(struct raw_config, tpm, tpm_fields),
 	MAPPING(struct raw_config, evidence, evidence_fields),

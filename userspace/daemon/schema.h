@@ -35,6 +35,7 @@ struct raw_agent {
 
 struct raw_role {
 	struct raw_list users, groups;
+	struct raw_list programs; /* of launchers alone */
 };
 
 struct raw_redact {
@@ -60,6 +61,7 @@ struct raw_config {
 	struct raw_hash hash;
 	struct raw_redact redact;
 	struct raw_role *launchers, *readers;
+	struct raw_list trusted_owners;
 	struct raw_limits limits;
 	struct raw_tpm tpm;
 	struct raw_evidence evidence;

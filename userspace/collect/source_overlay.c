@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Where overlayfs keeps the lower file of an inode. Its types are the kernel's or a module's own
+ * (/sys/kernel/btf/overlay), so that the programs can't be relocated against them when they are
+ * loaded.
+ */
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "collect/source_impl.h"
+
+#define MODULE_BTF "/sys/kernel/btf/overlay"
+
+DEFINE_CLEANUP(struct btf *, btf__free)
+
+static const struct btf_type *structure(const struct btf *btf, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
+
+	return id < 0 ? NULL : btf__type_by_id(btf, id);
+}
+
+/* In bytes; false: there is none of that name, or it is a bit field. */
+static bool offset_of(const struct btf *btf, const struct btf_type *t, const char *field,
+		      uint32_t *ret)
+{
+	for (int i = 0; t && i < btf_vlen(t); i++) {
+		uint32_t bits = btf_member_bit_offset(t, i);
+
+		if (strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), field))
+			continue;
+		*ret = bits / 8;
+		return bits % 8 == 0;
+	}
+	return false;
+}
+
+/* The three layouts that there were: see enum overlay_kind. */
+static bool lay_out(const struct btf *btf, struct overlay_layout *ret)
+{
+	const struct btf_type *inode = structure(btf, "ovl_inode");
+	const struct btf_type *path = structure(btf, "ovl_path");
+	const struct btf_type *entry = structure(btf, "ovl_entry");
+	struct overlay_layout l = {};
+
+	if (!offset_of(btf, inode, "vfs_inode", &l.vfs_inode) ||
+	    !offset_of(btf, inode, "__upperdentry", &l.upper))
+		return false;
+	(void)offset_of(btf, inode, "lowerdata", &l.lowerdata);
+	if (offset_of(btf, inode, "oe", &l.lower)) {
+		l.kind = OVERLAY_STACK;
+		if (!offset_of(btf, entry, "__numlower", &l.numlower) ||
+		    !offset_of(btf, entry, "__lowerstack", &l.stack))
+			return false;
+	} else if (offset_of(btf, inode, "lowerpath", &l.lower)) {
+		l.kind = OVERLAY_PATH;
+	} else if (offset_of(btf, inode, "lower", &l.lower)) {
+		l.kind = OVERLAY_INODE;
+	} else {
+		return false;
+	}
+	if (l.kind != OVERLAY_INODE && !offset_of(btf, path, "dentry", &l.dentry))
+		return false;
+	*ret = l;
+	return true;
+}
+
+bool source_learn_overlay(struct source *s)
+{
+	_cleanup_(btf__freep) struct btf *base = NULL, *module = NULL;
+	struct overlay_layout layout, *to = &s->control->overlay;
+
+	if (to->kind != OVERLAY_UNKNOWN)
+		return true;
+	base = btf__load_vmlinux_btf();
+	if (libbpf_get_error(base)) {
+		base = NULL;
+		return false;
+	}
+	if (!lay_out(base, &layout)) {
+		module = btf__parse_split(MODULE_BTF, base);
+		if (libbpf_get_error(module)) {
+			module = NULL;
+			return false;
+		}
+		if (!lay_out(module, &layout))
+			return false;
+	}
+	*to = (struct overlay_layout){.vfs_inode = layout.vfs_inode,
+				      .upper = layout.upper,
+				      .lower = layout.lower,
+				      .lowerdata = layout.lowerdata,
+				      .dentry = layout.dentry,
+				      .numlower = layout.numlower,
+				      .stack = layout.stack};
+	/* Last: it says that the rest holds. */
+	__atomic_store_n(&to->kind, layout.kind, __ATOMIC_SEQ_CST);
+	return true;
+}
