@@ -120,7 +120,7 @@ static const struct {
 	MISTAKE("# a\nring: 1\n",
 		"2: ring: no such key; there are trust_domain, state_dir, runtime_dir, "
 		"pin_dir, socket, ring_bytes, max_tags, segment_bytes, state_bytes, hash, redact, "
-		"launchers, readers, "
+		"launchers, readers, trusted_owners, "
 		"limits, tpm, evidence, agents"),
 	MISTAKE("hash:\n  mode: off\n  mod: off\n",
 		"3: hash.mod: no such key; there are mode, workers, "
