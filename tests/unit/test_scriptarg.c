@@ -66,7 +66,7 @@ static void test_names(void **state)
 		{"python3.11", "python3 -Xdev -Wignore -uB agent.py", "agent.py"},
 		{"python3.11", "python3 -uW ignore agent.py", "agent.py"},
 		{"python3.11", "python3 --check-hash-based-pycs always agent.py", "agent.py"},
-		{"python3.11", "python3 --check-hash-based-pycs=always agent.py", "agent.py"},
+		{"python3.11", "python3 --check-hash-based-pycs=always agent.py", NULL},
 		{"python3.11", "python3 -- -odd.py", "-odd.py"},
 		{"python3.11", "python3 -m mod agent.py", NULL},
 		{"python3.11", "python3 -um mod", NULL},
@@ -82,7 +82,7 @@ static void test_names(void **state)
 		{"bash", "bash -ex x.sh", "x.sh"},
 		{"bash", "bash -o pipefail x.sh", "x.sh"},
 		{"bash", "bash -eo pipefail x.sh", "x.sh"},
-		{"bash", "bash +O extglob --rcfile rc --norc x.sh", "x.sh"},
+		{"bash", "bash --rcfile rc --norc +O extglob x.sh", "x.sh"},
 		{"bash", "bash -c x.sh", NULL},
 		{"bash", "bash -ec x.sh", NULL},
 		{"bash", "bash -s x.sh", NULL},
@@ -98,7 +98,8 @@ static void test_names(void **state)
 		{"node", "node app.js", "app.js"},
 		{"node", "node --max-old-space-size=4096 --require ./pre.js app.js", "app.js"},
 		{"node", "node -r ./pre.js app.js", "app.js"},
-		{"node", "node inspect app.js", "app.js"},
+		/* The debugger runs in this process, the script in another. */
+		{"node", "node inspect app.js", NULL},
 		{"node", "node -e 1 app.js", NULL},
 		{"node", "node --eval 1 app.js", NULL},
 		{"node", "node --eval=1 app.js", NULL},
@@ -127,6 +128,196 @@ static void test_names(void **state)
 		{"bun", "bun install", NULL},
 		{"ld-linux-x86-64.so.2", "ld.so --library-path /x ./prog", "./prog"},
 		{"ld-linux-x86-64.so.2", "ld.so ./prog", "./prog"},
+		/* Python's names; its two kinds of value */
+		{"python3.13t", "python3.13t a.py", "a.py"},
+		{"python3.14td", "python3.14td -X gil=0 a.py", "a.py"},
+		{"python3.13-nogil", "python3 a.py", "a.py"},
+		{"python3.6m", "python3 a.py", "a.py"},
+		{"python3.13x", "python3 a.py", NULL},
+		{"pythont", "python a.py", NULL},
+		{"pypy3.9", "pypy3 -X jit-off --jit off a.py", "a.py"},
+		{"python2.7", "python -3 -Qnew a.py", "a.py"},
+		{"python3.11", "python3 -3 a.py", NULL},
+		{"python3.11", "python3 -I -X utf8 -W ignore a.py x", "a.py"},
+		{"python3.11", "python3 -Ic code a.py", NULL},
+		{"python3.11", "python3 -Wc a.py", "a.py"},
+		{"python3.11", "python3 -W -c a.py", NULL},
+		{"python3.11", "python3 --help-all a.py", NULL},
+		{"python3.11", "python3 -h a.py", NULL},
+		{"python3.11", "python3 -? a.py", NULL},
+		{"python3.11", "python3 --unknown a.py", NULL},
+		{"python3.11", "python3 -- - a.py", NULL},
+		{"python3.11", "python3  a.py", NULL},
+		{"python3.11", "python3 -X  a.py", NULL},
+		{"python3.11", "python3 .", NULL},
+		{"python3.11", "python3 dir/", NULL},
+		{"python3.11", "python3 /", NULL},
+		{"python3.11", "python3 dir/..", NULL},
+		{"python3.11", "python3 ./a.py", "./a.py"},
+		{"python3.11", "python3 .a", ".a"},
+		{"python3.11", "python3 +x a.py", "+x"},
+
+		/* Shells: each o takes an argument; c and s wherever they stand */
+		{"bash", "bash -oe pipefail a.sh", "a.sh"},
+		{"bash", "bash -oo errexit pipefail a.sh", "a.sh"},
+		{"bash", "bash -oOe errexit extglob a.sh", "a.sh"},
+		{"bash", "bash -oopipefail a.sh", NULL},
+		{"bash", "bash -O extglob a.sh", "a.sh"},
+		{"bash", "bash +O extglob +e a.sh", "a.sh"},
+		{"bash", "bash +oe errexit a.sh", "a.sh"},
+		{"bash", "bash + a.sh", "a.sh"},
+		{"bash", "bash +c a.sh", NULL},
+		{"bash", "bash - a.sh", "a.sh"},
+		{"bash", "bash -e - a.sh", "a.sh"},
+		{"bash", "bash -- - a.sh", NULL},
+		{"bash", "bash -- -odd.sh", "-odd.sh"},
+		{"bash", "bash -o", NULL},
+		{"bash", "bash -oe", NULL},
+		{"bash", "bash -oe pipefail", NULL},
+		{"bash", "bash -lc code a.sh", NULL},
+		{"bash", "bash -cl code a.sh", NULL},
+		{"bash", "bash -oc pipefail code a.sh", NULL},
+		{"bash", "bash -es a.sh", NULL},
+		{"bash", "bash -n a.sh", NULL},
+		{"bash", "bash -norc a.sh b.sh c.sh", "a.sh"},
+		{"bash", "bash -noprofile a.sh b.sh c.sh", "a.sh"},
+		{"bash", "bash -e -norc a.sh b.sh c.sh d.sh", NULL},
+		{"bash", "bash -rcfile rc a.sh", "a.sh"},
+		{"bash", "bash --rcfile=rc a.sh", NULL},
+		{"bash", "bash --rcfile lib.sh -i", NULL},
+		{"bash", "bash -x --norc a.sh", NULL},
+		{"bash", "bash --norc --noprofile -x a.sh", "a.sh"},
+		{"bash", "bash --pretty-print a.sh", NULL},
+		{"bash", "bash --unknown a.sh", NULL},
+		{"bash", "bash -Z a.sh", NULL},
+		{"dash", "sh -oe errexit a.sh", "a.sh"},
+		{"dash", "sh --norc a.sh", NULL},
+		{"sh", "sh -eo errexit a.sh", "a.sh"},
+		{"sh", "sh -oe errexit a.sh", NULL},
+		{"sh", "sh -s a.sh", NULL},
+		{"busybox", "/bin/sh -oe errexit x.sh", "x.sh"},
+		{"zsh5", "zsh -oerrexit a.zsh", "a.zsh"},
+		{"zsh", "zsh -oe errexit a.zsh", "errexit"},
+		{"zsh", "zsh --emulate sh -f a.zsh", "a.zsh"},
+		{"zsh", "zsh -b -x a.zsh", NULL},
+		{"ksh93", "ksh -eo errexit a.ksh", "a.ksh"},
+		{"ksh93", "ksh -D a.ksh", NULL},
+		{"mksh", "mksh -oerrexit a.ksh", "a.ksh"},
+		{"mksh-static", "mksh -T tty a.ksh", NULL},
+		{"lksh", "lksh -e a.ksh", "a.ksh"},
+		{"fish", "fish -C code -N a.fish", "a.fish"},
+		{"fish", "fish --init-command=code a.fish", "a.fish"},
+		{"fish", "fish -n a.fish", NULL},
+		{"fish", "fish --init-comm code a.fish", NULL},
+
+		/* Node's words */
+		{"node-22", "node a.js --flag x", "a.js"},
+		{"node", "node --enable-source-maps --max-old-space-size=8192 a.js", "a.js"},
+		{"node", "node --max_old_space_size=8192 --expose_gc a.js", "a.js"},
+		{"node", "node --no-warnings --no-deprecation a.js", "a.js"},
+		{"node", "node --no_warnings a.js", "a.js"},
+		{"node", "node --no-require x a.js", NULL},
+		{"node", "node --no-test a.js", NULL},
+		{"node", "node --env-file-if-exists .env a.js", "a.js"},
+		{"node", "node --env-file .env --env-file=.env2 a.js", "a.js"},
+		{"node", "node --snapshot-blob snap.blob a.js", "a.js"},
+		{"node", "node --snapshot-blob snap.blob --build-snapshot a.js", "a.js"},
+		{"node", "node --build-snapshot-config c.json a.js", NULL},
+		{"node", "node --experimental-sea-config c.json a.js", NULL},
+		{"node", "node --build-sea c.json a.js", NULL},
+		{"node", "node --build-sea=c.json a.js", NULL},
+		{"node", "node --cpu-prof --cpu-prof-dir prof a.js", "a.js"},
+		{"node", "node --inspect a.js", "a.js"},
+		{"node", "node --inspect=9230 --inspect-port 9231 a.js", "a.js"},
+		{"node", "node --watch-path src --watch a.js", "a.js"},
+		{"node", "node --stack-trace-limit=50 a.js", "a.js"},
+		{"node", "node --stack-trace-limit 50 a.js", NULL},
+		{"node", "node --test a.js", NULL},
+		{"node", "node --test-reporter spec a.js", "a.js"},
+		{"node", "node --run build", NULL},
+		{"node", "node --run=build a.js", NULL},
+		{"node", "node -pe code a.js", NULL},
+		{"node", "node -p code a.js", NULL},
+		{"node", "node -c a.js", NULL},
+		{"node", "node --check a.js", NULL},
+		{"node", "node --import --require a.js b.js", NULL},
+		{"node", "node --vfs-load x a.js", NULL},
+		{"node", "node --entry-url file:a.js", NULL},
+		{"node", "node --unknown a.js", NULL},
+		{"node", "node --unknown=x a.js", NULL},
+		{"node", "node -r./pre.js a.js", NULL},
+		{"node", "node -ir a.js b.js", NULL},
+		{"node", "node --prof-process x.log", NULL},
+		{"node", "node -- --odd.js", "--odd.js"},
+		{"node", "node --warnings=1 a.js", NULL},
+
+		/* Switches with a value in the same argument, or with digits and further switches */
+		{"perl", "perl -lne code a.pl", NULL},
+		{"perl", "perl -0777ne code a.pl", NULL},
+		{"perl", "perl -0777 -l012 -w a.pl", "a.pl"},
+		{"perl", "perl -F: -CSD -i.bak a.pl", "a.pl"},
+		{"perl", "perl -M strict a.pl", NULL},
+		{"perl", "perl -MPOSIX a.pl", "a.pl"},
+		{"perl", "perl -S a.pl", NULL},
+		{"perl", "perl -x/tmp a.pl", NULL},
+		{"perl", "perl -d:Trace a.pl", NULL},
+		{"perl", "perl -c a.pl", NULL},
+		{"perl5.36-x86_64-linux-gnu", "perl -T a.pl", "a.pl"},
+		{"ruby3.3", "ruby -C dir a.rb", NULL},
+		{"ruby3.3", "ruby -W0 -W:no-deprecated -I. a.rb", "a.rb"},
+		{"ruby3.3", "ruby -W0e code a.rb", NULL},
+		{"ruby3.3", "ruby -Ku a.rb", NULL},
+		{"ruby3.3", "ruby --parser=prism a.rb", NULL},
+		{"php8.2", "php -- a.php", NULL},
+		{"php8.2", "php -f a.php -- x", "a.php"},
+		{"php8.2", "php -f a.php b.php", "a.php"},
+		{"php8.2", "php -f a.php -i", NULL},
+		{"php8.2", "php -f=a.php", NULL},
+		{"php8.2", "php -S localhost:80 a.php", NULL},
+		{"php8.2", "php -l a.php", NULL},
+		{"lua5.4", "lua -e x=1 x.lua", "x.lua"},
+		{"lua5.4", "lua -iv x.lua", NULL},
+		{"lua5.4", "lua -", NULL},
+		{"luajit-2.1.0-beta3", "luajit -O3 -joff x.lua", "x.lua"},
+		{"luajit", "luajit -b x.lua x.out", NULL},
+		{"tclsh8.6", "tclsh -encoding utf-8 x.tcl", "x.tcl"},
+		{"tclsh8.6", "tclsh -- x.tcl", NULL},
+		{"R", "R --no-echo --no-restore --file=x.R --args a", "x.R"},
+		{"R", "R x.R", NULL},
+		{"java", "java -jar -Xmx1g x.jar", NULL},
+		{"java", "java @options x.jar", NULL},
+		{"java", "java -XX:+UseG1GC -ea -javaagent:a.jar=b -jar x.jar", "x.jar"},
+		{"java", "java -unknown -jar x.jar", NULL},
+
+		/* Subcommands, and names that are no files */
+		{"deno", "deno main.ts", "main.ts"},
+		{"deno", "deno run -A main.ts", "main.ts"},
+		{"deno", "deno run -R=/etc -NE main.ts", NULL},
+		{"deno", "deno run -R=/etc --unstable-kv main.ts", "main.ts"},
+		{"deno", "deno run --lock main.ts", NULL},
+		{"deno", "deno run --lock=l main.ts", "main.ts"},
+		{"deno", "deno run -A npm:pkg", NULL},
+		{"deno", "deno run -A npm:@scope/pkg@1.0/x.js", NULL},
+		{"deno", "deno run jsr:@std/http/file-server", NULL},
+		{"deno", "deno run file:///x/a.ts", NULL},
+		{"deno", "deno run build", NULL},
+		{"deno", "deno task build.ts", NULL},
+		{"deno", "deno test main.ts", NULL},
+		{"deno", "deno eval 1.0", NULL},
+		{"deno", "deno run run", NULL},
+		{"bun", "bun a.ts", "a.ts"},
+		{"bun", "bun run build", NULL},
+		{"bun", "bun x pkg.js", NULL},
+		{"bun", "bun test a.test.ts", NULL},
+		{"bun", "bun --env-file .env run a.ts", "a.ts"},
+		{"bun", "bun --cwd=/x a.ts", NULL},
+		{"bun", "bun run --filter pkg a.ts", NULL},
+		{"bun", "bun -e 1 a.ts", NULL},
+		{"bun", "bun .", NULL},
+		{"ld-linux-x86-64.so.2", "ld.so prog", NULL},
+		{"ld-linux-x86-64.so.2", "ld.so --list ./prog", NULL},
+		{"ld-linux-x86-64.so.2", "ld.so --preload x --argv0 y ./prog", "./prog"},
+		{"ld-musl-x86_64.so.1", "ld.so --library-path=/x ./prog", "./prog"},
 		{"ls", "ls x.py", NULL},
 		{"node", "", NULL},
 	};
@@ -163,6 +354,53 @@ static void test_cut(void **state)
 	event_of("python3", command, "/");
 	event.e.exe_len = 0;
 	assert_null(scriptarg_name(&event.e));
+}
+
+/* A script named early counts only if all options are there that could take it back. */
+static void test_cut_after(void **state)
+{
+	static const char command[] = "php -f a.php -i";
+	const struct event_exec *e;
+
+	(void)state;
+	for (size_t len = 0; len <= sizeof(command); len++) {
+		e = event_of("php", command, "/");
+		event.e.argv_len = len;
+		event.e.flags |= EXEC_ARGV_CUT;
+		assert_null(scriptarg_name(e));
+	}
+}
+
+/* Clusters and values as long as an argv can be, of every letter. */
+static void test_long(void **state)
+{
+	static const char *const exes[] = {"python3", "bash", "sh", "zsh",  "node", "perl",
+					   "ruby",    "php",  "R",  "java", "deno", "ld-linux-x"};
+	static char command[EVENT_ARGV_MAX];
+	static const char tail[] = " a.sh";
+	const size_t most = sizeof(command) - sizeof(tail);
+	const char *found;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(exes) / sizeof(*exes); i++) {
+		for (char c = '!'; c <= '~'; c++) {
+			int n = snprintf(command, sizeof(command), "x -");
+
+			memset(command + n, c, most - n);
+			strcpy(command + most, tail);
+			found = scriptarg_name(event_of(exes[i], command, "/"));
+			/* php -fNAME, R -fNAME */
+			if (c == 'f' && found && *found == 'f')
+				continue;
+			assert_true(!found || strcmp(found, "a.sh") == 0);
+			/* Without anything after it. */
+			command[most] = '\0';
+			assert_null(scriptarg_name(event_of(exes[i], command, "/")));
+		}
+	}
+	/* As many o's as there are arguments, and one less. */
+	assert_string_equal(scriptarg_name(event_of("bash", "bash -ooo a b c x.sh", "/")), "x.sh");
+	assert_null(scriptarg_name(event_of("bash", "bash -oooo a b c x.sh", "/")));
 }
 
 static const char *path_of(const char *name)
@@ -386,8 +624,9 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names), cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_paths), cmocka_unit_test(test_rights),
+		cmocka_unit_test(test_names),     cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_cut_after), cmocka_unit_test(test_long),
+		cmocka_unit_test(test_paths),     cmocka_unit_test(test_rights),
 		cmocka_unit_test(test_gone),
 	};
 

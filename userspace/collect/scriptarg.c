@@ -14,116 +14,15 @@
 #include "base/cleanup.h"
 #include "collect/credentials.h"
 #include "collect/decode.h"
+#include "collect/interpreters.h"
 #include "collect/procroot.h"
 
-/*
- * How options are skipped. Each letter or word is a flag, unless a mark follows:
- *	:  takes a value (attached, or the next argument)
- *	=  takes the rest of its argument, if any
- *	!  then there is no script
- *	>  its value is the script
- * Unknown letters end the search without a script; unknown long options are flags.
- */
-struct interpreter {
-	const char *name;    /* "python" stands for python3 and python3.11 as well */
-	const char *letters; /* NULL: options are single words after one dash (java) */
-	const char *words;
-	const char *commands; /* words before the script */
-	bool pathlike; /* a script has a dot or a slash in its name; other words are commands */
-};
-
-#define NODE_WORDS                                                                                 \
-	"eval! print! require: import: loader: experimental-loader: conditions: env-file: "        \
-	"icu-data-dir: input-type: openssl-config: redirect-warnings: title: "                     \
-	"trace-event-categories: unhandled-rejections: watch-path: disable-warning: "              \
-	"dns-result-order: tls-cipher-list: diagnostic-dir: max-http-header-size: "                \
-	"heapsnapshot-signal: run! test! help! version! v8-options!"
-
-static const struct interpreter interpreters[] = {
-	{"python", "bBdEhiIOPqRsStuvVx?W:X:Q:c!m!", "check-hash-based-pycs: help! version!"},
-	{"pypy", "bBdEhiIOqRsStuvVxW:X:c!m!", "jit: help! version! info!"},
-	{"bash", "abefhiklmnprtuvxBCDEHPTO:o:c!s!",
-	 "rcfile: init-file: help! version! dump-strings! dump-po-strings!"},
-	{"dash", "aCefnuvxIiEVbo:c!s!", ""},
-	{"sh", "aCefnuvxIiEVbhklmprtBHPTo:c!s!", "rcfile: init-file: help! version!"},
-	{"zsh", "0123456789BCDEFGHIJKLMNOPQRSTUVWXYZabdefghijklmnpqrtuvwxyzo:c!s!",
-	 "help! version!"},
-	{"ksh", "abefhikmnprtuvxBCDEGHPo:c!s!", ""},
-	{"node", "hvice!p!r:C:", NODE_WORDS, "inspect", false},
-	{"nodejs", "hvice!p!r:C:", NODE_WORDS, "inspect", false},
-	{"perl", "0=acC=dD=F=hi=I:l=M=m=npsStTuUvV=wWx=Xe!E!", "help! version!"},
-	{"ruby", "0=aC:dE:F=hi=I:K=lnpr:sST=vwW=x=ye!",
-	 "help! version! encoding: external-encoding:"},
-	{"php", "aCehHilmnqsvwc:d:g:z:f>r!B!R!F>E!S!t:",
-	 "define: file> run! help! version! server! docroot: ini!"},
-	{"lua", "iEvWl:e:", ""},
-	{"luajit", "iEve:l:j=O=b!", ""},
-	{"java", NULL,
-	 "jar> cp: classpath: -class-path: p: -module-path: -upgrade-module-path: -add-modules: "
-	 "-add-exports: -add-opens: -add-reads: -limit-modules: -source: m! -module! version! -version! "
-	 "help! -help!"},
-	{"deno", "qAhVrc:L:",
-	 "config: import-map: log-level: cert: lock: location: seed: help! version! eval!",
-	 "run serve test bench", true},
-	{"bun", "hvib:r:c:e!p!",
-	 "preload: require: config: cwd: env-file: eval! print! help! version!", "run test", true},
-	{"tclsh", "", ""},
-	{"Rscript", "e!", "help! version!"},
-	/* `ld.so ./program` runs a program that the kernel saw no exec of. */
-	{"ld-linux", "",
-	 "library-path: preload: audit: argv0: inhibit-rpath: glibc-hwcaps-prepend: "
-	 "glibc-hwcaps-mask: help! version! list-tunables! list-diagnostics!"},
-	{"ld-musl", "", "library-path: preload: argv0:"},
-};
-
-/* "python3.11" is python; "pythonista" is not. "ld-linux-x86-64.so.2" is ld-linux. */
-static bool is_called(const char *file, const char *name)
-{
-	size_t n = strlen(name);
-
-	return strncmp(file, name, n) == 0 &&
-	       (strspn(file + n, "0123456789.-") == strlen(file + n) ||
-		(strncmp(name, "ld-", 3) == 0 && file[n] == '-'));
-}
-
-static const struct interpreter *find(const char *file)
-{
-	for (size_t i = 0; i < sizeof(interpreters) / sizeof(*interpreters); i++)
-		if (is_called(file, interpreters[i].name))
-			return &interpreters[i];
-	return NULL;
-}
-
-/* The mark of @word in a list; 0: a flag, or unknown. */
-static char mark_of(const char *list, const char *word, size_t len)
-{
-	while (*list) {
-		size_t n = strcspn(list, " ");
-		size_t bare = strcspn(list, " :=!>");
-
-		if (bare == len && memcmp(list, word, len) == 0)
-			return bare < n ? list[bare] : 0;
-		list += n + (list[n] == ' ');
-	}
-	return 0;
-}
-
-static bool lists(const char *list, const char *word)
-{
-	size_t len = strlen(word);
-
-	while (list && *list) {
-		size_t n = strcspn(list, " ");
-
-		if (n == len && memcmp(list, word, len) == 0)
-			return true;
-		list += n + (list[n] == ' ');
-	}
-	return false;
-}
+/* A word of node, with its underscores as dashes. */
+#define WORD_MAX 64
 
 struct arguments {
 	const char *at, *end;
+	bool cut; /* there were more */
 };
 
 /* NULL when there is no further one, or it was cut. */
@@ -137,89 +36,244 @@ static const char *next_argument(struct arguments *a)
 	return s;
 }
 
+/*
+ * An option's value in an argument of its own. One that looks like an option is a mistake that the
+ * interpreter may see otherwise than we do.
+ */
+static const char *next_value(struct arguments *a)
+{
+	const char *value = next_argument(a);
+
+	return value && *value && *value != '-' ? value : NULL;
+}
+
+struct search {
+	const struct interpreter *in;
+	struct arguments rest;
+	const char *noted; /* the script, if nothing that follows speaks against it */
+	bool in_options, letters_seen;
+};
+
 enum verdict { GO_ON, NONE, FOUND };
 
-static enum verdict skip_word(const struct interpreter *in, const char *word,
-			      struct arguments *rest, const char **ret)
+/* What both kinds of option have in common. @value: what is attached, NULL if nothing is. */
+static enum verdict follow(struct search *s, char mark, const char *value, const char **ret)
 {
-	size_t len = strcspn(word, "=");
-	const char *value = word[len] ? word + len + 1 : NULL;
-
-	switch (mark_of(in->words, word, len)) {
-	case '!':
-		return NONE;
+	switch (mark) {
+	case '=':
+	case '*':
+		return GO_ON;
+	case '?':
+		return value ? GO_ON : NONE;
 	case ':':
-		return value || next_argument(rest) ? GO_ON : NONE;
+		return value || next_value(&s->rest) ? GO_ON : NONE;
+	case '<':
+		s->noted = value ?: next_value(&s->rest);
+		return s->noted ? GO_ON : NONE;
 	case '>':
-		*ret = value ?: next_argument(rest);
+		*ret = value ?: next_value(&s->rest);
 		return *ret ? FOUND : NONE;
 	default:
-		return GO_ON;
+		return NONE;
 	}
 }
 
-/* A cluster of letters: "-ux", "-Wignore". */
-static enum verdict skip_letters(const struct interpreter *in, const char *cluster,
-				 struct arguments *rest, const char **ret)
+/* Finds node's words however they are spelt; a negation is there for flags alone. */
+static bool find_word(const struct interpreter *in, const char *word, size_t len, char *ret)
 {
-	for (const char *c = cluster; *c; c++) {
-		const char *known = strchr(":=!>", *c) ? NULL : strchr(in->letters, *c);
-		const char *value = c[1] ? c + 1 : NULL;
+	char copy[WORD_MAX];
 
-		if (!known)
+	if (interpreter_lists(in->words, word, len, ret))
+		return true;
+	if (!(in->traits & LIKE_NODE) || len >= sizeof(copy))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		copy[i] = word[i] == '_' ? '-' : word[i];
+	if (interpreter_lists(in->words, copy, len, ret))
+		return true;
+	if (len < 3 || memcmp(copy, "no-", 3) != 0 ||
+	    !interpreter_lists(in->words, copy + 3, len - 3, ret))
+		return false;
+	/* V8's are marked = whether they take a value or not. */
+	return *ret == INTERPRETER_FLAG || *ret == '=';
+}
+
+static enum verdict skip_word(struct search *s, const char *word, const char **ret)
+{
+	size_t len = strcspn(word, "=");
+	const char *value = word[len] ? word + len + 1 : NULL;
+	char mark;
+
+	if (!find_word(s->in, word, len, &mark))
+		return NONE;
+	if (value && (mark == INTERPRETER_FLAG || s->in->traits & NO_EQUALS))
+		return NONE;
+	return mark == INTERPRETER_FLAG ? GO_ON : follow(s, mark, value, ret);
+}
+
+/* The mark of a letter; '!' for one that is not known. */
+static char mark_of(const char *letters, char letter)
+{
+	while (*letters) {
+		char known = *letters++, mark = INTERPRETER_FLAG;
+
+		if (*letters && strchr(":=?><!+&,#", *letters))
+			mark = *letters++;
+		if (known == letter)
+			return mark;
+	}
+	return '!';
+}
+
+/* Whether white space parts it: perl reads what follows as further options. */
+static bool is_parted(const char *value)
+{
+	return value && strpbrk(value, " \t\n\v\f\r");
+}
+
+/* "-ux", "-Wignore", "-oe pipefail": all letters of one argument. */
+static enum verdict skip_letters(struct search *s, const char *c, const char **ret)
+{
+	s->letters_seen = true;
+	while (*c) {
+		char mark = mark_of(s->in->letters, *c++);
+		const char *value = *c ? c : NULL;
+
+		if (value && (s->in->traits & LIKE_NODE ||
+			      (s->in->traits & LETTERS_ALONE && mark == INTERPRETER_FLAG)))
 			return NONE;
-		switch (known[1]) {
-		case '!':
-			return NONE;
+		switch (mark) {
+		case INTERPRETER_FLAG:
+			break;
+		case '#':
+			if (*c == ':')
+				return is_parted(value) ? NONE : GO_ON;
+			c += strspn(c, "01234567");
+			break;
+		case ',':
+			if (value)
+				return NONE;
+			/* fallthrough */
+		case '&':
+			if (!next_value(&s->rest))
+				return NONE;
+			break;
+		case '+':
+			return value ? GO_ON : NONE;
+		case '?':
+			/* deno -R=/etc, but is it -R -W in -RW, or a value? */
+			return !value || *value == '=' ? GO_ON : NONE;
 		case '=':
-			return GO_ON;
-		case ':':
-			return value || next_argument(rest) ? GO_ON : NONE;
+			return is_parted(value) ? NONE : GO_ON;
+		case '<':
 		case '>':
-			*ret = value ?: next_argument(rest);
-			return *ret ? FOUND : NONE;
+			/* php drops the "=" of -f=FILE. */
+			if (*c == '=')
+				return NONE;
+			/* fallthrough */
+		default:
+			return follow(s, mark, value, ret);
 		}
 	}
 	return GO_ON;
 }
 
-static const char *search(const struct interpreter *in, struct arguments *rest)
+/* An argument that begins with a dash or a plus. */
+static enum verdict skip_option(struct search *s, const char *arg, const char **ret)
 {
-	const char *arg, *found = NULL;
-	bool options = true, command = in->commands;
+	const struct interpreter *in = s->in;
+	const char *word = arg + 1;
+	char mark;
+
+	if (!in->letters)
+		return skip_word(s, word, ret);
+	if (arg[0] == '+' || *word != '-') {
+		if (in->traits & WORDS_AFTER_ONE_DASH && arg[0] == '-' && !s->letters_seen &&
+		    interpreter_lists(in->words, word, strlen(word), &mark))
+			return skip_word(s, word, ret);
+		return skip_letters(s, word, ret);
+	}
+	if (in->traits & WORDS_FIRST && s->letters_seen)
+		return NONE;
+	return skip_word(s, word + 1, ret);
+}
+
+static bool has_suffix(const char *s, const char *suffix)
+{
+	size_t len = strlen(s), n = strlen(suffix);
+
+	return len > n && strcmp(s + len - n, suffix) == 0;
+}
+
+/* "https:", "npm:", "jsr:", "file:": what deno and bun look up otherwise. */
+static bool has_scheme(const char *s)
+{
+	size_t n = strcspn(s, ":/");
+
+	return s[n] == ':' && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					"0123456789+-.") == n;
+}
+
+/* A file in a directory of that name is run, if any: we don't know which. */
+static bool is_directory(const char *name)
+{
+	const char *slash = strrchr(name, '/'), *leaf = slash ? slash + 1 : name;
+
+	return !*leaf || strcmp(leaf, ".") == 0 || strcmp(leaf, "..") == 0;
+}
+
+static const char *operand(const struct interpreter *in, const char *arg)
+{
+	switch (in->operand) {
+	case OPERAND_ANY:
+		return arg;
+	case OPERAND_PATHLIKE:
+		return strpbrk(arg, "./") && !has_scheme(arg) ? arg : NULL;
+	case OPERAND_WITH_SLASH:
+		return strchr(arg, '/') ? arg : NULL;
+	case OPERAND_JAVA:
+		return arg[0] != '@' && has_suffix(arg, ".java") ? arg : NULL;
+	case OPERAND_NONE:
+		break;
+	}
+	return NULL;
+}
+
+static const char *search(const struct interpreter *in, struct arguments rest)
+{
+	struct search s = {.in = in, .rest = rest, .in_options = true};
+	const char *commands = in->commands, *arg, *found = NULL;
 	enum verdict v;
+	char mark;
 
-	while ((arg = next_argument(rest))) {
-		bool plus = in->letters && arg[0] == '+' && arg[1];
+	while ((arg = next_argument(&s.rest))) {
+		bool alone = strcmp(arg, "-") == 0;
 
-		if (!*arg || strcmp(arg, "-") == 0)
+		if (!*arg || (alone && !(s.in_options && in->traits & DASH_ENDS_OPTIONS)))
 			return NULL;
-		if (options && strcmp(arg, "--") == 0) {
-			options = false;
+		if (s.in_options && (alone || strcmp(arg, "--") == 0)) {
+			if (in->traits & DASHES_END_SEARCH)
+				return s.noted;
+			s.in_options = false;
 			continue;
 		}
-		if (options && (arg[0] == '-' || plus)) {
-			if (in->letters && arg[1] != '-')
-				v = skip_letters(in, arg + 1, rest, &found);
-			else
-				v = skip_word(in, arg + (in->letters ? 2 : 1), rest, &found);
+		if (s.in_options && (*arg == '-' || (*arg == '+' && in->traits & TAKES_PLUS))) {
+			v = skip_option(&s, arg, &found);
 			if (v == GO_ON)
 				continue;
 			return v == FOUND ? found : NULL;
 		}
-		if (command && lists(in->commands, arg)) {
-			command = false;
+		if (s.noted)
+			return s.noted;
+		if (interpreter_lists(commands, arg, strlen(arg), &mark)) {
+			if (mark == '!')
+				return NULL;
+			commands = NULL;
 			continue;
 		}
-		if (in->pathlike && (!strpbrk(arg, "./") || strstr(arg, "://")))
-			return NULL;
-		/* java's first word is a class, unless it is source. */
-		if (!in->letters &&
-		    (strlen(arg) < 5 || strcmp(arg + strlen(arg) - 5, ".java") != 0))
-			return NULL;
-		return arg;
+		return operand(in, arg);
 	}
-	return NULL;
+	return s.rest.at == s.rest.end && !s.rest.cut ? s.noted : NULL;
 }
 
 const char *scriptarg_name(const struct event_exec *exec)
@@ -227,14 +281,14 @@ const char *scriptarg_name(const struct event_exec *exec)
 	const struct interpreter *in;
 	struct arguments rest;
 	struct exec_strings x;
-	const char *zero, *file;
+	const char *zero, *file, *found;
 
 	exec_strings(exec, &x);
 	/* Components come leaf first. */
 	if (!memchr(x.exe, '\0', x.exe_len))
 		return NULL;
 	file = x.exe;
-	rest = (struct arguments){x.argv, x.argv + x.argv_len};
+	rest = (struct arguments){x.argv, x.argv + x.argv_len, exec->flags & EXEC_ARGV_CUT};
 	zero = next_argument(&rest);
 	if (!zero)
 		return NULL;
@@ -243,10 +297,11 @@ const char *scriptarg_name(const struct event_exec *exec)
 		file = strcmp(file, "busybox") == 0 ? next_argument(&rest) : file;
 		if (!file || (strcmp(file, "sh") != 0 && strcmp(file, "ash") != 0))
 			return NULL;
-		file = "sh";
+		file = "ash";
 	}
-	in = find(file);
-	return in ? search(in, &rest) : NULL;
+	in = interpreter_find(file);
+	found = in ? search(in, rest) : NULL;
+	return found && !is_directory(found) ? found : NULL;
 }
 
 /* ---- opening ---- */

@@ -11,9 +11,11 @@
 #include "event.h"
 
 /*
- * Which argument of a known interpreter (by the name of the executable) is its script. Borrowed
- * from @exec; NULL when there is none: no interpreter, code given in the arguments (-c, -e, -m),
- * standard input, or an option that we do not know how to skip.
+ * Which argument of a known interpreter (by the name of the executable) is its script, if it takes
+ * the arguments. Borrowed from @exec. NULL when there is none, or when it can't be told, since a
+ * wrong name is worse: no interpreter, code given in the arguments (-c, -e, -m), standard input, a
+ * file that is only checked, a directory, an argv that was cut, an option that interpreters.h does
+ * not know or that has the name looked up elsewhere.
  */
 const char *scriptarg_name(const struct event_exec *exec);
 
