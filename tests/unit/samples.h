@@ -57,6 +57,9 @@ static Affiant__V1__Principal sample_principal = {
 #define OBSERVED(c)                                                                                \
 	(&(Affiant__V1__Digest){ BASE(digest), HAS(state, AFFIANT__V1__HASH_STATE__HASH_OBSERVED), \
 				 HAS(sha256, BYTES(SHA(c))) })
+#define OFFERED(c)                                                                                 \
+	(&(Affiant__V1__Digest){ BASE(digest), HAS(state, AFFIANT__V1__HASH_STATE__HASH_OFFERED), \
+				 HAS(sha256, BYTES(SHA(c))) })
 
 static Affiant__V1__Process sample_process = {
 	BASE(process),
@@ -90,7 +93,7 @@ static Affiant__V1__Process sample_process = {
 				   HAS(path, BYTES("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")),
 				   .digest = OBSERVED("\x2e") },
 	     &(Affiant__V1__Step){ BASE(step), HAS(kind, AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT),
-				   HAS(path, BYTES("/srv/research/agent.py")), .digest = OBSERVED("\xab"),
+				   HAS(path, BYTES("/srv/research/agent.py")), .digest = OFFERED("\xab"),
 				   HAS(named_by_argv, 1) }),
 };
 
@@ -113,6 +116,44 @@ static Affiant__V1__Process sample_child = {
 		.digest = &(Affiant__V1__Digest){ BASE(digest),
 						  HAS(state, AFFIANT__V1__HASH_STATE__HASH_TOO_LATE) },
 		HAS(size, 3704328),
+	},
+};
+
+/* What a session built itself, and a script that its interpreter opens again. */
+static Affiant__V1__Process sample_built = {
+	BASE(process),
+	.id = PROCESS_ID(4226, UINT64_C(5020920000000), 1),
+	.parent = PROCESS_ID(4211, UINT64_C(5020100000000), 3),
+	LIST(argv, ProtobufCBinaryData, BYTES("bin/node"), BYTES("tool.js")),
+	HAS(argc, 2), HAS(comm, BYTES("node")), HAS(uid, 1000), HAS(gid, 1000),
+	.executable = &(Affiant__V1__Executable){
+		BASE(executable), HAS(path, BYTES("/srv/research/bin/node")),
+		.digest = &(Affiant__V1__Digest){
+			BASE(digest), HAS(state, AFFIANT__V1__HASH_STATE__HASH_UNPROVEN),
+			HAS(unproven_sha256, BYTES(SHA("\x77"))),
+			HAS(unproven, AFFIANT__V1__UNPROVEN__UNPROVEN_OWNER) },
+		HAS(size, 91330408),
+	},
+	LIST(chain, Affiant__V1__Step *,
+	     &(Affiant__V1__Step){ BASE(step), HAS(kind, AFFIANT__V1__STEP_KIND__STEP_LOADER),
+				   HAS(path, BYTES("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")),
+				   .digest = OBSERVED("\x2e") },
+	     &(Affiant__V1__Step){ BASE(step), HAS(kind, AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT),
+				   HAS(path, BYTES("/srv/research/tool.js")), .digest = OFFERED("\xac"),
+				   HAS(named_by_argv, 1) }),
+};
+
+/* It ran before it was traced: what it runs is its own word. */
+static Affiant__V1__Process sample_claimed = {
+	BASE(process),
+	.id = PROCESS_ID(4100, UINT64_C(5010000000000), 0),
+	LIST(argv, ProtobufCBinaryData, BYTES("researchd")),
+	HAS(argc, 1), HAS(comm, BYTES("researchd")), HAS(uid, 1000), HAS(gid, 1000), HAS(late, 1),
+	.executable = &(Affiant__V1__Executable){
+		BASE(executable), HAS(path, BYTES("/usr/bin/researchd")),
+		.digest = &(Affiant__V1__Digest){ BASE(digest),
+						  HAS(state, AFFIANT__V1__HASH_STATE__HASH_CLAIMED) },
+		HAS(size, 181336),
 	},
 };
 
@@ -288,6 +329,11 @@ static const struct sample {
 	{ "session_ended", RECORD(30, sample_process, session_ended, SESSION_ENDED, (Affiant__V1__SessionEnded){
 		BASE(session_ended), HAS(reason, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT),
 		HAS(processes, 12), HAS(connections, 31), HAS(execs, 14), HAS(status, 0) }) },
+	{ "exec unproven", RECORD(32, sample_built, exec, EXEC, (Affiant__V1__Exec){
+		BASE(exec), HAS(filename, BYTES("bin/node")), HAS(interpreter, BYTES("bin/node")) }) },
+	{ "connect claimed", CONNECT(33, sample_claimed, TCP(33, ESTABLISHED),
+		.reached = V4(192, 0, 2, 77, 8444), .local = V4(192, 0, 2, 10, 40333),
+		HAS(latency_ns, 12345678)) },
 	{ "daemon_stopping", HOST_RECORD(31, daemon_stopping, DAEMON_STOPPING, (Affiant__V1__DaemonStopping){
 		BASE(daemon_stopping), .reason = TEXT("SIGTERM") }) },
 };

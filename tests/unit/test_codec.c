@@ -189,6 +189,12 @@ static void digests_are_32_bytes(void **state)
 		digest.sha256 = (ProtobufCBinaryData){len, bytes};
 		assert_int_equal(unpack(packed, pack(&r)), len == 32 ? 0 : -EBADMSG);
 	}
+	digest.has_sha256 = false;
+	digest.has_unproven_sha256 = true;
+	for (size_t len = 0; len <= 40; len++) {
+		digest.unproven_sha256 = (ProtobufCBinaryData){len, bytes};
+		assert_int_equal(unpack(packed, pack(&r)), len == 32 ? 0 : -EBADMSG);
+	}
 }
 
 int main(void)

@@ -148,7 +148,7 @@ static void the_last_ones(void **state)
 	}
 	assert_int_equal(EVENTS(&len, "-oproto", "--type=exec"), 0);
 	execs = sequences(len, all, 200);
-	assert_int_equal(execs, 3 * TURNS);
+	assert_int_equal(execs, 4 * TURNS);
 	for (size_t n = 1; n <= execs + 1; n++) {
 		size_t expected = n < execs ? n : execs;
 

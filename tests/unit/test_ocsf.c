@@ -255,6 +255,23 @@ static void a_process(void **state)
 	assert_string_equal(at(event, "unmapped.process.redacted"), "1");
 	json_decref(event);
 
+	/* What is not proven is nowhere where somebody looks for the hashes of a file. */
+	event = event_of(sample("exec unproven"));
+	assert_string_equal(at(event, "process.file.hashes.0.value"), "");
+	assert_string_equal(at(event, "unmapped.process.executable.digest.state"), "unproven");
+	assert_string_equal(at(event, "unmapped.process.executable.digest.unproven"), "owner");
+	assert_string_equal(at(event, "unmapped.process.executable.digest.unproven_sha256"),
+			    "7777777777777777777777777777777777777777777777777777777777777777");
+	assert_string_equal(at(event, "unmapped.process.executable.digest.sha256"), "");
+	assert_string_equal(at(event, "unmapped.process.chain.1.digest.state"), "offered");
+	assert_string_equal(at(event, "unmapped.process.chain.1.digest.sha256"),
+			    "acacacacacacacacacacacacacacacacacacacacacacacacacacacacacacacac");
+	json_decref(event);
+	event = event_of(sample("connect claimed"));
+	assert_string_equal(at(event, "actor.process.file.hashes.0.value"), "");
+	assert_string_equal(at(event, "unmapped.process.executable.digest.state"), "claimed");
+	json_decref(event);
+
 	event = event_of(sample("exit"));
 	assert_string_equal(at(event, "exit_code"), "3");
 	json_decref(event);
@@ -310,6 +327,39 @@ static void a_record_may_lack_everything(void **state)
 		event = event_of(&r);
 		if (json_integer_value(json_object_get(event, "class_uid")) == 4001)
 			assert_string_equal(at(event, "src_endpoint.uid"), "unknown");
+		json_decref(event);
+	}
+}
+
+/* By the state, not by which field is there: as a faulty daemon, or a later one, may write it. */
+static void hashes_are_proven_ones(void **state)
+{
+	Affiant__V1__Digest digest = *sample_process.executable->digest;
+	Affiant__V1__Executable exe = *sample_process.executable;
+	Affiant__V1__Process process = sample_process;
+	Affiant__V1__Record record = *sample("exec");
+	json_t *event;
+
+	(void)state;
+	exe.digest = &digest;
+	process.executable = &exe;
+	record.process = &process;
+	digest.has_verity = true;
+	digest.verity = digest.sha256;
+	for (int s = 0; s <= 12; s++) {
+		const bool proven = s >= AFFIANT__V1__HASH_STATE__HASH_KERNEL &&
+				    s <= AFFIANT__V1__HASH_STATE__HASH_OBSERVED;
+		const bool verity = s == AFFIANT__V1__HASH_STATE__HASH_VERITY;
+
+		digest.state = s;
+		event = event_of(&record);
+		assert_string_equal(at(event, "process.file.hashes.0.algorithm_id"),
+				    !proven ? "" : verity ? "99" : "3");
+		assert_string_equal(at(event, "process.file.hashes.1.algorithm_id"), "");
+		/* Nothing is left out without a word. */
+		assert_int_equal(!*at(event, "unmapped.process.executable.digest.sha256"),
+				 proven && !verity);
+		assert_int_equal(!*at(event, "unmapped.process.executable.digest.verity"), verity);
 		json_decref(event);
 	}
 }
@@ -398,6 +448,7 @@ int main(void)
 		cmocka_unit_test(a_process),
 		cmocka_unit_test(bytes_that_are_no_utf8),
 		cmocka_unit_test(a_record_may_lack_everything),
+		cmocka_unit_test(hashes_are_proven_ones),
 		cmocka_unit_test(words_are_the_schema_s),
 		cmocka_unit_test(every_field_s_type_is_known),
 	};

@@ -7,6 +7,7 @@
 
 #include "base/digest.h"
 #include "base/text.h"
+#include "record/hashes.h"
 #include "record/words.h"
 
 static const char *const sequences[] = {
@@ -78,16 +79,13 @@ void cell_size(struct line *l, uint64_t bytes)
 
 void cell_digest(struct line *l, const Affiant__V1__Digest *d)
 {
-	const ProtobufCBinaryData *bytes = !d              ? NULL
-					   : d->has_sha256 ? &d->sha256
-					   : d->has_verity ? &d->verity
-							   : NULL;
+	const ProtobufCBinaryData *bytes = hashes_stated(d);
 	const char *state = word_of(&affiant__v1__hash_state__descriptor, d ? (int)d->state : -1);
 	char hex[13] = "";
 
 	if (bytes && bytes->len >= 6)
 		hex_encode(bytes->data, 6, hex);
-	/* fs-verity's says so by its state */
+	/* What it is worth, the state says; also whether it is fs-verity's. */
 	buffer_print(&l->cell, "%s:%s", *hex ? hex : "none", state);
 }
 

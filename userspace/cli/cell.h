@@ -25,7 +25,7 @@ void cell_word(struct line *l, const char *text);
 
 void cell_duration(struct line *l, uint64_t ns); /* "12.3ms" */
 void cell_size(struct line *l, uint64_t bytes);  /* "5.24M", by thousands */
-/* "1f1f1f1f1f1f:observed", "none:too_late" */
+/* "1f1f1f1f1f1f:observed", "1f1f1f1f1f1f:unproven", "none:too_late", "none:claimed" */
 void cell_digest(struct line *l, const Affiant__V1__Digest *d);
 /* "[2001:db8::7]:443", "@abstract" */
 void cell_endpoint(struct line *l, const Affiant__V1__Endpoint *e);

@@ -12,6 +12,7 @@
 #include "cli/cell.h"
 #include "cli/when.h"
 #include "record/codec.h"
+#include "record/hashes.h"
 #include "record/words.h"
 
 #define ARGV_SHOWN 200 /* bytes of the arguments on a line; how many more there are is said */
@@ -399,7 +400,7 @@ static void put_digest(struct line *l, const Affiant__V1__Process *p)
 {
 	const Affiant__V1__Step *script = script_of(p);
 	const Affiant__V1__Digest *d = p->executable ? p->executable->digest : NULL;
-	enum colour colour = d && (d->has_sha256 || d->has_verity) ? DIM : YELLOW;
+	enum colour colour = hashes_proven(d) ? DIM : YELLOW;
 
 	if (script && script->has_path) {
 		add_script(l, script);

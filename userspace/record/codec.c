@@ -38,6 +38,7 @@ static const struct length {
 	{&affiant__v1__session__descriptor, "id", 16},
 	{&affiant__v1__opener__descriptor, "session", 16},
 	{&affiant__v1__digest__descriptor, "sha256", 32},
+	{&affiant__v1__digest__descriptor, "unproven_sha256", 32},
 	{&affiant__v1__endpoint__descriptor, "address", 4, 16},
 	{&affiant__v1__manifest__descriptor, "root", 32},
 	{&affiant__v1__manifest_path__descriptor, "root", 32},

@@ -99,6 +99,7 @@ static const struct {
 	{"session", PROTOBUF_C_TYPE_BYTES, LOOK_UUID},
 	{"host", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
 	{"sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"unproven_sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
 	{"verity", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
 	{"build_id", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
 	{"root", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "base/uuid.h"
+#include "record/hashes.h"
 #include "record/words.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -107,16 +108,18 @@ static void put_hash(struct json_builder *b, json_t *hashes, int algorithm_id,
 
 static void put_hashes(struct json_builder *b, json_t *file, const Affiant__V1__Digest *d)
 {
+	const ProtobufCBinaryData *bytes = hashes_proven(d);
 	json_t *hashes;
 
-	if (!d || (!d->has_sha256 && !d->has_verity))
+	/* Whoever reads hashes of a file takes them for those of what ran. */
+	if (!bytes)
 		return;
 	hashes = json_array();
-	if (d->has_sha256)
-		put_hash(b, hashes, 3, "SHA-256", &d->sha256);
-	/* Not the digest of the file's bytes but the root of a tree over them. */
-	if (d->has_verity)
-		put_hash(b, hashes, 99, "fs-verity", &d->verity);
+	if (bytes == &d->verity)
+		/* Not the digest of the file's bytes but the root of a tree over them. */
+		put_hash(b, hashes, 99, "fs-verity", bytes);
+	else
+		put_hash(b, hashes, 3, "SHA-256", bytes);
 	json_put(b, file, "hashes", hashes);
 }
 
@@ -185,7 +188,15 @@ json_t *ocsf_process_brief(struct json_builder *b, const Affiant__V1__Record *r)
 static const char *const process_mapped[] = {"id",   "parent", "ancestry",   "cwd",
 					     "argv", "comm",   "executable", NULL};
 static const char *const executable_mapped[] = {"path", "size", "deleted", "digest", NULL};
-static const char *const digest_mapped[] = {"sha256", "verity", NULL};
+
+/* Of a digest, what stands in hashes. */
+static const char *const *digest_mapped(const Affiant__V1__Digest *d)
+{
+	static const char *const sha256[] = {"sha256", NULL}, *const verity[] = {"verity", NULL};
+	const ProtobufCBinaryData *bytes = hashes_proven(d);
+
+	return !bytes ? NULL : bytes == &d->verity ? verity : sha256;
+}
 
 static void put_unmapped(struct json_builder *b, const Affiant__V1__Process *p, json_t *unmapped)
 {
@@ -196,7 +207,8 @@ static void put_unmapped(struct json_builder *b, const Affiant__V1__Process *p, 
 	if (e) {
 		executable = json_of_message(b, &e->base, executable_mapped) ?: json_object();
 		if (e->digest)
-			json_put_message(b, executable, "digest", &e->digest->base, digest_mapped);
+			json_put_message(b, executable, "digest", &e->digest->base,
+					 digest_mapped(e->digest));
 		json_put(b, process, "executable", executable);
 	}
 	json_put(b, unmapped, "process", process);
