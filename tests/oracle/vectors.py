@@ -120,6 +120,10 @@ def programs():
 		(2, None, b"/usr/bin/verity"),
 		(4, sha(b"git"), b"/usr/bin/git"),
 		(3, sha(b"git"), b"/usr/bin/git"),
+		(10, sha(b"git"), b"/usr/bin/git"),
+		(10, None, b"/home/alice/bin/git"),
+		(11, sha(b"script"), b"/home/alice/agent.py"),
+		(12, None, b"/usr/bin/git"),
 	]
 	leaves = [sha(b"\0affiant/program/v1\0" + bytes([state]) + (digest or bytes(32)) + name) for state, digest, name in listed]
 	return {

@@ -117,6 +117,7 @@ static void meets_the_vectors(void **state)
 	struct sha256 root, expected;
 	struct programs p = {0};
 	uint8_t path[64], sum[32];
+	ProtobufCBinaryData bytes;
 
 	(void)state;
 	exe.digest = &digest;
@@ -126,11 +127,15 @@ static void meets_the_vectors(void **state)
 		SET(&exe, path,
 		    pb_bytes(path, vector_bytes(vector_text(one, "path"), path, sizeof(path))));
 		SET(&digest, state, json_integer_value(json_object_get(one, "state")));
-		digest.has_sha256 = json_is_string(json_object_get(one, "sha256"));
-		digest.sha256.len = 0;
-		if (digest.has_sha256)
-			digest.sha256 = pb_bytes(
+		digest.has_sha256 = digest.has_unproven_sha256 = false;
+		if (json_is_string(json_object_get(one, "sha256"))) {
+			bytes = pb_bytes(
 				sum, vector_bytes(vector_text(one, "sha256"), sum, sizeof(sum)));
+			if (digest.state == AFFIANT__V1__HASH_STATE__HASH_UNPROVEN)
+				SET(&digest, unproven_sha256, bytes);
+			else
+				SET(&digest, sha256, bytes);
+		}
 		assert_int_equal(programs_add_process(&p, &process), 0);
 	}
 	vector_bytes(vector_text(v, "root"), expected.bytes, sizeof(expected));

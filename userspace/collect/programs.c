@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/merkle.h"
+#include "record/hashes.h"
 
 /* The NUL at its end stands between it and what follows. */
 #define DOMAIN "affiant/program/v1"
@@ -67,7 +68,7 @@ static int add_file(struct programs *p, const Affiant__V1__Digest *d,
 		    const ProtobufCBinaryData *path)
 {
 	_cleanup_free_ uint8_t *data = malloc(sizeof(DOMAIN) + 1 + SHA256_SIZE + path->len);
-	const ProtobufCBinaryData *digest = d->has_sha256 ? &d->sha256 : &d->verity;
+	const ProtobufCBinaryData *digest = hashes_stated(d);
 	size_t len = sizeof(DOMAIN);
 	struct sha256 leaf;
 	int err;
@@ -77,7 +78,7 @@ static int add_file(struct programs *p, const Affiant__V1__Digest *d,
 	memcpy(data, DOMAIN, len);
 	data[len++] = d->state;
 	memset(data + len, 0, SHA256_SIZE);
-	if (digest->len == SHA256_SIZE)
+	if (digest && digest->len == SHA256_SIZE)
 		memcpy(data + len, digest->data, SHA256_SIZE);
 	len += SHA256_SIZE;
 	if (path->len)
