@@ -12,7 +12,7 @@
 #include "attest/cmw.h"
 #include "base/base64url.h"
 
-static const char *const samples[] = {"small", "usual", "large"};
+static const char *const samples[] = {"small", "usual", "unproven", "large"};
 
 static json_t *sample_of(const char *what, const char *name)
 {
@@ -80,6 +80,34 @@ static void test_values(void **state)
 	claims_clear(&c);
 }
 
+/* A reader of digests meets none that is not proven or, of a script, offered. */
+static void test_states(void **state)
+{
+	json_t *o = sample("unproven");
+	struct claims c;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(claims_parse(o, &c, &why), 0);
+	json_decref(o);
+	assert_int_equal(c.files[0].state, CLAIMS_OFFERED);
+	assert_int_equal(c.files[0].digest_len, 32);
+	assert_false(c.files[0].has_unproven);
+	assert_int_equal(c.files[1].state, CLAIMS_UNPROVEN);
+	assert_int_equal(c.files[1].digest_len, 0);
+	assert_true(c.files[1].has_unproven);
+	assert_int_equal(c.files[1].unproven.bytes[0], 0xca);
+	assert_int_equal(c.files[3].state, CLAIMS_CLAIMED);
+	assert_int_equal(c.files[3].digest_len, 0);
+	assert_false(c.files[3].has_unproven);
+	claims_clear(&c);
+	for (int s = 0; s <= CLAIMS_CLAIMED + 1; s++)
+		assert_int_equal(claims_state_proven(s),
+				 s >= CLAIMS_KERNEL && s <= CLAIMS_OBSERVED);
+	assert_string_equal(claims_state_word(CLAIMS_CLAIMED), "claimed");
+	assert_null(claims_state_word(CLAIMS_CLAIMED + 1));
+}
+
 static void test_host_values(void **state)
 {
 	json_t *o = sample_of("host-claims", "usual");
@@ -108,6 +136,8 @@ static void test_host_round_trip(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		if (!strcmp(samples[i], "unproven"))
+			continue; /* of workloads alone */
 		o = sample_of("host-claims", samples[i]);
 		memset(&h, 0xa5, sizeof(h));
 		assert_int_equal(claims_host_parse(o, &h, &why), 0);
@@ -258,10 +288,12 @@ static void test_changes(void **state)
 	struct change x = {};
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		x.root = sample(samples[i]);
 		change_object(&x, x.root, "");
 		json_decref(x.root);
+		if (i == 2)
+			break; /* hosts have no such sample */
 		x.host = true;
 		x.root = sample_of("host-claims", samples[i]);
 		change_object(&x, x.root, "");
@@ -522,6 +554,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_cnf),

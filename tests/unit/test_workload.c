@@ -70,6 +70,21 @@ static struct image image_of(const char *path, Affiant__V1__HashState hash_state
 
 static const ProtobufCBinaryData some = {32, (uint8_t *)"................................"};
 
+/* Adds what was read of an unproven executable. */
+static void unprove(struct image *i, const ProtobufCBinaryData *sha256)
+{
+	Affiant__V1__Process *p = affiant__v1__process__unpack(NULL, i->packed_len, i->packed);
+
+	assert_non_null(p);
+	SET(p->executable->digest, unproven_sha256, *sha256);
+	free(i->packed);
+	i->packed = malloc(affiant__v1__process__get_packed_size(p));
+	assert_non_null(i->packed);
+	i->packed_len = affiant__v1__process__pack(p, i->packed);
+	SET(p->executable->digest, unproven_sha256, pb_bytes(NULL, 0)); /* borrowed */
+	affiant__v1__process__free_unpacked(p, NULL);
+}
+
 static void test_process(void **state)
 {
 	struct image image =
@@ -105,6 +120,63 @@ static void test_verity(void **state)
 	assert_int_equal(claims->files[0].state, CLAIMS_VERITY);
 	assert_int_equal(claims->files[0].digest_len, 64);
 	free(image.packed);
+}
+
+/* Where a proven digest stands, no other one ever does. */
+static void test_unproven(void **state)
+{
+	static const struct {
+		Affiant__V1__HashState state;
+		bool digest, unproven;
+	} cases[] = {
+		{AFFIANT__V1__HASH_STATE__HASH_OBSERVED, true, false},
+		{AFFIANT__V1__HASH_STATE__HASH_UNPROVEN, false, true},
+		{AFFIANT__V1__HASH_STATE__HASH_CLAIMED, false, false},
+		{AFFIANT__V1__HASH_STATE__HASH_CHANGED, false, false},
+	};
+	struct image image;
+	struct actor actor = {.session = &session, .image = &image};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		/* With everything that can be there. */
+		image = image_of("/a", cases[i].state, &some, &some);
+		unprove(&image, &some);
+		assert_int_equal(workload_claims(&actor, 0, claims), 0);
+		assert_int_equal(claims->files[0].state, (int)cases[i].state);
+		assert_int_equal(claims->files[0].digest_len, cases[i].digest ? 32 : 0);
+		assert_int_equal(claims->files[0].has_unproven, cases[i].unproven);
+		free(image.packed);
+		claims_clear(claims);
+		memset(claims, 0, sizeof(*claims));
+	}
+}
+
+/* Two files of one path and state are one only if what was read of them is one, too. */
+static void test_unproven_apart(void **state)
+{
+	static const ProtobufCBinaryData digests[] = {
+		{32, (uint8_t *)"................................"},
+		{32, (uint8_t *)"................................"},
+		{32, (uint8_t *)"...............................!"},
+	};
+	struct image images[3];
+	struct lineage lineage = {.count = 2};
+	struct actor actor = {.session = &session, .image = &images[0], .lineage = &lineage};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		images[i] = image_of("/a", AFFIANT__V1__HASH_STATE__HASH_UNPROVEN, NULL, NULL);
+		unprove(&images[i], &digests[i]);
+	}
+	lineage.up[0].image = &images[1];
+	lineage.up[1].image = &images[2];
+	assert_int_equal(workload_claims(&actor, 0, claims), 0);
+	assert_int_equal(claims->files_count, 2);
+	assert_int_equal(claims->workload.ancestors[0].files[0], 0);
+	assert_int_equal(claims->workload.ancestors[1].files[0], 1);
+	for (size_t i = 0; i < 3; i++)
+		free(images[i].packed);
 }
 
 /* Sixteen are told of; who executes the same file names the same one; what is not known is not made up. */
@@ -188,6 +260,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_process, begin, end),
 		cmocka_unit_test_setup_teardown(test_verity, begin, end),
+		cmocka_unit_test_setup_teardown(test_unproven, begin, end),
+		cmocka_unit_test_setup_teardown(test_unproven_apart, begin, end),
 		cmocka_unit_test_setup_teardown(test_ancestors, begin, end),
 		cmocka_unit_test_setup_teardown(test_manifests, begin, end),
 		cmocka_unit_test_setup_teardown(test_settled, begin, end),

@@ -29,6 +29,9 @@ const char *const claims_states[] = {
 	[CLAIMS_CHANGED] = "changed",
 	[CLAIMS_UNREADABLE] = "unreadable",
 	[CLAIMS_DISABLED] = "disabled",
+	[CLAIMS_UNPROVEN] = "unproven",
+	[CLAIMS_OFFERED] = "offered",
+	[CLAIMS_CLAIMED] = "claimed",
 	NULL,
 };
 const char *const claims_custodies[] = {"process", "daemon", NULL};
@@ -45,10 +48,10 @@ const char *claims_role_word(enum claims_role r)
 
 const char *claims_state_word(enum claims_state s)
 {
-	return s >= CLAIMS_KERNEL && s <= CLAIMS_DISABLED ? claims_states[s] : NULL;
+	return s >= CLAIMS_KERNEL && s <= CLAIMS_CLAIMED ? claims_states[s] : NULL;
 }
 
-bool claims_state_has_digest(enum claims_state s)
+bool claims_state_proven(enum claims_state s)
 {
 	return s >= CLAIMS_KERNEL && s <= CLAIMS_OBSERVED;
 }

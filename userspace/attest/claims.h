@@ -65,6 +65,9 @@ enum claims_state {
 	CLAIMS_CHANGED,
 	CLAIMS_UNREADABLE,
 	CLAIMS_DISABLED,
+	CLAIMS_UNPROVEN,
+	CLAIMS_OFFERED,
+	CLAIMS_CLAIMED,
 };
 
 enum claims_custody { CLAIMS_OF_PROCESS, CLAIMS_OF_DAEMON };
@@ -85,15 +88,18 @@ enum claims_secure_boot {
 /* The word that stands in the claim; NULL: no such number. */
 const char *claims_role_word(enum claims_role r);
 const char *claims_state_word(enum claims_state s);
-/* kernel, verity, held, observed */
-bool claims_state_has_digest(enum claims_state s);
+/* kernel, verity, held, observed: the digest is of what ran. */
+bool claims_state_proven(enum claims_state s);
 
 struct claims_file {
 	char *path; /* escaped: text_utf8() with percent */
 	enum claims_role role;
 	enum claims_state state;
-	uint8_t digest[64];
-	size_t digest_len; /* 32 or, of fs-verity, 64; 0: none */
+	uint8_t digest[64]; /* proven, or OFFERED, which a script alone is */
+	size_t digest_len;  /* 32 or, of fs-verity, 64; 0: none */
+	/* UNPROVEN: apart, so that nobody takes it for the other. */
+	struct sha256 unproven;
+	bool has_unproven; /* something was read */
 };
 
 struct claims_process {

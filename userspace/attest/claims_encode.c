@@ -53,14 +53,17 @@ static json_t *file_json(const struct claims_file *f)
 	const char *algorithm = f->state != CLAIMS_VERITY ? "sha-256"
 				: f->digest_len == 64     ? "sha-512-verity"
 							  : "sha-256-verity";
-	const char *role = claims_role_word(f->role), *state = claims_state_word(f->state);
+	json_t *component =
+		json_pack("{s[s]ssss}", "id", f->path, "role", claims_role_word(f->role), "state",
+			  claims_state_word(f->state));
 
-	if (!claims_state_has_digest(f->state))
-		return json_pack("[s{s[s]ssss}]", CLAIMS_COMPONENT, "id", f->path, "role", role,
-				 "state", state);
-	return json_pack("[s{s[s]s[so]ssss}]", CLAIMS_COMPONENT, "id", f->path, "measurement",
-			 algorithm, base64_json(f->digest, f->digest_len), "role", role, "state",
-			 state);
+	if (f->digest_len)
+		set(component, "measurement",
+		    json_pack("[so]", algorithm, base64_json(f->digest, f->digest_len)));
+	if (f->has_unproven)
+		set(component, CLAIMS_UNPROVEN_MEMBER,
+		    json_pack("[so]", "sha-256", base64_json(&f->unproven, sizeof(f->unproven))));
+	return json_pack("[so]", CLAIMS_COMPONENT, component);
 }
 
 static json_t *files_json(const struct claims_file *files, size_t count)

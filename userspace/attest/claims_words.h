@@ -15,3 +15,4 @@ extern const char *const claims_secure_boots[];
 
 #define CLAIMS_ISSUER "tag:affiant.dev,2026:host:" /* and the host id in hex */
 #define CLAIMS_COMPONENT "application/measured-component+json"
+#define CLAIMS_UNPROVEN_MEMBER "unproven_measurement"

@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "record/hashes.h"
 
 #define SECOND_NS 1000000000ull
 
@@ -35,7 +36,22 @@ static char *path_text(const ProtobufCBinaryData *path)
 static bool same_file(const struct claims_file *a, const struct claims_file *b)
 {
 	return a->role == b->role && a->state == b->state && a->digest_len == b->digest_len &&
-	       !memcmp(a->digest, b->digest, a->digest_len) && !strcmp(a->path, b->path);
+	       !memcmp(a->digest, b->digest, a->digest_len) &&
+	       a->has_unproven == b->has_unproven &&
+	       !memcmp(&a->unproven, &b->unproven, sizeof(a->unproven)) &&
+	       !strcmp(a->path, b->path);
+}
+
+/* An unproven digest never stands where a proven one does. */
+static void set_digest(struct claims_file *f, const ProtobufCBinaryData *bytes)
+{
+	if (bytes && f->state == CLAIMS_UNPROVEN && bytes->len == sizeof(f->unproven)) {
+		memcpy(&f->unproven, bytes->data, bytes->len);
+		f->has_unproven = true;
+	} else if (bytes && f->state != CLAIMS_UNPROVEN && bytes->len <= sizeof(f->digest)) {
+		memcpy(f->digest, bytes->data, bytes->len);
+		f->digest_len = bytes->len;
+	}
 }
 
 /* The index of such a file, which is added if there is none. */
@@ -43,18 +59,10 @@ static int add_file(struct claims *c, enum claims_role role, const ProtobufCBina
 		    const Affiant__V1__Digest *digest, uint8_t *ret)
 {
 	struct claims_file f = {.role = role, .state = CLAIMS_UNREADABLE};
-	const ProtobufCBinaryData *bytes = NULL;
 
 	if (digest && digest->has_state && digest->state)
 		f.state = (enum claims_state)digest->state;
-	if (digest && digest->has_sha256)
-		bytes = &digest->sha256;
-	else if (digest && digest->has_verity)
-		bytes = &digest->verity;
-	if (bytes && bytes->len <= sizeof(f.digest)) {
-		memcpy(f.digest, bytes->data, bytes->len);
-		f.digest_len = bytes->len;
-	}
+	set_digest(&f, hashes_stated(digest));
 	f.path = path_text(path);
 	if (!f.path)
 		return -ENOMEM;
