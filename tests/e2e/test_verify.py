@@ -43,6 +43,7 @@ agents:
     loaders: [any]
     interpreters: [any]
     ancestors: [any]
+    hash_states: {states}
     isolation: [landlock, uid, none]
     principal: asserted
 """
@@ -59,6 +60,7 @@ class Verifier:
 		self.place = place
 		self.values = {
 			"root": attested.tpm.ca, "issuer": attested.tpm.issuer, "software": "yes", "boot": "none",
+			"states": "[observed, unproven]",	# an agent that is root's: nothing that it executes is proven
 			"ueid": taken.claims["ueid"], "agent": taken.claims["sub"], "daemon": digest(daemons.AFFIANTD),
 			"executable": digest("/usr/bin/python3"),
 		}
@@ -143,6 +145,7 @@ def test_as_nobody(verifier, taken, place):
 	({"software": "no"}, "software_tpm"),
 	({"boot": "log"}, "pcrs_unextended"),
 	({"executable": "0" * 64}, "executable_digest"),
+	({"states": "[kernel]"}, "hash_state"),
 	({"daemon": "0" * 64}, "daemon_digest"),
 	({"agent": "spiffe://example.org/agent/other"}, "agent_unknown"),
 	({"ueid": "AQ" + "A" * 42}, "host_unknown"),
@@ -327,6 +330,8 @@ def test_policy_mistakes(verifier, place):
 			    ("trust:\n  tpm: [nothing.pem]\n", ":2: trust.tpm[0]: 'nothing.pem'"),
 			    ("boot:\n  closed: [10]\n", ":2: boot.closed[0]: '10'"),
 			    ("boot: {mode: none, kernels: [any]}\n", ""),
+			    ("agents:\n  - id: spiffe://a/b\n    hash_states: [offered]\n", ":3: agents[0].hash_states[0]: 'offered'"),
+			    ("agents:\n  - id: spiffe://a/b\n    hash_states: []\n", ":3: agents[0].hash_states: is empty"),
 			    ("daemon:\n  bpf: [any, any]\n", ":2: daemon.bpf[0]: 'any'")):
 		code, error = told(text)
 		assert where in error and (code == 64 or not where), (text, error)

@@ -60,6 +60,123 @@ static void state_other(void)
 	set(file(files(), 1), "state", json_string("too_late"));
 	json_object_del(file(files(), 1), "measurement");
 }
+/* As it is where the session's own build asks: the digest in its own member, and no other. */
+static void unprove(size_t i)
+{
+	json_t *o = file(files(), i);
+
+	set(o, "state", json_string("unproven"));
+	set(o, "unproven_measurement", json_incref(json_object_get(o, "measurement")));
+	json_object_del(o, "measurement");
+}
+static void claim(size_t i)
+{
+	set(file(files(), i), "state", json_string("claimed"));
+	json_object_del(file(files(), i), "measurement");
+}
+static void state_unknown(void)
+{
+	set(file(files(), 1), "state", json_string("trusted"));
+}
+static void executable_offered(void)
+{
+	set(file(files(), 1), "state", json_string("offered"));
+}
+static void claimed_with_digest(void)
+{
+	set(file(files(), 1), "state", json_string("claimed"));
+}
+static void claimed_with_unproven_digest(void)
+{
+	unprove(1);
+	set(file(files(), 1), "state", json_string("claimed"));
+}
+static void unproven_as_measurement(void)
+{
+	set(file(files(), 1), "state", json_string("unproven"));
+}
+static void unproven_beside_proven(void)
+{
+	unprove(1);
+	set(file(files(), 1), "measurement",
+	    json_incref(json_object_get(file(files(), 2), "measurement")));
+	set(file(files(), 1), "state", json_string("observed"));
+}
+static void manifest_unproven(void)
+{
+	unprove(5);
+}
+static void daemon_unproven(void)
+{
+	json_t *o = file(host_files(), 0);
+
+	set(o, "state", json_string("unproven"));
+	set(o, "unproven_measurement", json_incref(json_object_get(o, "measurement")));
+	json_object_del(o, "measurement");
+}
+static void executable_unproven(void)
+{
+	unprove(1);
+}
+static void loader_unproven(void)
+{
+	unprove(2);
+}
+static void ancestor_unproven(void)
+{
+	unprove(3);
+}
+static void unproven_other(void)
+{
+	unprove(1);
+	set(file(files(), 1), "unproven_measurement",
+	    json_pack("[ss]", "sha-256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+	f.agents[0].states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN;
+}
+static void unproven_unread(void)
+{
+	unproven_other();
+	json_object_del(file(files(), 1), "unproven_measurement");
+}
+/* An attacker's word for it, after the host signed what it was. */
+static void called_observed(void)
+{
+	json_t *o = file(files(), 1);
+
+	set(o, "state", json_string("observed"));
+	set(o, "measurement", json_incref(json_object_get(o, "unproven_measurement")));
+	json_object_del(o, "unproven_measurement");
+	sign_anew(f.evidence_key);
+}
+static void script_unproven(void)
+{
+	unprove(0);
+	f.agents[0].states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN;
+}
+static void script_too_late(void)
+{
+	set(file(files(), 0), "state", json_string("too_late"));
+	json_object_del(file(files(), 0), "measurement");
+}
+static void executable_claimed(void)
+{
+	claim(1);
+}
+static void claimed_beside_any(void)
+{
+	claim(1);
+	f.agents[0].executables.any = true;
+}
+static void claimed_beside_digests(void)
+{
+	claim(1);
+	f.agents[0].states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_CLAIMED;
+}
+static void ancestor_claimed(void)
+{
+	claim(3);
+	f.agents[0].ancestors.any = true;
+}
 static void argument_other(void)
 {
 	other_digest(files(), 0);

@@ -96,10 +96,51 @@ static void test_refusals(void **state)
 	free(r);
 }
 
+/*
+ * What a policy takes though it is not proven: the agent passes, and nothing is said of its
+ * executables.
+ */
+static void test_unproven(void **state)
+{
+	const char *const names[] = {"ear_trustworthiness_vector", "ear.trustworthiness-vector"};
+
+	(void)state;
+	for (int unproven = 0; unproven < 2; unproven++) {
+		struct verify_result *r;
+
+		forge_begin(&f);
+		if (unproven) {
+			json_t *o = json_array_get(
+				json_array_get(json_object_get(f.payload, "measurements"), 1), 1);
+
+			json_object_set_new(o, "state", json_string("unproven"));
+			json_object_set(o, "unproven_measurement",
+					json_object_get(o, "measurement"));
+			json_object_del(o, "measurement");
+			f.agents[0].states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN;
+		}
+		forge_build(&f);
+		r = forge_verify(&f);
+		assert_int_equal(r->verdict, AFFIANT_AFFIRMED);
+		for (int dotted = 0; dotted < 2; dotted++) {
+			json_t *claims, *vector;
+
+			assert_int_equal(ear_claims(r, &options[dotted], &claims), 0);
+			vector = at(at(claims, "submods", "agent"), names[dotted], "executables");
+			assert_int_equal(!vector, unproven);
+			assert_string_equal(status(claims, "agent", dotted), "affirming");
+			json_decref(claims);
+		}
+		verify_result_free(r);
+		forge_end(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_affirmed),
+		cmocka_unit_test(test_unproven),
 		cmocka_unit_test(test_refusals),
 	};
 

@@ -66,6 +66,92 @@ static void allow_software(void)
 	f.agents[0].minimum = AFFIANT_SOFTWARE_TPM;
 }
 
+/* Of file @i of the claims. */
+static void restate(size_t i, const char *word, bool unproven)
+{
+	json_t *o = json_array_get(
+		json_array_get(json_object_get(f.payload, "measurements"), i), 1);
+
+	json_object_set_new(o, "state", json_string(word));
+	if (unproven)
+		json_object_set(o, "unproven_measurement", json_object_get(o, "measurement"));
+	json_object_del(o, "measurement");
+}
+
+static bool says(const struct verify_result *r, const char *text)
+{
+	for (size_t i = 0; i < r->checks_count; i++)
+		if (strstr(r->checks[i].showed, text))
+			return true;
+	return false;
+}
+
+/* A policy may take what is not proven, by name; it is said, and is not called proven by that. */
+static void test_states(void **state)
+{
+	struct affiant_agent *a = &f.agents[0];
+	struct verify_result *r;
+
+	(void)state;
+	forge_begin(&f);
+	forge_build(&f);
+	r = forge_verify(&f);
+	assert_true(r->proven);
+	expect(r, VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	forge_end(&f);
+
+	forge_begin(&f);
+	restate(1, "unproven", true);
+	forge_build(&f);
+	r = forge_verify(&f);
+	assert_non_null(strstr(verify_reason(r), "'unproven'"));
+	assert_non_null(strstr(verify_reason(r), "run it as another user"));
+	expect(r, VERIFY_hash_state, AFFIANT_RUNTIME_MEASURED);
+	a->states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN;
+	r = forge_verify(&f);
+	assert_false(r->proven);
+	assert_true(says(r, "the executable is 'unproven'"));
+	expect(r, VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	a->states = AFFIANT_STATE_UNPROVEN;
+	expect(forge_verify(&f), VERIFY_hash_state, AFFIANT_RUNTIME_MEASURED); /* the loader */
+	forge_end(&f);
+
+	forge_begin(&f);
+	restate(1, "claimed", false);
+	a->executables.any = true;
+	a->states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_CLAIMED;
+	forge_build(&f);
+	r = forge_verify(&f);
+	assert_false(r->proven);
+	expect(r, VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	forge_end(&f);
+
+	/* hash_states is about what the kernel executed, not about scripts. */
+	forge_begin(&f);
+	a->states = AFFIANT_STATE_OBSERVED;
+	forge_build(&f);
+	expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	forge_end(&f);
+}
+
+/* No bit that means nothing, and none of what no executable is. */
+static void test_states_refused(void **state)
+{
+	static const uint32_t never[] = {1, 1 << CLAIMS_TOO_LATE, 1 << CLAIMS_OFFERED, 1u << 31};
+	struct verifier *v;
+	const char *why;
+
+	(void)state;
+	forge_begin(&f);
+	for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
+		f.agents[0].states = AFFIANT_STATES_PROVEN | never[i];
+		why = NULL;
+		assert_int_equal(verifier_new(&f.policy, &v, &why), -EINVAL);
+		assert_non_null(strstr(why, "states"));
+	}
+	forge_end(&f);
+}
+
 /* What a policy allows by name, each with the tier that is left. */
 static void test_allowed(void **state)
 {
@@ -442,6 +528,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_affirmed),
 		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_states_refused),
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_kept),

@@ -123,6 +123,16 @@ struct affiant_daemon {
 	struct affiant_digests executables, configurations, bpf;
 };
 
+/* HashState n is bit n. A script, which is offered at best, is not judged by them. */
+#define AFFIANT_STATE_KERNEL (1u << 1)
+#define AFFIANT_STATE_VERITY (1u << 2)
+#define AFFIANT_STATE_HELD (1u << 3)
+#define AFFIANT_STATE_OBSERVED (1u << 4)
+#define AFFIANT_STATE_UNPROVEN (1u << 10) /* read later, from what others than root could change */
+#define AFFIANT_STATE_CLAIMED (1u << 12)  /* no digest: it meets no list */
+#define AFFIANT_STATES_PROVEN                                                                      \
+	(AFFIANT_STATE_KERNEL | AFFIANT_STATE_VERITY | AFFIANT_STATE_HELD | AFFIANT_STATE_OBSERVED)
+
 enum affiant_isolation { AFFIANT_LANDLOCK, AFFIANT_UID, AFFIANT_NONE, AFFIANT_ISOLATION_UNKNOWN };
 enum affiant_custody { AFFIANT_OF_PROCESS, AFFIANT_OF_DAEMON };
 
@@ -136,7 +146,7 @@ struct affiant_agent {
 	enum affiant_tier minimum;        /* AFFIANT_UNATTESTED means runtime-measured */
 	uint32_t isolations; /* bit n: enum affiant_isolation n passes; 0: landlock and uid */
 	uint32_t custodies;  /* bit n: enum affiant_custody n; 0: both */
-	uint32_t states;     /* bit n: HashState n; 0: kernel, verity, held, observed */
+	uint32_t states;     /* AFFIANT_STATE_...; 0: AFFIANT_STATES_PROVEN */
 	bool allow_late;     /* a session that was found running */
 	bool allow_asserted; /* a principal on the launcher's word */
 	bool require_principal, require_task;

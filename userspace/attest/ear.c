@@ -107,7 +107,9 @@ static void judge(const struct verify_result *r, vector v[SUBMODS])
 	if (r->has_host)
 		judge_host(r, v[HOST]);
 	if (r->verdict == AFFIANT_AFFIRMED) {
-		v[AGENT][IDENTITY] = v[AGENT][EXECUTABLES] = v[AGENT][CONFIGURATION] = APPROVED;
+		v[AGENT][IDENTITY] = v[AGENT][CONFIGURATION] = APPROVED;
+		/* A policy may take what is not proven: it is not approved by that. */
+		v[AGENT][EXECUTABLES] = r->proven ? APPROVED : NO_CLAIM;
 		return;
 	}
 	while (places[i].last < r->code)

@@ -141,9 +141,14 @@ static const char *policy_mistake(const struct affiant_policy *p)
 		    p->boot.rules[i].pcrs & never)
 			return "a rule of boot.rules says nothing of PCRs that show how a host "
 			       "booted";
-	for (size_t i = 0; i < p->agents_count; i++)
+	for (size_t i = 0; i < p->agents_count; i++) {
 		if (p->agents[i].minimum >= AFFIANT_TIERS)
 			return "an agent's minimum is no tier";
+		if (p->agents[i].states & ~(AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN |
+					    AFFIANT_STATE_CLAIMED))
+			return "an agent's states are not all of those that an executable can be "
+			       "taken in";
+	}
 	if (p->max_age > 86400 || p->skew > 3600)
 		return "max_age or skew is too long";
 	return NULL;

@@ -82,6 +82,7 @@ struct verify_result {
 	size_t checks_count;
 	bool has_claims; /* they are the daemon's, and covered by the quote, only when affirmed */
 	struct claims claims;
+	bool proven; /* what the kernel executed for the asking process; set once that was judged */
 	json_t *payload; /* as they stand there; owned */
 	bool has_host;   /* to be kept for that host: its quote and logs were good */
 	struct hoststate host;

@@ -5,9 +5,6 @@
 
 #include "attest/verify_impl.h"
 
-#define STATES_WITH_DIGEST                                                                         \
-	(1u << CLAIMS_KERNEL | 1u << CLAIMS_VERITY | 1u << CLAIMS_HELD | 1u << CLAIMS_OBSERVED)
-
 /* ---- affiantd ---- */
 
 static bool check_host_files(struct verification *v, enum claims_role role,
@@ -72,21 +69,63 @@ static const struct affiant_digests *allowed_of(const struct affiant_agent *a,
 	return &a->manifests;
 }
 
+static bool is_script(const struct claims_file *f)
+{
+	return f->role == CLAIMS_SCRIPT || f->role == CLAIMS_ARGUMENT;
+}
+
+/*
+ * hash_states is about what the kernel executed. Of a script, which its interpreter opens again,
+ * nothing more can be had than what it was offered; a manifest is a root over what lay there.
+ */
+static bool takes_state(const struct affiant_agent *a, const struct claims_file *f)
+{
+	if (is_script(f))
+		return f->state == CLAIMS_OFFERED || claims_state_proven(f->state);
+	if (f->role == CLAIMS_MANIFEST)
+		return claims_state_proven(f->state);
+	return (a->states ?: AFFIANT_STATES_PROVEN) & 1u << f->state;
+}
+
+/* What whoever reads the refusal can do about it. */
+static const char *remedy(const struct claims_file *f)
+{
+	if (f->state == CLAIMS_UNPROVEN && is_script(f))
+		return ": nothing but a script that was offered is taken";
+	if (f->state == CLAIMS_UNPROVEN)
+		return ": install the agent's runtime as root and run it as another user, or list "
+		       "'unproven' in hash_states";
+	if (f->state == CLAIMS_CLAIMED)
+		return ", it ran before it was traced: start the agent after affiantd, or list "
+		       "'claimed' in hash_states";
+	return "";
+}
+
+static bool refuse_state(struct verification *v, const struct claims_file *f, const char *name)
+{
+	return fail(v, VERIFY_hash_state, name, "its %s is '%s'%s", claims_role_word(f->role),
+		    claims_state_word(f->state), remedy(f));
+}
+
 static bool check_file(struct verification *v, const struct affiant_agent *a,
 		       const struct claims_file *f, const struct affiant_digests *allowed,
 		       enum verify_code code, const char *name)
 {
-	const uint32_t states = (a->states ?: STATES_WITH_DIGEST) & STATES_WITH_DIGEST;
+	bool known;
 
+	/* Whatever it is: but it is not even known that there is such a file. */
+	if (f->state == CLAIMS_CLAIMED && !(a->states & 1u << CLAIMS_CLAIMED))
+		return refuse_state(v, f, name);
 	if (allowed->any)
 		return true;
-	if (!(states & 1u << f->state))
-		return fail(v, VERIFY_hash_state, name, "the digest of its %s is '%s'",
-			    claims_role_word(f->role), claims_state_word(f->state));
-	if (!policy_has(allowed, f->digest, f->digest_len))
-		return fail(v, code, name, "the %s %.120s is none that the policy names",
-			    claims_role_word(f->role), f->path);
-	return true;
+	if (!takes_state(a, f))
+		return refuse_state(v, f, name);
+	known = f->state == CLAIMS_UNPROVEN
+			? f->has_unproven &&
+				  policy_has(allowed, &f->unproven, sizeof(f->unproven))
+			: policy_has(allowed, f->digest, f->digest_len);
+	return known || fail(v, code, name, "the %s %.120s is none that the policy names",
+			     claims_role_word(f->role), f->path);
 }
 
 /*
@@ -106,6 +145,7 @@ static bool check_process(struct verification *v, const struct affiant_agent *a)
 {
 	const struct claims *c = &v->result->claims;
 	const struct claims_process *p = &c->workload.process;
+	const struct claims_file *unproven = NULL;
 	enum verify_code code;
 	bool executable = a->executables.any, scripted = false;
 
@@ -116,13 +156,23 @@ static bool check_process(struct verification *v, const struct affiant_agent *a)
 		if (!check_file(v, a, f, allowed, code, "agent: program"))
 			return false;
 		executable |= f->role == CLAIMS_EXECUTABLE;
-		scripted |= f->role == CLAIMS_SCRIPT || f->role == CLAIMS_ARGUMENT;
+		scripted |= is_script(f);
+		if (!is_script(f) && !claims_state_proven(f->state) &&
+		    (!unproven || f->role == CLAIMS_EXECUTABLE))
+			unproven = f;
 	}
 	if (!executable)
 		return fail(v, VERIFY_executable_digest, "agent: program",
 			    "the claims name no executable");
-	return check_script(v, a, scripted) &&
-	       pass(v, "agent: program", "%zu files, as the policy has them", p->files_count);
+	v->result->proven = !unproven;
+	if (!check_script(v, a, scripted))
+		return false;
+	if (unproven)
+		return pass(v, "agent: program",
+			    "%zu files, which the policy takes though the %s is '%s'",
+			    p->files_count, claims_role_word(unproven->role),
+			    claims_state_word(unproven->state));
+	return pass(v, "agent: program", "%zu files, as the policy has them", p->files_count);
 }
 
 /* A process may have been made, and fed, by those above it. */
@@ -131,13 +181,11 @@ static bool check_ancestors(struct verification *v, const struct affiant_agent *
 	const struct claims *c = &v->result->claims;
 	const struct claims_workload *w = &c->workload;
 
-	if (a->ancestors.any)
-		return not_judged(v, "agent: ancestors", "the policy takes any");
-	if (w->ancestors_cut)
+	if (w->ancestors_cut && !a->ancestors.any)
 		return fail(v, VERIFY_ancestor_digest, "agent: ancestors",
 			    "there are more than the claims name");
 	for (size_t i = 0; i < w->ancestors_count; i++) {
-		if (!w->ancestors[i].files_count)
+		if (!w->ancestors[i].files_count && !a->ancestors.any)
 			return fail(v, VERIFY_ancestor_digest, "agent: ancestors",
 				    "the claims don't say what process %u executes",
 				    w->ancestors[i].pid);
@@ -146,7 +194,8 @@ static bool check_ancestors(struct verification *v, const struct affiant_agent *
 					VERIFY_ancestor_digest, "agent: ancestors"))
 				return false;
 	}
-	return pass(v, "agent: ancestors", "%zu, known", w->ancestors_count);
+	return a->ancestors.any ? not_judged(v, "agent: ancestors", "the policy takes any")
+				: pass(v, "agent: ancestors", "%zu, known", w->ancestors_count);
 }
 
 static bool check_manifests(struct verification *v, const struct affiant_agent *a)

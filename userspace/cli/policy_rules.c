@@ -227,6 +227,40 @@ int policy_ima(struct policy_reading *x, const struct raw_ima *raw)
 
 /* ---- agents ---- */
 
+/* Of executables: that a script is 'offered' goes without saying, and no more of it can be had. */
+static int get_states(struct policy_reading *x, const char *key, const struct raw_texts *list,
+		      struct affiant_agent *to)
+{
+	static const char *const words[] = {"kernel",   "verity",  "held", "observed",
+					    "unproven", "claimed", NULL};
+	static const uint32_t states[] = {AFFIANT_STATE_KERNEL,   AFFIANT_STATE_VERITY,
+					  AFFIANT_STATE_HELD,     AFFIANT_STATE_OBSERVED,
+					  AFFIANT_STATE_UNPROVEN, AFFIANT_STATE_CLAIMED};
+	unsigned int word;
+	char at[272];
+	int err;
+
+	if (!list->count && document_has(x->document, key))
+		return mistake(x, key, "is empty: no program would pass. Leave it out for those "
+				       "that are proven: kernel, verity, held, observed");
+	for (unsigned int i = 0; i < list->count; i++) {
+		snprintf(at, sizeof(at), "%s[%u]", key, i);
+		if (!strcmp(list->items[i], "offered"))
+			return mistake(x, at,
+				       "'offered' is what a script is, and scripts are taken by "
+				       "it; an executable never is");
+		err = policy_word(x, at, list->items[i], words, &word);
+		if (err)
+			return err;
+		to->states |= states[word];
+		if (states[word] == AFFIANT_STATE_CLAIMED && !to->executables.any &&
+		    !to->ancestors.any)
+			return mistake(x, at, "'claimed' comes without a digest: it passes only "
+					      "where executables or ancestors are 'any'");
+	}
+	return 0;
+}
+
 static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_policy_agent *raw,
 		     struct affiant_agent *to)
 {
@@ -234,7 +268,6 @@ static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_
 					    "boot-state", "runtime-measured", NULL};
 	static const char *const isolations[] = {"landlock", "uid", "none", "unknown", NULL};
 	static const char *const custodies[] = {"process", "daemon", NULL};
-	static const char *const states[] = {"", "kernel", "verity", "held", "observed", NULL};
 	static const char *const principals[] = {"refused", "asserted", "required", NULL};
 	static const char *const tasks[] = {"any", "required", NULL};
 	unsigned int tier = 0, principal = 0;
@@ -259,7 +292,7 @@ static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_
 	      policy_digests(x, KEY("programs"), &raw->programs, &to->programs) ?:
 	      policy_words(x, KEY("isolation"), &raw->isolation, isolations, &to->isolations) ?:
 	      policy_words(x, KEY("key_custody"), &raw->key_custody, custodies, &to->custodies) ?:
-	      policy_words(x, KEY("hash_states"), &raw->hash_states, states, &to->states);
+	      get_states(x, KEY("hash_states"), &raw->hash_states, to);
 #undef KEY
 	to->minimum = tier;
 	to->allow_asserted = principal > 0;
