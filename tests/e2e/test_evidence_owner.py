@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from harness import raw, wait
-from harness.evidence import Attested, Taken
+from harness.evidence import LIBRARY, Attested, Taken, library_environment
 from harness.raw import script
 
 OTHER = 65533	# nobody's
@@ -180,18 +180,32 @@ def test_task_expires_between_request_and_answer(attested, suspended):
 	assert agent.answer()["code"] == "task_expired"
 
 
-def test_executable_changes_between_request_and_answer(attested, suspended, place):
-	"""chmod alone: from the moment it was looked at it has to stand still."""
+def test_executable_upgraded_between_request_and_answer(attested, suspended, place):
+	"""What runs goes on, and so does what was recorded of its exec."""
 	program = wait.settled(shutil.copy("/usr/bin/python3", place / "python3"))
 	agent = attested.agent(program=program)
 	agent.run.wait_exec(program)
 	batches = attested.status()["evidence"]["batches"]
 	agent.begin("evidence")
 	attested.wait_batches(batches + 1)
-	os.chmod(program, 0o700)
+	shutil.copy("/usr/bin/env", f"{program}.new")
+	os.rename(f"{program}.new", program)
 	suspended.resume()
-	assert agent.answer()["code"] == "executable_changed"
+	assert agent.answer()["err"] == 0
 	agent.evidence().check()
+
+
+def test_executable_link_forged_between_request_and_answer(attested, suspended, programs):
+	"""It was what it executed when it asked: it has to be so, too, once the quote is there."""
+	batches = attested.status()["evidence"]["batches"]
+	run = attested.daemon.launch(programs["forge_exe"], os.path.realpath("/usr/bin/python3"), LIBRARY, attested.daemon.socket,
+				     "late", user=(OTHER, OTHER), env=library_environment(), stdin=subprocess.PIPE)
+	attested.wait_batches(batches + 1)
+	tell(run)
+	assert "is now" in run.line()
+	suspended.resume()
+	assert run.line() == "executable_changed"
+	run.wait()
 
 
 def test_dies_between_request_and_answer(attested, suspended):

@@ -4,8 +4,6 @@
 #include "attest/jose.h"
 #include "attest/ossl.h"
 #include "base/buffer.h"
-#include "collect/filehash.h"
-#include "collect/object.h"
 #include "daemon/request.h"
 #include "daemon/subject.h"
 
@@ -162,67 +160,16 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 	return !traced || refuse(ret, "traced", "a thread of process %d is traced", a->pid);
 }
 
-/* The digest that its record has of its executable; NULL: it has none. To be freed. */
-static Affiant__V1__Process *recorded(const struct asker *a)
+bool asker_look(struct asker *a, struct refusal *ret)
 {
-	const struct image *i = a->actor->image;
+	bool same = false;
+	int err = subject_executes(a->core->source, a->pid, &a->actor->image->id, &same);
 
-	return i->packed ? affiant__v1__process__unpack(NULL, i->packed_len, i->packed) : NULL;
-}
-
-static bool has_digest(const Affiant__V1__Process *p)
-{
-	return p && p->executable && p->executable->digest && p->executable->digest->has_sha256 &&
-	       p->executable->digest->sha256.len == SHA256_SIZE;
-}
-
-int asker_look(struct asker *a, int *ret_fd, struct refusal *ret)
-{
-	_cleanup_close_ int fd = -1;
-	enum subject_object object;
-	Affiant__V1__Process *p;
-	struct object_id now;
-	bool known;
-	int err;
-
-	err = subject_object(a->core->source, a->pid, &a->actor->image->id, &object, &now, &fd);
-	if (err) {
-		refuse(ret, "unavailable", "/proc/%d/exe: %s", a->pid, strerror(-err));
-		return -EPERM;
-	}
-	if (object == SUBJECT_OTHER) {
-		refuse(ret, "executable_changed", "/proc/%d/exe is not what process %d executed",
-		       a->pid, a->pid);
-		return -EPERM;
-	}
-	/* Looked at before: from then on it has to stand still. */
-	if (a->looked_at && !object_id_equal(&now, &a->seen)) {
-		refuse(ret, "executable_changed",
-		       "the executable of process %d has just been changed", a->pid);
-		return -EPERM;
-	}
-	p = object == SUBJECT_TOUCHED && !a->looked_at ? recorded(a) : NULL;
-	known = has_digest(p);
-	if (p)
-		affiant__v1__process__free_unpacked(p, NULL);
-	a->seen = now;
+	if (err)
+		return refuse(ret, "unavailable", "/proc/%d/exe: %s", a->pid, strerror(-err));
+	if (!same)
+		return refuse(ret, "executable_changed",
+			      "/proc/%d/exe is not what process %d executed", a->pid, a->pid);
 	a->looked_at = true;
-	if (!known)
-		return 0;
-	*ret_fd = TAKE_FD(fd);
-	return 1;
-}
-
-bool asker_reread(struct asker *a, const struct file_digest *digest, struct refusal *ret)
-{
-	Affiant__V1__Process *p = recorded(a);
-	bool same = has_digest(p) && (digest->state == HASH_STATE_OBSERVED || digest->unproven) &&
-		    !memcmp(p->executable->digest->sha256.data, digest->sha256.bytes, SHA256_SIZE);
-
-	if (p)
-		affiant__v1__process__free_unpacked(p, NULL);
-	return same ||
-	       refuse(ret, "executable_changed",
-		      "the executable of process %d has other bytes than when it was executed",
-		      a->pid);
+	return true;
 }

@@ -19,13 +19,10 @@ struct asker {
 	bool host;
 	uint64_t ima_from;
 
-	bool rehashing; /* a worker reads its executable again: 'token' */
-	uint64_t token;
-	/* its executable is what it was, as of 'seen', and its records are written: */
+	/* its executable was the one that was recorded, and its records are written: */
 	bool looked_at;
 	/* those below this sequence. They have to be durable before evidence rests on them */
 	uint64_t records;
-	struct object_id seen;
 
 	struct sha256 leaf;
 	char *jwk, *signing_input, *jws; /* of its claims, once it is in a batch */
@@ -54,10 +51,7 @@ bool asker_lives(const struct asker *a);
 bool asker_entitled(const struct asker *a, struct refusal *ret);
 
 /*
- * Whether its executable is what was executed. 0: yes, as of a->seen; 1: its bytes have to be read
- * again, through
- * *@ret_fd; -EPERM with @ret: no.
+ * Whether it still points to what it executed: before the quote, and again after it. False: @ret
+ * says that it does not.
  */
-int asker_look(struct asker *a, int *ret_fd, struct refusal *ret);
-/* What reading again gave: the digest that was recorded at the exec, or a refusal. */
-bool asker_reread(struct asker *a, const struct file_digest *digest, struct refusal *ret);
+bool asker_look(struct asker *a, struct refusal *ret);

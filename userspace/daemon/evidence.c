@@ -10,7 +10,6 @@
 
 #include "attest/proof.h"
 #include "base/cleanup.h"
-#include "collect/object.h"
 #include "daemon/attester.h"
 #include "daemon/evidence_impl.h"
 #include "daemon/heldkeys.h"
@@ -54,36 +53,12 @@ void evidence_take_out(struct evidence *e, struct asker *a)
 
 /* ---- who waits ---- */
 
-/* Who executes the same file shares one reading of it: in a container, an agent's processes do. */
-static bool read_again(struct evidence *e, struct asker *a, int fd, struct refusal *ret)
-{
-	struct filehash_job job = {.fd = fd, .session = a->tag.session};
-	struct asker *other;
-
-	DL_FOREACH (e->waiting, other)
-		if (other->rehashing && object_id_equal(&other->seen, &a->seen)) {
-			close(fd);
-			a->token = other->token;
-			a->rehashing = true;
-			return true;
-		}
-	job.token = a->token = ++e->rehashes;
-	a->rehashing = true;
-	if (!filehash_submit(e->rehash, &job))
-		return true;
-	ret->code = "busy";
-	snprintf(ret->text, sizeof(ret->text),
-		 "too many executables wait to be read again: try later");
-	return false;
-}
-
 static void look_at(struct evidence *e, struct asker *a)
 {
 	struct refusal r;
-	int fd, looked = asker_look(a, &fd, &r);
 
 	a->records = ledger_next_sequence(e->core->ledger);
-	if (looked >= 0 && (!looked || read_again(e, a, fd, &r)) && evidence_claim(e, a, &r))
+	if (asker_look(a, &r) && evidence_claim(e, a, &r))
 		return;
 	evidence_take_out(e, a);
 	evidence_refuse(e, a, &r);
@@ -91,7 +66,7 @@ static void look_at(struct evidence *e, struct asker *a)
 
 bool evidence_ready(const struct evidence *e, const struct asker *a)
 {
-	return a->looked_at && !a->rehashing && a->records <= e->core->durable_sequence;
+	return a->looked_at && a->records <= e->core->durable_sequence;
 }
 
 /* Evidence names nothing that a power cut could take back. True: somebody waits for the disk. */
@@ -139,23 +114,6 @@ bool evidence_turn(struct evidence *e)
 	else if (ready)
 		evidence_sign_ready(e);
 	return waits;
-}
-
-static void reread(void *data, uint64_t token, const struct file_digest *digest)
-{
-	struct evidence *e = data;
-	struct asker *a, *next;
-	struct refusal r;
-
-	DL_FOREACH_SAFE (e->waiting, a, next) {
-		if (!a->rehashing || a->token != token)
-			continue;
-		a->rehashing = false;
-		if (asker_reread(a, digest, &r))
-			continue;
-		evidence_take_out(e, a);
-		evidence_refuse(e, a, &r);
-	}
 }
 
 /*
@@ -273,16 +231,14 @@ static int make_proof(EVP_PKEY *key, const Affiant__V1__SignProof *request, uint
 
 /*
  * A proof says that the process which evidence was given to acts now: who would get no evidence any
- * more gets none. That the file's bytes are the same was found when evidence was given.
+ * more gets none.
  */
 static bool may_prove(struct core *c, struct server_call *call)
 {
 	struct refusal r;
 	struct asker *a = asker_new(c, call, &r);
-	int fd = -1;
-	bool may = a && asker_look(a, &fd, &r) >= 0;
+	bool may = a && asker_look(a, &r);
 
-	closep(&fd);
 	asker_free(a);
 	if (!may)
 		refuse_call(c->evidence, call, &r);
@@ -332,30 +288,14 @@ static int on_tpm(sd_event_source *s, int fd, uint32_t revents, void *data)
 	return 0;
 }
 
-static int on_reread(sd_event_source *s, int fd, uint32_t revents, void *data)
-{
-	struct evidence *e = data;
-
-	(void)s, (void)fd, (void)revents;
-	filehash_collect(e->rehash, UINT64_MAX, reread, e);
-	evidence_turn(e);
-	return 0;
-}
-
 int evidence_start(struct evidence *e)
 {
 	struct tpm_worker *tpm = attester_tpm(e->attester);
-	int err = sd_event_add_io(e->core->event, NULL, filehash_fd(e->rehash), EPOLLIN, on_reread,
-				  e);
+	int err = 0;
 
-	if (err >= 0 && tpm)
+	if (tpm)
 		err = sd_event_add_io(e->core->event, NULL, tpm_worker_fd(tpm), EPOLLIN, on_tpm, e);
 	return err < 0 ? err : 0;
-}
-
-static int identify(void *core, int fd, struct object_facts *ret)
-{
-	return source_object_facts(((struct core *)core)->source, fd, ret);
 }
 
 static int open_attester(struct evidence *e, char **ret_why)
@@ -379,11 +319,6 @@ static int open_attester(struct evidence *e, char **ret_why)
 
 int evidence_new(struct core *c, struct evidence **ret, char **ret_why)
 {
-	struct filehash_config rehash = {.workers = 1,
-					 .cache_max = 256,
-					 .queue_max = 64,
-					 .identify = identify,
-					 .identify_context = c};
 	struct evidence *e = calloc(1, sizeof(*e));
 	int err;
 
@@ -394,7 +329,6 @@ int evidence_new(struct core *c, struct evidence **ret, char **ret_why)
 	err = e->root < 0 ? -errno : 0;
 	err = err ?: heldkeys_new(&e->keys) ?:
 		     tokens_new(c->config->evidence.rate, c->config->evidence.burst, &e->tokens) ?:
-		     filehash_new(&rehash, &e->rehash) ?:
 		     open_attester(e, ret_why);
 	if (err) {
 		evidence_free(e);
@@ -416,7 +350,6 @@ void evidence_free(struct evidence *e)
 		asker_free(a);
 	attester_free(e->attester);
 	evidence_forget_quote(e);
-	filehash_free(e->rehash);
 	heldkeys_free(e->keys);
 	tokens_free(e->tokens);
 	closep(&e->root);

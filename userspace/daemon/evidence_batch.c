@@ -205,7 +205,7 @@ static void finish(struct evidence *e, struct asker *a, struct quoted_batch *b, 
 		   int quoted)
 {
 	struct refusal r = {.code = "no_tpm"};
-	int fd = -1, err;
+	int err;
 
 	if (quoted) {
 		quote_error(e, quoted, r.text, sizeof(r.text));
@@ -219,9 +219,7 @@ static void finish(struct evidence *e, struct asker *a, struct quoted_batch *b, 
 		evidence_refuse(e, a, &r);
 		return;
 	}
-	err = asker_entitled(a, &r) ? asker_look(a, &fd, &r) : -EPERM;
-	closep(&fd);
-	if (err < 0) {
+	if (!asker_entitled(a, &r) || !asker_look(a, &r)) {
 		evidence_refuse(e, a, &r);
 		return;
 	}

@@ -18,14 +18,12 @@ struct evidence {
 	struct core *core;
 	struct attester *attester;
 	struct heldkeys *keys;
-	struct filehash *rehash;
 	struct tokens *tokens; /* how often a session may ask */
 	struct asker *waiting; /* in the order in which they asked */
 	size_t waiting_count;
 	struct asker *batch; /* being quoted: */
 	size_t batch_count;
 	struct quoted_batch *quoting;
-	uint64_t rehashes; /* tokens given */
 	int root;
 	uint64_t given, batches, refused[EVIDENCE_CODES];
 };

@@ -65,8 +65,7 @@ int subject_traced(pid_t pid, bool *ret)
 	return 0;
 }
 
-int subject_object(struct source *s, pid_t pid, const struct object_id *executed,
-		   enum subject_object *ret, struct object_id *ret_now, int *ret_fd)
+int subject_executes(struct source *s, pid_t pid, const struct object_id *executed, bool *ret)
 {
 	_cleanup_close_ int fd = -1;
 	struct object_id now;
@@ -80,13 +79,6 @@ int subject_object(struct source *s, pid_t pid, const struct object_id *executed
 	err = source_object_id(s, fd, &now);
 	if (err)
 		return err;
-	if (!object_id_same(&now, executed))
-		*ret = SUBJECT_OTHER;
-	else if (object_id_equal(&now, executed) && object_trust_of(now.magic) != OBJECT_STACKED)
-		*ret = SUBJECT_SAME;
-	else
-		*ret = SUBJECT_TOUCHED;
-	*ret_now = now;
-	*ret_fd = TAKE_FD(fd);
+	*ret = object_id_same(&now, executed);
 	return 0;
 }

@@ -20,20 +20,11 @@
  */
 int subject_traced(pid_t pid, bool *ret);
 
-enum subject_object {
-	SUBJECT_SAME, /* nothing about the file has changed since the exec */
-	/*
-	 * that very file, but something about it changed (its removal is enough), or its filesystem
-	 * would not show it (overlayfs): its bytes have to be looked at
-	 */
-	SUBJECT_TOUCHED,
-	/* /proc/PID/exe leads to another file: it was pointed elsewhere (PR_SET_MM_EXE_FILE) */
-	SUBJECT_OTHER,
-};
-
 /*
- * Compares the executable with @executed, by the kernel's own identity of both. @ret_fd: O_PATH, to
- * be closed by the caller. -ESRCH: gone, or without an executable.
+ * Whether mm->exe_file, which /proc/PID/exe leads to, is the file that it executed (@executed, by
+ * the kernel's own identity). When not, it was pointed elsewhere (PR_SET_MM_EXE_FILE), or an exec
+ * is under way. That it is proves nothing: it can be set back. What ran, the record of the exec
+ * says, which an upgrade of the file meanwhile makes no less true. -ESRCH: gone, or without an
+ * executable.
  */
-int subject_object(struct source *s, pid_t pid, const struct object_id *executed,
-		   enum subject_object *ret, struct object_id *ret_now, int *ret_fd);
+int subject_executes(struct source *s, pid_t pid, const struct object_id *executed, bool *ret);
