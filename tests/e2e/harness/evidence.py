@@ -254,7 +254,9 @@ class Taken:
 		for index in process["files"]:
 			media_type, component = self.claims["measurements"][index]
 			assert media_type == "application/measured-component+json"
-			algorithm, digest = component.get("measurement", (None, None))
+			proven = component["state"] != "unproven"
+			assert ("unproven_measurement" if proven else "measurement") not in component
+			algorithm, digest = component.get("measurement" if proven else "unproven_measurement", (None, None))
 			assert algorithm in (None, "sha-256")
 			listed.append((component["role"], component["state"], component["id"][0], digest and unb64(digest)))
 		return listed

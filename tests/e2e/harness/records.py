@@ -81,6 +81,11 @@ def hash_state(digest):
 	return pb.HashState.Name(digest.state).removeprefix("HASH_").lower()
 
 
+def stated_digest(digest):
+	"""The SHA-256 that goes with its state, whatever that is worth; None."""
+	return (digest.unproven_sha256 if hash_state(digest) == "unproven" else digest.sha256) or None
+
+
 def step_kind(step):
 	return pb.StepKind.Name(step.kind).removeprefix("STEP_").lower()
 
