@@ -16,7 +16,8 @@ DIGITS = 12	# of a digest, on the screen
 
 COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 OUTCOME_COLOUR = {"established": "green", "attempted": "green", "pending": "yellow", "aborted": "yellow"}
-CARRIES_DIGEST = ("kernel", "verity", "held", "observed")
+PROVEN = ("kernel", "verity", "held", "observed")
+STATE_COLOUR = dict.fromkeys(PROVEN, "green") | {"offered": "dim"}
 
 
 def paint(text, colour):
@@ -155,11 +156,12 @@ def build_tree(events):
 
 
 def digest_text(digest, hashes=None):
-	value = digest.get("sha256") or next((h["value"] for h in hashes or [] if h["algorithm_id"] == 3), None)
+	"""Its colour says what it is worth: bright when it is of what ran, dim when it only may be."""
 	state = digest.get("state", "unknown")
-	if value:
-		return paint(value[:DIGITS], "cyan") + f" {state}"
-	return paint("-".ljust(DIGITS), "cyan") + " " + paint(state, "green" if state in CARRIES_DIGEST else "yellow")
+	value = digest.get("unproven_sha256" if state == "unproven" else "sha256")
+	value = value or next((h["value"] for h in hashes or [] if h["algorithm_id"] == 3), None)
+	colour = "cyan" if state in PROVEN else "dim"
+	return paint((value or "-")[:DIGITS].ljust(DIGITS), colour) + " " + paint(state, STATE_COLOUR.get(state, "yellow"))
 
 
 def show_exec(event, lead, width):
@@ -190,7 +192,7 @@ def show_node(node, before, branch, width):
 def show_tree(events):
 	width = columns() - 50
 	print(f"\n  {paint(fit('process, and what it executed', width + 2), 'bold')}"
-	      f"{paint('SHA-256'.ljust(DIGITS), 'bold')} {paint('of the bytes that ran', 'bold')}")
+	      f"{paint('SHA-256'.ljust(DIGITS), 'bold')} {paint('and what it is worth', 'bold')}")
 	for root in build_tree(events):
 		show_node(root, "", "", width)
 
