@@ -3,6 +3,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import time
 import uuid
@@ -12,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
+from harness import wait
 from harness.evidence import ASKER, AUDIENCE, NONCE, SELECTED, SIZE_MAX, Attested, Taken, b64, proof, thumbprint
 from harness.records import hash_state, sha256, stated_digest
 
@@ -106,9 +109,35 @@ def test_claims_are_the_records(agent):
 	files = taken.files(work["process"])
 	assert files == recorded_files(record.process)
 	assert ("executable", sha256(PYTHON)) in [(role, digest) for role, _, _, digest in files]
-	assert ("argument", str(ASKER), sha256(ASKER)) in [(role, path, digest) for role, _, path, digest in files]
+	assert ("argument", "offered", str(ASKER), sha256(ASKER)) in files
 	assert (work["execs"], work["lost"], work["ancestors"]) == (1, 0, [])
 	assert "ancestors_cut" not in work
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["root's", "its own"])
+def test_unproven_stands_apart(attested, place, own):
+	"""Nobody's session: what root installed is proven, what it could have changed itself is not, and not by its digest either."""
+	program = place / "python3"
+	if own:
+		wait.settled(shutil.copy(PYTHON, program))
+		os.chown(program, 65534, 65534)
+		place.chmod(0o755)
+	agent = attested.agent(program=program if own else PYTHON, options=["--user", "nobody"])
+	taken = agent.evidence().check()
+	component = next(c for _, c in taken.claims["measurements"] if c["role"] == "executable")
+	record = agent.run.wait_exec(program if own else PYTHON)
+	assert taken.files(taken.workload["process"]) == recorded_files(record.process)
+	digest = ["sha-256", b64(sha256(PYTHON))]
+	if own:
+		assert (component["state"], component["unproven_measurement"]) == ("unproven", digest)
+		assert "measurement" not in component
+	else:
+		assert (component["state"], component["measurement"]) == ("observed", digest)
+		assert "unproven_measurement" not in component
+	records = agent.run.records_so_far().of("session_started", "exec")
+	found = [file for r in records for file in recorded_files(r.process)]
+	assert taken.workload["programs"]["root"] == programs_root(found)[1]
+	agent.end()
 
 
 def test_ancestors_are_the_records(attested):

@@ -44,6 +44,7 @@ agents:
     interpreters: [any]
     ancestors: [any]
     hash_states: {states}
+    late_sessions: {late}
     isolation: [landlock, uid, none]
     principal: asserted
 """
@@ -60,6 +61,7 @@ class Verifier:
 		self.place = place
 		self.values = {
 			"root": attested.tpm.ca, "issuer": attested.tpm.issuer, "software": "yes", "boot": "none",
+			"late": "refused",
 			"states": "[observed, unproven]",	# an agent that is root's: nothing that it executes is proven
 			"ueid": taken.claims["ueid"], "agent": taken.claims["sub"], "daemon": digest(daemons.AFFIANTD),
 			"executable": digest("/usr/bin/python3"),
@@ -145,7 +147,7 @@ def test_as_nobody(verifier, taken, place):
 	({"software": "no"}, "software_tpm"),
 	({"boot": "log"}, "pcrs_unextended"),
 	({"executable": "0" * 64}, "executable_digest"),
-	({"states": "[kernel]"}, "hash_state"),
+	({"states": "[kernel, verity, held, observed]"}, "hash_state"),
 	({"daemon": "0" * 64}, "daemon_digest"),
 	({"agent": "spiffe://example.org/agent/other"}, "agent_unknown"),
 	({"ueid": "AQ" + "A" * 42}, "host_unknown"),
@@ -154,6 +156,24 @@ def test_as_nobody(verifier, taken, place):
 ])
 def test_refused(verifier, taken, changed, code):
 	assert verifier(taken.text, **changed) == (1, code)
+
+
+def test_proven(verifier, attested):
+	"""A runtime that is root's, run by another user: what a policy takes without a word."""
+	agent = attested.agent(options=["--user", "nobody"])
+	text = agent.evidence(host=True).text
+	assert verifier(text, states="[kernel, verity, held, observed]", late="any") == (0, "")
+	done = verifier.run(text, states="[unproven]", late="any")
+	assert done.returncode == 1 and "its executable is 'observed'" in done.stdout
+	agent.end()
+
+
+def test_unproven_says_what_to_do(verifier, taken):
+	done = verifier.run(taken.text, states="[observed]")
+	assert done.returncode == 1 and "hash_state" in done.stdout
+	assert "run it as another user, or list 'unproven'" in " ".join(done.stdout.split())
+	done = verifier.run(taken.text)
+	assert done.returncode == 0 and "the executable is 'unproven'" in " ".join(done.stdout.split())
 
 
 def test_times(verifier, taken):
