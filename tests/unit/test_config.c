@@ -129,7 +129,7 @@ static const struct {
 		"- path: /x\n",
 		"6: agents[1].selectors[1].path: no such key; there are unit, cgroup, exe, user"),
 	MISTAKE("launchers:\n  group: [a]\n",
-		"2: launchers.group: no such key; there are users, groups"),
+		"2: launchers.group: no such key; there are users, groups, programs"),
 	MISTAKE("hash:\n  mode: off\n  wait: 1s\n  mode: observe\n",
 		"4: hash.mode: is there twice, first in line 2"),
 	MISTAKE("state_dir: /x\n\nstate_dir: /x\n",

@@ -236,6 +236,7 @@ static int open_session(void *run, int pidfd)
 	int err;
 
 	r->open.pidfd = pidfd;
+	r->open.held = pidfd >= 0;
 
 	err = affiant_connect(r->socket, &a);
 	if (err) {

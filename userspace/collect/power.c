@@ -46,6 +46,11 @@ static bool is_launcher(const struct attribute *a, const struct event_exec *e,
 	       a->config.launcher(a->config.data, &file);
 }
 
+static bool is_late(const struct session *s)
+{
+	return s->head && s->head->session_started && s->head->session_started->late;
+}
+
 void power_executed(struct attribute *a, const struct event_exec *e, const struct image *before,
 		    struct image *image, struct session *s)
 {
@@ -55,8 +60,8 @@ void power_executed(struct attribute *a, const struct event_exec *e, const struc
 	s->power |= POWER_BEGUN;
 	if (image->power && !gained_by_file(a, e, before))
 		s->power |= POWER_ROOT;
-	/* One that a selector found running. Of one that a launcher named the launcher knows more. */
-	if (e->header.type == EVENT_ADOPT && e->header.actor.flags & TAG_SELECTED)
+	/* It ran before, and what it was then nobody saw. */
+	if (e->header.type == EVENT_ADOPT && is_late(s))
 		s->power |= POWER_UNKNOWN;
 }
 

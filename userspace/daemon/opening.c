@@ -116,6 +116,7 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 	Affiant__V1__Session session = AFFIANT__V1__SESSION__INIT;
 	Affiant__V1__Principal principal = AFFIANT__V1__PRINCIPAL__INIT;
 	Affiant__V1__ProcessId launcher = AFFIANT__V1__PROCESS_ID__INIT;
+	bool late;
 
 	agent.name = request->agent;
 	agent.spiffe_id = o->spiffe_id;
@@ -129,10 +130,11 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 		SET(&principal, assurance, AFFIANT__V1__ASSURANCE__ASSURANCE_ASSERTED);
 		head.principal = &principal;
 	}
+	late = request->target_is_pidfd && !request->held;
 	SET(&started, origin,
-	    request->target_is_pidfd ? AFFIANT__V1__SESSION_ORIGIN__ORIGIN_API
-				     : AFFIANT__V1__SESSION_ORIGIN__ORIGIN_RUN);
-	if (request->target_is_pidfd)
+	    late ? AFFIANT__V1__SESSION_ORIGIN__ORIGIN_API
+		 : AFFIANT__V1__SESSION_ORIGIN__ORIGIN_RUN);
+	if (late)
 		SET(&started, late, true);
 	SET(&started, launcher_uid, caller->uid);
 	SET(&launcher, tgid, caller->pid);

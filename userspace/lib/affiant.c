@@ -123,6 +123,7 @@ static int send_open(struct affiant *a, const struct affiant_open *open, const i
 	body.has_isolation = open->isolation != AFFIANT_ISOLATION_UNKNOWN;
 	body.isolation = (Affiant__V1__Isolation)open->isolation;
 	body.has_target_is_pidfd = body.target_is_pidfd = open->pidfd >= 0;
+	body.has_held = body.held = open->pidfd >= 0 && open->held;
 	for (size_t i = 0; i < measures; i++)
 		paths[i] = (ProtobufCBinaryData){strlen(open->measures[i]),
 						 (uint8_t *)open->measures[i]};

@@ -53,6 +53,11 @@ struct affiant_open {
 		*measures; /* NULL-terminated paths, opened by this process with its own rights */
 	enum affiant_isolation isolation;
 	int pidfd; /* -1: this process itself */
+	/*
+	 * The process of pidfd waits, and has done nothing of its own yet: what it did before does not
+	 * count, and the session is not late. The caller's word, as the rest is.
+	 */
+	int held;
 };
 
 struct affiant_session {
