@@ -15,36 +15,39 @@ import pytest
 from harness import cgroups
 from harness import programs as builds
 from harness import wait
-from harness.records import body, hash_state, kind, pb, sha256, step_kind
+from harness.records import body, hash_state, kind, pb, sha256, stated_digest, step_kind, unproven
 
 NOBODY = (65534, 65534)
-DIGEST_STATES = ("kernel", "verity", "held", "observed")
 PYTHON = os.path.realpath("/usr/bin/python3")
+DIGEST_STATES = ("kernel", "held", "observed")
 SHELL = os.path.realpath("/bin/sh")
 
 
 def digest_of(record):
-	"""The executable's SHA-256, or None; never a digest with a state that carries none (P2)."""
+	"""The executable's SHA-256, or None; one that is called proven has a state that says so, and no other (P2)."""
 	digest = record.process.executable.digest
-	if digest.sha256:
-		assert hash_state(digest) in DIGEST_STATES, hash_state(digest)
-		return digest.sha256
-	assert hash_state(digest) not in ("unknown", "observed", "held", "kernel"), hash_state(digest)
-	return None
+	assert bool(digest.sha256) == (hash_state(digest) in DIGEST_STATES), hash_state(digest)
+	assert hash_state(digest) != "unknown"
+	return stated_digest(digest)
+
+
+def assert_root_read(digest, expected):
+	"""What was read is told, and that a session of root's proves nothing by it."""
+	assert unproven(digest) == "power", hash_state(digest)
+	assert stated_digest(digest) == expected
 
 
 def assert_executable(record, path, name=None):
 	"""The record names the file and has the digest of its bytes."""
 	executable = record.process.executable
-	assert hash_state(executable.digest) == "observed", hash_state(executable.digest)
-	assert executable.digest.sha256 == sha256(path)
+	assert_root_read(executable.digest, sha256(path))
 	assert executable.path.decode() == str(name or path)
 	assert executable.size == os.stat(path).st_size
 
 
 def steps(record, *kinds):
 	"""(path, SHA-256) of the chain's steps of these kinds, in order."""
-	return [(s.path.decode(), s.digest.sha256) for s in record.process.chain if step_kind(s) in kinds]
+	return [(s.path.decode(), stated_digest(s.digest)) for s in record.process.chain if step_kind(s) in kinds]
 
 
 def script(path, text):
@@ -77,7 +80,7 @@ def test_memfd(daemon, programs, place):
 	executable = record.process.executable
 	assert executable.memfd
 	assert b"memfd:in-memory" in executable.path
-	assert (hash_state(executable.digest), executable.digest.sha256) == ("observed", sha256(payload))
+	assert_root_read(executable.digest, sha256(payload))
 
 
 def test_deleted(daemon, programs, place):
@@ -86,7 +89,7 @@ def test_deleted(daemon, programs, place):
 	record = run_waiting(daemon, programs["exec_fd"], "deleted", payload)
 	executable = record.process.executable
 	assert executable.deleted and not executable.memfd
-	assert (hash_state(executable.digest), executable.digest.sha256) == ("observed", expected)
+	assert_root_read(executable.digest, expected)
 
 
 def test_from_a_thread(daemon, programs, place):
@@ -385,7 +388,7 @@ def test_loader_called_by_name(daemon, programs):
 	record = run_waiting(daemon, loader, programs["wait_input"], argv0=loader)
 	assert_executable(record, os.path.realpath(loader))
 	named = [s for s in record.process.chain if s.named_by_argv]
-	assert [(s.path.decode(), s.digest.sha256) for s in named] == [(programs["wait_input"],
+	assert [(s.path.decode(), stated_digest(s.digest)) for s in named] == [(programs["wait_input"],
 									sha256(programs["wait_input"]))]
 
 
@@ -400,7 +403,7 @@ def test_script_argument(daemon, place, options):
 	run.wait()
 	assert_executable(record, PYTHON)
 	argument = [s for s in record.process.chain if step_kind(s) == "script_argument"]
-	assert [(s.path.decode(), s.digest.sha256) for s in argument] == [(str(agent), sha256(agent))]
+	assert [(s.path.decode(), stated_digest(s.digest)) for s in argument] == [(str(agent), sha256(agent))]
 	assert all(s.named_by_argv for s in argument)
 
 

@@ -140,14 +140,14 @@ class Daemon:
 		   before=(), **more):
 		"""Starts a command as an agent; returns the Run.
 
-		netns: a harness.net.Namespace. user: (uid, gid) for the command; affiant itself stays root.
+		netns: a harness.net.Namespace. user: (uid, gid), which affiant becomes before the session begins.
 		before: a command that runs affiant.
 		"""
 		task = task or f"T-{uuid.uuid4()}"
+		if user:
+			options = ["--user", f"{user[0]}:{user[1]}", *options]
 		argv = [str(AFFIANT), "run", "--socket", str(self.socket), "--agent", agent, "--task", task, *options,
 			"--"]
-		if user:
-			argv += ["setpriv", f"--reuid={user[0]}", f"--regid={user[1]}", "--clear-groups", "--"]
 		argv = [*before, *argv, *map(str, command)]
 		if netns:
 			argv = netns.command(*argv)

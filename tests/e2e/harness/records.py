@@ -81,6 +81,12 @@ def hash_state(digest):
 	return pb.HashState.Name(digest.state).removeprefix("HASH_").lower()
 
 
+def unproven(digest):
+	"""Why it is not proven; None: it is, or it is something else."""
+	word = pb.Unproven.Name(digest.unproven).removeprefix("UNPROVEN_").lower()
+	return word if hash_state(digest) == "unproven" else None
+
+
 def stated_digest(digest):
 	"""The SHA-256 that goes with its state, whatever that is worth; None."""
 	return (digest.unproven_sha256 if hash_state(digest) == "unproven" else digest.sha256) or None
