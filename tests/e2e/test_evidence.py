@@ -18,7 +18,7 @@ from harness.records import hash_state, sha256
 PYTHON = "/usr/bin/python3"
 SHELL = ["/bin/sh", "-c", '"$@"; :', "sh"]	# which starts what follows as its child
 STATES = {"kernel": 1, "verity": 2, "held": 3, "observed": 4, "too_late": 5, "too_large": 6, "changed": 7, "unreadable": 8,
-	  "disabled": 9}
+	  "disabled": 9, "claimed": 12}
 
 
 @pytest.fixture(scope="module")
