@@ -127,7 +127,8 @@ static const struct {
 		"max_size, cache_entries, wait"),
 	MISTAKE("agents:\n  - name: a\n  - name: b\n    selectors:\n      - unit: a.service\n      "
 		"- path: /x\n",
-		"6: agents[1].selectors[1].path: no such key; there are unit, cgroup, exe, user, adopt"),
+		"6: agents[1].selectors[1].path: no such key; there are unit, cgroup, exe, user, "
+		"adopt"),
 	MISTAKE("launchers:\n  group: [a]\n",
 		"2: launchers.group: no such key; there are users, groups"),
 	MISTAKE("hash:\n  mode: off\n  wait: 1s\n  mode: observe\n",
@@ -503,9 +504,7 @@ static void test_everything(void **state)
 	assert_int_equal(a->hash, CONFIG_HASH_OBSERVE);
 	assert_string_equal(a->selectors[0].words, "unit a-*.service");
 	assert_int_equal(a->selectors[1].uid, 14);
-	assert_false(a->selectors[0].exec_only);
-	assert_true(a->selectors[1].exec_only);
-	assert_false(a->selectors[2].exec_only);
+	assert_true(a->selectors[1].exec_only && !a->selectors[2].exec_only);
 	a = config_agent(c, "B.c");
 	assert_true(a->own_user);
 	assert_int_equal(a->uid, 15);

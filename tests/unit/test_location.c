@@ -138,7 +138,7 @@ static void shows_every_name(void **state)
 	assert_int_equal(s.missing, 1);
 }
 
-/* Who watches what it is shown hears of changes only from then on: what changed is looked at again. */
+/* Who watches what it is shown hears of changes from then on: what changed is looked at again. */
 static void looks_again(void **state)
 {
 	struct seen s = {.rename_from = path_of("d/other"), .rename_to = path_of("d/changing")};

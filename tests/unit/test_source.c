@@ -323,7 +323,8 @@ static char *sleeper_in(const char *dir, const char *name)
 	char command[400];
 
 	snprintf(path, sizeof(path), "%.40s/%.10s", dir, name);
-	snprintf(command, sizeof(command), "cp /bin/sleep %s.new && mv %s.new %s", path, path, path);
+	snprintf(command, sizeof(command), "cp /bin/sleep %s.new && mv %s.new %s", path, path,
+		 path);
 	assert_int_equal(system(command), 0);
 	return path;
 }

@@ -51,7 +51,7 @@ static json_t *losses(const Affiant__V1__Status *s)
 	return a;
 }
 
-/* In seconds since the boot, as there is no wall time of what may be days ago: null, unknown. */
+/* In seconds since the boot; null: unknown. */
 static json_t *boottime(bool has, uint64_t ns)
 {
 	return has ? json_real(ns / 1e9) : json_null();

@@ -104,8 +104,8 @@ struct actor *attribute_foreign(struct attribute *a, const struct event_connect 
 
 /*
  * Asks for the image's digests; what is not there at once is awaited. Nobody saw what a process
- * executed that ran already: mm->exe_file is what it made of it (PR_SET_MM_MAP), so there is nothing
- * to be hashed.
+ * executed that ran already: mm->exe_file is what it made of it (PR_SET_MM_MAP), so there is
+ * nothing to be hashed.
  */
 static void complete(struct attribute *a, const struct event_exec *e, struct image *i,
 		     struct session *s)

@@ -54,7 +54,7 @@ struct config_selector {
 	uint32_t id;
 	enum config_selector_kind kind;
 	uid_t uid;      /* CONFIG_SELECT_USER */
-	bool exec_only; /* 'adopt: no': what runs already is left alone until it executes something */
+	bool exec_only; /* 'adopt: no': leaves alone what runs already */
 	char *value;    /* as written */
 	char *words;    /* for people: "unit codex-*.service" */
 };

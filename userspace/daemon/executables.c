@@ -308,7 +308,7 @@ static void mark(const struct executables *x, const struct inotify_event *e, boo
 		dirty[i] |= concerns(&x->programs[i], e);
 }
 
-/* Files that are removed beside a directory of ours say nothing; an event more of the same neither. */
+/* Files that are removed beside a directory of ours say nothing, nor does the same once more. */
 static void mark_all(const struct executables *x, const char *events, size_t len, bool *dirty)
 {
 	const struct inotify_event *e;

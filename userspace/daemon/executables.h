@@ -30,5 +30,5 @@ bool executables_has(const struct executables *x, const struct selector_exe_key 
 bool executables_takes(const struct executables *x, const struct config_selector *by,
 		       const struct selector_exe_key *place);
 
-/* Those that had gaps or may have some: a list of @ret_count, in malloc'd memory that refers to @x. */
+/* Those that had gaps or may have some: @ret_count of them, in malloc'd memory that refers to @x. */
 Affiant__V1__SelectorGap **executables_gaps(const struct executables *x, size_t *ret_count);

@@ -18,8 +18,8 @@ struct location {
 typedef void (*location_seen_fn)(void *data, int dir, int fd, bool is_dir);
 
 /*
- * Follows @path, symbolic links at its end too. @seen is called before a name is looked up for good:
- * whatever watches what it was given hears of every change from then on. 0, with *@ret to be
+ * Follows @path, symbolic links at its end too. @seen is called before a name is looked up for
+ * good: whatever watches what it was given hears of every change from then on. 0, with *@ret to be
  * cleared; -ENOENT, -ENOTDIR, -ELOOP, ... when it leads nowhere, -EISDIR when to a directory.
  */
 int location_find(const char *path, location_seen_fn seen, void *data, struct location *ret);
