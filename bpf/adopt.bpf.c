@@ -104,8 +104,20 @@ static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *ta
 	return true;
 }
 
-static __always_inline void adopt_emit(struct task_struct *task, struct scratch *s,
-				       const struct tag *tag, __u32 tgid, __u32 flags)
+/*
+ * Before it has its tag: what it does between that and the word of it is told first, and of a
+ * session that nobody knows yet.
+ */
+static __always_inline void adopt_describe(struct task_struct *task, struct scratch *s,
+					   const struct tag *tag, __u32 tgid, __u32 flags)
+{
+	actor_set(&s->exec.header.actor, tgid, tag);
+	exec_describe(s, task);
+	s->exec.flags |= flags;
+	s->exec.selector = tag->selector;
+}
+
+static __always_inline void adopt_emit(struct scratch *s)
 {
 	__u64 sequence = sequence_next();
 
@@ -113,10 +125,6 @@ static __always_inline void adopt_emit(struct task_struct *task, struct scratch 
 		loss_count(EVENT_ADOPT);
 		return;
 	}
-	actor_set(&s->exec.header.actor, tgid, tag);
-	exec_describe(s, task);
-	s->exec.flags |= flags;
-	s->exec.selector = tag->selector;
 	exec_emit(s, EVENT_ADOPT, sequence);
 }
 
@@ -166,10 +174,11 @@ int on_adopt(struct bpf_iter__task *ctx)
 		return 0;
 	tag.start_boottime = task->start_boottime;
 	tag.exec_seq = task->self_exec_id;
+	adopt_describe(task, s, &tag, tgid, flags);
 	a->error = adopt_insert(task, &tag, tgid);
 	if (a->error)
 		return 0;
 	a->added++;
-	adopt_emit(task, s, &tag, tgid, flags);
+	adopt_emit(s);
 	return 0;
 }
