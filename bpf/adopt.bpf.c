@@ -15,13 +15,34 @@ static __always_inline struct tag *tag_of(struct task_struct *leader, __u32 tgid
 	return tag && tag->start_boottime == BPF_CORE_READ(leader, start_boottime) ? tag : NULL;
 }
 
-/* Sessions don't nest: a match below another one belongs to that one's session. */
-__noinline int ancestor_selected(struct scratch *s)
+/*
+ * What takes the process of s->task: the kind of a selector, which is copied to s->found, or 0.
+ * Verified on its own, once: it is called in a loop.
+ */
+__noinline int running_match(struct scratch *s)
 {
 	struct control *c = control_get();
-	struct task_struct *task;
+	enum selector_kind kind;
+	struct selector *found;
 
 	if (!s || !c)
+		return 0;
+	found = select_match(s->task, c->selectors, &s->place, &kind);
+	if (!found)
+		return 0;
+	s->found = *found;
+	return kind;
+}
+
+/*
+ * Sessions don't nest: a match below another one belongs to that one's session. Below one that is
+ * left alone there is none.
+ */
+__noinline int ancestor_selected(struct scratch *s)
+{
+	struct task_struct *task;
+
+	if (!s)
 		return 0;
 	task = s->task;
 	for (int i = 0; i < ANCESTORS_MAX; i++) {
@@ -29,26 +50,35 @@ __noinline int ancestor_selected(struct scratch *s)
 
 		if (!leader || leader == task)
 			return 0;
-		if (tag_of(leader, BPF_CORE_READ(leader, tgid)) ||
-		    select_match(leader, c->selectors))
+		if (tag_of(leader, BPF_CORE_READ(leader, tgid)))
+			return 1;
+		s->task = leader;
+		if (running_match(s) && !(s->found.flags & SELECTOR_EXEC_ONLY))
 			return 1;
 		task = leader;
 	}
 	return 0;
 }
 
-static __always_inline bool adopt_matching(struct task_struct *task, struct scratch *s,
-					   struct tag *ret)
+static __always_inline bool adopt_matching(struct adopt *a, struct task_struct *task,
+					   struct scratch *s, struct tag *ret, __u32 *ret_flags)
 {
-	struct control *c = control_get();
-	struct selector *found = c ? select_match(task, c->selectors) : NULL;
+	int kind;
 
-	if (!found)
-		return false;
 	bpf_core_read(&s->task, sizeof(s->task), &task->group_leader);
+	kind = running_match(s);
+	if (!kind)
+		return false;
+	if (s->found.flags & SELECTOR_EXEC_ONLY) {
+		a->skipped++;
+		return false;
+	}
+	select_tag(&s->found, task, ret);
 	if (ancestor_selected(s))
 		return false;
-	select_tag(found, task, ret);
+	/* The process may have had its mm->exe_file point there (PR_SET_MM_MAP). */
+	if (kind == SELECT_EXE)
+		*ret_flags = EXEC_BY_EXE;
 	return true;
 }
 
@@ -64,18 +94,30 @@ static __always_inline bool adopt_descendant(struct task_struct *task, struct ta
 }
 
 static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *task,
-					 struct scratch *s, struct tag *ret)
+					 struct scratch *s, struct tag *ret, __u32 *ret_flags)
 {
 	if (a->mode == ADOPT_MATCHING)
-		return adopt_matching(task, s, ret);
+		return adopt_matching(a, task, s, ret, ret_flags);
 	if (a->mode == ADOPT_DESCENDANTS)
 		return adopt_descendant(task, ret);
 	*ret = a->tag;
 	return true;
 }
 
-static __always_inline void adopt_emit(struct task_struct *task, struct scratch *s,
-				       const struct tag *tag, __u32 tgid)
+/*
+ * Before it has its tag: what it does between that and the word of it is told first, and of a
+ * session that nobody knows yet.
+ */
+static __always_inline void adopt_describe(struct task_struct *task, struct scratch *s,
+					   const struct tag *tag, __u32 tgid, __u32 flags)
+{
+	actor_set(&s->exec.header.actor, tgid, tag);
+	exec_describe(s, task);
+	s->exec.flags |= flags;
+	s->exec.selector = tag->selector;
+}
+
+static __always_inline void adopt_emit(struct scratch *s)
 {
 	__u64 sequence = sequence_next();
 
@@ -83,9 +125,6 @@ static __always_inline void adopt_emit(struct task_struct *task, struct scratch 
 		loss_count(EVENT_ADOPT);
 		return;
 	}
-	actor_set(&s->exec.header.actor, tgid, tag);
-	exec_describe(s, task);
-	s->exec.selector = tag->selector;
 	exec_emit(s, EVENT_ADOPT, sequence);
 }
 
@@ -114,7 +153,7 @@ int on_adopt(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct tag tag = {};
-	__u32 zero = 0, tgid;
+	__u32 zero = 0, flags = 0, tgid;
 	struct scratch *s;
 	struct adopt *a;
 
@@ -131,14 +170,15 @@ int on_adopt(struct bpf_iter__task *ctx)
 		a->error = -EEXIST;
 		return 0;
 	}
-	if (!adopt_wanted(a, task, s, &tag))
+	if (!adopt_wanted(a, task, s, &tag, &flags))
 		return 0;
 	tag.start_boottime = task->start_boottime;
 	tag.exec_seq = task->self_exec_id;
+	adopt_describe(task, s, &tag, tgid, flags);
 	a->error = adopt_insert(task, &tag, tgid);
 	if (a->error)
 		return 0;
 	a->added++;
-	adopt_emit(task, s, &tag, tgid);
+	adopt_emit(s);
 	return 0;
 }

@@ -274,13 +274,24 @@ struct tag {
 struct selector {
 	__u64 session; /* key of the session; 0: a new key for each match */
 	__u32 id;      /* the daemon's number for the selector */
-	__u32 spare;
+	__u32 flags;   /* enum selector_flag */
 };
 
+enum selector_flag {
+	SELECTOR_EXEC_ONLY = 1 << 0, /* leaves alone what runs already ('adopt: no') */
+};
+
+#define SELECTOR_NAME_SIZE 256 /* NAME_MAX and its NUL; what is longer is nobody's */
+
+/*
+ * Where an executable stands: whichever file has the name there when it is executed, by whatever
+ * mount it is reached.
+ */
 struct selector_exe_key {
-	__u64 inode;
+	__u64 inode; /* of the directory */
 	__u32 device;
 	__u32 spare;
+	char name[SELECTOR_NAME_SIZE]; /* zero to its end */
 };
 
 enum overlay_kind {
@@ -319,7 +330,8 @@ struct control {
 	struct overlay_layout overlay;
 	struct disk_groups disk;
 	__u64 unseen; /* execs that found no room in the ring, processes that could not be tagged */
-	__u64 spare[15];
+	__u64 places_ns; /* when a daemon last saw where its executables are; 0: never */
+	__u64 spare[14];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };
@@ -341,7 +353,9 @@ struct adopt {
 	__u32 tgid;
 	struct tag tag;
 	__u32 added;
-	__s32 error; /* the last one; ADOPT_ONE: -ESRCH until the process was met */
+	__s32 error;   /* the last one; ADOPT_ONE: -ESRCH until the process was met */
+	__u32 skipped; /* that match a selector with SELECTOR_EXEC_ONLY */
+	__u32 spare;
 };
 
 /* Context of the program that identifies a file of the caller: in and out. */
@@ -350,6 +364,13 @@ struct identify {
 	__u32 spare;
 	struct object_id id;
 	struct object_guard guard;
+};
+
+/* Likewise, of the one that tells where such a file stands. */
+struct locate {
+	__u32 fd;
+	__u32 spare;
+	struct selector_exe_key place;
 };
 
 _Static_assert(sizeof(struct event_header) == 64, "event_header");
@@ -362,3 +383,4 @@ _Static_assert(sizeof(struct event_close) == 128, "event_close");
 _Static_assert(sizeof(struct event_unix) == 240, "event_unix");
 _Static_assert(sizeof(struct event_untracked) == 88, "event_untracked");
 _Static_assert(sizeof(struct tag) == 40, "tag");
+_Static_assert(sizeof(struct selector_exe_key) == 272, "selector_exe_key");

@@ -76,10 +76,17 @@ static __always_inline void exec_argv(struct scratch *s, struct task_struct *tas
 static __always_inline struct tag *exec_select(struct task_struct *task, __u32 tgid, __u32 *flags)
 {
 	struct control *c = control_get();
-	struct selector *s = c ? select_match(task, c->selectors) : NULL;
+	enum selector_kind kind;
+	struct scratch *scratch;
 	struct tag tag = {};
+	struct selector *s;
+	__u32 zero = 0;
 	long err;
 
+	if (!c || !c->selectors)
+		return NULL;
+	scratch = bpf_map_lookup_elem(&scratch_exec, &zero);
+	s = scratch ? select_match(task, c->selectors, &scratch->place, &kind) : NULL;
 	if (!s)
 		return NULL;
 	select_tag(s, task, &tag);
@@ -89,7 +96,7 @@ static __always_inline struct tag *exec_select(struct task_struct *task, __u32 t
 		return NULL;
 	}
 	if (!err)
-		*flags = EXEC_SELECTED;
+		*flags = EXEC_SELECTED | (kind == SELECT_EXE ? EXEC_BY_EXE : 0);
 	return bpf_map_lookup_elem(&tags, &tgid);
 }
 

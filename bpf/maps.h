@@ -57,7 +57,9 @@ struct scratch {
 	char slack[EVENT_ARGV_MAX]; /* the verifier's bound of the last write */
 	__u32 used;                 /* of data */
 	struct path path, root;     /* what path_append() walks */
-	struct task_struct *task;   /* what ancestor_selected() starts from */
+	struct task_struct *task;   /* what running_match(), ancestor_selected() start from */
+	struct selector found;      /* by running_match() */
+	struct selector_exe_key place; /* of an executable that is matched */
 };
 
 struct map_tags {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "maps.h"
+#include "place.h"
 
 #define CGROUP_DEPTH_MAX 16
 
@@ -21,27 +22,31 @@ static __always_inline struct selector *select_cgroup(struct cgroup *cgroup)
 	return NULL;
 }
 
-static __always_inline struct selector *select_exe(struct file *file)
+/* @place: room for it. */
+static __always_inline struct selector *select_exe(struct file *file,
+						   struct selector_exe_key *place)
 {
-	struct selector_exe_key key = {
-		.inode = BPF_CORE_READ(file, f_inode, i_ino),
-		.device = BPF_CORE_READ(file, f_inode, i_sb, s_dev),
-	};
-
-	return bpf_map_lookup_elem(&selectors_exe, &key);
+	place_of(file, place);
+	return bpf_map_lookup_elem(&selectors_exe, place);
 }
 
-/* By cgroup, else by executable, else by (real) user. */
-static __always_inline struct selector *select_match(struct task_struct *task, __u32 kinds)
+/* By cgroup, else by executable, else by (real) user: *@ret_kind says which. */
+static __always_inline struct selector *select_match(struct task_struct *task, __u32 kinds,
+						     struct selector_exe_key *place,
+						     enum selector_kind *ret_kind)
 {
 	struct selector *s = NULL;
 	__u32 uid;
 
+	*ret_kind = SELECT_CGROUP;
 	if (kinds & SELECT_CGROUP)
 		s = select_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp));
-	if (!s && (kinds & SELECT_EXE))
-		s = select_exe(BPF_CORE_READ(task, mm, exe_file));
+	if (!s && (kinds & SELECT_EXE)) {
+		*ret_kind = SELECT_EXE;
+		s = select_exe(BPF_CORE_READ(task, mm, exe_file), place);
+	}
 	if (!s && (kinds & SELECT_UID)) {
+		*ret_kind = SELECT_UID;
 		uid = BPF_CORE_READ(task, cred, uid.val);
 		s = bpf_map_lookup_elem(&selectors_uid, &uid);
 	}

@@ -37,11 +37,17 @@ NOTHING(int source_select_exe,
 NOTHING(int source_select_uid, (struct source * s, uint32_t uid, const struct selector *selector),
 	0)
 NOTHING(int source_select_only, (struct source * s, source_keep_fn keep, void *data), 0)
-NOTHING(int source_select_running, (struct source * s), 0)
 NOTHING(uint64_t source_unseen, (const struct source *s), 0)
 NOTHING(void source_set_disk_groups, (struct source * s, const struct disk_groups *groups), )
 NOTHING(bool source_learn_overlay, (struct source * s), false)
 NOTHING(int source_object_facts, (struct source * s, int fd, struct object_facts *ret), -EPERM)
+NOTHING(int source_exe_told,
+	(struct source * s, const struct selector_exe_key *key, uint32_t id), -ENOENT)
+NOTHING(uint64_t source_places_ns, (const struct source *s), 0)
+NOTHING(void source_set_places_ns, (struct source * s, uint64_t boottime_ns), )
+NOTHING(int source_select_running, (struct source * s, uint32_t *ret_left_alone),
+	(ret_left_alone ? *ret_left_alone = 0 : 0, 0))
+NOTHING(int source_place, (struct source * s, int fd, struct selector_exe_key *ret), -EPERM)
 NOTHING(int source_object_id, (struct source * s, int fd, struct object_id *ret), -EPERM)
 
 #ifdef SOURCE_NO_RING

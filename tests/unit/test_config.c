@@ -127,7 +127,8 @@ static const struct {
 		"max_size, cache_entries, wait"),
 	MISTAKE("agents:\n  - name: a\n  - name: b\n    selectors:\n      - unit: a.service\n      "
 		"- path: /x\n",
-		"6: agents[1].selectors[1].path: no such key; there are unit, cgroup, exe, user"),
+		"6: agents[1].selectors[1].path: no such key; there are unit, cgroup, exe, user, "
+		"adopt"),
 	MISTAKE("launchers:\n  group: [a]\n",
 		"2: launchers.group: no such key; there are users, groups, programs"),
 	MISTAKE("hash:\n  mode: off\n  wait: 1s\n  mode: observe\n",
@@ -288,6 +289,10 @@ static const struct {
 		"4: agents[0].selectors[0]: has none of unit, cgroup, exe, user"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: a.service\n        exe: /x\n",
 		"4: agents[0].selectors[0]: has both unit and exe: make it two selectors"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - exe: /x\n        adopt: later\n",
+		"5: agents[0].selectors[0].adopt: 'later' is not one of yes, no"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - adopt: no\n",
+		"4: agents[0].selectors[0]: has none of unit, cgroup, exe, user"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: codex\n",
 		"4: agents[0].selectors[0].unit: 'codex' is not a unit's name: it ends in "
 		".service, .scope or .slice"),
@@ -457,7 +462,7 @@ static void test_everything(void **state)
 		"evidence: {lifetime: 1m, rate: 2, burst: 3}\n"
 		"agents:\n"
 		"  - name: a\n    hash: {mode: observe}\n    selectors: [{unit: 'a-*.service'}, "
-		"{user: 14}]\n"
+		"{user: 14, adopt: no}, {exe: /x, adopt: yes}]\n"
 		"  - {name: B.c, isolation: uid, user: 15}\n");
 	const struct config_agent *a;
 
@@ -491,7 +496,7 @@ static void test_everything(void **state)
 	assert_int_equal(c->limits.connections, 64);
 	assert_false(c->any_agent);
 	assert_int_equal(c->agents_count, 2);
-	assert_int_equal(c->selectors_count, 2);
+	assert_int_equal(c->selectors_count, 3);
 
 	a = config_agent(c, "a");
 	assert_ptr_equal(a, &c->agents[0]);
@@ -499,6 +504,7 @@ static void test_everything(void **state)
 	assert_int_equal(a->hash, CONFIG_HASH_OBSERVE);
 	assert_string_equal(a->selectors[0].words, "unit a-*.service");
 	assert_int_equal(a->selectors[1].uid, 14);
+	assert_true(a->selectors[1].exec_only && !a->selectors[2].exec_only);
 	a = config_agent(c, "B.c");
 	assert_true(a->own_user);
 	assert_int_equal(a->uid, 15);

@@ -38,6 +38,18 @@ static void assert_exe(const Affiant__V1__Process *p, const char *exe)
 	assert_memory_equal(p->executable->digest->sha256.data, want.sha256.bytes, 32);
 }
 
+/* What was not seen to exec: a path, and no digest. */
+static void assert_claimed(const Affiant__V1__Process *p, const char *exe)
+{
+	assert_true(p->late);
+	assert_non_null(p->executable);
+	assert_text(p->executable->path, exe);
+	assert_int_equal(p->executable->digest->state, AFFIANT__V1__HASH_STATE__HASH_CLAIMED);
+	assert_false(p->executable->digest->has_sha256);
+	assert_false(p->executable->has_build_id);
+	assert_null(p->executable->package);
+}
+
 /* ---- one session ---- */
 
 static void tells_a_session_from_beginning_to_end(void **state)
@@ -57,8 +69,7 @@ static void tells_a_session_from_beginning_to_end(void **state)
 	assert_int_equal(r->clock_state, AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED);
 	assert_int_equal(r->process->id->tgid, 100);
 	memcpy(id, r->session->id.data, 16);
-	assert_exe(r->process, "/usr/bin/affiant");
-	assert_true(r->process->late);
+	assert_claimed(r->process, "/usr/bin/affiant");
 
 	r = NEXT(p, PART_MAIN, EXEC);
 	assert_id(r->process->id, &run);
@@ -419,7 +430,15 @@ static void adopts_what_runs_already(void **state)
 	/* A second word of it changes nothing. */
 	do_adopt(p, &child, NULL, "/bin/wrong");
 	do_exit(p, &child, 0);
-	assert_exe(NEXT(p, PART_MAIN, EXIT)->process, "/bin/child");
+	assert_claimed(NEXT(p, PART_MAIN, EXIT)->process, "/bin/child");
+	/* What it forks is what it is; what it executes was seen. */
+	child = do_fork(p, &run, 103);
+	do_exit(p, &child, 0);
+	assert_claimed(NEXT(p, PART_MAIN, EXIT)->process, "/bin/agent");
+	do_exec(p, &run, NULL, "/bin/seen");
+	r = NEXT(p, PART_MAIN, EXEC);
+	assert_exe(r->process, "/bin/seen");
+	assert_false(r->process->has_late);
 }
 
 /* It acts between its tag and the word of it. */
@@ -442,7 +461,7 @@ static void learns_what_an_early_actor_is(void **state)
 	assert_string_equal(r->agent->name, "research");
 	do_exit(p, &run, 0);
 	r = NEXT(p, PART_MAIN, EXIT);
-	assert_exe(r->process, "/bin/agent");
+	assert_claimed(r->process, "/bin/agent");
 	assert_false(r->process->ancestry_cut);
 	r = NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
 	assert_int_equal(r->session_ended->processes, 1);
@@ -521,7 +540,25 @@ static void says_what_began_late(void **state)
 	give(p, &b);
 	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
 	assert_true(r->session_started->late);
+	assert_false(r->session_started->has_selector_claimed);
 	assert_string_equal(r->agent->name, "chosen");
+
+	/* By its executable, which nobody saw it execute. */
+	run.session = 6;
+	run.tgid = 101;
+	exec_fill(p, &b, EVENT_ADOPT, &run, NULL, "/bin/agent");
+	b.e.selector = 77;
+	b.e.flags = EXEC_BY_EXE;
+	give(p, &b);
+	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
+	assert_true(r->session_started->late);
+	assert_true(r->session_started->selector_claimed);
+	assert_claimed(r->process, "/bin/agent");
+
+	/* The kernel saw that one. */
+	run = select_exec(p, 7, 102, 77);
+	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
+	assert_false(r->session_started->has_selector_claimed);
 }
 
 /*

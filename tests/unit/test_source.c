@@ -313,6 +313,142 @@ static void selectors_come_and_go(void **state)
 	assert_false(games_are_selected(b));
 }
 
+/* ---- where executables stand ---- */
+
+#define SELECTED 88
+
+static char *sleeper_in(const char *dir, const char *name)
+{
+	static char path[64];
+	char command[400];
+
+	snprintf(path, sizeof(path), "%.40s/%.10s", dir, name);
+	snprintf(command, sizeof(command), "cp /bin/sleep %s.new && mv %s.new %s", path, path,
+		 path);
+	assert_int_equal(system(command), 0);
+	return path;
+}
+
+static pid_t run_sleeper(const char *path)
+{
+	int p[2];
+	char c;
+	pid_t pid;
+
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		execl(path, "sleep", "100", (char *)NULL);
+		_exit(99);
+	}
+	close(p[1]);
+	assert_int_equal(read(p[0], &c, 1), 0); /* closed by its exec */
+	close(p[0]);
+	return pid;
+}
+
+static void end_sleeper(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &(int){0}, 0), pid);
+}
+
+static void place_in(struct bed *b, const char *path, struct selector_exe_key *ret)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+
+	memset(ret, 0xaa, sizeof(*ret));
+	assert_int_equal(source_place(b->source, fd, ret), 0);
+}
+
+static const struct event_exec *exec_of(struct bed *b, uint16_t type, pid_t pid)
+{
+	bed_drain(b);
+	return bed_find(b, type, pid, 0);
+}
+
+/* Whatever file has the name, by whatever path; not another name of the same file. */
+static void an_executable_is_matched_by_its_place(void **state)
+{
+	struct bed *b = bed_get(state);
+	const struct selector selector = {.id = SELECTED};
+	char dir[] = "/tmp/affiant-test-place-XXXXXX", other[64], command[200];
+	struct selector_exe_key key, second;
+	const struct event_exec *e;
+	pid_t pid;
+	char *path;
+
+	assert_non_null(mkdtemp(dir));
+	path = sleeper_in(dir, "agent");
+	place_in(b, path, &key);
+	assert_string_equal(key.name, "agent");
+	assert_int_equal(source_exe_told(b->source, &key, SELECTED), -ENOENT);
+	assert_int_equal(source_select_exe(b->source, &key, &selector), 0);
+	assert_int_equal(source_exe_told(b->source, &key, SELECTED), 1);
+	second = key;
+	second.name[0] = 'b';
+	assert_int_equal(source_exe_told(b->source, &second, SELECTED), 0);
+	assert_int_equal(source_exe_told(b->source, &key, SELECTED + 1), -ENOENT);
+
+	for (int i = 0; i < 3; i++) { /* another file each time */
+		sleeper_in(dir, "agent");
+		pid = run_sleeper(path);
+		e = exec_of(b, EVENT_EXEC, pid);
+		assert_non_null(e);
+		assert_int_equal(e->selector, SELECTED);
+		assert_int_equal(e->flags & (EXEC_SELECTED | EXEC_BY_EXE),
+				 EXEC_SELECTED | EXEC_BY_EXE);
+		end_sleeper(pid);
+	}
+	snprintf(other, sizeof(other), "%s/other", dir);
+	assert_int_equal(link(path, other), 0);
+	pid = run_sleeper(other);
+	assert_null(exec_of(b, EVENT_EXEC, pid));
+	end_sleeper(pid);
+
+	assert_int_equal(source_select_exe(b->source, &key, NULL), 0);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+/* Also one whose file was replaced since; and it is known that the word for it is the process's. */
+static void what_runs_is_adopted_or_left_alone(void **state)
+{
+	struct bed *b = bed_get(state);
+	struct selector selector = {.id = SELECTED, .flags = SELECTOR_EXEC_ONLY};
+	char dir[] = "/tmp/affiant-test-place-XXXXXX", command[200];
+	struct selector_exe_key key;
+	const struct event_exec *e;
+	uint32_t left_alone = 77;
+	char *path;
+	pid_t pid;
+
+	assert_non_null(mkdtemp(dir));
+	path = sleeper_in(dir, "agent");
+	pid = run_sleeper(path);
+	sleeper_in(dir, "agent");
+	place_in(b, path, &key);
+
+	assert_int_equal(source_select_exe(b->source, &key, &selector), 0);
+	assert_int_equal(source_select_running(b->source, &left_alone), 0);
+	assert_int_equal(left_alone, 1);
+	assert_null(exec_of(b, EVENT_ADOPT, pid));
+
+	selector.flags = 0;
+	assert_int_equal(source_select_exe(b->source, &key, &selector), 0);
+	assert_int_equal(source_select_running(b->source, &left_alone), 0);
+	assert_int_equal(left_alone, 0);
+	e = exec_of(b, EVENT_ADOPT, pid);
+	assert_non_null(e);
+	assert_int_equal(e->selector, SELECTED);
+	assert_true(e->flags & EXEC_BY_EXE);
+	end_sleeper(pid);
+
+	assert_int_equal(source_select_exe(b->source, &key, NULL), 0);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +459,8 @@ int main(void)
 		cmocka_unit_test(a_full_map_of_tags_is_counted),
 		cmocka_unit_test(pins_are_nobody_elses),
 		cmocka_unit_test(selectors_come_and_go),
+		cmocka_unit_test(an_executable_is_matched_by_its_place),
+		cmocka_unit_test(what_runs_is_adopted_or_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, bed_setup, bed_teardown);

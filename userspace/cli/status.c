@@ -51,6 +51,30 @@ static json_t *losses(const Affiant__V1__Status *s)
 	return a;
 }
 
+/* In seconds since the boot; null: unknown. */
+static json_t *boottime(bool has, uint64_t ns)
+{
+	return has ? json_real(ns / 1e9) : json_null();
+}
+
+static json_t *selector_gaps(const Affiant__V1__Status *s)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < s->n_selector_gaps; i++) {
+		const Affiant__V1__SelectorGap *g = s->selector_gaps[i];
+
+		json_array_append_new(
+			a, json_pack("{s:s, s:I, s:o, s:o, s:s?, s:b}", "selector",
+				     g->selector ?: "", "gaps", (json_int_t)g->gaps, "from_boottime",
+				     boottime(g->has_from_boottime_ns, g->from_boottime_ns),
+				     "to_boottime",
+				     boottime(g->has_to_boottime_ns, g->to_boottime_ns), "error",
+				     g->error, "leads_nowhere", (int)g->leads_nowhere));
+	}
+	return a;
+}
+
 static json_t *hex_json(const ProtobufCBinaryData *b)
 {
 	_cleanup_free_ char *hex = malloc(2 * b->len + 1);
@@ -88,6 +112,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		{"ring_used", s->ring_used},         {"journal_bytes", s->journal_bytes},
 		{"segment_bytes", s->segment_bytes}, {"oldest_sequence", s->oldest_sequence},
 		{"last_sequence", s->last_sequence}, {"resident_bytes", s->resident_bytes},
+		{"left_alone", s->left_alone},
 	};
 
 	answer_time(s->started_wall_ns, started);
@@ -100,6 +125,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 	json_object_set_new(o, "events", counters(s->events, s->n_events));
 	json_object_set_new(o, "records", counters(s->records, s->n_records));
 	json_object_set_new(o, "lost", losses(s));
+	json_object_set_new(o, "selector_gaps", selector_gaps(s));
 	if (s->cache)
 		json_object_set_new(o, "cache",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "entries",
@@ -137,6 +163,25 @@ static void print_words(const char *label, char *const *list, size_t n)
 	for (size_t i = 0; i < n; i++)
 		printf(" %s", list[i]);
 	puts(n ? "" : " none");
+}
+
+static void print_selectors(const Affiant__V1__Status *s)
+{
+	if (s->left_alone)
+		printf("%-12s %" PRIu64 " processes that ran already are left alone (adopt: no)\n",
+		       "selectors", s->left_alone);
+	for (size_t i = 0; i < s->n_selector_gaps; i++) {
+		const Affiant__V1__SelectorGap *g = s->selector_gaps[i];
+		_cleanup_free_ char *selector = answer_text(g->selector, 0);
+
+		printf("%-12s %s: %" PRIu64 " gaps", s->left_alone || i ? "" : "selectors",
+		       selector ?: "?", g->gaps);
+		if (g->error)
+			printf("; %s: %s", g->leads_nowhere ? "leads nowhere"
+							    : "looked for every 5 seconds only",
+			       g->error);
+		puts("");
+	}
 }
 
 static void print_evidence(const Affiant__V1__Status *s)
@@ -199,6 +244,7 @@ static void print_text(const Affiant__V1__Status *s)
 		       "digests", s->cache->entries, s->cache->max, s->cache->hits,
 		       s->cache->misses, s->cache->queued, a);
 	}
+	print_selectors(s);
 	print_evidence(s);
 	size_format(s->resident_bytes, a);
 	printf("%-12s %s\n", "memory", a);

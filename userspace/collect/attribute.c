@@ -56,7 +56,7 @@ void attribute_set_clock(struct attribute *a, const Affiant__V1__NoteClock *m)
 	if (!m->has_offset_ns)
 		return;
 	/* The next record says so, whenever it comes; by then more may be known of the clock. */
-	a->stepped |= stepped;
+	a->stepped |= stepped || m->stepped;
 	a->clock.offset_ns = m->offset_ns;
 	a->clock.state = stepped ? AFFIANT__V1__CLOCK_STATE__CLOCK_UNKNOWN : m->state;
 }

@@ -102,13 +102,21 @@ struct actor *attribute_foreign(struct attribute *a, const struct event_connect 
 
 /* ---- what they do ---- */
 
-/* Asks for the image's digests; what is not there at once is awaited. */
+/*
+ * Asks for the image's digests; what is not there at once is awaited. Nobody saw what a process
+ * executed that ran already: mm->exe_file is what it made of it (PR_SET_MM_MAP), so there is
+ * nothing to be hashed.
+ */
 static void complete(struct attribute *a, const struct event_exec *e, struct image *i,
 		     struct session *s)
 {
+	static const struct file_digest claimed = {.state = HASH_STATE_CLAIMED};
+
 	if (!i->session)
 		i->session = session_ref(s);
-	if (a->config.enrich && a->config.hashes && !a->config.hashes(a->config.data, s))
+	if (e->header.type == EVENT_ADOPT)
+		image_set_digest(i, IMAGE_EXE, &claimed);
+	else if (a->config.enrich && a->config.hashes && !a->config.hashes(a->config.data, s))
 		enrich_disabled(a->config.enrich, e, i);
 	else if (a->config.enrich)
 		enrich_image(a->config.enrich, e, i, s->key);

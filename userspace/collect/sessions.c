@@ -64,6 +64,8 @@ static int name_session(struct attribute *a, struct session *s, const struct eve
 	}
 	if (h->type != EVENT_EXEC)
 		SET(s->head->session_started, late, true);
+	if (h->type == EVENT_ADOPT && ((const struct event_exec *)h)->flags & EXEC_BY_EXE)
+		SET(s->head->session_started, selector_claimed, true);
 	s->id = *id;
 	s->source = event_source(h);
 	s->started_ns = h->boottime_ns;

@@ -147,9 +147,18 @@ typedef bool (*source_keep_fn)(void *data, enum selector_kind kind, const void *
 int source_select_only(struct source *s, source_keep_fn keep, void *data);
 
 /*
- * Tags, as if they exec'd now, all running processes that match a selector, and their descendants.
+ * Whether the kernel matches by @key for the selector @id: 1, or 0 when it does so by other keys
+ * alone. -ENOENT: by none, this selector is new.
  */
-int source_select_running(struct source *s);
+int source_exe_told(struct source *s, const struct selector_exe_key *key, uint32_t id);
+/* When a daemon last saw that they are what they should be (CLOCK_BOOTTIME); 0: none ever did. */
+uint64_t source_places_ns(const struct source *s);
+void source_set_places_ns(struct source *s, uint64_t boottime_ns);
+/*
+ * Tags, as if they exec'd now, all running processes that match a selector, and their descendants.
+ * *@ret_left_alone (may be NULL): how many match one with SELECTOR_EXEC_ONLY and are in no session.
+ */
+int source_select_running(struct source *s, uint32_t *ret_left_alone);
 
 /*
  * The kernel's own view of the object behind @fd of this process: comparable with event_exec.exe,
@@ -160,3 +169,5 @@ int source_object_id(struct source *s, int fd, struct object_id *ret);
 /* Likewise, with who can write to it. */
 struct object_facts;
 int source_object_facts(struct source *s, int fd, struct object_facts *ret);
+/* Likewise, where it stands: what an exec of it would be matched by. All zero: nowhere. */
+int source_place(struct source *s, int fd, struct selector_exe_key *ret);

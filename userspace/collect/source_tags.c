@@ -58,6 +58,7 @@ static int adopt_pass(struct source *s, struct adopt *request)
 	char c;
 
 	request->added = 0;
+	request->skipped = 0;
 	if (bpf_map_update_elem(map, &zero, request, BPF_ANY))
 		return -errno;
 	iter = bpf_iter_create(s->adopt);
@@ -121,11 +122,24 @@ int source_tag(struct source *s, int pidfd, const struct tag *tag)
 	return !err && !pidfd_alive(pidfd) ? -ESRCH : err;
 }
 
-int source_select_running(struct source *s)
+/*
+ * Twice at least: what was forked behind the iterator's back by a process that was gone before its
+ * turn is nobody's descendant.
+ */
+int source_select_running(struct source *s, uint32_t *ret_left_alone)
 {
 	struct adopt request = {.mode = ADOPT_MATCHING};
+	int err, passes = 0;
 
-	return adopt(s, &request);
+	pthread_mutex_lock(&s->adopt_lock);
+	do {
+		request.error = 0;
+		err = adopt_locked(s, &request);
+	} while (!err && (request.added || ++passes < 2));
+	pthread_mutex_unlock(&s->adopt_lock);
+	if (!err && ret_left_alone)
+		*ret_left_alone = request.skipped;
+	return err;
 }
 
 int source_tag_of(struct source *s, pid_t tgid, struct tag *ret)
@@ -242,6 +256,32 @@ int source_select_uid(struct source *s, uint32_t uid, const struct selector *sel
 	return select_add(s, s->skeleton->maps.selectors_uid, &uid, selector, SELECT_UID);
 }
 
+int source_exe_told(struct source *s, const struct selector_exe_key *key, uint32_t id)
+{
+	int fd = bpf_map__fd(s->skeleton->maps.selectors_exe);
+	struct selector_exe_key at, *previous = NULL;
+	struct selector selector;
+
+	if (!bpf_map_lookup_elem(fd, key, &selector) && selector.id == id)
+		return 1;
+	while (!bpf_map_get_next_key(fd, previous, &at)) {
+		if (!bpf_map_lookup_elem(fd, &at, &selector) && selector.id == id)
+			return 0;
+		previous = &at;
+	}
+	return errno == ENOENT ? -ENOENT : -errno;
+}
+
+uint64_t source_places_ns(const struct source *s)
+{
+	return __atomic_load_n(&s->control->places_ns, __ATOMIC_RELAXED);
+}
+
+void source_set_places_ns(struct source *s, uint64_t boottime_ns)
+{
+	__atomic_store_n(&s->control->places_ns, boottime_ns, __ATOMIC_RELAXED);
+}
+
 #define KEY_MAX sizeof(struct selector_exe_key)
 
 /*
@@ -293,20 +333,28 @@ int source_select_only(struct source *s, source_keep_fn keep, void *data)
 	return 0;
 }
 
+/* On a descriptor of ours; again, if the table of descriptors was replaced meanwhile. */
+static int run_on_fd(const struct bpf_program *program, void *context, size_t size)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = context, .ctx_size_in = size);
+
+	do {
+		if (bpf_prog_test_run_opts(bpf_program__fd(program), &opts))
+			return -errno;
+	} while ((int)opts.retval == -EAGAIN);
+	return (int)opts.retval < 0 ? (int)opts.retval : 0;
+}
+
 int source_object_facts(struct source *s, int fd, struct object_facts *ret)
 {
 	struct identify context = {.fd = fd};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &context, .ctx_size_in = sizeof(context));
-	int program = bpf_program__fd(s->skeleton->progs.on_identify);
+	int err;
 
 	if (fd < 0)
 		return -EBADF;
-	do {
-		if (bpf_prog_test_run_opts(program, &opts))
-			return -errno;
-	} while ((int)opts.retval == -EAGAIN);
-	if ((int)opts.retval < 0)
-		return opts.retval;
+	err = run_on_fd(s->skeleton->progs.on_identify, &context, sizeof(context));
+	if (err)
+		return err;
 	ret->id = context.id;
 	ret->guard = context.guard;
 	return 0;
@@ -319,5 +367,18 @@ int source_object_id(struct source *s, int fd, struct object_id *ret)
 
 	if (!err)
 		*ret = facts.id;
+	return err;
+}
+
+int source_place(struct source *s, int fd, struct selector_exe_key *ret)
+{
+	struct locate context = {.fd = fd};
+	int err;
+
+	if (fd < 0)
+		return -EBADF;
+	err = run_on_fd(s->skeleton->progs.on_locate, &context, sizeof(context));
+	if (!err)
+		*ret = context.place;
 	return err;
 }

@@ -322,7 +322,8 @@ static void save_clock(struct saver *s, const struct attribute *a)
 	}
 	affiant__v1__note_clock__init(m);
 	SET(m, offset_ns, a->clock.offset_ns);
-	SET(m, state, a->stepped ? AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED : a->clock.state);
+	SET(m, state, a->clock.state);
+	SET(m, stepped, a->stepped);
 	s->m->clock = m;
 }
 

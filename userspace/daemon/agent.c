@@ -195,6 +195,19 @@ static int selector_number(const struct context *x, const struct config_agent *s
 	return 0;
 }
 
+/* Whether what runs already is taken: yes, unless it says otherwise. */
+static int get_adopt(const struct context *x, unsigned int number, const char *text,
+		     struct config_selector *s)
+{
+	char key[KEY_SIZE];
+
+	snprintf(key, sizeof(key), ".selectors[%u].adopt", number);
+	s->exec_only = text && !strcmp(text, "no");
+	if (text && !s->exec_only && strcmp(text, "yes"))
+		return mistake(x, key, "'%s' is not one of yes, no", text);
+	return 0;
+}
+
 static int get_selector(const struct context *x, const struct raw_selector *raw,
 			unsigned int number, struct config_agent *a)
 {
@@ -232,7 +245,7 @@ static int get_selector(const struct context *x, const struct raw_selector *raw,
 	if (other)
 		err = mistake(x, key, "'%s' is a selector of agent '%s' already", value,
 			      other->name);
-	err = err ?: selector_number(x, a, s);
+	err = err ?: get_adopt(x, number, raw->adopt, s) ?: selector_number(x, a, s);
 	x->config->selectors_count++;
 	a->selectors_count++; /* from here on interpret_agent_free() has it */
 	return err;

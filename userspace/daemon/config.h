@@ -53,9 +53,10 @@ struct config_selector {
 	 */
 	uint32_t id;
 	enum config_selector_kind kind;
-	uid_t uid;   /* CONFIG_SELECT_USER */
-	char *value; /* as written */
-	char *words; /* for people: "unit codex-*.service" */
+	uid_t uid;      /* CONFIG_SELECT_USER */
+	bool exec_only; /* 'adopt: no': leaves alone what runs already */
+	char *value;    /* as written */
+	char *words;    /* for people: "unit codex-*.service" */
 };
 
 struct config_agent {

@@ -25,6 +25,7 @@
 #include "record/segment.h"
 
 struct evidence;
+struct executables;
 struct manifests;
 struct opening;
 #define CORE_SECOND_NS 1000000000ull
@@ -205,6 +206,10 @@ void selectors_free(struct selectors *s);
 int selectors_start(struct selectors *s);
 /* Looks again at what executables and cgroups there are. */
 void selectors_refresh(struct selectors *s);
+/* How many processes ran already at the start and were left alone ('adopt: no'). */
+uint64_t selectors_left_alone(const struct selectors *s);
+/* Borrowed. */
+const struct executables *selectors_executables(const struct selectors *s);
 /* For struct attribute_config. */
 bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret);
 /* For struct server_ops. */

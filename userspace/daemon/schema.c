@@ -72,6 +72,7 @@ static const cyaml_schema_field_t selector_fields[] = {
 	TEXT(struct raw_selector, cgroup),
 	TEXT(struct raw_selector, exe),
 	TEXT(struct raw_selector, user),
+	TEXT(struct raw_selector, adopt),
 	CYAML_FIELD_END,
 };
 

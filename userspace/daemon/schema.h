@@ -20,6 +20,7 @@ struct raw_hash {
 
 struct raw_selector {
 	char *unit, *cgroup, *exe, *user;
+	char *adopt;
 };
 
 struct raw_agent_hash {

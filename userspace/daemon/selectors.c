@@ -13,6 +13,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "daemon/core.h"
+#include "daemon/executables.h"
 #include "daemon/peer.h"
 
 /* A cgroup that a selector takes: told to the kernel. */
@@ -22,18 +23,11 @@ struct chosen {
 	uint64_t round;
 };
 
-/* An executable, as it was when it was told. */
-struct program {
-	const struct config_selector *selector;
-	struct selector_exe_key key;
-	bool told;
-};
-
 struct selectors {
 	struct core *core;
 	struct chosen *cgroups;
-	struct program *programs;
-	size_t programs_count;
+	struct executables *executables;
+	uint64_t left_alone;
 	bool wants_cgroups;
 	bool refused; /* by the kernel's maps: said once */
 	uint64_t round;
@@ -117,7 +111,8 @@ static bool choose(struct selectors *s, uint64_t id, const char *path)
 	if (!by)
 		return false;
 	selector = (struct selector){.session = instance_key(s->core, by->id, path, len),
-				     .id = by->id};
+				     .id = by->id,
+				     .flags = by->exec_only ? SELECTOR_EXEC_ONLY : 0};
 	if (is_refused(s, path, source_select_cgroup(s->core->source, id, &selector)))
 		return false;
 	known = calloc(1, sizeof(*known));
@@ -182,60 +177,37 @@ static int on_cgroup(sd_event_source *source, int fd, uint32_t revents, void *se
 	s->round++;
 	/* Something may run there by now: it is taken as it is. */
 	if (walk(s, "/", 0))
-		(void)source_select_running(s->core->source);
+		(void)source_select_running(s->core->source, NULL);
 	return 0;
 }
 
-/* ---- executables ---- */
-
-static int look_up(struct core *c, const char *path, struct selector_exe_key *ret)
+/* Whether there is anything new. */
+static bool look(struct selectors *s)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct object_id id;
-	int err;
+	bool any = executables_look(s->executables);
 
-	if (fd < 0)
-		return -errno;
-	err = source_object_id(c->source, fd, &id);
-	if (err)
-		return err;
-	*ret = (struct selector_exe_key){.inode = id.inode, .device = id.device};
-	return 0;
-}
-
-/*
- * A package's upgrade puts another file at the path: both count, the old one may still be running.
- */
-static bool refresh_program(struct selectors *s, struct program *p)
-{
-	struct selector selector = {.id = p->selector->id};
-	struct selector_exe_key key;
-
-	if (look_up(s->core, p->selector->value, &key) < 0 ||
-	    (p->told && !memcmp(&key, &p->key, sizeof(key))) ||
-	    is_refused(s, p->selector->value, source_select_exe(s->core->source, &key, &selector)))
-		return false;
-	p->key = key;
-	p->told = true;
-	return true;
-}
-
-void selectors_refresh(struct selectors *s)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < s->programs_count; i++)
-		any |= refresh_program(s, &s->programs[i]);
 	if (s->wants_cgroups) {
 		s->round++;
 		any |= walk(s, "/", 0);
 		forget_gone(s);
 	}
-	if (any)
-		(void)source_select_running(s->core->source);
+	return any;
+}
+
+void selectors_refresh(struct selectors *s)
+{
+	if (look(s))
+		(void)source_select_running(s->core->source, NULL);
 }
 
 /* ---- all of them ---- */
+
+static void on_moved(void *selectors)
+{
+	const struct selectors *s = selectors;
+
+	(void)source_select_running(s->core->source, NULL);
+}
 
 static bool is_ours(void *selectors, enum selector_kind kind, const void *key)
 {
@@ -248,11 +220,7 @@ static bool is_ours(void *selectors, enum selector_kind kind, const void *key)
 		HASH_FIND(hh, s->cgroups, key, sizeof(cgroup->id), cgroup);
 		return cgroup;
 	case SELECT_EXE:
-		for (size_t i = 0; i < s->programs_count; i++)
-			if (s->programs[i].told &&
-			    !memcmp(&s->programs[i].key, key, sizeof(s->programs[i].key)))
-				return true;
-		return false;
+		return executables_has(s->executables, key);
 	case SELECT_UID:
 		for (size_t i = 0; i < config->agents_count; i++)
 			for (size_t n = 0; n < config->agents[i].selectors_count; n++)
@@ -265,17 +233,43 @@ static bool is_ours(void *selectors, enum selector_kind kind, const void *key)
 	return false;
 }
 
-/* What an earlier daemon told goes last: in between, what both want is matched without a break. */
+/*
+ * What an earlier daemon told goes after what holds now: in between, what both want is matched
+ * without a break. Then nothing that runs is taken by what holds no more.
+ */
 int selectors_start(struct selectors *s)
 {
-	selectors_refresh(s);
-	return source_select_only(s->core->source, is_ours, s);
+	uint32_t left_alone = 0;
+	int err;
+
+	(void)look(s);
+	err = source_select_only(s->core->source, is_ours, s);
+	if (err)
+		return err;
+	err = source_select_running(s->core->source, &left_alone);
+	if (err)
+		log_error("selectors: not all that runs already is tracked: %s", strerror(-err));
+	s->left_alone = left_alone;
+	if (left_alone)
+		log_notice("selectors: %u processes that run already are left alone (adopt: no)",
+			   left_alone);
+	return 0;
+}
+
+uint64_t selectors_left_alone(const struct selectors *s)
+{
+	return s->left_alone;
+}
+
+const struct executables *selectors_executables(const struct selectors *s)
+{
+	return s->executables;
 }
 
 static int add(struct selectors *s, const struct config_selector *by)
 {
-	struct selector selector = {.id = by->id};
-	struct program *more;
+	struct selector selector = {.id = by->id,
+				    .flags = by->exec_only ? SELECTOR_EXEC_ONLY : 0};
 
 	switch (by->kind) {
 	case CONFIG_SELECT_UNIT:
@@ -285,12 +279,7 @@ static int add(struct selectors *s, const struct config_selector *by)
 	case CONFIG_SELECT_USER:
 		return source_select_uid(s->core->source, by->uid, &selector);
 	case CONFIG_SELECT_EXE:
-		more = realloc(s->programs, (s->programs_count + 1) * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		s->programs = more;
-		s->programs[s->programs_count++] = (struct program){.selector = by};
-		return 0;
+		return executables_add(s->executables, by);
 	}
 	return -EINVAL;
 }
@@ -303,12 +292,13 @@ int selectors_new(struct core *c, struct selectors **ret)
 	if (!s)
 		return -ENOMEM;
 	s->core = c;
-	s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	err = s->inotify < 0 ? -errno : 0;
+	s->inotify = -1;
+	err = executables_new(c, on_moved, s, &s->executables);
 	for (size_t i = 0; !err && i < c->config->agents_count; i++)
 		for (size_t n = 0; !err && n < c->config->agents[i].selectors_count; n++)
 			err = add(s, &c->config->agents[i].selectors[n]);
 	if (!err && s->wants_cgroups) {
+		s->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 		err = sd_event_add_io(c->event, &s->watch, s->inotify, EPOLLIN, on_cgroup, s);
 		err = err < 0 ? err : 0;
 	}
@@ -332,7 +322,7 @@ void selectors_free(struct selectors *s)
 	}
 	sd_event_source_unref(s->watch);
 	closep(&s->inotify);
-	free(s->programs);
+	executables_free(s->executables);
 	free(s);
 }
 
@@ -352,21 +342,22 @@ bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret)
 /* ---- affiant match ---- */
 
 struct facts {
-	struct stat exe;
-	bool has_exe;
+	struct selector_exe_key exe; /* all zero: unknown */
 	uid_t uid;
 	char cgroup[PATH_MAX];
 };
 
-static void read_facts(pid_t pid, struct facts *f)
+static void read_facts(const struct core *c, pid_t pid, struct facts *f)
 {
+	_cleanup_close_ int exe = -1;
 	_cleanup_fclose_ FILE *cgroups = NULL;
 	struct peer_status status = {};
 	char path[64], line[PATH_MAX];
 
 	memset(f, 0, sizeof(*f));
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	f->has_exe = stat(path, &f->exe) == 0;
+	exe = open(path, O_PATH | O_CLOEXEC);
+	(void)source_place(c->source, exe, &f->exe);
 	f->uid = peer_status(pid, &status) == 0 ? status.uid[0] : (uid_t)-1; /* the real one */
 	peer_status_clear(&status);
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
@@ -379,10 +370,8 @@ static void read_facts(pid_t pid, struct facts *f)
 	}
 }
 
-static bool takes(const struct config_selector *s, const struct facts *f)
+static bool takes(const struct core *c, const struct config_selector *s, const struct facts *f)
 {
-	struct stat st;
-
 	switch (s->kind) {
 	case CONFIG_SELECT_UNIT:
 	case CONFIG_SELECT_CGROUP:
@@ -390,8 +379,7 @@ static bool takes(const struct config_selector *s, const struct facts *f)
 	case CONFIG_SELECT_USER:
 		return f->uid == s->uid;
 	case CONFIG_SELECT_EXE:
-		return f->has_exe && stat(s->value, &st) == 0 && st.st_dev == f->exe.st_dev &&
-		       st.st_ino == f->exe.st_ino;
+		return executables_takes(c->selectors->executables, s, &f->exe);
 	}
 	return false;
 }
@@ -408,7 +396,7 @@ static const struct config_selector *first_match(const struct core *c, const str
 		for (size_t n = 0; n < a->selectors_count; n++) {
 			const struct config_selector *s = &a->selectors[n];
 
-			if (!takes(s, f) || (best && best->kind <= s->kind))
+			if (!takes(c, s, f) || (best && best->kind <= s->kind))
 				continue;
 			best = s;
 			*ret_agent = a;
@@ -417,7 +405,7 @@ static const struct config_selector *first_match(const struct core *c, const str
 	return best;
 }
 
-static char *explain(const struct config_selector *by, const struct facts *f)
+static char *explain(const struct config_selector *by, const struct facts *f, bool tagged)
 {
 	static const char *const what[] = {
 		[CONFIG_SELECT_UNIT] = "cgroup",
@@ -429,7 +417,12 @@ static char *explain(const struct config_selector *by, const struct facts *f)
 	int n;
 
 	if (by)
-		n = asprintf(&why, "its %s is what the selector names", what[by->kind]);
+		n = asprintf(&why, "its %s is what the selector names%s", what[by->kind],
+			     tagged ? ""
+			     : by->exec_only
+				     ? "; it ran already, and is left alone (adopt: no) until it "
+				       "executes something"
+				     : "; it is taken when it executes something");
 	else
 		n = asprintf(&why, "no selector names its cgroup (%s), its executable or its user",
 			     *f->cgroup ? f->cgroup : "unknown");
@@ -457,7 +450,7 @@ void core_match(void *core, struct server_call *call, pid_t pid)
 	struct tag tag;
 
 	core_drain(c);
-	read_facts(pid, &f);
+	read_facts(c, pid, &f);
 	by = first_match(c, &f, &agent);
 	m.has_tagged = true;
 	m.tagged = source_tag_of(c->source, pid, &tag) == 0;
@@ -468,7 +461,7 @@ void core_match(void *core, struct server_call *call, pid_t pid)
 		m.selector = by->words;
 		m.agent = agent->name;
 	}
-	why = explain(by, &f);
+	why = explain(by, &f, m.tagged);
 	m.why = why;
 	r.answer_case = AFFIANT__V1__RESPONSE__ANSWER_MATCHED;
 	r.matched = &m;

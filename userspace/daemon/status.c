@@ -9,6 +9,7 @@
 #include "daemon/attester.h"
 #include "daemon/core.h"
 #include "daemon/evidence.h"
+#include "daemon/executables.h"
 
 #define REFUSALS_MAX 16
 
@@ -131,6 +132,7 @@ void core_get_status(void *core, struct server_call *call)
 	struct evidence_stats evidence;
 	struct tpm_status tpm_now;
 	Affiant__V1__LostCount lost[LOSS_ALL], *lost_list[LOSS_ALL];
+	_cleanup_free_ Affiant__V1__SelectorGap **gaps = NULL;
 
 	core_drain(c);
 	m.version = (char *)AFFIANT_VERSION;
@@ -167,6 +169,9 @@ void core_get_status(void *core, struct server_call *call)
 	SET(&m, evidence_batches, evidence.batches);
 	m.n_evidence_refused = set_refusals(&evidence, refused, refused_list);
 	m.evidence_refused = refused_list;
+	SET(&m, left_alone, selectors_left_alone(c->selectors));
+	m.selector_gaps = gaps =
+		executables_gaps(selectors_executables(c->selectors), &m.n_selector_gaps);
 	SET(&m, resident_bytes, resident_bytes());
 	m.features = (char **)source_features(c->source);
 	m.n_features = list_size(source_features(c->source));
