@@ -85,6 +85,7 @@ static __always_inline void adopt_emit(struct task_struct *task, struct scratch 
 	}
 	actor_set(&s->exec.header.actor, tgid, tag);
 	exec_describe(s, task);
+	s->exec.flags |= EXEC_ENVIRONMENT_CUT; /* it may have rewritten it by now */
 	s->exec.selector = tag->selector;
 	exec_emit(s, EVENT_ADOPT, sequence);
 }
