@@ -63,6 +63,14 @@ const void *document_root(const struct document *d)
 	return d->root;
 }
 
+bool document_has(const struct document *d, const char *path)
+{
+	struct mark *m;
+
+	HASH_FIND_STR(d->marks, path, m);
+	return m;
+}
+
 static unsigned int line_of(const struct document *d, const char *path)
 {
 	char at[PATH_SIZE];

@@ -10,6 +10,7 @@
 
 #include <cyaml/cyaml.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define DOCUMENT_SIZE_MAX (1024 * 1024)
@@ -28,6 +29,9 @@ void document_free(struct document *d);
 
 /* What the schema describes; NULL when the text holds nothing but comments. */
 const void *document_root(const struct document *d);
+
+/* Whether that key or entry is there: of an empty list the struct shows nothing. */
+bool document_has(const struct document *d, const char *path);
 
 /*
  * -EBADMSG with "name:line: path: text" in *@ret_why; -ENOMEM. @path is as in
