@@ -113,7 +113,8 @@ static __always_inline void adopt_describe(struct task_struct *task, struct scra
 {
 	actor_set(&s->exec.header.actor, tgid, tag);
 	exec_describe(s, task);
-	s->exec.flags |= flags;
+	/* Its environment it may have rewritten by now. */
+	s->exec.flags |= flags | EXEC_ENVIRONMENT_CUT;
 	s->exec.selector = tag->selector;
 }
 

@@ -116,7 +116,7 @@ enum exec_flag {
 	EXEC_ROOT = 1 << 6,     /* kuid 0 is among its user ids */
 	EXEC_INIT_USERNS = 1 << 7, /* its capabilities are of the initial user namespace */
 	EXEC_DISK_GROUP = 1 << 8,  /* it is in a group that can write to a block device */
-	EXEC_ENVIRONMENT_CUT = 1 << 9, /* 'environment' is of a part of it only */
+	EXEC_ENVIRONMENT_CUT = 1 << 9, /* there may be more than 'environment' says */
 	EXEC_BY_EXE = 1 << 10,  /* the selector that matched names an executable */
 };
 

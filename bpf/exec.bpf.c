@@ -72,6 +72,22 @@ static __always_inline void exec_argv(struct scratch *s, struct task_struct *tas
 	s->used = at + len;
 }
 
+static __always_inline void exec_environment(struct event_exec *to, struct task_struct *task)
+{
+	__u32 zero = 0;
+	struct environment *e = bpf_map_lookup_elem(&scratch_environment, &zero);
+
+	if (!e)
+		return;
+	e->begin = task->mm->env_start;
+	e->end = task->mm->env_end;
+	environment_scan(e);
+	to->environment[0] = e->found[0];
+	to->environment[1] = e->found[1];
+	if (e->cut)
+		to->flags |= EXEC_ENVIRONMENT_CUT;
+}
+
 /* An untagged process execs and a selector is configured. */
 static __always_inline struct tag *exec_select(struct task_struct *task, __u32 tgid, __u32 *flags)
 {
@@ -131,6 +147,7 @@ static __always_inline int process_execed(struct task_struct *task, struct linux
 	s->exec.filename_len = exec_string(s, bprm->filename);
 	s->exec.interp_len = exec_string(s, bprm->interp);
 	exec_argv(s, task);
+	exec_environment(&s->exec, task);
 	exec_emit(s, EVENT_EXEC, sequence);
 	return 0;
 }

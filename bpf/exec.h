@@ -14,6 +14,8 @@
  * exec.bpf.c
  */
 int path_append(struct scratch *s);
+/* environment.bpf.c: sets 'found' and 'cut'. */
+int environment_scan(struct environment *e);
 
 static __always_inline __u16 exec_path(struct scratch *s, struct path *path)
 {

@@ -20,6 +20,7 @@ struct map_dispatch dispatch_state SEC(".maps");
 struct map_dispatch dispatch_report SEC(".maps");
 struct map_scratch scratch_exec SEC(".maps");
 struct map_scratch scratch_adopt SEC(".maps");
+struct map_environment scratch_environment SEC(".maps");
 struct map_adopt adopt SEC(".maps");
 
 const volatile bool granted_retval = false;

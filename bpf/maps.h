@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "environment.h"
 #include "event.h"
 #include "kernel.h"
 
@@ -60,6 +61,18 @@ struct scratch {
 	struct task_struct *task;   /* what running_match(), ancestor_selected() start from */
 	struct selector found;      /* by running_match() */
 	struct selector_exe_key place; /* of an executable that is matched */
+};
+
+/* What environment_scan() works on: too large for a stack, too. */
+struct environment {
+	__u64 begin, end; /* in the process's memory */
+	__u64 found[2];   /* event_exec.environment */
+	__u32 cut;        /* there is more */
+	__u32 strings;    /* that were met */
+	__u32 length;     /* of piece */
+	__u32 spare;
+	/* A name may begin at the end of the piece, and is followed by as many zeros. */
+	char piece[ENVIRONMENT_PIECE + 2 * 8 * ENVIRONMENT_WORDS];
 };
 
 struct map_tags {
@@ -146,6 +159,13 @@ struct map_scratch {
 	__type(value, struct scratch);
 };
 
+struct map_environment {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct environment);
+};
+
 struct map_adopt {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -175,6 +195,7 @@ extern struct map_dispatch dispatch_report SEC(".maps");
  */
 extern struct map_scratch scratch_exec SEC(".maps");
 extern struct map_scratch scratch_adopt SEC(".maps");
+extern struct map_environment scratch_environment SEC(".maps");
 extern struct map_adopt adopt SEC(".maps");
 
 /* Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on). */

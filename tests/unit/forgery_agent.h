@@ -236,6 +236,41 @@ static void programs_other(void)
 {
 	f.agents[0].programs = f.agents[0].executables;
 }
+static void variable_set(void)
+{
+	set(json_object_get(workload(), "process"), "environment", json_pack("[s]", "LD_PRELOAD"));
+}
+/* One is allowed, the other is not. */
+static void variable_other(void)
+{
+	static const char *const names[] = {"LD_PRELOAD"};
+
+	f.agents[0].environment = (struct affiant_texts){names, 1};
+	set(json_object_get(workload(), "process"), "environment",
+	    json_pack("[ss]", "LD_PRELOAD", "BASH_FUNC_*"));
+}
+/* A later version's daemon knows more names than its verifier. */
+static void variable_of_tomorrow(void)
+{
+	set(json_object_get(workload(), "process"), "environment", json_pack("[s]", "TOMORROW"));
+}
+static void variable_of_ancestor(void)
+{
+	set(json_array_get(json_object_get(workload(), "ancestors"), 0), "environment",
+	    json_pack("[s]", "NODE_OPTIONS"));
+}
+static void environment_cut(void)
+{
+	static const char *const names[] = {"LD_PRELOAD"};
+
+	f.agents[0].environment = (struct affiant_texts){names, 1};
+	set(json_object_get(workload(), "process"), "environment_cut", json_true());
+}
+static void environment_cut_of_ancestor(void)
+{
+	set(json_array_get(json_object_get(workload(), "ancestors"), 0), "environment_cut",
+	    json_true());
+}
 static void isolation_none(void)
 {
 	set(workload(), "isolation", json_string("none"));

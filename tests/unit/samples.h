@@ -111,6 +111,8 @@ static Affiant__V1__Process sample_child = {
 	LIST(argv, ProtobufCBinaryData, BYTES("git"), BYTES("clone"), BYTES("--token=[redacted]"),
 	     BYTES("https://git.example.org/notes.git")),
 	HAS(argc, 4), HAS(redacted, 1), HAS(comm, BYTES("git")),
+	LIST(environment, char *, TEXT("LD_PRELOAD"), TEXT("GIT_SSH_COMMAND")),
+	HAS(environment_cut, 1),
 	.executable = &(Affiant__V1__Executable){
 		BASE(executable), HAS(path, BYTES("/usr/bin/git")),
 		.digest = &(Affiant__V1__Digest){ BASE(digest),

@@ -96,7 +96,9 @@ static void tells_all_of_an_exec(void **state)
 	event.e.cgroup = 77;
 	event.e.exe = (struct object_id){.inode = 11, .size = 12, .device = 13};
 	event.e.argc = 4;
-	event.e.flags = EXEC_SETUID | EXEC_MEMFD | EXEC_DELETED;
+	event.e.flags = EXEC_SETUID | EXEC_MEMFD | EXEC_DELETED | EXEC_ENVIRONMENT_CUT;
+	event.e.environment[0] = 1;
+	event.e.environment[1] = UINT64_C(1) << 63; /* nobody's yet: of another version */
 	for (unsigned int n = 0; n < NS_COUNT; n++)
 		event.e.ns[n] = 100 + n;
 	memcpy(event.e.comm, "sixteen-letters!", 16);
@@ -118,6 +120,9 @@ static void tells_all_of_an_exec(void **state)
 	assert_int_equal(p->cgroup_id, 77);
 	assert_false(p->has_cgroup);
 	assert_true(p->setuid);
+	assert_int_equal(p->n_environment, 1);
+	assert_string_equal(p->environment[0], "LD_PRELOAD");
+	assert_true(p->environment_cut);
 	assert_false(p->has_late);
 	assert_bytes(p->comm, "sixteen-letters!");
 	assert_bytes(p->cwd, "/home/work");

@@ -291,6 +291,34 @@ static void test_kept(void **state)
 	forge_end(&f);
 }
 
+/* What the policy lists may be set, all of it or some; and where it asks nothing, anything. */
+static void test_environment(void **state)
+{
+	static const char *const names[] = {"NODE_OPTIONS", "LD_PRELOAD", "BASH_FUNC_*"};
+
+	(void)state;
+	for (int any = 0; any < 2; any++) {
+		json_t *workload, *process;
+
+		forge_begin(&f);
+		workload = at(f.payload, "submods", "workload");
+		process = json_object_get(workload, "process");
+		json_object_set_new(process, "environment",
+				    json_pack("[ss]", any ? "TOMORROW" : "LD_PRELOAD",
+					      "BASH_FUNC_*"));
+		process = json_array_get(json_object_get(workload, "ancestors"), 0);
+		json_object_set_new(process, "environment", json_pack("[s]", "NODE_OPTIONS"));
+		if (any)
+			json_object_set_new(process, "environment_cut", json_true());
+		else
+			f.agents[0].environment = (struct affiant_texts){names, 3};
+		f.agents[0].allow_any_environment = any;
+		forge_build(&f);
+		expect(forge_verify(&f), VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+		forge_end(&f);
+	}
+}
+
 /* An agent that is refused: its host is kept all the same. */
 static void test_kept_though_refused(void **state)
 {
@@ -533,6 +561,7 @@ int main(void)
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_kept_though_refused),
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_batch),

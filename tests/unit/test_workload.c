@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/environment.h"
 #include "base/pb.h"
 
 static Affiant__V1__Agent agent = AFFIANT__V1__AGENT__INIT;
@@ -197,12 +198,38 @@ static void test_ancestors(void **state)
 	assert_int_equal(claims->workload.ancestors_count, LINEAGE_MAX);
 	assert_int_equal(claims->files_count, 2);
 	assert_int_equal(claims->workload.ancestors[3].files_count, 0);
+	assert_true(claims->workload.ancestors[3].environment_cut);
+	assert_false(claims->workload.ancestors[4].environment_cut);
 	assert_int_equal(claims->workload.ancestors[1].files[0], 0);
 	assert_int_equal(claims->workload.ancestors[2].files[0], 1);
 	assert_int_equal(claims->workload.ancestors[15].pid, 115);
 	assert_int_equal(claims->files[1].state, CLAIMS_TOO_LATE);
 	free(own.packed);
 	free(other.packed);
+}
+
+/* A name from a journal of another version is not dropped without a word. */
+static void test_environment(void **state)
+{
+	static char *names[] = {(char *)"LD_PRELOAD", (char *)"BASH_FUNC_*", (char *)"TOMORROW"};
+	Affiant__V1__Process p = AFFIANT__V1__PROCESS__INIT;
+	struct image image = {.known = true};
+	struct actor actor = {.session = &session, .image = &image};
+
+	(void)state;
+	p.environment = names;
+	for (p.n_environment = 2; p.n_environment <= 3; p.n_environment++) {
+		image.packed = malloc(affiant__v1__process__get_packed_size(&p));
+		assert_non_null(image.packed);
+		image.packed_len = affiant__v1__process__pack(&p, image.packed);
+		assert_int_equal(workload_claims(&actor, 0, claims), 0);
+		assert_int_equal(claims->workload.process.environment[0],
+				 1 | 1 << environment_number("BASH_FUNC_*"));
+		assert_int_equal(claims->workload.process.environment[1], 0);
+		assert_int_equal(claims->workload.process.environment_cut, p.n_environment > 2);
+		free(image.packed);
+		claims_clear(claims);
+	}
 }
 
 /* A manifest that has no root says why; more than are told of is no evidence, rather than half of it. */
@@ -263,6 +290,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unproven, begin, end),
 		cmocka_unit_test_setup_teardown(test_unproven_apart, begin, end),
 		cmocka_unit_test_setup_teardown(test_ancestors, begin, end),
+		cmocka_unit_test_setup_teardown(test_environment, begin, end),
 		cmocka_unit_test_setup_teardown(test_manifests, begin, end),
 		cmocka_unit_test_setup_teardown(test_settled, begin, end),
 	};

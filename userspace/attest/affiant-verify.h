@@ -150,6 +150,12 @@ struct affiant_agent {
 	bool allow_late;     /* a session that was found running */
 	bool allow_asserted; /* a principal on the launcher's word */
 	bool require_principal, require_task;
+	/*
+	 * Variables that may be set in the process and in those above it: names of docs/records.md,
+	 * "Environment". With @allow_any_environment nothing is asked of them.
+	 */
+	struct affiant_texts environment;
+	bool allow_any_environment;
 };
 
 struct affiant_policy {

@@ -41,6 +41,8 @@
 #define CLAIMS_NONCE_MAX 88
 #define CLAIMS_SUBJECT_MAX 2048 /* of a SPIFFE ID */
 #define CLAIMS_CMDLINE_MAX 512
+#define CLAIMS_VARIABLES_MAX 128 /* names of one process's environment, */
+#define CLAIMS_VARIABLE_MAX 32   /* and bytes of one */
 #define CLAIMS_UEID_SIZE 33
 
 enum claims_role {
@@ -108,6 +110,9 @@ struct claims_process {
 	uint32_t uid, gid;                       /* of the process that asked alone */
 	uint8_t files[CLAIMS_PROCESS_FILES_MAX]; /* indices into claims.files */
 	size_t files_count;
+	uint64_t environment[2];  /* a bit for each name of base/environment.h */
+	bool environment_cut;     /* there may be more of them */
+	bool environment_unknown; /* names, too, that this version does not know: by parsing alone */
 };
 
 struct claims_task {

@@ -8,6 +8,7 @@
 #include "attest/claims_words.h"
 #include "attest/ossl.h"
 #include "base/base64url.h"
+#include "base/environment.h"
 
 /*
  * What can't be made becomes null, which claims_parse() refuses by name: nothing is left out
@@ -84,6 +85,21 @@ static json_t *indices_json(const uint8_t *indices, size_t count)
 	return list;
 }
 
+static void set_environment(json_t *o, const struct claims_process *p)
+{
+	json_t *names;
+
+	if (p->environment[0] | p->environment[1]) {
+		names = json_array();
+		for (unsigned int i = 0; i < 128; i++)
+			if (p->environment[i / 64] >> i % 64 & 1)
+				append(names, json_string(environment_name(i)));
+		set(o, "environment", names);
+	}
+	if (p->environment_cut)
+		set(o, "environment_cut", json_true());
+}
+
 static json_t *process_json(const struct claims_process *p, bool owner)
 {
 	json_t *o = json_pack("{sIsIsI}", "pid", (json_int_t)p->pid, "started_ns",
@@ -94,6 +110,7 @@ static json_t *process_json(const struct claims_process *p, bool owner)
 		set(o, "gid", json_integer(p->gid));
 	}
 	set(o, "files", indices_json(p->files, p->files_count));
+	set_environment(o, p);
 	return o;
 }
 

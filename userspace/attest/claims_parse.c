@@ -6,6 +6,7 @@
 #include "attest/claims_words.h"
 #include "attest/member.h"
 #include "base/base64url.h"
+#include "base/environment.h"
 
 #define SECONDS_MAX (INT64_C(1) << 40) /* far beyond any date, and far from any overflow */
 
@@ -138,6 +139,53 @@ static int take_indices(const char **why, const json_t *o, const char *claim,
 	return 0;
 }
 
+/* Letters, digits, '_', and '*' at the end. */
+static bool is_name(const char *text)
+{
+	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+
+	return !strcmp(text + len, text[len] ? "*" : "") && *text &&
+	       strlen(text) <= CLAIMS_VARIABLE_MAX;
+}
+
+/* A name that a later version knows is not passed over: whoever judges names must hear of it. */
+static int take_names(const char **why, const json_t *o, const char *claim,
+		      struct claims_process *ret)
+{
+	const json_t *list;
+	int err = json_object_get(o, "environment")
+			  ? member_array(why, o, claim, CLAIMS_VARIABLES_MAX, &list)
+			  : 0;
+
+	if (err || !json_object_get(o, "environment"))
+		return err;
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *value = json_array_get(list, i);
+		const char *name = json_string_value(value);
+		int number;
+
+		if (!name || json_string_length(value) != strlen(name) || !is_name(name))
+			return member_bad(why, claim);
+		number = environment_number(name);
+		if (number < 0)
+			ret->environment_unknown = true;
+		else
+			ret->environment[number / 64] |= UINT64_C(1) << number % 64;
+	}
+	return json_array_size(list) ? 0 : member_bad(why, claim);
+}
+
+static int take_environment(const char **why, const json_t *o, const char *names, const char *cut,
+			    struct claims_process *ret)
+{
+	int err = take_names(why, o, names, ret);
+
+	if (err || !json_object_get(o, "environment_cut"))
+		return err;
+	return member_bool(why, o, cut, &ret->environment_cut)
+		       ?: (ret->environment_cut ? 0 : member_bad(why, cut));
+}
+
 static int take_process(const char **why, const json_t *o, const struct claims *c,
 			struct claims_process *ret)
 {
@@ -147,7 +195,9 @@ static int take_process(const char **why, const json_t *o, const struct claims *
 	       member_u32(why, o, "submods.workload.process.uid", &ret->uid) ?:
 	       member_u32(why, o, "submods.workload.process.gid", &ret->gid) ?:
 	       take_indices(why, o, "submods.workload.process.files", c, false, CLAIMS_PROCESS_FILES_MAX, ret->files,
-			    &ret->files_count);
+			    &ret->files_count) ?:
+	       take_environment(why, o, "submods.workload.process.environment",
+				"submods.workload.process.environment_cut", ret);
 }
 
 static int take_ancestors(const char **why, const json_t *o, const struct claims *c,
@@ -165,7 +215,9 @@ static int take_ancestors(const char **why, const json_t *o, const struct claims
 		      member_number(why, a, "submods.workload.ancestors.started_ns", INT64_MAX, &to->started_ns) ?:
 		      member_u32(why, a, "submods.workload.ancestors.exec_seq", &to->exec_seq) ?:
 		      take_indices(why, a, "submods.workload.ancestors.files", c, false, CLAIMS_PROCESS_FILES_MAX,
-				   to->files, &to->files_count);
+				   to->files, &to->files_count) ?:
+		      take_environment(why, a, "submods.workload.ancestors.environment",
+				       "submods.workload.ancestors.environment_cut", to);
 		w->ancestors_count = i + 1;
 	}
 	if (!err && json_object_get(o, "ancestors_cut"))

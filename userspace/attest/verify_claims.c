@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "attest/verify_impl.h"
+#include "base/environment.h"
 
 /* ---- affiantd ---- */
 
@@ -232,6 +233,39 @@ static bool check_programs(struct verification *v, const struct affiant_agent *a
 	return pass(v, "agent: session's programs", "known");
 }
 
+static bool check_variables(struct verification *v, const struct affiant_agent *a,
+			    const struct claims_process *p)
+{
+	const char *const check = "agent: environment";
+
+	for (unsigned int i = 0; i < environment_count; i++)
+		if (p->environment[i / 64] >> i % 64 & 1 &&
+		    !policy_names(&a->environment, environment_name(i)))
+			return fail(v, VERIFY_environment, check, "%s is set for process %u",
+				    environment_name(i), p->pid);
+	if (p->environment_unknown)
+		return fail(v, VERIFY_environment, check,
+			    "a variable is set for process %u that is not known here", p->pid);
+	if (p->environment_cut)
+		return fail(v, VERIFY_environment, check,
+			    "not all variables of process %u are known", p->pid);
+	return true;
+}
+
+static bool check_environment(struct verification *v, const struct affiant_agent *a)
+{
+	const struct claims_workload *w = &v->result->claims.workload;
+
+	if (a->allow_any_environment)
+		return not_judged(v, "agent: environment", "the policy takes any");
+	if (!check_variables(v, a, &w->process))
+		return false;
+	for (size_t i = 0; i < w->ancestors_count; i++)
+		if (!check_variables(v, a, &w->ancestors[i]))
+			return false;
+	return pass(v, "agent: environment", "no variable but what the policy has");
+}
+
 static bool check_tier(struct verification *v, const struct affiant_agent *a)
 {
 	const enum affiant_tier least = a->minimum ?: AFFIANT_RUNTIME_MEASURED;
@@ -302,6 +336,7 @@ bool verify_workload(struct verification *v)
 			    "%.120s is not allowed on this host", c->sub);
 	pass(v, "agent: identity", "%.120s", c->sub);
 	return check_tier(v, a) && check_process(v, a) && check_ancestors(v, a) &&
-	       check_manifests(v, a) && check_programs(v, a) && check_session(v, a) &&
+	       check_manifests(v, a) && check_programs(v, a) && check_environment(v, a) &&
+	       check_session(v, a) &&
 	       check_principal(v, a);
 }

@@ -56,6 +56,7 @@ struct raw_policy_agent {
 	struct raw_texts executables, scripts, interpreters, loaders, arguments, manifests,
 		ancestors, programs;
 	struct raw_texts isolation, key_custody, hash_states;
+	struct raw_texts environment;
 };
 
 struct raw_policy {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attest/tpm2.h"
+#include "base/environment.h"
 #include "base/units.h"
 #include "cli/policy_impl.h"
 
@@ -300,6 +301,24 @@ static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_
 	return err;
 }
 
+/* No list: any. An empty one: none (it must not come to mean any). */
+static int get_environment(struct policy_reading *x, unsigned int i, const struct raw_texts *list,
+			   struct affiant_agent *to)
+{
+	char key[64], at[96];
+
+	snprintf(key, sizeof(key), "agents[%u].environment", i);
+	to->allow_any_environment = !document_has(x->document, key);
+	for (unsigned int n = 0; n < list->count; n++) {
+		if (environment_number(list->items[n]) >= 0)
+			continue;
+		snprintf(at, sizeof(at), "%s[%u]", key, n);
+		return mistake(x, at, "'%s' is none of the names that records know",
+			       list->items[n]);
+	}
+	return policy_texts(x, key, list, &to->environment);
+}
+
 int policy_agents(struct policy_reading *x, const struct raw_policy *raw)
 {
 	struct affiant_agent *agents = policy_alloc(x->policy, raw->agents_count, sizeof(*agents));
@@ -307,7 +326,8 @@ int policy_agents(struct policy_reading *x, const struct raw_policy *raw)
 	int err = agents ? 0 : -ENOMEM;
 
 	for (unsigned int i = 0; !err && i < raw->agents_count; i++) {
-		err = get_agent(x, i, &raw->agents[i], &agents[i]);
+		err = get_agent(x, i, &raw->agents[i], &agents[i])
+			      ?: get_environment(x, i, &raw->agents[i].environment, &agents[i]);
 		snprintf(key, sizeof(key), "agents[%u].id", i);
 		for (unsigned int k = 0; !err && k < i; k++)
 			if (!strcmp(agents[k].id, agents[i].id))

@@ -103,6 +103,7 @@ static const cyaml_schema_field_t agent_fields[] = {
 	LIST(struct raw_policy_agent, isolation),
 	LIST(struct raw_policy_agent, key_custody),
 	LIST(struct raw_policy_agent, hash_states),
+	LIST(struct raw_policy_agent, environment),
 	CYAML_FIELD_END,
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/environment.h"
 #include "base/pb.h"
 #include "collect/cgroup.h"
 #include "collect/decode.h"
@@ -88,6 +89,20 @@ static void set_cgroup(Affiant__V1__Process *p, uint64_t id, struct cgroup_names
 		p->container_id = strdup(container);
 }
 
+static void set_environment(Affiant__V1__Process *p, const struct event_exec *e)
+{
+	if (e->flags & EXEC_ENVIRONMENT_CUT)
+		SET(p, environment_cut, true);
+	if (!(e->environment[0] | e->environment[1]))
+		return;
+	p->environment = calloc(environment_count, sizeof(*p->environment));
+	for (unsigned int i = 0; p->environment && i < environment_count; i++)
+		if (e->environment[i / 64] >> i % 64 & 1 && environment_name(i)) {
+			p->environment[p->n_environment] = strdup(environment_name(i));
+			p->n_environment += p->environment[p->n_environment] != NULL;
+		}
+}
+
 static Affiant__V1__Executable *executable_of(const struct event_exec *e, const char *path,
 					      size_t len)
 {
@@ -147,6 +162,7 @@ struct image *image_from_exec(struct table *t, const struct event_exec *e,
 	if (len)
 		SET(p, cwd, pb_copy(path, len));
 	set_argv(p, e, &x, c);
+	set_environment(p, e);
 
 	/* Nothing executable is a root directory: no components are an unknown path. */
 	len = x.exe_len ? path_from_components(x.exe, x.exe_len, path_cut, path) : 0;

@@ -21,7 +21,8 @@ DEFINE_CLEANUP(struct pins *, pins_close)
 /* Each version's own: nothing in them outlives a run. */
 static bool is_pinned(const struct bpf_map *map)
 {
-	static const char *const own[] = {"scratch_exec", "scratch_adopt", "adopt"};
+	static const char *const own[] = {"scratch_exec", "scratch_adopt",
+					  "scratch_environment", "adopt"};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		if (!strcmp(bpf_map__name(map), own[i]))

@@ -12,6 +12,7 @@
 
 #include "affiant.skel.h"
 #include "base/cleanup.h"
+#include "collect/envtable.h"
 #include "collect/probe.h"
 #include "collect/source_impl.h"
 #include "collect/why.h"
@@ -114,9 +115,29 @@ static int prepare_stub(struct source *s, const struct stub *stub)
 	return bpf_program__set_autoload(program_of(s, stub->stub), !attached);
 }
 
+/* The programs look names up in constants, which are there before they are. */
+static int prepare_environment(struct source *s)
+{
+	struct affiant__rodata *to = s->skeleton->rodata;
+	struct envtable table;
+	int err = envtable_make(&table);
+
+	if (err)
+		return err;
+	to->environment_multiplier = table.multiplier;
+	to->environment_first = table.first;
+	_Static_assert(sizeof(to->environment_slots) == sizeof(table.slots), "slots");
+	_Static_assert(sizeof(to->environment_names) == sizeof(table.names), "names");
+	_Static_assert(sizeof(to->environment_prefixes) == sizeof(table.prefixes), "prefixes");
+	memcpy((void *)to->environment_slots, table.slots, sizeof(table.slots));
+	memcpy((void *)to->environment_names, table.names, sizeof(table.names));
+	memcpy((void *)to->environment_prefixes, table.prefixes, sizeof(table.prefixes));
+	return 0;
+}
+
 int attach_prepare(struct source *s, char *why, size_t why_size)
 {
-	int err = 0;
+	int err = prepare_environment(s);
 
 	for (size_t i = 0; i < HOOKS; i++) {
 		const struct hook *h = &hooks[i];

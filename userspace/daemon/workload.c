@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/environment.h"
 #include "base/text.h"
 #include "record/hashes.h"
 
@@ -107,13 +108,27 @@ static enum claims_role role_of(const Affiant__V1__Step *s)
 	}
 }
 
-/* What @image executed; nothing of one whose exec was lost. */
+static void set_environment(struct claims_process *p, const Affiant__V1__Process *m)
+{
+	p->environment_cut = m->has_environment_cut && m->environment_cut;
+	for (size_t i = 0; i < m->n_environment; i++) {
+		int number = environment_number(m->environment[i]);
+
+		if (number < 0) /* of another version, before an upgrade */
+			p->environment_cut = true;
+		else
+			p->environment[number / 64] |= UINT64_C(1) << number % 64;
+	}
+}
+
+/* What @image executed, and in what environment; of one whose exec was lost, that neither is known. */
 static int add_image(struct claims *c, const struct image *image, struct claims_process *p,
 		     bool asking)
 {
 	__attribute__((cleanup(free_process))) Affiant__V1__Process *m = NULL;
 	int err = 0;
 
+	p->environment_cut = true;
 	if (!image || !image->packed)
 		return 0;
 	m = affiant__v1__process__unpack(NULL, image->packed_len, image->packed);
@@ -123,6 +138,7 @@ static int add_image(struct claims *c, const struct image *image, struct claims_
 		p->uid = m->euid;
 		p->gid = m->egid;
 	}
+	set_environment(p, m);
 	if (m->executable)
 		err = add_process_file(c, p, CLAIMS_EXECUTABLE, &m->executable->path,
 				       m->executable->digest);
