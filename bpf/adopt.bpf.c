@@ -124,6 +124,7 @@ static __always_inline void adopt_emit(struct scratch *s)
 
 	if (!ring_has_room(EMIT_TASK)) {
 		loss_count(EVENT_ADOPT);
+		unseen_mark(s->exec.header.actor.session);
 		return;
 	}
 	exec_emit(s, EVENT_ADOPT, sequence);
@@ -141,6 +142,7 @@ static __always_inline int adopt_insert(struct task_struct *task, const struct t
 		return err;
 	if (err) {
 		loss_count(LOSS_TAG);
+		unseen_mark(tag->session);
 		return -ENOSPC;
 	}
 	if (task->signal->live.counter)

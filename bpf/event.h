@@ -348,7 +348,7 @@ struct control {
 	__u64 setups;          /* daemons that set the programs up to the end */
 	struct overlay_layout overlay;
 	struct disk_groups disk;
-	__u64 unseen; /* execs that found no room in the ring, processes that could not be tagged */
+	__u64 unseen; /* not 0: the map 'unseen' had no room */
 	__u64 places_ns; /* when a daemon last saw where its executables are; 0: never */
 	/*
 	 * Of the patterns in 'patterns': a digest of them. 0: none, or they are being changed.

@@ -153,6 +153,14 @@ struct map_selectors_uid {
 	__type(value, struct selector);
 };
 
+/* Sessions of which an exec was not told, or a process could not be tagged. */
+struct map_unseen {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u8);
+};
+
 /* One slot each, by the tracepoint whose stub jumps through it. */
 struct map_dispatch {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -206,6 +214,7 @@ extern struct map_patterns patterns SEC(".maps");
 extern struct map_cgroups cgroups SEC(".maps");
 extern struct map_selectors_exe selectors_exe SEC(".maps");
 extern struct map_selectors_uid selectors_uid SEC(".maps");
+extern struct map_unseen unseen SEC(".maps");
 extern struct map_dispatch dispatch_fork SEC(".maps");
 extern struct map_dispatch dispatch_exec SEC(".maps");
 extern struct map_dispatch dispatch_exit SEC(".maps");

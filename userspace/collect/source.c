@@ -250,9 +250,17 @@ size_t source_ring_used(const struct source *s)
 	return ring_used(s->ring);
 }
 
-uint64_t source_unseen(const struct source *s)
+bool source_unseen(const struct source *s, uint64_t session)
 {
-	return __atomic_load_n(&s->control->unseen, __ATOMIC_SEQ_CST);
+	uint8_t yes;
+
+	return __atomic_load_n(&s->control->unseen, __ATOMIC_SEQ_CST) ||
+	       !bpf_map_lookup_elem(bpf_map__fd(s->skeleton->maps.unseen), &session, &yes);
+}
+
+void source_forget_unseen(struct source *s, uint64_t session)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(s->skeleton->maps.unseen), &session);
 }
 
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups)

@@ -86,10 +86,11 @@ size_t source_ring_used(const struct source *s);
 int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed);
 
 /*
- * How many execs were not told, for want of room, and how many processes could not be tagged: part
- * of source_losses(), without a system call.
+ * Whether an exec of that session was not told, for want of room, or a process of it could not be
+ * tagged. Forgotten when the session ends.
  */
-uint64_t source_unseen(const struct source *s);
+bool source_unseen(const struct source *s, uint64_t session);
+void source_forget_unseen(struct source *s, uint64_t session);
 
 /* The groups that can write to a block device: whoever is in one has root's power. */
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups);
