@@ -304,11 +304,14 @@ struct cgroup_state {
 
 /*
  * Where an executable stands: whichever file has the name there when it is executed, by whatever
- * mount it is reached.
+ * mount it is reached. On btrfs inodes of different subvolumes have the same number, and anybody can
+ * make a subvolume. What he makes there is his, and of a later generation.
  */
 struct selector_exe_key {
-	__u64 inode; /* of the directory */
+	__u64 inode; /* of the directory, and what follows */
 	__u32 device;
+	__u32 generation;
+	__u32 owner; /* kuid */
 	__u32 spare;
 	char name[SELECTOR_NAME_SIZE]; /* zero to its end */
 };
@@ -412,7 +415,7 @@ _Static_assert(sizeof(struct event_close) == 128, "event_close");
 _Static_assert(sizeof(struct event_unix) == 240, "event_unix");
 _Static_assert(sizeof(struct event_untracked) == 88, "event_untracked");
 _Static_assert(sizeof(struct tag) == 40, "tag");
-_Static_assert(sizeof(struct selector_exe_key) == 272, "selector_exe_key");
+_Static_assert(sizeof(struct selector_exe_key) == 280, "selector_exe_key");
 _Static_assert(sizeof(struct component) == 520, "component");
 _Static_assert(sizeof(struct pattern) == 16 + 16 * 520, "pattern");
 _Static_assert(sizeof(struct cgroup_state) == 296, "cgroup_state");
