@@ -346,6 +346,24 @@ static bool rewritten(const struct event_exec *exec)
 }
 
 /*
+ * Whether @s, at which the exec seems to begin, is what execve was given. A filesystem that is not
+ * marked tells of no opening: then what the process tried before, in vain, stands where the file
+ * that was executed would.
+ */
+static bool is_begin(const struct chain *c, const struct event_exec *exec, const struct step *s)
+{
+	char filename[EVENT_PATH_MAX + 1];
+	struct exec_strings x;
+
+	exec_strings(exec, &x);
+	if (x.filename_len >= sizeof(filename))
+		return false;
+	memcpy(filename, x.filename, x.filename_len);
+	filename[x.filename_len] = '\0';
+	return opened_is_named(&c->config, s->fd, exec, filename);
+}
+
+/*
  * The first step of the exec whose executable is @exe; NULL when what precedes it does not explain
  * the exec. A process that tried to execute other files before, in vain, left steps behind: what
  * counts is what the scripts say themselves, checked against the names that the kernel passed on.
@@ -354,8 +372,6 @@ static struct step *first_step(const struct chain *c, const struct event_exec *e
 			       struct step *exe)
 {
 	struct step *first = exe->process->steps, *s = exe;
-	char filename[EVENT_PATH_MAX + 1];
-	struct exec_strings x;
 	struct shebang script;
 	unsigned int at = 0;
 	int r = 1;
@@ -364,24 +380,14 @@ static struct step *first_step(const struct chain *c, const struct event_exec *e
 		return exe;
 	if (exe == first)
 		return NULL;
-	/*
-	 * binfmt_misc has its own ways; a process's very first steps leave no doubt all the same.
-	 */
+	/* binfmt_misc has its own ways: the file before its interpreter is the one. */
 	if (exe->prev == first && !read_shebang(first->fd, &script))
-		return may_be_merged(c, first) ? NULL : first;
+		return may_be_merged(c, first) || !is_begin(c, exec, first) ? NULL : first;
 	while (r == 1 && s != first) {
 		s = s->prev;
 		r = read_shebang(s->fd, &script) ? shebang_follow(exec, &script, &at) : -ENOENT;
 	}
-	if (r != 0)
-		return NULL;
-	exec_strings(exec, &x);
-	if (x.filename_len >= sizeof(filename))
-		return NULL;
-	memcpy(filename, x.filename, x.filename_len);
-	filename[x.filename_len] = '\0';
-	return may_be_merged(c, s) && !opened_is_named(&c->config, s->fd, exec, filename) ? NULL
-											  : s;
+	return r == 0 && is_begin(c, exec, s) ? s : NULL;
 }
 
 static const char *base_of(const char *path)
