@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "collect/elfnote.h"
 #include "collect/mounts.h"
 #include "scratch.h"
 
@@ -73,6 +74,22 @@ static void make_script(const char *name, const char *text)
 	close(fd);
 }
 
+/* It begins in the loader that it asks for. */
+static void set_begin(struct event_exec *e, const char *exe)
+{
+	int fd = open(exe, O_RDONLY | O_CLOEXEC);
+	struct elfnote note;
+
+	assert_true(fd >= 0);
+	assert_int_equal(elfnote_read(fd, &note), 0);
+	close(fd);
+	fd = open(note.loader, O_PATH | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(identify(NULL, fd, &e->begin), 0);
+	close(fd);
+	e->flags |= EXEC_BEGIN;
+}
+
 /* What the kernel would tell of an exec; argv ends with NULL. */
 static const struct event_exec *event_of(pid_t pid, const char *exe, const char *filename,
 					 const char *interp, const char *const argv[])
@@ -92,6 +109,7 @@ static const struct event_exec *event_of(pid_t pid, const char *exe, const char 
 	assert_true(fd >= 0);
 	assert_int_equal(identify(NULL, fd, &u.e.exe), 0);
 	close(fd);
+	set_begin(&u.e, exe);
 	snprintf(cwd, sizeof(cwd), "%s", dir);
 	for (char *save, *word = strtok_r(cwd, "/", &save); word; word = strtok_r(NULL, "/", &save))
 		part[parts++] = word;
