@@ -121,6 +121,7 @@ enum exec_flag {
 	EXEC_DISK_GROUP = 1 << 8,  /* it is in a group that can write to a block device */
 	EXEC_ENVIRONMENT_CUT = 1 << 9, /* there may be more than 'environment' says */
 	EXEC_BY_EXE = 1 << 10,  /* the selector that matched names an executable */
+	EXEC_BEGIN = 1 << 11,   /* 'begin' is valid */
 };
 
 enum exec_ns { NS_MNT, NS_PID, NS_NET, NS_USER, NS_CGROUP, NS_IPC, NS_UTS, NS_TIME, NS_COUNT };
@@ -135,6 +136,9 @@ struct event_exec {
 	struct event_header header;
 	struct object_id exe;
 	struct object_guard guard; /* of exe */
+	/* whose code runs first, as it is mapped: exe's, or its ELF loader's */
+	struct object_id begin;
+	struct object_guard begin_guard;
 	__u64 environment[2]; /* a bit for each of the names in userspace/base/environment.h */
 	__u64 parent_start;
 	__u64 cgroup; /* id in the unified hierarchy */
@@ -408,7 +412,7 @@ struct locate {
 _Static_assert(sizeof(struct event_header) == 64, "event_header");
 _Static_assert(sizeof(struct object_id) == 48, "object_id");
 _Static_assert(sizeof(struct object_guard) == 64, "object_guard");
-_Static_assert(sizeof(struct event_exec) == 328, "event_exec");
+_Static_assert(sizeof(struct event_exec) == 440, "event_exec");
 _Static_assert(sizeof(struct event_connect) == 200, "event_connect");
 _Static_assert(sizeof(struct event_outcome) == 152, "event_outcome");
 _Static_assert(sizeof(struct event_close) == 128, "event_close");

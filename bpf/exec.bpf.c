@@ -142,6 +142,7 @@ static __always_inline int process_execed(struct task_struct *task, struct linux
 	actor_set(&s->exec.header.actor, tgid, tag);
 	exec_describe(s, task);
 	s->exec.flags |= flags;
+	begin_describe(s);
 	if (BPF_CORE_READ_BITFIELD(bprm, secureexec))
 		s->exec.flags |= EXEC_SETUID;
 	s->exec.selector = tag->selector;

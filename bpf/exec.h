@@ -16,6 +16,8 @@
 int path_append(struct scratch *s);
 /* environment.bpf.c: sets 'found' and 'cut'. */
 int environment_scan(struct environment *e);
+/* begin.bpf.c: sets 'begin' and EXEC_BEGIN, of the task that executes. */
+int begin_describe(struct scratch *s);
 
 static __always_inline __u16 exec_path(struct scratch *s, struct path *path)
 {

@@ -206,9 +206,31 @@ struct group_info {
 	kgid_t gid[1];
 };
 
+struct vm_area_struct {
+	unsigned long vm_start, vm_end;
+	struct file *vm_file;
+};
+
+struct vm_area_struct___6_0 {
+	struct vm_area_struct *vm_next;
+};
+
 struct mm_struct {
 	unsigned long arg_start, arg_end, env_start, env_end;
 	struct file *exe_file;
+};
+
+struct mm_struct___6_0 {
+	struct vm_area_struct *mmap; /* until 6.0 (763ecb035029) */
+};
+
+/* By architecture: x86, arm64 */
+struct pt_regs___x86 {
+	unsigned long ip;
+};
+
+struct pt_regs___arm64 {
+	unsigned long long pc;
 };
 
 struct uts_namespace {

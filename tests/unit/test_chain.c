@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "collect/elfnote.h"
 #include "collect/mounts.h"
 #include "scratch.h"
 
@@ -73,6 +74,22 @@ static void make_script(const char *name, const char *text)
 	close(fd);
 }
 
+/* It begins in the loader that it asks for. */
+static void set_begin(struct event_exec *e, const char *exe)
+{
+	int fd = open(exe, O_RDONLY | O_CLOEXEC);
+	struct elfnote note;
+
+	assert_true(fd >= 0);
+	assert_int_equal(elfnote_read(fd, &note), 0);
+	close(fd);
+	fd = open(note.loader, O_PATH | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(identify(NULL, fd, &e->begin), 0);
+	close(fd);
+	e->flags |= EXEC_BEGIN;
+}
+
 /* What the kernel would tell of an exec; argv ends with NULL. */
 static const struct event_exec *event_of(pid_t pid, const char *exe, const char *filename,
 					 const char *interp, const char *const argv[])
@@ -92,12 +109,12 @@ static const struct event_exec *event_of(pid_t pid, const char *exe, const char 
 	assert_true(fd >= 0);
 	assert_int_equal(identify(NULL, fd, &u.e.exe), 0);
 	close(fd);
+	set_begin(&u.e, exe);
 	snprintf(cwd, sizeof(cwd), "%s", dir);
 	for (char *save, *word = strtok_r(cwd, "/", &save); word; word = strtok_r(NULL, "/", &save))
 		part[parts++] = word;
 	while (parts-- > 0)
 		at = stpcpy(at, part[parts]) + 1;
-	at = stpcpy(at, "/") + 1;
 	u.e.cwd_len = at - u.e.data;
 	u.e.filename_len = strlen(filename);
 	at = mempcpy(at, filename, u.e.filename_len);
@@ -136,10 +153,12 @@ static struct chain *start(size_t queue_max)
 	return c;
 }
 
-/* Runs @act in a child that is wanted from the start; it ends up sleeping, or dead. */
-static pid_t run(void (*act)(void))
+static int done[2];
+
+/* Runs @act in a child that is wanted from the start. */
+static pid_t run_begin(void (*act)(void))
 {
-	int gate[2], done[2];
+	int gate[2];
 	char c;
 
 	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
@@ -156,10 +175,25 @@ static pid_t run(void (*act)(void))
 	close(gate[0]);
 	close(gate[1]);
 	close(done[1]);
-	/* Closed by the exec that succeeds. */
+	return wanted_child;
+}
+
+/* Waits for the exec that succeeds, which closes it. */
+static void run_end(void)
+{
+	char c;
+
 	assert_int_equal(read(done[0], &c, 1), 0);
 	close(done[0]);
-	return wanted_child;
+}
+
+/* It ends up sleeping, or dead. */
+static pid_t run(void (*act)(void))
+{
+	pid_t pid = run_begin(act);
+
+	run_end();
+	return pid;
 }
 
 static void finish(pid_t pid)
@@ -516,6 +550,51 @@ static void test_others_and_bounds(void **state)
 	chain_free(c);
 }
 
+/* What was tried in vain explains nothing that is not of its name. */
+static void exec_after_attempt(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("/dev/null", "/bin/sh", NULL, MS_BIND, NULL) < 0)
+		_exit(1);
+	execl("good.sh", "good.sh", NULL);
+	usleep(100000);
+	if (umount("/bin/sh") < 0 || mount("none", "mnt2", "tmpfs", 0, NULL) < 0)
+		_exit(1);
+	make_script("mnt2/evil.sh", "#!/bin/sh\nread x </dev/zero\n");
+	execl("mnt2/evil.sh", "evil.sh", NULL);
+}
+
+static void test_attempt_of_another_name(void **state)
+{
+	struct chain *c = start(64);
+	struct pollfd p = {.fd = chain_fd(c), .events = POLLIN};
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	make_script("good.sh", "#!/bin/sh\n");
+	assert_int_equal(mkdir(path_of("mnt2"), 0755), 0);
+	for (int named = 0; named < 2; named++) {
+		pid = run_begin(exec_after_attempt);
+		assert_int_equal(poll(&p, 1, 5000), 1);
+		assert_int_equal(chain_read(c), 0);
+		run_end();
+		/* Had it been executed by its own name, it would be the one. */
+		n = take(c, named ? event_of(pid, "/bin/sh", "good.sh", "/bin/sh",
+					     ARGV("/bin/sh", "good.sh"))
+				  : event_of(pid, "/bin/sh", "mnt2/evil.sh", "/bin/sh",
+					     ARGV("/bin/sh", "mnt2/evil.sh")),
+			 s);
+		assert_int_equal(n, named ? 3 : 0);
+		if (named)
+			check(&s[0], CHAIN_SCRIPT, path_of("good.sh"));
+		release(s, n);
+		finish(pid);
+	}
+	chain_free(c);
+}
+
 static void exec_in_own_mount(void)
 {
 	execl("mnt/sleep", "sleep", "60", NULL);
@@ -627,6 +706,7 @@ int main(void)
 		cmocka_unit_test(test_merged_events),
 		cmocka_unit_test(test_later_execs_wait),
 		cmocka_unit_test(test_others_and_bounds),
+		cmocka_unit_test(test_attempt_of_another_name),
 		cmocka_unit_test(test_own_mount_namespace),
 		cmocka_unit_test(test_mountinfo),
 	};

@@ -163,6 +163,27 @@ static void finds_the_strings(void **state)
 	assert_memory_equal(x.argv, "AAAAA", x.argv_len);
 }
 
+/* Of a file on an overlay the one below is mapped. */
+static void knows_the_loader(void **state)
+{
+	struct event_exec e = {.exe = {.inode = 1, .device = 2}};
+
+	(void)state;
+	e.begin = e.exe;
+	assert_false(exec_has_loader(&e));
+	e.flags = EXEC_BEGIN;
+	assert_false(exec_has_loader(&e));
+	e.begin.inode = 3;
+	assert_true(exec_has_loader(&e));
+	e.guard.lower = e.begin;
+	assert_true(exec_has_loader(&e));
+	e.guard.flags = GUARD_LOWER;
+	assert_false(exec_has_loader(&e));
+	e.flags = 0;
+	e.guard.flags = 0;
+	assert_false(exec_has_loader(&e));
+}
+
 static void names_sources_apart(void **state)
 {
 	struct event_header a = {.cpu = 1, .sequence = 7}, b = {.cpu = 7, .sequence = 1},
@@ -257,6 +278,7 @@ int main(void)
 		cmocka_unit_test(steps_over_strings_beyond_an_exec),
 		cmocka_unit_test(steps_over_a_unix_path_beyond_its_field),
 		cmocka_unit_test(finds_the_strings),
+		cmocka_unit_test(knows_the_loader),
 		cmocka_unit_test(names_sources_apart),
 		cmocka_unit_test(builds_paths),
 		cmocka_unit_test(says_what_did_not_fit),

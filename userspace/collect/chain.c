@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 #include <uthash.h>
@@ -346,6 +348,24 @@ static bool rewritten(const struct event_exec *exec)
 }
 
 /*
+ * Whether @s, at which the exec seems to begin, is what execve was given. A filesystem that is not
+ * marked tells of no opening: then what the process tried before, in vain, stands where the file
+ * that was executed would.
+ */
+static bool is_begin(const struct chain *c, const struct event_exec *exec, const struct step *s)
+{
+	char filename[EVENT_PATH_MAX + 1];
+	struct exec_strings x;
+
+	exec_strings(exec, &x);
+	if (x.filename_len >= sizeof(filename))
+		return false;
+	memcpy(filename, x.filename, x.filename_len);
+	filename[x.filename_len] = '\0';
+	return opened_is_named(&c->config, s->fd, exec, filename);
+}
+
+/*
  * The first step of the exec whose executable is @exe; NULL when what precedes it does not explain
  * the exec. A process that tried to execute other files before, in vain, left steps behind: what
  * counts is what the scripts say themselves, checked against the names that the kernel passed on.
@@ -354,8 +374,6 @@ static struct step *first_step(const struct chain *c, const struct event_exec *e
 			       struct step *exe)
 {
 	struct step *first = exe->process->steps, *s = exe;
-	char filename[EVENT_PATH_MAX + 1];
-	struct exec_strings x;
 	struct shebang script;
 	unsigned int at = 0;
 	int r = 1;
@@ -364,24 +382,14 @@ static struct step *first_step(const struct chain *c, const struct event_exec *e
 		return exe;
 	if (exe == first)
 		return NULL;
-	/*
-	 * binfmt_misc has its own ways; a process's very first steps leave no doubt all the same.
-	 */
+	/* binfmt_misc has its own ways: the file before its interpreter is the one. */
 	if (exe->prev == first && !read_shebang(first->fd, &script))
-		return may_be_merged(c, first) ? NULL : first;
+		return may_be_merged(c, first) || !is_begin(c, exec, first) ? NULL : first;
 	while (r == 1 && s != first) {
 		s = s->prev;
 		r = read_shebang(s->fd, &script) ? shebang_follow(exec, &script, &at) : -ENOENT;
 	}
-	if (r != 0)
-		return NULL;
-	exec_strings(exec, &x);
-	if (x.filename_len >= sizeof(filename))
-		return NULL;
-	memcpy(filename, x.filename, x.filename_len);
-	filename[x.filename_len] = '\0';
-	return may_be_merged(c, s) && !opened_is_named(&c->config, s->fd, exec, filename) ? NULL
-											  : s;
+	return r == 0 && is_begin(c, exec, s) ? s : NULL;
 }
 
 static const char *base_of(const char *path)
@@ -391,37 +399,33 @@ static const char *base_of(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* It was opened for execution more than once: once in vain, or again by a later exec. */
-static bool is_repeated(const struct chain *c, const struct event_exec *exec,
-			const struct step *exe)
+/* An overlay's file is not the one that is mapped: which it is shows when it is hashed. */
+static bool may_be_loader(const struct step *exe, const struct step *s)
 {
-	struct step *s;
+	_cleanup_free_ char *path = NULL;
+	struct elfnote note;
+	struct statfs fs;
 
-	DL_FOREACH (exe->process->steps, s)
-		if (s != exe && opened_is_object(&c->config, s->fd, &exec->exe))
-			return true;
-	return false;
+	if (fstatfs(s->fd, &fs) < 0 || fs.f_type != OVERLAYFS_SUPER_MAGIC ||
+	    elfnote_read(exe->fd, &note) < 0 || !note.loader[0])
+		return false;
+	path = opened_path(s->fd);
+	return path && !strcmp(base_of(path), base_of(note.loader));
 }
 
 /*
- * The loader is opened right after the executable that asks for it, but not when the exec failed
- * early.
+ * The loader is opened after the executable that asks for it; but so is what a failed attempt asked
+ * for, and of the true one nothing may have been told. The kernel says which one it mapped.
  */
 static struct step *loader_step(const struct chain *c, const struct event_exec *exec,
-				struct step *first, struct step *exe)
+				struct step *exe)
 {
-	struct step *next = exe->next;
-	struct elfnote note;
-
-	if (!next || elfnote_read(exe->fd, &note) < 0 || !note.loader[0])
+	if (!exec_has_loader(exec))
 		return NULL;
-	if (!may_be_merged(c, first) && !is_repeated(c, exec, exe)) {
-		_cleanup_free_ char *path = opened_path(next->fd);
-
-		if (path && strcmp(base_of(path), base_of(note.loader)) == 0)
-			return next;
-	}
-	return opened_is_named(&c->config, next->fd, exec, note.loader) ? next : NULL;
+	for (struct step *s = exe->next; s; s = s->next)
+		if (opened_is_object(&c->config, s->fd, &exec->begin))
+			return s;
+	return exe->next && may_be_loader(exe, exe->next) ? exe->next : NULL;
 }
 
 static void hand_out(struct chain *c, struct step *s, enum chain_kind kind, struct chain_step *ret)
@@ -469,7 +473,7 @@ int chain_take(struct chain *c, const struct event_exec *exec,
 		first = opened_is_object(&c->config, exe->fd, &exec->exe) ? first_step(c, exec, exe)
 									  : NULL;
 		if (first)
-			return take(c, first, exe, loader_step(c, exec, first, exe), ret);
+			return take(c, first, exe, loader_step(c, exec, exe), ret);
 	}
 	return 0;
 }

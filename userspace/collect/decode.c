@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "collect/object.h"
+
 static const struct {
 	const char *name;
 	size_t size;
@@ -57,6 +59,12 @@ int event_decode(const void *data, size_t left, const struct event_header **ret)
 		return -EBADMSG;
 	*ret = h;
 	return is_known(h) ? 0 : -ENOTSUP;
+}
+
+bool exec_has_loader(const struct event_exec *e)
+{
+	return e->flags & EXEC_BEGIN && !object_id_same(&e->begin, &e->exe) &&
+	       !(e->guard.flags & GUARD_LOWER && object_id_same(&e->begin, &e->guard.lower));
 }
 
 void exec_strings(const struct event_exec *e, struct exec_strings *ret)

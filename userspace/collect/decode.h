@@ -51,6 +51,9 @@ struct exec_strings {
 	const char *exe, *cwd, *filename, *interp, *argv;
 	size_t exe_len, cwd_len, filename_len, interp_len, argv_len;
 };
+/* It began in another file than its executable, and which one is known. */
+bool exec_has_loader(const struct event_exec *e);
+
 void exec_strings(const struct event_exec *e, struct exec_strings *ret);
 
 /*

@@ -10,14 +10,12 @@
 
 #include "collect/filehash.h"
 
-#define ELFNOTE_LOADER_MAX 256
-
 struct elfnote {
 	uint8_t build_id_len;           /* 0: none */
 	uint8_t build_id[BUILD_ID_MAX]; /* NT_GNU_BUILD_ID */
 	/* JSON of .note.package (systemd's ELF package metadata), or "" */
 	char package[PACKAGE_NOTE_MAX];
-	char loader[ELFNOTE_LOADER_MAX]; /* PT_INTERP, or "" */
+	char loader[LOADER_MAX]; /* PT_INTERP, or "" */
 };
 
 /*

@@ -14,7 +14,7 @@
 /* What a digest is of, which decides what it can prove. */
 enum subject {
 	EXECUTABLE, /* what the kernel saw at the exec */
-	LOADER,     /* the ELF loader: the kernel opened it, and nothing was seen then */
+	LOADER,     /* the ELF loader, likewise */
 	SCRIPT,     /* offered to its interpreter, which opens it again */
 };
 
@@ -26,7 +26,9 @@ struct awaited {
 	unsigned int slot;
 	enum subject subject;
 	uint64_t exec_ns;
-	struct object_facts executed; /* of EXECUTABLE */
+	struct object_facts executed; /* of EXECUTABLE and LOADER */
+	bool has_loader;
+	struct object_facts loader; /* of EXECUTABLE */
 };
 
 struct enrich {
@@ -72,8 +74,8 @@ static void set_state(struct image *i, unsigned int slot, enum hash_state state)
 	image_set_digest(i, slot, &d);
 }
 
-/* What was read becomes what it proves. */
-static void settle(struct enrich *e, const struct awaited *a, const struct file_digest *digest)
+static void settle_digest(struct enrich *e, const struct awaited *a,
+			  const struct file_digest *digest)
 {
 	struct file_digest d = *digest;
 
@@ -83,13 +85,53 @@ static void settle(struct enrich *e, const struct awaited *a, const struct file_
 	} else if (d.state == HASH_STATE_OBSERVED || d.state == HASH_STATE_VERITY) {
 		d.unproven = e->config.powerful(e->config.data, a->image->session)
 				     ? UNPROVEN_POWER
-				     : proof_judge(e->config.proof,
-						   a->subject == EXECUTABLE ? &a->executed : NULL,
-						   a->exec_ns, &d);
+				     : proof_judge(e->config.proof, &a->executed, a->exec_ns, &d);
 		if (d.unproven)
 			d.state = HASH_STATE_UNPROVEN;
 	}
 	image_set_digest(a->image, a->slot, &d);
+}
+
+static bool has_loader(const struct image *i)
+{
+	for (size_t n = 0; n < i->draft->n_chain; n++)
+		if (i->draft->chain[n]->kind == AFFIANT__V1__STEP_KIND__STEP_LOADER)
+			return true;
+	return false;
+}
+
+/*
+ * A program that asks for a loader has one, whether or not its opening was told of: else who keeps
+ * it from being told would have none to answer for.
+ */
+static void settle_loader(struct enrich *e, const struct awaited *exe, const char *name)
+{
+	struct awaited a = {.image = exe->image,
+			    .subject = LOADER,
+			    .exec_ns = exe->exec_ns,
+			    .executed = exe->loader};
+	struct file_digest known;
+	int slot;
+
+	if (!*name || has_loader(exe->image))
+		return;
+	slot = image_add_step(exe->image, AFFIANT__V1__STEP_KIND__STEP_LOADER, name, strlen(name),
+			      false);
+	if (slot < 0)
+		return;
+	a.slot = slot;
+	if (exe->has_loader && filehash_cached(e->config.hash, &exe->loader, &known))
+		settle_digest(e, &a, &known);
+	else
+		set_state(exe->image, slot, HASH_STATE_TOO_LATE);
+}
+
+/* What was read becomes what it proves. */
+static void settle(struct enrich *e, const struct awaited *a, const struct file_digest *digest)
+{
+	settle_digest(e, a, digest);
+	if (a->subject == EXECUTABLE)
+		settle_loader(e, a, digest->loader);
 }
 
 static void free_scriptarg(void *s)
@@ -125,6 +167,8 @@ static void ask(const struct enriching *x, unsigned int slot, enum subject subje
 		.subject = subject,
 		.exec_ns = x->event->header.boottime_ns,
 		.executed = job->want,
+		.has_loader = exec_has_loader(x->event),
+		.loader = {x->event->begin, x->event->begin_guard},
 	};
 	HASH_ADD(hh, x->e->awaited, token, sizeof(a->token), a);
 }
@@ -150,6 +194,8 @@ static void ask_exe(const struct enriching *x, int fd)
 		.slot = IMAGE_EXE,
 		.exec_ns = x->event->header.boottime_ns,
 		.executed = executed,
+		.has_loader = exec_has_loader(x->event),
+		.loader = {x->event->begin, x->event->begin_guard},
 	};
 	struct file_digest known;
 
@@ -193,9 +239,11 @@ static int ask_step(const struct enriching *x, struct chain_step *s)
 {
 	bool is_exe = s->kind == CHAIN_EXECUTABLE || s->kind == CHAIN_INTERPRETER;
 	bool loader = s->kind == CHAIN_LOADER;
-	struct filehash_job job = {.fd = s->fd, .fresh = loader};
+	struct filehash_job job = {.fd = s->fd, .has_want = loader};
 	int slot = 0;
 
+	if (loader)
+		job.want = (struct object_facts){x->event->begin, x->event->begin_guard};
 	if (s->kind != CHAIN_EXECUTABLE)
 		slot = image_add_step(x->image, kind_of(s->kind), s->path,
 				      s->path ? strlen(s->path) : 0, false);

@@ -402,7 +402,7 @@ static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
 		return conclude(ret, HASH_STATE_UNREADABLE);
 	if (j->in.verity)
 		hashing_allow_verity(j->hashing);
-	if (!j->in.fresh && known_by_key(h, j->hashing, hashing_peek(j->hashing), ret))
+	if (known_by_key(h, j->hashing, hashing_peek(j->hashing), ret))
 		return 0;
 	r = hashing_look(j->hashing);
 	if (r == 0) {

@@ -33,6 +33,7 @@ enum hash_state {
 
 #define BUILD_ID_MAX 32
 #define PACKAGE_NOTE_MAX 512
+#define LOADER_MAX 256
 #define VERITY_DIGEST_MAX 64
 
 /* Why a digest proves nothing: affiant.v1.Unproven, the same numbers. */
@@ -52,7 +53,7 @@ enum unproven {
  * to say. From filehash the state is OBSERVED (it stood still while it was read), VERITY, or why
  * there is none.
  *
- * Also what the ELF file says of itself: build_id and package; loader: it has a PT_INTERP.
+ * Also what the ELF file says of itself: build_id, package and loader.
  */
 struct file_digest {
 	enum hash_state state;
@@ -67,9 +68,9 @@ struct file_digest {
 	uint8_t verity_len;        /* VERITY */
 	uint16_t verity_algorithm; /* FS_VERITY_HASH_ALG_* (linux/fsverity.h) */
 	uint8_t build_id_len;
-	bool has_loader;
 	uint8_t build_id[BUILD_ID_MAX];
 	char package[PACKAGE_NOTE_MAX]; /* "" when there is none */
+	char loader[LOADER_MAX];        /* its PT_INTERP; "" when there is none */
 };
 
 /*
@@ -110,7 +111,6 @@ struct filehash_job {
 	 */
 	struct object_facts want;
 	bool has_want;
-	bool fresh;  /* what the kernel says of it is wanted too, not the digest alone */
 	bool verity; /* an fs-verity digest will do instead of SHA-256 */
 	int fd; /* taken over, also on failure; O_PATH will do: a worker opens it */
 	/*

@@ -235,7 +235,7 @@ static void note_elf(struct hashing *h)
 	d->build_id_len = note.build_id_len;
 	memcpy(d->build_id, note.build_id, sizeof(d->build_id));
 	memcpy(d->package, note.package, sizeof(d->package));
-	d->has_loader = note.loader[0];
+	memcpy(d->loader, note.loader, sizeof(d->loader));
 }
 
 /* Petabytes of holes cost their maker nothing, and us hours. */

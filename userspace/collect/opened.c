@@ -34,6 +34,18 @@ char *opened_path(int fd)
 	return n > 0 ? strndup(path, n) : NULL;
 }
 
+/* The same words: what it comes to where there is no process any more to look it up with. */
+static bool reads_as(const char *path, const char *cwd, const char *name)
+{
+	size_t len = *name == '/' || !strcmp(cwd, "/") ? 0 : strlen(cwd);
+
+	while (!strncmp(name, "./", 2))
+		name += 2 + strspn(name + 2, "/");
+	if (*name == '/')
+		return !strcmp(path, name);
+	return !strncmp(path, cwd, len) && path[len] == '/' && !strcmp(path + len + 1, name);
+}
+
 bool opened_is_named(const struct chain_config *config, int fd, const struct event_exec *exec,
 		     const char *name)
 {
@@ -43,10 +55,10 @@ bool opened_is_named(const struct chain_config *config, int fd, const struct eve
 	struct object_id id;
 	struct exec_strings x;
 
-	if (path && strcmp(path, name) == 0)
-		return true;
 	exec_strings(exec, &x);
 	path_from_components(x.cwd, x.cwd_len, exec->flags & EXEC_PATH_CUT, cwd);
+	if (path && reads_as(path, cwd, name))
+		return true;
 	root = procroot_open(exec->header.actor.tgid);
 	if (root < 0)
 		return false;
