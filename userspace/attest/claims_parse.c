@@ -170,7 +170,7 @@ static int take_names(const char **why, const json_t *o, const char *claim,
 		if (number < 0)
 			ret->environment_unknown = true;
 		else
-			ret->environment[number / 64] |= UINT64_C(1) << number % 64;
+			environment_add(ret->environment, number);
 	}
 	return json_array_size(list) ? 0 : member_bad(why, claim);
 }
