@@ -206,6 +206,11 @@ void selectors_free(struct selectors *s);
 int selectors_start(struct selectors *s);
 /* Looks again at what executables and cgroups there are. */
 void selectors_refresh(struct selectors *s);
+/*
+ * A Gap: what @what should take may have come and gone unseen between these times (CLOCK_BOOTTIME);
+ * @from_ns 0: nobody knows since when.
+ */
+void selectors_tell_gap(struct core *c, uint64_t from_ns, uint64_t to_ns, const char *what);
 /* How many processes ran already at the start and were left alone ('adopt: no'). */
 uint64_t selectors_left_alone(const struct selectors *s);
 /* Borrowed. */

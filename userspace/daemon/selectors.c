@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pb.h"
 #include "daemon/cgroups.h"
 #include "daemon/core.h"
 #include "daemon/executables.h"
@@ -27,6 +28,21 @@ void selectors_refresh(struct selectors *s)
 	any |= cgroups_repair(s->cgroups, core_boottime_ns());
 	if (any)
 		(void)source_select_running(s->core->source, NULL);
+}
+
+void selectors_tell_gap(struct core *c, uint64_t from_ns, uint64_t to_ns, const char *what)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_SELECTORS);
+	if (from_ns)
+		SET(&gap, from_boottime_ns, from_ns);
+	SET(&gap, to_boottime_ns, to_ns);
+	gap.what = (char *)what;
+	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+	r.gap = &gap;
+	core_tell(c, &r);
 }
 
 /* ---- all of them ---- */
