@@ -217,7 +217,10 @@ uint64_t selectors_left_alone(const struct selectors *s);
 const struct executables *selectors_executables(const struct selectors *s);
 /* For struct attribute_config. */
 bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret);
-/* For struct server_ops. */
+
+/* ---- match.c ---- */
+
+/* For struct server_ops: which selector would take a process, and why. */
 void core_match(void *core, struct server_call *call, pid_t pid);
 
 /* ---- reconcile.c ---- */
