@@ -16,6 +16,7 @@
 
 #include "attest/jose.h"
 #include "base/digest.h"
+#include "base/environment.h"
 #include "base/uuid.h"
 
 #define CLAIMS_PROFILE "tag:affiant.dev,2026:evidence#1"
@@ -110,7 +111,7 @@ struct claims_process {
 	uint32_t uid, gid;                       /* of the process that asked alone */
 	uint8_t files[CLAIMS_PROCESS_FILES_MAX]; /* indices into claims.files */
 	size_t files_count;
-	uint64_t environment[2];  /* a bit for each name of base/environment.h */
+	uint64_t environment[ENVIRONMENT_SET_SIZE]; /* a set of base/environment.h */
 	bool environment_cut;     /* there may be more of them */
 	bool environment_unknown; /* names, too, that this version does not know: by parsing alone */
 };

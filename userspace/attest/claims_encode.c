@@ -91,8 +91,8 @@ static void set_environment(json_t *o, const struct claims_process *p)
 
 	if (p->environment[0] | p->environment[1]) {
 		names = json_array();
-		for (unsigned int i = 0; i < 128; i++)
-			if (p->environment[i / 64] >> i % 64 & 1)
+		for (unsigned int i = 0; i < ENVIRONMENT_NUMBERS; i++)
+			if (environment_has(p->environment, i))
 				append(names, json_string(environment_name(i)));
 		set(o, "environment", names);
 	}

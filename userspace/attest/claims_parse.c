@@ -3,118 +3,13 @@
 #include <string.h>
 
 #include "attest/claims.h"
+#include "attest/claims_files.h"
 #include "attest/claims_words.h"
 #include "attest/member.h"
 #include "base/base64url.h"
 #include "base/environment.h"
 
 #define SECONDS_MAX (INT64_C(1) << 40) /* far beyond any date, and far from any overflow */
-
-/* ["sha-256", base64url] or, of fs-verity, with the algorithm of its tree. */
-static int take_measurement(const char **why, const json_t *value, const char *claim, bool verity,
-			    uint8_t ret[static 64], size_t *ret_len)
-{
-	const char *algorithm = json_string_value(json_array_get(value, 0));
-	const json_t *digest = json_array_get(value, 1);
-	size_t len = 32;
-
-	if (json_array_size(value) != 2 || !algorithm || !json_is_string(digest))
-		return member_bad(why, claim);
-	if (verity && !strcmp(algorithm, "sha-512-verity"))
-		len = 64;
-	else if (strcmp(algorithm, verity ? "sha-256-verity" : "sha-256"))
-		return member_bad(why, claim);
-	if (base64url_decode_exact(json_string_value(digest), json_string_length(digest), ret, len))
-		return member_bad(why, claim);
-	*ret_len = len;
-	return 0;
-}
-
-/* Where a digest has to stand, by the state, and where none may. */
-static int take_digest(const char **why, const json_t *component, const char *claim,
-		       struct claims_file *ret)
-{
-	const json_t *value = json_object_get(component, "measurement");
-	const json_t *unproven = json_object_get(component, CLAIMS_UNPROVEN_MEMBER);
-	uint8_t digest[64];
-	size_t len;
-	int err = 0;
-
-	if (claims_state_proven(ret->state) || ret->state == CLAIMS_OFFERED)
-		err = take_measurement(why, value, claim, ret->state == CLAIMS_VERITY, ret->digest,
-				       &ret->digest_len);
-	else if (value)
-		err = member_bad(why, claim);
-	if (err || !unproven)
-		return err;
-	if (ret->state != CLAIMS_UNPROVEN)
-		return member_bad(why, claim);
-	err = take_measurement(why, unproven, claim, false, digest, &len);
-	if (err)
-		return err;
-	memcpy(&ret->unproven, digest, sizeof(ret->unproven));
-	ret->has_unproven = true;
-	return 0;
-}
-
-/*
- * Which files can be in that state: scripts alone are offered to an interpreter, and the other two
- * are about what a process executes.
- */
-static bool state_fits(enum claims_state state, enum claims_role role, bool host)
-{
-	switch (state) {
-	case CLAIMS_OFFERED:
-		return role == CLAIMS_SCRIPT || role == CLAIMS_ARGUMENT;
-	case CLAIMS_UNPROVEN:
-	case CLAIMS_CLAIMED:
-		return !host && role != CLAIMS_MANIFEST;
-	default:
-		return true;
-	}
-}
-
-static int take_file(const char **why, const json_t *entry, const char *claim, bool host,
-		     struct claims_file *ret)
-{
-	const unsigned int roles_from = host ? CLAIMS_CONFIGURATION : CLAIMS_SCRIPT;
-	const unsigned int roles_to = host ? CLAIMS_BPF : CLAIMS_MANIFEST;
-	const char *type = json_string_value(json_array_get(entry, 0));
-	const json_t *component = json_array_get(entry, 1), *id = json_object_get(component, "id");
-	unsigned int role, state;
-	int err;
-
-	if (json_array_size(entry) != 2 || !type || strcmp(type, CLAIMS_COMPONENT) ||
-	    json_array_size(id) != 1)
-		return member_bad(why, claim);
-	err = member_word_of(why, json_object_get(component, "role"), claim, claims_roles, &role)
-		      ?: member_word_of(why, json_object_get(component, "state"), claim,
-					claims_states, &state);
-	if (err)
-		return err;
-	if ((role != CLAIMS_EXECUTABLE && (role < roles_from || role > roles_to)) ||
-	    !state_fits(state, role, host))
-		return member_bad(why, claim);
-	ret->role = role;
-	ret->state = state;
-	return take_digest(why, component, claim, ret)
-		       ?: member_copy_text(why, json_array_get(id, 0), claim, CLAIMS_PATH_MAX,
-					   &ret->path);
-}
-
-/* @ret_count counts a file as soon as it may hold memory. */
-static int take_files(const char **why, const json_t *o, const char *claim, bool host, size_t max,
-		      struct claims_file *ret, size_t *ret_count)
-{
-	const json_t *list;
-	int err = member_array(why, o, claim, max, &list);
-
-	for (size_t i = 0; !err && i < json_array_size(list); i++) {
-		*ret_count = i + 1;
-		err = take_file(why, json_array_get(list, i), claim, host, &ret[i]);
-	}
-	return err;
-}
 
 /* Indices of files, each of which is (@manifests), or isn't, a manifest. */
 static int take_indices(const char **why, const json_t *o, const char *claim,
@@ -153,11 +48,12 @@ static int take_names(const char **why, const json_t *o, const char *claim,
 		      struct claims_process *ret)
 {
 	const json_t *list;
-	int err = json_object_get(o, "environment")
-			  ? member_array(why, o, claim, CLAIMS_VARIABLES_MAX, &list)
-			  : 0;
+	int err;
 
-	if (err || !json_object_get(o, "environment"))
+	if (!json_object_get(o, "environment"))
+		return 0;
+	err = member_array(why, o, claim, CLAIMS_VARIABLES_MAX, &list);
+	if (err)
 		return err;
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *value = json_array_get(list, i);
@@ -170,20 +66,9 @@ static int take_names(const char **why, const json_t *o, const char *claim,
 		if (number < 0)
 			ret->environment_unknown = true;
 		else
-			ret->environment[number / 64] |= UINT64_C(1) << number % 64;
+			environment_add(ret->environment, number);
 	}
 	return json_array_size(list) ? 0 : member_bad(why, claim);
-}
-
-static int take_environment(const char **why, const json_t *o, const char *names, const char *cut,
-			    struct claims_process *ret)
-{
-	int err = take_names(why, o, names, ret);
-
-	if (err || !json_object_get(o, "environment_cut"))
-		return err;
-	return member_bool(why, o, cut, &ret->environment_cut)
-		       ?: (ret->environment_cut ? 0 : member_bad(why, cut));
 }
 
 static int take_process(const char **why, const json_t *o, const struct claims *c,
@@ -196,8 +81,8 @@ static int take_process(const char **why, const json_t *o, const struct claims *
 	       member_u32(why, o, "submods.workload.process.gid", &ret->gid) ?:
 	       take_indices(why, o, "submods.workload.process.files", c, false, CLAIMS_PROCESS_FILES_MAX, ret->files,
 			    &ret->files_count) ?:
-	       take_environment(why, o, "submods.workload.process.environment",
-				"submods.workload.process.environment_cut", ret);
+	       take_names(why, o, "submods.workload.process.environment", ret) ?:
+	       member_true_maybe(why, o, "submods.workload.process.environment_cut", &ret->environment_cut);
 }
 
 static int take_ancestors(const char **why, const json_t *o, const struct claims *c,
@@ -216,16 +101,11 @@ static int take_ancestors(const char **why, const json_t *o, const struct claims
 		      member_u32(why, a, "submods.workload.ancestors.exec_seq", &to->exec_seq) ?:
 		      take_indices(why, a, "submods.workload.ancestors.files", c, false, CLAIMS_PROCESS_FILES_MAX,
 				   to->files, &to->files_count) ?:
-		      take_environment(why, a, "submods.workload.ancestors.environment",
-				       "submods.workload.ancestors.environment_cut", to);
+		      take_names(why, a, "submods.workload.ancestors.environment", to) ?:
+		      member_true_maybe(why, a, "submods.workload.ancestors.environment_cut", &to->environment_cut);
 		w->ancestors_count = i + 1;
 	}
-	if (!err && json_object_get(o, "ancestors_cut"))
-		err = member_bool(why, o, "submods.workload.ancestors_cut", &w->ancestors_cut)
-			      ?: (w->ancestors_cut
-					  ? 0
-					  : member_bad(why, "submods.workload.ancestors_cut"));
-	return err;
+	return err ?: member_true_maybe(why, o, "submods.workload.ancestors_cut", &w->ancestors_cut);
 }
 
 static int take_task(const char **why, const json_t *workload, struct claims_task *t)
@@ -287,17 +167,11 @@ static int take_principal(const char **why, const json_t *workload, struct claim
 static int take_programs(const char **why, const json_t *workload, struct claims_workload *w)
 {
 	const json_t *o;
-	int err;
 
-	err = member_object(why, workload, "submods.workload.programs", &o) ?:
-	      member_number(why, o, "submods.workload.programs.count", INT64_MAX, &w->programs_count) ?:
-	      member_bytes(why, o, "submods.workload.programs.root", &w->programs_root, sizeof(w->programs_root));
-	if (!err && json_object_get(o, "cut"))
-		err = member_bool(why, o, "submods.workload.programs.cut", &w->programs_cut)
-			      ?: (w->programs_cut
-					  ? 0
-					  : member_bad(why, "submods.workload.programs.cut"));
-	return err;
+	return member_object(why, workload, "submods.workload.programs", &o) ?:
+	       member_number(why, o, "submods.workload.programs.count", INT64_MAX, &w->programs_count) ?:
+	       member_bytes(why, o, "submods.workload.programs.root", &w->programs_root, sizeof(w->programs_root)) ?:
+	       member_true_maybe(why, o, "submods.workload.programs.cut", &w->programs_cut);
 }
 
 static int take_workload(const char **why, const json_t *submods, struct claims *c)
@@ -378,7 +252,7 @@ static int take_host(const char **why, const json_t *o, struct claims_host *h)
 	      take_log(why, o, "host.ima_log", &h->ima_log) ?:
 	      take_log(why, o, "host.systemd_log", &h->systemd_log) ?:
 	      take_tpm(why, o, h) ?:
-	      take_files(why, o, "host.measurements", true, CLAIMS_HOST_FILES_MAX, h->files, &h->files_count);
+	      claims_files_parse(why, o, "host.measurements", true, CLAIMS_HOST_FILES_MAX, h->files, &h->files_count);
 	if (err)
 		return err;
 	h->lockdown = lockdown;
@@ -493,7 +367,7 @@ int claims_parse(const json_t *payload, struct claims *ret, const char **ret_why
 
 	memset(ret, 0, sizeof(*ret));
 	err = take_registered(&why, payload, ret) ?:
-	      take_files(&why, payload, "measurements", false, CLAIMS_FILES_MAX, ret->files, &ret->files_count) ?:
+	      claims_files_parse(&why, payload, "measurements", false, CLAIMS_FILES_MAX, ret->files, &ret->files_count) ?:
 	      member_object(&why, payload, "submods", &submods) ?:
 	      take_workload(&why, submods, ret) ?:
 	      take_host_digest(&why, submods, &ret->host) ?:

@@ -85,6 +85,18 @@ int member_bool(const char **why, const json_t *o, const char *claim, bool *ret)
 	return 0;
 }
 
+int member_true_maybe(const char **why, const json_t *o, const char *claim, bool *ret)
+{
+	const json_t *value = member(o, claim);
+
+	if (!value)
+		return 0;
+	if (!json_is_true(value))
+		return member_bad(why, claim);
+	*ret = true;
+	return 0;
+}
+
 int member_word_of(const char **why, const json_t *value, const char *claim,
 		   const char *const *words, unsigned int *ret)
 {

@@ -36,6 +36,8 @@ int member_word(const char **why, const json_t *o, const char *claim, const char
 int member_number(const char **why, const json_t *o, const char *claim, int64_t max, uint64_t *ret);
 int member_u32(const char **why, const json_t *o, const char *claim, uint32_t *ret);
 int member_bool(const char **why, const json_t *o, const char *claim, bool *ret);
+/* There only when it is true, so that claims have one form. Missing: 0, and @ret stays as it is. */
+int member_true_maybe(const char **why, const json_t *o, const char *claim, bool *ret);
 
 /* Base64url of exactly @size bytes. */
 int member_bytes(const char **why, const json_t *o, const char *claim, void *ret, size_t size);

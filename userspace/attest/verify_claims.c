@@ -239,7 +239,7 @@ static bool check_variables(struct verification *v, const struct affiant_agent *
 	const char *const check = "agent: environment";
 
 	for (unsigned int i = 0; i < environment_count; i++)
-		if (p->environment[i / 64] >> i % 64 & 1 &&
+		if (environment_has(p->environment, i) &&
 		    !policy_names(&a->environment, environment_name(i)))
 			return fail(v, VERIFY_environment, check, "%s is set for process %u",
 				    environment_name(i), p->pid);

@@ -245,7 +245,7 @@ static bool is_hollow(const struct statx *s)
 }
 
 /*
- * An overlay over a disk filesystem proves as much as that does. One over tmpfs looks like one over
+ * An overlay over a disk filesystem shows changes as that does. One over tmpfs looks like one over
  * FUSE: it is taken for the former where somebody privileged mounted it.
  */
 static enum object_trust trust_overlay(const struct hashing *h)
@@ -297,8 +297,9 @@ static bool same(const struct statx *a, const struct statx *b)
 }
 
 /*
- * What a process executed may be moved about or removed meanwhile: as long as it runs that, the
- * bytes stay the same. Whether it does is for others to say.
+ * What a process executed may be moved about or removed meanwhile, which moves its change time as a
+ * store does: there is a digest all the same, of what was read, and 'moved' keeps it from proving
+ * anything.
  */
 static bool still_good(struct hashing *h, const struct statx *now)
 {

@@ -93,13 +93,15 @@ static void set_cgroup(Affiant__V1__Process *p, uint64_t id, struct cgroup_names
 
 static void set_environment(Affiant__V1__Process *p, const struct event_exec *e)
 {
+	const uint64_t set[ENVIRONMENT_SET_SIZE] = {e->environment[0], e->environment[1]};
+
 	if (e->flags & EXEC_ENVIRONMENT_CUT)
 		SET(p, environment_cut, true);
-	if (!(e->environment[0] | e->environment[1]))
+	if (!(set[0] | set[1]))
 		return;
 	p->environment = calloc(environment_count, sizeof(*p->environment));
 	for (unsigned int i = 0; p->environment && i < environment_count; i++)
-		if (e->environment[i / 64] >> i % 64 & 1 && environment_name(i)) {
+		if (environment_has(set, i) && environment_name(i)) {
 			p->environment[p->n_environment] = strdup(environment_name(i));
 			p->n_environment += p->environment[p->n_environment] != NULL;
 		}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * object: what the identity of an inode proves about its bytes. An equal identity
- * means equal bytes only where every change leaves a new change time behind, and only once the
- * clock that change times are taken from has moved on.
+ * object: what the identity of an inode tells of its bytes: whether a digest that is remembered is
+ * still good. An equal identity means equal bytes only where every change leaves a new change time
+ * behind, and only once the clock that change times are taken from has moved on. What a digest
+ * proves of an exec is another question: proof.h.
  */
 #pragma once
 
@@ -48,11 +49,9 @@ enum object_trust {
 	 */
 	OBJECT_TRACELESS,
 	/*
-	 * overlayfs on a disk filesystem. Stores through a mapping move the change time of the real
-	 * inode, as statx(2) shows it, but not the overlay inode's, which is what the kernel
-	 * programs read. And nothing keeps a file from being executed while such a mapping, made
-	 * before, lives (tried; elsewhere ETXTBSY): stores to pages that were dirty already,
-	 * between the exec and the first look at it, are not seen.
+	 * overlayfs on a disk filesystem, where it is not known to be the lower file alone. Stores
+	 * through a mapping move the change time of the real inode, as statx(2) shows it, but not
+	 * the overlay inode's, which is what the kernel programs read.
 	 */
 	OBJECT_STACKED,
 	/* The first store to a page through a mapping moves the change time (page_mkwrite). */

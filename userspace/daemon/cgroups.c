@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "base/log.h"
-#include "base/pb.h"
 #include "base/text.h"
 #include "collect/loss.h"
 #include "daemon/core.h"
@@ -275,21 +274,6 @@ static bool walk_all(struct cgroups *g)
 	return w.any;
 }
 
-/* What the patterns of before took, and these take too, had nobody to look for it in between. */
-static void tell_gap(struct core *c, uint64_t from)
-{
-	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
-	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
-
-	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_SELECTORS);
-	SET(&gap, from_boottime_ns, from);
-	SET(&gap, to_boottime_ns, core_boottime_ns());
-	gap.what = (char *)"unit, user_unit and cgroup selectors: they were changed";
-	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
-	r.gap = &gap;
-	core_tell(c, &r);
-}
-
 int cgroups_start(struct cgroups *g)
 {
 	struct source *source = g->core->source;
@@ -313,8 +297,10 @@ void cgroups_started(struct cgroups *g)
 	if (!g->changed)
 		return;
 	since = source_patterns_walked(g->core->source);
+	/* What the patterns of before took, and these too, nobody looked for in between. */
 	if (since && g->count)
-		tell_gap(g->core, since);
+		selectors_tell_gap(g->core, since, core_boottime_ns(),
+				   "unit, user_unit and cgroup selectors: they were changed");
 }
 
 /*

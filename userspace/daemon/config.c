@@ -41,7 +41,7 @@ void config_free(struct config *c)
 	free(c->agents);
 	role_free(&c->launchers);
 	role_free(&c->readers);
-	list_free(c->programs, c->programs_count);
+	list_free(c->launcher_programs, c->launcher_programs_count);
 	free(c->trusted_owners);
 	list_free(c->redact.flags, c->redact.flags_count);
 	list_free(c->redact.patterns, c->redact.patterns_count);

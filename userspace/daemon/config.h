@@ -122,8 +122,8 @@ struct config {
 	struct config_redact redact;
 	struct config_role launchers, readers;
 	/* Programs that set sessions up as root: what they run as does not count as the session's. */
-	char **programs;
-	size_t programs_count;
+	char **launcher_programs;
+	size_t launcher_programs_count;
 	uid_t *trusted_owners; /* whose files are as good as root's */
 	size_t trusted_owners_count;
 	struct config_limits limits;

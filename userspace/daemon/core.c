@@ -64,8 +64,8 @@ static bool launcher(void *core, const struct object_facts *file)
 
 	if (!guarded(c, file))
 		return false;
-	for (size_t i = 0; i < c->config->programs_count; i++) {
-		_cleanup_close_ int fd = open(c->config->programs[i], O_PATH | O_CLOEXEC);
+	for (size_t i = 0; i < c->config->launcher_programs_count; i++) {
+		_cleanup_close_ int fd = open(c->config->launcher_programs[i], O_PATH | O_CLOEXEC);
 		struct object_facts facts;
 
 		if (fd >= 0 && source_object_facts(c->source, fd, &facts) == 0 &&

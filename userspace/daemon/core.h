@@ -206,13 +206,21 @@ void selectors_free(struct selectors *s);
 int selectors_start(struct selectors *s);
 /* Looks again at what executables and cgroups there are. */
 void selectors_refresh(struct selectors *s);
+/*
+ * A Gap: what @what should take may have come and gone unseen between these times (CLOCK_BOOTTIME);
+ * @from_ns 0: nobody knows since when.
+ */
+void selectors_tell_gap(struct core *c, uint64_t from_ns, uint64_t to_ns, const char *what);
 /* How many processes ran already at the start and were left alone ('adopt: no'). */
 uint64_t selectors_left_alone(const struct selectors *s);
 /* Borrowed. */
 const struct executables *selectors_executables(const struct selectors *s);
 /* For struct attribute_config. */
 bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret);
-/* For struct server_ops. */
+
+/* ---- match.c ---- */
+
+/* For struct server_ops: which selector would take a process, and why. */
 void core_match(void *core, struct server_call *call, pid_t pid);
 
 /* ---- reconcile.c ---- */

@@ -98,19 +98,9 @@ static void forget_old(struct executables *x, struct program *p)
 
 /* ---- gaps ---- */
 
-static void tell_gap(struct executables *x, struct program *p, uint64_t from, uint64_t to)
+static void tell_gap(const struct executables *x, struct program *p, uint64_t from, uint64_t to)
 {
-	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
-	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
-
-	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_SELECTORS);
-	if (from)
-		SET(&gap, from_boottime_ns, from);
-	SET(&gap, to_boottime_ns, to);
-	gap.what = p->selector->words;
-	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
-	r.gap = &gap;
-	core_tell(x->core, &r);
+	selectors_tell_gap(x->core, from, to, p->selector->words);
 	p->gaps++;
 	p->gap_from_ns = from;
 	p->gap_to_ns = to;
@@ -134,7 +124,6 @@ static bool was_unseen(const struct executables *x, const struct program *p,
 
 struct watching {
 	struct executables *x;
-	struct program *program;
 	int watches[WATCHES_MAX];
 	size_t count;
 	int err;
@@ -220,7 +209,7 @@ static void keep_watches(struct executables *x, struct program *p, const struct 
  */
 static int find_key(struct executables *x, struct program *p, struct selector_exe_key *ret)
 {
-	struct watching w = {.x = x, .program = p};
+	struct watching w = {.x = x};
 	struct location l;
 	struct object_facts dir;
 	int err;

@@ -309,7 +309,8 @@ static int get_programs(const struct values *x, const struct raw_role *raw, stru
 	int err = 0;
 
 	for (size_t i = 0; !err && i < sizeof(default_programs) / sizeof(*default_programs); i++)
-		err = list_add(&c->programs, &c->programs_count, default_programs[i]);
+		err = list_add(&c->launcher_programs, &c->launcher_programs_count,
+			       default_programs[i]);
 	for (unsigned int i = 0; !err && raw && i < raw->programs.count; i++) {
 		const char *path = raw->programs.items[i];
 
@@ -317,7 +318,7 @@ static int get_programs(const struct values *x, const struct raw_role *raw, stru
 		if (*path != '/' || !path[1] || path[strlen(path) - 1] == '/')
 			return document_mistake(x->document, x->ret_why, key,
 						"'%s' is not the absolute path of one file", path);
-		err = list_add(&c->programs, &c->programs_count, path);
+		err = list_add(&c->launcher_programs, &c->launcher_programs_count, path);
 	}
 	return err;
 }

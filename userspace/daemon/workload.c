@@ -117,7 +117,7 @@ static void set_environment(struct claims_process *p, const Affiant__V1__Process
 		if (number < 0) /* of another version, before an upgrade */
 			p->environment_cut = true;
 		else
-			p->environment[number / 64] |= UINT64_C(1) << number % 64;
+			environment_add(p->environment, number);
 	}
 }
 

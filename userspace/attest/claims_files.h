@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * claims_files: the files that claims, or host claims, tell of, with the digest that goes with each
+ * one's state (docs/evidence.md, "Claims"). For claims_parse.c.
+ */
+#pragma once
+
+#include "attest/claims.h"
+
+/*
+ * The member of @o that @claim ends with, at most @max of them; @host: in host claims. Errors as
+ * member.h's. @ret is zeroed by the caller; *@ret_count counts a file as soon as it may hold
+ * memory, also on failure.
+ */
+int claims_files_parse(const char **why, const json_t *o, const char *claim, bool host, size_t max,
+		       struct claims_file *ret, size_t *ret_count);
