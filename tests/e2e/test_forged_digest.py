@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from harness import wait
-from harness.forging import (BESIDE, COLLUDER, CONFIG, NOBODY, STRANGER_GROUP, Beside, as_user, assert_not_proven, static, unproven,
+from harness.forging import (COLLUDER, CONFIG, NOBODY, STRANGER_GROUP, Beside, as_user, assert_not_proven, static, unproven,
 			     victim, victims)
 
 OTHER = os.path.realpath("/bin/true")

@@ -22,7 +22,7 @@ PROVEN = ("kernel", "verity", "held", "observed")
 UNPROVEN = "unproven"
 MARK = b"affiant-forge-mark: these bytes A"
 PAGE = 4096
-CONFIG = f"hash: {{wait: 10s}}\nlaunchers:\n  users: [\"{NOBODY}\"]\n"
+CONFIG = f"hash: {{wait: 10s}}\nagents:\n  - name: tester\nlaunchers:\n  users: [\"{NOBODY}\"]\n"
 _numbers = iter(range(1, 1 << 30))
 
 
