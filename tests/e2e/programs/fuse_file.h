@@ -66,7 +66,8 @@ static inline void fuse_file_init(const struct fuse_file *f, uint64_t unique)
 
 static inline void fuse_file_request(struct fuse_file *f, const struct fuse_in_header *in)
 {
-	struct fuse_open_out opened = {.open_flags = f->direct ? FOPEN_DIRECT_IO : 0};
+	/* An exec closes files: it is not to wait for us. */
+	struct fuse_open_out opened = {.open_flags = FOPEN_NOFLUSH | (f->direct ? FOPEN_DIRECT_IO : 0)};
 
 	switch (in->opcode) {
 	case FUSE_INIT:
