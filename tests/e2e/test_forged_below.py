@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Root's own programs, on what nobody writes to below: images, identities mapped; and scripts, which their interpreters open again."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from harness import wait
+from harness.forging import (CONFIG, NOBODY, PROVEN, Beside, assert_not_proven, assert_observed, sha256_of, skip_of, static,
+			     victims)
+from harness.records import hash_state, step_kind
+
+on = pytest.mark.parametrize
+
+
+@pytest.fixture(scope="module")
+def forged(new_daemon_of_module):
+	return new_daemon_of_module(CONFIG)
+
+
+@pytest.fixture
+def rounds(request):
+	return 20 if request.config.getoption("--long") else 5
+
+
+def unmounted(place):
+	wait.until(f"nobody uses {place}", lambda: subprocess.run(["umount", place], capture_output=True, check=False).returncode == 0)
+
+
+# ---- images that nobody owns ----
+
+MAKE = {
+	"ext4": ["mkfs.ext4", "-q", "-d", "{tree}", "{image}", "64M"],
+	"erofs": ["mkfs.erofs", "{image}", "{tree}"],
+	"squashfs": ["mksquashfs", "{tree}", "{image}", "-noD", "-noI", "-noF", "-quiet", "-no-progress"],
+}
+
+
+@on("kind, options", [("ext4", "loop,nosuid,nodev"), ("erofs", "loop,nosuid,nodev"), ("squashfs", "loop,nosuid,nodev"),
+		      ("erofs", "nosuid,nodev")], ids=["ext4", "erofs", "squashfs", "erofs from the file itself"])
+def test_image_of_nobodys(forged, programs, place, rounds, kind, options):
+	"""As desktops mount them for anybody: root's programs, whose bytes change below with all times standing still."""
+	if not shutil.which(MAKE[kind][0]):
+		pytest.skip(f"not installed: {MAKE[kind][0]}")
+	(tree := place / "tree").mkdir()
+	(point := place / "mounted").mkdir()
+	made = victims(static(programs, "forge_below"), tree, rounds, uid=0)
+	image = place / "image"
+	words = [word.format(tree=tree, image=image) for word in MAKE[kind]]
+	subprocess.run(words, check=True, capture_output=True)
+	os.chown(image, NOBODY, NOBODY)
+	done = subprocess.run(["mount", "-t", kind, "-o", options, image, point], capture_output=True, text=True, check=False)
+	if done.returncode:
+		pytest.skip(f"{kind}: {done.stderr.strip()}")
+	try:
+		for one in made:
+			one.path = one.path.replace(str(tree), str(point))
+		beside = Beside(forged, [(one.path, image) for one in made])
+		forged.suspend()
+		try:
+			beside.word()
+			beside.hear("forged")
+		finally:
+			forged.resume()
+		found = beside.records()
+		execs = beside.execs(found)
+		for one in made:
+			assert one.forged()
+			assert_not_proven(execs[one.path])
+	finally:
+		unmounted(point)
+
+
+# ---- an idmapped mount ----
+
+@pytest.fixture
+def idmapped(programs, place):
+	(there := place / "roots").mkdir()
+	(shown := place / "shown").mkdir()
+	done = subprocess.run([static(programs, "idmapped"), there, shown, str(NOBODY)], capture_output=True, text=True, check=False)
+	skip_of(done)
+	assert done.returncode == 0, done.stderr
+	yield there, shown
+	unmounted(shown)
+
+
+def test_idmapped(forged, programs, idmapped):
+	"""Root's by its inode, nobody's by the mount that it is executed through."""
+	there, shown = idmapped
+	one, = victims(static(programs, "forge_let_go"), there, 1, uid=0)
+	one.path = str(shown / "victim0")
+	assert os.stat(one.path).st_uid == NOBODY
+	beside = Beside(forged, [(one.path, os.path.realpath("/bin/true"))])
+	forged.suspend()
+	try:
+		beside.word()
+		beside.hear("forged")
+	finally:
+		forged.resume()
+	found = beside.records()
+	assert one.forged()
+	assert_not_proven(beside.execs(found)[one.path])
+
+
+# ---- scripts ----
+
+SHELL = os.path.realpath("/bin/sh")
+
+
+@on("how", ["rename", "turn", "store"])
+def test_script(forged, programs, place, rounds, how):
+	"""Between the kernel's look at it and the interpreter's."""
+	os.chown(place, NOBODY, NOBODY)
+	good = "#!/bin/sh\necho good\nread go || :\n"
+	commands, paths = [], []
+	for number in range(rounds):
+		script, other, target = (place / f"{name}{number}" for name in ("script", "other", "target"))
+		for path, text in ((script if how != "turn" else target, good), (other, good.replace("good", "other"))):
+			path.write_text(text)
+			path.chmod(0o755)
+			os.chown(path, NOBODY, NOBODY)
+		if how == "turn":
+			script.symlink_to(target)
+		paths.append(str(script))
+		commands.append((static(programs, "forge_script"), how, script, other))
+	wait.settled(other)
+	beside = Beside(forged, commands)
+	beside.word()
+	beside.hear("other")
+	found = beside.records()
+	ran = [r for r in found.execs if len(r.process.argv) > 1 and r.process.argv[1].decode() in paths]
+	assert len(ran) == rounds
+	for record in ran:
+		assert_observed(record, SHELL)
+		step, = [s for s in record.process.chain if step_kind(s) == "script"]
+		assert hash_state(step.digest) not in PROVEN, f"{hash_state(step.digest)} {step.digest.sha256.hex()}"
+		if step.digest.sha256:
+			assert hash_state(step.digest) == "offered"
+
+
+def test_script_that_nobody_turned(forged, place):
+	"""A script is offered to its interpreter, no more, whoever owns it; its digest is that of the file."""
+	path = place / "task"
+	path.write_text("#!/bin/sh\necho running\nread go || :\n")
+	path.chmod(0o755)
+	wait.settled(path)
+	beside = Beside(forged, [(path,)])
+	beside.word()
+	beside.hear("running")
+	found = beside.records()
+	record, = [r for r in found.execs if str(path).encode() in list(r.process.argv[1:2])]
+	assert_observed(record, SHELL)
+	step, = [s for s in record.process.chain if step_kind(s) == "script"]
+	assert (hash_state(step.digest), step.digest.sha256) == ("offered", sha256_of(path.read_bytes()))
