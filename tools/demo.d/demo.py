@@ -154,14 +154,13 @@ def run_agent(daemon, engine, place, user, nonce):
 	for part in ("affiant", "libaffiant.so.0"):	# where its user can read them
 		shutil.copy(BIN / part, place)
 	asking = [] if engine.attests else ["/bin/sh", "-c", ASK, "sh"]
-	inner = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--", *asking,
-		 *engine.command()]
 	check_reach(user, engine.command())
 	command = [str(BIN / "affiant"), "run", "--socket", str(daemon.socket), "--agent", engine.name, "--task", TASK,
 		   "--purpose", engine.purpose, "--expires", "15m", "--scope", "notes:read", "--scope", "web:read",
-		   "--on-behalf-of", USER, "--measure", str(measure), "--", *inner]
+		   "--on-behalf-of", USER, "--measure", str(measure), "--user", f"{user.pw_uid}:{user.pw_gid}", "--",
+		   *asking, *engine.command()]
 	shown = [path.rsplit("/", 1)[-1] for path in engine.command()[:2]]
-	step(f"   $ affiant run --agent {engine.name} --task {TASK} --on-behalf-of {USER} … -- {' '.join(shown)} …")
+	step(f"   $ affiant run --agent {engine.name} --task {TASK} --on-behalf-of {USER} --user {user.pw_name} … -- {' '.join(shown)} …")
 	ca = str(place / "ca.pem")
 	environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8", "SSL_CERT_FILE": ca,
 		       "CURL_CA_BUNDLE": ca, "GIT_SSL_CAINFO": ca, "NODE_EXTRA_CA_CERTS": ca, "NONCE": nonce,
