@@ -6,17 +6,18 @@ Each forgery is certain: its steps wait for each other, and the test asks the pr
 
 import contextlib
 import os
-import pathlib
 import shutil
 import subprocess
 
 import pytest
 
+from harness import programs as builds
 from harness import wait
-from harness.forging import (COLLUDER, CONFIG, NOBODY, STRANGER_GROUP, Beside, as_user, assert_not_proven, static, unproven,
-			     victim, victims)
+from harness.forging import (COLLUDER, CONFIG, NOBODY, STRANGER_GROUP, Beside, as_user, assert_unproven, reason_on, stated,
+			     static, victim, victims)
 
 OTHER = os.path.realpath("/bin/true")
+on = pytest.mark.parametrize
 
 
 @pytest.fixture(scope="module")
@@ -81,119 +82,119 @@ def somewhere(request, place):
 		yield owned(place / "nobodys")
 
 
-on = pytest.mark.parametrize
-everywhere = on("somewhere", ["ext4", "tmpfs", "root-overlay", "xfs", "btrfs"], indirect=True)
+KINDS = ("ext4", "tmpfs", "root-overlay", "xfs", "btrfs")
 
 
-def assert_none_proven(beside, made, found):
-	"""The record of every victim's exec is there, and proves nothing."""
-	execs = beside.execs(found)
-	for one in made:
-		assert_not_proven(execs[one.path])
+def everywhere(names, values, *usual):
+	"""Each of these on each file system; all but the usual ones are long."""
+	cases = [pytest.param(kind, *values[name], id=f"{kind}-{name}", marks=() if f"{kind}-{name}" in usual else pytest.mark.long)
+		 for kind in KINDS for name in values]
+	return on(f"somewhere, {names}", cases, indirect=["somewhere"])
+
+
+def on_kind(*kinds):
+	return on("somewhere", kinds, indirect=True)
 
 
 # ---- a process that lets go of its own file ----
 
-def let_go(daemon, made, *words, before=None, stopped=True):
+def let_go(daemon, made, *words, why=None, stopped=True, **how):
 	"""All at once, while the daemon stands still: it looks when the old file is back in place."""
-	beside = Beside(daemon, [(one.path, OTHER, *words) for one in made], before)
-	if stopped:
-		daemon.suspend()
-	try:
-		beside.word()
-		beside.hear("forged")
-	finally:
-		daemon.resume()
-	found = beside.records()
-	assert all(one.forged() for one in made)
-	assert_none_proven(beside, made, found)
+	with Beside(daemon, [(one.path, OTHER, *words) for one in made], **how) as beside:
+		if stopped:
+			daemon.suspend()
+		try:
+			beside.word()
+			beside.hear("forged")
+		finally:
+			daemon.resume()
+		assert all(one.forged() for one in made)
+		execs = beside.wait_execs([one.path for one in made])
+		beside.records()
+	assert_unproven([execs[one.path] for one in made], why or reason_on(made[0].path))
 
 
-@everywhere
-@on("flags", [[], ["-m32"]], ids=["64", "32"])
+@everywhere("flags", {"64": [[]], "32": [["-m32"]]}, "ext4-64", "ext4-32", "tmpfs-64", "root-overlay-64")
 def test_let_go(forged, programs, somewhere, rounds, flags):
 	let_go(forged, victims(static(programs, "forge_let_go", *flags), somewhere, rounds))
 
 
-@on("somewhere", ["ext4"], indirect=True)
+@on_kind("ext4")
 @on("words", [["thread"], ["stay"]], ids=lambda w: w[0])
 def test_let_go_otherwise(forged, programs, somewhere, rounds, words):
 	let_go(forged, victims(static(programs, "forge_let_go"), somewhere, rounds), *words)
 
 
-@on("somewhere", ["ext4"], indirect=True)
+@on_kind("ext4")
 def test_let_go_beside_a_running_daemon(forged, programs, somewhere, rounds):
 	let_go(forged, victims(static(programs, "forge_let_go"), somewhere, rounds), stopped=False)
 
 
-@on("somewhere", ["ext4", "tmpfs"], indirect=True)
+@on_kind("ext4", "tmpfs")
 def test_let_go_by_another_name(forged, programs, somewhere):
 	one, = victims(static(programs, "forge_let_go"), somewhere, 1)
 	os.link(one.path, somewhere / "other-name")
 	let_go(forged, [one], "as", somewhere / "other-name")
 
 
+# A set-group-id program is of its file's group, and what that may not the others' bits don't give it.
 OWNERS = {
-	"for all to write": ({"uid": 0, "mode": 0o757}, as_user()),
-	"of a group": ({"uid": 0, "gid": STRANGER_GROUP, "mode": 0o775}, as_user(groups=[STRANGER_GROUP])),
-	"set-group-id and of that group": ({"uid": 0, "gid": STRANGER_GROUP, "mode": 0o2775}, as_user()),
-	"set-group-id and for all": ({"uid": 0, "mode": 0o2757}, as_user()),
-	"of a second user, for all": ({"uid": COLLUDER, "mode": 0o757}, as_user()),
+	"for all to write": ({"uid": 0, "mode": 0o757}, NOBODY, "writable"),
+	"of a group": ({"uid": 0, "gid": STRANGER_GROUP, "mode": 0o775}, STRANGER_GROUP, "writable"),
+	"set-group-id and of that group": ({"uid": 0, "gid": STRANGER_GROUP, "mode": 0o2775}, NOBODY, "writable"),
+	"set-group-id and for all": ({"uid": 0, "mode": 0o2777}, NOBODY, "writable"),
+	"of a second user, for all": ({"uid": COLLUDER, "mode": 0o757}, NOBODY, "owner"),
 }
 
 
 @on("owner", OWNERS)
-def test_let_go_of_a_file_that_others_own(forged, programs, place, owner):
-	how, before = OWNERS[owner]
-	made = victims(static(programs, "forge_let_go"), place, 1, **how)
-	beside = Beside(forged, [(made[0].path, OTHER)], before, options=["--isolation", "none"])
-	beside.word()
-	beside.hear("forged")
-	found = beside.records()
-	assert made[0].forged()
-	assert_none_proven(beside, made, found)
+def test_let_go_of_a_file_that_others_own(forged, programs, place, rounds, owner):
+	how, group, why = OWNERS[owner]
+	let_go(forged, victims(static(programs, "forge_let_go"), place, rounds, **how), why=why, user=(NOBODY, group),
+	       options=["--isolation", "none"])
 
 
 # ---- stores into what runs ----
 
-def stored(daemon, made, commands, stopped=False, before=None):
+def stored(daemon, made, commands, stopped, why=None):
 	"""Victims run; then they are stored to; they see it. stopped: before the daemon had a look."""
-	beside = Beside(daemon, commands, before)
-	if stopped:
-		daemon.suspend()
-	try:
-		beside.word()
-		beside.hear("running")
-		if not stopped:	# every digest is of the time before
-			daemon.wait_records("the execs", lambda found: all(one in beside.execs(found) for one in made), "--task", beside.run.task)
-		beside.word(len(made))
-		beside.hear("changed")
-	finally:
-		daemon.resume()
-	found = beside.records()
-	for path in made:
-		assert_not_proven(beside.execs(found)[path])
+	with Beside(daemon, commands) as beside:
+		if stopped:
+			daemon.suspend()
+		try:
+			beside.word()
+			beside.hear("running")
+			if not stopped:	# every digest is of the time before
+				beside.wait_execs(made)
+			beside.word(len(made))
+			beside.hear("changed")
+		finally:
+			daemon.resume()
+		execs = beside.wait_execs(made)
+		beside.records()
+	assert_unproven([execs[path] for path in made], why or reason_on(made[0]))
 
 
 looked = on("stopped", [False, True], ids=["after", "before"])	# the store comes after the daemon looked, or before
 
 
-@everywhere
-@looked
-@on("how", ["fuse", "odirect"])
+@everywhere("how, stopped", {"fuse-after": ("fuse", False), "fuse-before": ("fuse", True), "odirect-after": ("odirect", False),
+			     "odirect-before": ("odirect", True)},
+	    "ext4-fuse-after", "ext4-fuse-before", "ext4-odirect-before", "tmpfs-fuse-before", "root-overlay-fuse-after")
 def test_pinned(forged, programs, somewhere, rounds, how, stopped):
 	made = victims(static(programs, "forge_victim"), somewhere, rounds)
 	stored(forged, [one.path for one in made], [(static(programs, "forge_pinned"), how, one.path) for one in made], stopped)
 	assert all(one.forged() for one in made)
 
 
-@on("somewhere", ["ext4"], indirect=True)
+@on_kind("ext4")
 def test_pinned_in_32_bits(forged, programs, somewhere, rounds):
 	made = victims(static(programs, "forge_victim", "-m32"), somewhere, rounds)
-	stored(forged, [one.path for one in made], [(static(programs, "forge_pinned", "-m32"), "fuse", one.path) for one in made])
+	stored(forged, [one.path for one in made], [(static(programs, "forge_pinned", "-m32"), "fuse", one.path) for one in made], True)
+	assert all(one.forged() for one in made)
 
 
-@on("somewhere", ["tmpfs"], indirect=True)
+@on_kind("tmpfs")
 @looked
 def test_registered(forged, programs, somewhere, rounds, stopped):
 	made = victims(static(programs, "forge_victim"), somewhere, rounds)
@@ -201,34 +202,36 @@ def test_registered(forged, programs, somewhere, rounds, stopped):
 	assert all(one.forged() for one in made)
 
 
-@on("uid, mode", [(COLLUDER, 0o755), (0, 0o757), (NOBODY, 0o755)], ids=["his own", "for all", "ours"])
-def test_pinned_by_a_second_user(forged, programs, place, uid, mode):
+@on("uid, mode, why", [(COLLUDER, 0o755, "owner"), (0, 0o757, "writable"), (NOBODY, 0o755, "owner")],
+    ids=["his own", "for all", "ours"])
+def test_pinned_by_a_second_user(forged, programs, place, uid, mode, why):
 	"""Who is no agent, and owns nothing that the session knows of, has the pages."""
 	one, = victims(static(programs, "forge_victim"), place, 1, uid=uid, mode=mode)
-	user = NOBODY if uid == NOBODY else COLLUDER
-	with subprocess.Popen([*as_user(user), static(programs, "forge_pinned"), "fuse", one.path, "outside"], stdin=subprocess.PIPE,
-			      stdout=subprocess.PIPE, text=True) as outsider:
+	command = [*as_user(NOBODY if uid == NOBODY else COLLUDER), static(programs, "forge_pinned"), "fuse", one.path, "outside"]
+	with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as outsider:
 		said = outsider.stdout.readline().strip()
 		if said != "pinned":
+			assert outsider.wait() == builds.SKIP
 			pytest.skip(said)
-		beside = Beside(forged, [(one.path, "image")])
-		beside.word()
-		beside.hear("running")
-		record = beside.run.wait_exec(one.path)
-		outsider.stdin.write("\n")
-		outsider.stdin.flush()
-		assert outsider.stdout.readline() == "landed\n"
-		beside.word()
-		beside.hear("changed")
-		beside.records()
-	assert_not_proven(record)
+		with Beside(forged, [(one.path, "image")]) as beside:
+			beside.word()
+			beside.hear("running")
+			record = beside.run.wait_exec(one.path)
+			outsider.stdin.write("\n")
+			outsider.stdin.flush()
+			assert outsider.stdout.readline() == "landed\n"
+			beside.word()
+			beside.hear("changed")
+			beside.records()
+	assert one.forged()
+	assert_unproven([record], why)
 
 
 # ---- layers and memory of one's own ----
 
-@pytest.fixture(params=["ext4", "tmpfs"])
+@pytest.fixture
 def layers(request, place):
-	"""What an overlay of nobody's is made of, on either."""
+	"""What an overlay of nobody's is made of."""
 	if request.param == "tmpfs":
 		mounted(place, "-t", "tmpfs", "tmpfs")
 	yield place
@@ -236,8 +239,10 @@ def layers(request, place):
 		unmounted(place)
 
 
-@looked
-@on("how", ["upper-write", "upper-map"])
+@on("layers", ["ext4", "tmpfs"], indirect=True)
+@on("how, stopped", [("upper-write", False), ("upper-map", True), pytest.param("upper-write", True, marks=pytest.mark.long),
+		     pytest.param("upper-map", False, marks=pytest.mark.long)],
+    ids=["write-after", "map-before", "write-before", "map-after"])
 def test_upper(forged, programs, layers, rounds, how, stopped):
 	made, commands = [], []
 	for number in range(rounds):
@@ -247,31 +252,32 @@ def test_upper(forged, programs, layers, rounds, how, stopped):
 		one = victim(static(programs, "forge_victim"), top / "upper" / "victim")
 		made.append(f"{top}/merged/victim")
 		commands.append((static(programs, "forge_store"), how, one.path, top))
-	stored(forged, made, commands, stopped)
+	stored(forged, made, commands, stopped, "overlay")
 
 
+@on("how", ["write", "map", "registered"])
 @looked
-@on("how", ["memfd-write", "memfd-map", "memfd-registered"])
 def test_memfd(forged, programs, place, rounds, how, stopped):
-	"""One after another: all have the same name."""
-	for one in victims(static(programs, "forge_victim"), place, rounds):
-		command = (static(programs, "forge_store"), how, one.path, place)
-		if how == "memfd-registered":
-			command = (static(programs, "forge_registered"), f"memfd:{one.path}")
-		stored(forged, ["in-memory"], [command], stopped)
+	made = victims(static(programs, "forge_victim"), place, rounds)
+	if how == "registered":
+		commands = [(static(programs, "forge_registered"), f"memfd:{one.path}") for one in made]
+	else:
+		commands = [(static(programs, "forge_store"), f"memfd-{how}", one.path, place) for one in made]
+	stored(forged, [one.path for one in made], commands, stopped, "filesystem")
 
 
 # ---- what is not forged is not proven either ----
 
-@on("somewhere", ["ext4", "tmpfs", "root-overlay", "xfs", "btrfs"], indirect=True)
+@on_kind(*KINDS)
 def test_nobodys_program(forged, programs, somewhere):
 	"""It says in one word that nothing is proven, and what the bytes seemed to be."""
 	one, = victims(static(programs, "forge_victim"), somewhere, 1)
-	beside = Beside(forged, [(one.path, "image")])
-	beside.word()
-	beside.hear("running")
-	record = beside.run.wait_exec(one.path)
-	beside.word()
-	beside.hear("same")
-	beside.records()
-	assert unproven(record) == one.before
+	with Beside(forged, [(one.path, "image")]) as beside:
+		beside.word()
+		beside.hear("running")
+		record = beside.run.wait_exec(one.path)
+		beside.word()
+		beside.hear("same")
+		beside.records()
+	assert_unproven([record], reason_on(one.path))
+	assert stated(record) == one.before

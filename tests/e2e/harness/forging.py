@@ -5,31 +5,32 @@ Each victim has a page of its own (programs/forge.h): one byte of it tells wheth
 its own.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
+import signal
 import subprocess
+import threading
 
 import pytest
 
 from . import programs as builds
 from . import wait
-from .records import hash_state, step_kind
+from .records import hash_state, stated_digest, step_kind, unproven
 
 NOBODY, COLLUDER, STRANGER_GROUP = 65534, 65533, 65531
 PROVEN = ("kernel", "verity", "held", "observed")
-UNPROVEN = "unproven"
 MARK = b"affiant-forge-mark: these bytes A"
 PAGE = 4096
-CONFIG = f"hash: {{wait: 10s}}\nagents:\n  - name: tester\nlaunchers:\n  users: [\"{NOBODY}\"]\n"
+CONFIG = "hash: {wait: 10s}\nagents:\n  - name: tester\n"
 _numbers = iter(range(1, 1 << 30))
 
 
-def as_user(uid=NOBODY, gid=None, groups=(), options=()):
-	"""A command that runs another one as this user: for `affiant run`, so that the session never was root's."""
-	listed = [f"--groups={','.join(map(str, groups))}"] if groups else ["--clear-groups"]
-	return ["setpriv", f"--reuid={uid}", f"--regid={uid if gid is None else gid}", *listed, *options, "--"]
+def as_user(uid):
+	"""A command that runs another one as this user, outside of any session."""
+	return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
 
 
 @dataclasses.dataclass
@@ -66,62 +67,104 @@ def victims(program, place, count, **how):
 
 
 # Every command (words with a comma between) runs beside the others, once a line has come; all have the session's input.
-BESIDE = 'read go; exec 3<&0; for c; do (IFS=,; set -f; exec $c <&3) & done; wait'
+BESIDE = """
+read go
+exec 3<&0
+for c; do (IFS=,; set -f; exec $c <&3) & pids="$pids $!"; done
+code=0
+for pid in $pids; do wait $pid || code=$?; done
+exit $code
+"""
 
 
 class Beside:
-	"""Commands beside each other in one session of nobody's."""
+	"""Commands beside each other in one session of nobody's. Whatever happens, they end with the block."""
 
-	def __init__(self, daemon, commands, before=None, options=()):
+	def __init__(self, daemon, commands, user=(NOBODY, NOBODY), options=()):
 		self.daemon, self.count = daemon, len(commands)
 		words = [",".join(map(str, command)) for command in commands]
-		self.run = daemon.launch("/bin/sh", "-c", BESIDE, "sh", *words, stdin=subprocess.PIPE, before=before or as_user(),
-					 options=options)
+		self.run = daemon.launch("/bin/sh", "-c", BESIDE, "sh", *words, stdin=subprocess.PIPE, user=user, options=options,
+					 start_new_session=True)
+		self.watchdog = threading.Timer(2 * wait.DEADLINE, self.kill)
+		self.watchdog.start()
+
+	def __enter__(self):
 		self.run.wait_exec("/bin/sh")
+		return self
+
+	def __exit__(self, *error):
+		self.watchdog.cancel()
+		if self.run.process.poll() is None:
+			self.kill()
+			self.run.process.communicate()
+
+	def kill(self):
+		with contextlib.suppress(ProcessLookupError):
+			os.killpg(self.run.pid, signal.SIGKILL)
 
 	def word(self, count=1):
 		self.run.process.stdin.write("\n" * count)
 		self.run.process.stdin.flush()
 
 	def hear(self, expected):
-		"""All of them say this. Whoever can't says why, and skips the test."""
+		"""All of them say this. One that can't says why, and skips the test."""
 		for _ in range(self.count):
 			line = self.run.line()
 			if line != expected:
 				self.run.wait()
-				assert not self.run.stderr, self.run.stderr
-				pytest.skip(line or f"nobody says '{expected}'")
+				assert self.run.returncode == builds.SKIP, f"'{line}', not '{expected}'; {self.run.returncode}: {self.run.stderr}"
+				pytest.skip(line)
 
-	def execs(self, found):
-		return {record.process.argv[0].decode(): record for record in found.execs if record.process.argv}
+	def wait_execs(self, paths):
+		"""The records of these, by path, while the programs still run: whoever wants to look at them can."""
+		def execs(found):
+			return {record.process.argv[0].decode(): record for record in found.execs if record.process.argv}
+
+		return execs(self.run.wait_records("the execs", lambda found: set(paths) <= set(execs(found))))
 
 	def records(self):
 		self.run.wait()
+		assert self.run.returncode == 0, self.run.stderr
 		return self.run.records()
 
 
-def assert_not_proven(record):
-	"""The bytes were somebody's to change: no digest of them is called proven, whatever its value."""
-	digest = record.process.executable.digest
-	assert hash_state(digest) not in PROVEN, f"{hash_state(digest)} {digest.sha256.hex()}"
-	assert not digest.sha256 and not digest.verity
-	for step in record.process.chain:
-		if step_kind(step) in ("script", "script_argument"):
-			assert hash_state(step.digest) not in PROVEN
+def digest_of(record):
+	return record.process.executable.digest
 
 
-def unproven(record):
-	"""The SHA-256 that is offered without proof. (The field is new: an old record has none.)"""
-	digest = record.process.executable.digest
-	assert hash_state(digest) == UNPROVEN, f"{hash_state(digest)} {digest.sha256.hex()}"
-	assert not digest.sha256
-	return digest.unproven_sha256
+def assert_unproven(records, why):
+	"""The bytes were somebody's to change: no digest of them is called proven, whatever its value, and a word says why."""
+	digests = list(map(digest_of, records))
+	proven = [digest for digest in digests if hash_state(digest) in PROVEN or digest.sha256 or digest.verity]
+	assert not proven, f"{len(proven)} of {len(digests)} are called proven: {proven}"
+	said = [(hash_state(digest), unproven(digest)) for digest in digests]
+	assert set(said) == {("unproven", why)}, said
+
+
+FILESYSTEMS = {"tmpfs": "filesystem", "overlayfs": "overlay"}
+
+
+def reason_on(path):
+	"""Why a file of nobody's is not proven, wherever the tests' directory lies."""
+	done = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True)
+	return FILESYSTEMS.get(done.stdout.strip(), "owner")
+
+
+def stated(record):
+	return stated_digest(digest_of(record))
 
 
 def assert_observed(record, path):
-	digest = record.process.executable.digest
-	assert hash_state(digest) == "observed", hash_state(digest)
+	digest = digest_of(record)
+	assert hash_state(digest) == "observed", f"{hash_state(digest)} {unproven(digest)}"
 	assert digest.sha256 == sha256_of(pathlib.Path(path).read_bytes())
+
+
+def script_of(record):
+	"""The digest of the script on the chain, which is offered to the interpreter, no more."""
+	step, = [step for step in record.process.chain if step_kind(step) == "script"]
+	assert hash_state(step.digest) not in PROVEN, f"{hash_state(step.digest)} {step.digest.sha256.hex()}"
+	return step.digest
 
 
 def static(programs, name, *flags):

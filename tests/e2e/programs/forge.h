@@ -11,6 +11,7 @@
 #include "program.h"
 
 #include <linux/prctl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -74,11 +75,15 @@ static inline void await_byte(int fd)
 		exit(0); /* who would have said so is gone */
 }
 
+/* Until nobody has the other end of the input. What else can be read is for others that share it: each takes its own byte. */
 static inline void await_end(void)
 {
-	char byte;
+	struct pollfd input = {.fd = STDIN_FILENO};
+	struct stat st;
 
-	while (read(STDIN_FILENO, &byte, 1) > 0)
+	if (fstat(STDIN_FILENO, &st) || !S_ISFIFO(st.st_mode))
+		return;
+	while (poll(&input, 1, -1) >= 0 && !input.revents)
 		;
 }
 
@@ -112,14 +117,14 @@ static inline void own_namespaces(int flags)
 	write_file("/proc/self/gid_map", map);
 }
 
-/* A child that executes a victim (PATH, or a descriptor if that is none), which then says so to the test. */
+/* A child that executes a victim (by NAME, or by FD under that name, unless it is -1), which then says so to the test. */
 struct child {
 	pid_t pid;
 	int go[2], done[2];
 };
 
 /* The child waits for the test's word before it has the forgery done: by its parent, which returns. */
-static inline void child_start(struct child *c, int fd, const char *path)
+static inline void child_start(struct child *c, int fd, const char *name)
 {
 	char go[16], done[16], link[32];
 
@@ -133,8 +138,8 @@ static inline void child_start(struct child *c, int fd, const char *path)
 	case -1:
 		err(1, "fork");
 	case 0:
-		execl(path ? path : link, path ? path : "in-memory", "image", go, done, NULL);
-		err(1, "%s", path ? path : link);
+		execl(fd < 0 ? name : link, name, "image", go, done, NULL);
+		err(1, "%s", name);
 	default:
 		close(c->go[1]);
 		close(c->done[0]);

@@ -7,10 +7,11 @@
  * thread: not the leader does it. as PATH: by another name of the file. stay: /proc/PID/exe stays OTHER. ask: prints
  * what libaffiant gives it as evidence, or the code of the refusal (a program with libraries only).
  */
-#include "../../../userspace/lib/affiant.h"
 #include "let_go.h"
+#ifndef FORGE_STATIC
+#include "ask.h"
+#endif
 
-#include <dlfcn.h>
 #include <pthread.h>
 
 struct forgery {
@@ -45,24 +46,12 @@ static void *forge(void *data)
 }
 
 #ifndef FORGE_STATIC
-#define FUNCTION(library, name) ((typeof(&name))dlsym(library, #name))
-
-static void ask(const char *path, const char *socket)
+static void ask(const char *library, const char *socket)
 {
-	const struct affiant_evidence_request request = {
-		.nonce = "nonce-of-a-verifier", .audience = "https://tokens.example", .host = true};
-	void *library = dlopen(path, RTLD_NOW);
-	struct affiant_evidence evidence;
-	struct affiant *a;
+	const char *answer;
 
-	if (!library)
-		errx(1, "%s", dlerror());
-	if (FUNCTION(library, affiant_connect)(socket, &a))
-		errx(1, "%s", socket);
-	if (FUNCTION(library, affiant_get_evidence)(a, &request, &evidence))
-		say(FUNCTION(library, affiant_error_code)(a));
-	else
-		say(evidence.cmw);
+	(void)ask_evidence(library, socket, &answer);
+	say(answer);
 }
 #else
 static void ask(const char *path, const char *socket)

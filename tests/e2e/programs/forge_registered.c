@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 		fd = memory_reopened(fd);
 	else
 		close(fd);
-	child_start(&child, fd, in_memory ? NULL : path);
+	child_start(&child, in_memory ? fd : -1, path);
 	land(&ring, &m, buffer);
 	return child_end(&child);
 }

@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 		err(1, "%s", argv[2]);
 	if (mapped)
 		page = map_dirty(fd, &m);
-	child_start(&child, fd, in_memory ? NULL : merged);
+	child_start(&child, in_memory ? fd : -1, in_memory ? argv[2] : merged);
 	if (mapped)
 		page[MARK_STATE] = 'B';
 	else

@@ -8,7 +8,6 @@
 #include "forge.h"
 
 #include <linux/fuse.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
 
@@ -104,7 +103,7 @@ static inline void fuse_file_serve(struct fuse_file *f)
 {
 	static char request[1 << 17];
 	struct pollfd fds[] = {{.fd = f->dev, .events = POLLIN}, {.fd = f->answer, .events = POLLIN}};
-	pid_t server = fork();
+	pid_t asker = getpid(), server = fork();
 
 	if (server < 0)
 		err(1, "fork");
@@ -112,7 +111,8 @@ static inline void fuse_file_serve(struct fuse_file *f)
 		close(f->dev);
 		return;
 	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != asker)
+		_exit(0);
 	while (poll(fds, 2, -1) > 0) {
 		if (fds[0].revents & (POLLERR | POLLHUP))
 			break;
