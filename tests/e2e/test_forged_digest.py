@@ -98,7 +98,7 @@ def on_kind(*kinds):
 
 # ---- a process that lets go of its own file ----
 
-def let_go(daemon, made, *words, why=None, stopped=True, **how):
+def let_go(daemon, made, why, *words, stopped=True, **how):
 	"""All at once, while the daemon stands still: it looks when the old file is back in place."""
 	with Beside(daemon, [(one.path, OTHER, *words) for one in made], **how) as beside:
 		if stopped:
@@ -111,30 +111,30 @@ def let_go(daemon, made, *words, why=None, stopped=True, **how):
 		assert all(one.forged() for one in made)
 		execs = beside.wait_execs([one.path for one in made])
 		beside.records()
-	assert_unproven([execs[one.path] for one in made], why or reason_on(made[0].path))
+	assert_unproven([execs[one.path] for one in made], why)
 
 
 @everywhere("flags", {"64": [[]], "32": [["-m32"]]}, "ext4-64", "ext4-32", "tmpfs-64", "root-overlay-64")
 def test_let_go(forged, programs, somewhere, rounds, flags):
-	let_go(forged, victims(static(programs, "forge_let_go", *flags), somewhere, rounds))
+	let_go(forged, victims(static(programs, "forge_let_go", *flags), somewhere, rounds), reason_on(somewhere))
 
 
 @on_kind("ext4")
 @on("words", [["thread"], ["stay"]], ids=lambda w: w[0])
 def test_let_go_otherwise(forged, programs, somewhere, rounds, words):
-	let_go(forged, victims(static(programs, "forge_let_go"), somewhere, rounds), *words)
+	let_go(forged, victims(static(programs, "forge_let_go"), somewhere, rounds), reason_on(somewhere), *words)
 
 
 @on_kind("ext4")
 def test_let_go_beside_a_running_daemon(forged, programs, somewhere, rounds):
-	let_go(forged, victims(static(programs, "forge_let_go"), somewhere, rounds), stopped=False)
+	let_go(forged, victims(static(programs, "forge_let_go"), somewhere, rounds), reason_on(somewhere), stopped=False)
 
 
 @on_kind("ext4", "tmpfs")
 def test_let_go_by_another_name(forged, programs, somewhere):
 	one, = victims(static(programs, "forge_let_go"), somewhere, 1)
 	os.link(one.path, somewhere / "other-name")
-	let_go(forged, [one], "as", somewhere / "other-name")
+	let_go(forged, [one], reason_on(somewhere), "as", somewhere / "other-name")
 
 
 # A set-group-id program is of its file's group, and what that may not the others' bits don't give it.
@@ -150,13 +150,13 @@ OWNERS = {
 @on("owner", OWNERS)
 def test_let_go_of_a_file_that_others_own(forged, programs, place, rounds, owner):
 	how, group, why = OWNERS[owner]
-	let_go(forged, victims(static(programs, "forge_let_go"), place, rounds, **how), why=why, user=(NOBODY, group),
+	let_go(forged, victims(static(programs, "forge_let_go"), place, rounds, **how), why, user=(NOBODY, group),
 	       options=["--isolation", "none"])
 
 
 # ---- stores into what runs ----
 
-def stored(daemon, made, commands, stopped, why=None):
+def stored(daemon, made, commands, stopped, why):
 	"""Victims run; then they are stored to; they see it. stopped: before the daemon had a look."""
 	with Beside(daemon, commands) as beside:
 		if stopped:
@@ -172,7 +172,7 @@ def stored(daemon, made, commands, stopped, why=None):
 			daemon.resume()
 		execs = beside.wait_execs(made)
 		beside.records()
-	assert_unproven([execs[path] for path in made], why or reason_on(made[0]))
+	assert_unproven([execs[path] for path in made], why)
 
 
 looked = on("stopped", [False, True], ids=["after", "before"])	# the store comes after the daemon looked, or before
@@ -183,14 +183,16 @@ looked = on("stopped", [False, True], ids=["after", "before"])	# the store comes
 	    "ext4-fuse-after", "ext4-fuse-before", "ext4-odirect-before", "tmpfs-fuse-before", "root-overlay-fuse-after")
 def test_pinned(forged, programs, somewhere, rounds, how, stopped):
 	made = victims(static(programs, "forge_victim"), somewhere, rounds)
-	stored(forged, [one.path for one in made], [(static(programs, "forge_pinned"), how, one.path) for one in made], stopped)
+	commands = [(static(programs, "forge_pinned"), how, one.path) for one in made]
+	stored(forged, [one.path for one in made], commands, stopped, reason_on(somewhere))
 	assert all(one.forged() for one in made)
 
 
 @on_kind("ext4")
 def test_pinned_in_32_bits(forged, programs, somewhere, rounds):
 	made = victims(static(programs, "forge_victim", "-m32"), somewhere, rounds)
-	stored(forged, [one.path for one in made], [(static(programs, "forge_pinned", "-m32"), "fuse", one.path) for one in made], True)
+	commands = [(static(programs, "forge_pinned", "-m32"), "fuse", one.path) for one in made]
+	stored(forged, [one.path for one in made], commands, True, reason_on(somewhere))
 	assert all(one.forged() for one in made)
 
 
@@ -198,7 +200,8 @@ def test_pinned_in_32_bits(forged, programs, somewhere, rounds):
 @looked
 def test_registered(forged, programs, somewhere, rounds, stopped):
 	made = victims(static(programs, "forge_victim"), somewhere, rounds)
-	stored(forged, [one.path for one in made], [(static(programs, "forge_registered"), one.path) for one in made], stopped)
+	commands = [(static(programs, "forge_registered"), one.path) for one in made]
+	stored(forged, [one.path for one in made], commands, stopped, reason_on(somewhere))
 	assert all(one.forged() for one in made)
 
 
@@ -231,10 +234,10 @@ def test_pinned_by_a_second_user(forged, programs, place, uid, mode, why):
 
 @pytest.fixture
 def layers(request, place):
-	"""What an overlay of nobody's is made of."""
+	"""(what an overlay of nobody's is made of, why a file in it is not proven). Nobody's overlay on tmpfs is not read."""
 	if request.param == "tmpfs":
 		mounted(place, "-t", "tmpfs", "tmpfs")
-	yield place
+	yield place, {"filesystem": None}.get(reason_on(place), "overlay")
 	if request.param == "tmpfs":
 		unmounted(place)
 
@@ -244,15 +247,15 @@ def layers(request, place):
 		     pytest.param("upper-map", False, marks=pytest.mark.long)],
     ids=["write-after", "map-before", "write-before", "map-after"])
 def test_upper(forged, programs, layers, rounds, how, stopped):
-	made, commands = [], []
+	(directory, why), made, commands = layers, [], []
 	for number in range(rounds):
-		top = owned(layers / str(number))
+		top = owned(directory / str(number))
 		for name in ("lower", "upper", "work", "merged"):
 			owned(top / name)
 		one = victim(static(programs, "forge_victim"), top / "upper" / "victim")
 		made.append(f"{top}/merged/victim")
 		commands.append((static(programs, "forge_store"), how, one.path, top))
-	stored(forged, made, commands, stopped, "overlay")
+	stored(forged, made, commands, stopped, why)
 
 
 @on("how", ["write", "map", "registered"])

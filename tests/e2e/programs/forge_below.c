@@ -6,16 +6,18 @@
  */
 #include "let_go.h"
 
-/* The page by its whole content: the image may hold other victims. */
+/* The page by its beginning, which has a number of its own: the image may hold other victims, and a file at any place. */
 static off_t find_page(int image, const char *page)
 {
 	static char block[1 << 20];
+	const char *found;
 	ssize_t n;
 
-	for (off_t at = 0; (n = pread(image, block, sizeof(block), at)) > 0; at += n)
-		for (ssize_t i = 0; i + PAGE <= n; i += 512)
-			if (!memcmp(block + i, page, 256))
-				return at + i;
+	for (off_t at = 0; (n = pread(image, block, sizeof(block), at)) >= PAGE; at += n - PAGE + 1) {
+		found = memmem(block, n, page, PAGE / 16);
+		if (found)
+			return at + (found - block);
+	}
 	errx(1, "the image does not hold the page");
 }
 
