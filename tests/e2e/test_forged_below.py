@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from harness import wait
-from harness.forging import (CONFIG, NOBODY, Beside, assert_observed, assert_unproven, script_of, sha256_of, skip_of, static,
+from harness.forging import (CONFIG, NOBODY, Beside, assert_observed, assert_unproven, pinned_outside, script_of, sha256_of, skip_of, static,
 			     victims)
 from harness.records import hash_state
 
@@ -93,9 +93,13 @@ def test_image_of_nobodys(forged, programs, place, image_of, rounds, kind, optio
 # ---- an idmapped mount ----
 
 @pytest.fixture
-def idmapped(programs, place):
-	(there := place / "roots").mkdir()
+def idmapped(programs, place, image_of):
+	"""(a directory of root's, the same shown as nobody's), on a file system of its own: all of it is told as `mount` meanwhile."""
+	(tree := place / "tree").mkdir()
+	(tree / "roots").mkdir()
 	(shown := place / "shown").mkdir()
+	_, point = image_of("ext4", "loop", tree)
+	there = point / "roots"
 	done = subprocess.run([static(programs, "idmapped"), there, shown, str(NOBODY)], capture_output=True, text=True, check=False)
 	skip_of(done)
 	assert done.returncode == 0, done.stderr
@@ -111,6 +115,26 @@ def test_idmapped(forged, programs, idmapped, rounds):
 		one.path = one.path.replace(str(there), str(shown))
 		assert os.stat(one.path).st_uid == NOBODY
 	forge(forged, [(one.path, os.path.realpath("/bin/true")) for one in made], made, "mount")
+
+
+def test_pinned_by_an_idmapped_mount(forged, programs, idmapped):
+	"""Nobody has the page by the mount that makes him its owner, and executes it by another way, where it is root's."""
+	there, shown = idmapped
+	one, = victims(static(programs, "forge_victim"), there, 1, uid=0)
+	with pinned_outside(static(programs, "forge_pinned"), shown / "victim0") as land:
+		with Beside(forged, [(one.path, "image")]) as beside:
+			forged.suspend()
+			try:
+				beside.word()
+				beside.hear("running")
+				land()
+				beside.word()
+				beside.hear("changed")
+			finally:
+				forged.resume()
+			execs = beside.wait_execs([one.path])
+			beside.records()
+	assert_unproven([execs[one.path]], "mount")
 
 
 # ---- scripts ----

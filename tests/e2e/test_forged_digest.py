@@ -11,9 +11,8 @@ import subprocess
 
 import pytest
 
-from harness import programs as builds
 from harness import wait
-from harness.forging import (COLLUDER, CONFIG, NOBODY, STRANGER_GROUP, Beside, as_user, assert_unproven, reason_on, stated,
+from harness.forging import (COLLUDER, CONFIG, NOBODY, STRANGER_GROUP, Beside, assert_unproven, pinned_outside, reason_on, stated,
 			     static, victim, victims)
 
 OTHER = os.path.realpath("/bin/true")
@@ -210,22 +209,15 @@ def test_registered(forged, programs, somewhere, rounds, stopped):
 def test_pinned_by_a_second_user(forged, programs, place, uid, mode, why):
 	"""Who is no agent, and owns nothing that the session knows of, has the pages."""
 	one, = victims(static(programs, "forge_victim"), place, 1, uid=uid, mode=mode)
-	command = [*as_user(NOBODY if uid == NOBODY else COLLUDER), static(programs, "forge_pinned"), "fuse", one.path, "outside"]
-	with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as outsider:
-		said = outsider.stdout.readline().strip()
-		if said != "pinned":
-			assert outsider.wait() == builds.SKIP
-			pytest.skip(said)
-		with Beside(forged, [(one.path, "image")]) as beside:
-			beside.word()
-			beside.hear("running")
-			record = beside.run.wait_exec(one.path)
-			outsider.stdin.write("\n")
-			outsider.stdin.flush()
-			assert outsider.stdout.readline() == "landed\n"
-			beside.word()
-			beside.hear("changed")
-			beside.records()
+	with (pinned_outside(static(programs, "forge_pinned"), one.path, NOBODY if uid == NOBODY else COLLUDER) as land,
+	      Beside(forged, [(one.path, "image")]) as beside):
+		beside.word()
+		beside.hear("running")
+		record = beside.run.wait_exec(one.path)
+		land()
+		beside.word()
+		beside.hear("changed")
+		beside.records()
 	assert one.forged()
 	assert_unproven([record], why)
 

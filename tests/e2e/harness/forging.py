@@ -128,6 +128,24 @@ class Beside:
 		return self.run.records()
 
 
+@contextlib.contextmanager
+def pinned_outside(program, path, uid=NOBODY):
+	"""programs/forge_pinned of this user's, outside of the session, has a page of the file. The value stores into it."""
+	command = [*as_user(uid), program, "fuse", path, "outside"]
+	with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+		said = process.stdout.readline().strip()
+		if said != "pinned":
+			assert process.wait() == builds.SKIP, said
+			pytest.skip(said)
+
+		def land():
+			process.stdin.write("\n")
+			process.stdin.flush()
+			assert process.stdout.readline() == "landed\n"
+
+		yield land
+
+
 def digest_of(record):
 	return record.process.executable.digest
 
