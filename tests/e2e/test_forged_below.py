@@ -2,7 +2,6 @@
 """Root's own programs, on what nobody writes to below: images, identities mapped; and scripts, which their interpreters open again."""
 
 import os
-import shutil
 import subprocess
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from harness import wait
 from harness.forging import (CONFIG, NOBODY, Beside, assert_observed, assert_unproven, pinned_outside, script_of, sha256_of, skip_of, static,
 			     victims)
+from harness.images import image_of, unmounted
 from harness.records import hash_state
 
 on = pytest.mark.parametrize
@@ -25,42 +25,7 @@ def rounds(request):
 	return 20 if request.config.getoption("--long") else 5
 
 
-def unmounted(place):
-	wait.until(f"nobody uses {place}", lambda: subprocess.run(["umount", place], capture_output=True, check=False).returncode == 0)
-
-
 # ---- images that nobody owns ----
-
-MAKE = {
-	"ext4": ["mkfs.ext4", "-q", "-d", "{tree}", "{image}", "64M"],
-	"erofs": ["mkfs.erofs", "{image}", "{tree}"],
-	"squashfs": ["mksquashfs", "{tree}", "{image}", "-noD", "-noI", "-noF", "-quiet", "-no-progress"],
-}
-
-
-@pytest.fixture
-def image_of(place):
-	"""image_of(kind, options, tree): (the image, which is nobody's, where root mounted it)"""
-	points = []
-
-	def make(kind, options, tree):
-		if not shutil.which(MAKE[kind][0]):
-			pytest.skip(f"not installed: {MAKE[kind][0]}")
-		image, point = place / "image", place / "mounted"
-		point.mkdir()
-		words = [word.format(tree=tree, image=image) for word in MAKE[kind]]
-		subprocess.run(words, check=True, capture_output=True)
-		os.chown(image, NOBODY, NOBODY)
-		done = subprocess.run(["mount", "-t", kind, "-o", options, image, point], capture_output=True, text=True, check=False)
-		if done.returncode:
-			pytest.skip(f"{kind}: {done.stderr.strip()}")
-		points.append(point)
-		return image, point
-
-	yield make
-	for point in points:
-		unmounted(point)
-
 
 def forge(daemon, commands, made, why):
 	"""The bytes change while the daemon stands still; it looks when all is done."""
@@ -80,31 +45,31 @@ def forge(daemon, commands, made, why):
 @on("kind, options, why", [("ext4", "loop,nosuid,nodev", "mount"), ("erofs", "loop,nosuid,nodev", "mount"),
 			   ("squashfs", "loop,nosuid,nodev", "mount"), ("erofs", "nosuid,nodev", "mount")],
     ids=["ext4", "erofs", "squashfs", "erofs from the file itself"])
-def test_image_of_nobodys(forged, programs, place, image_of, rounds, kind, options, why):
+def test_image_of_nobodys(forged, programs, place, rounds, kind, options, why):
 	"""As desktops mount them for anybody: root's programs, whose bytes change below with all times standing still."""
 	(tree := place / "tree").mkdir()
 	made = victims(static(programs, "forge_below"), tree, rounds, uid=0)
-	image, point = image_of(kind, options, tree)
-	for one in made:
-		one.path = one.path.replace(str(tree), str(point))
-	forge(forged, [(one.path, image) for one in made], made, why)
+	with image_of(kind, place, options, tree, NOBODY) as (image, point):
+		for one in made:
+			one.path = one.path.replace(str(tree), str(point))
+		forge(forged, [(one.path, image) for one in made], made, why)
 
 
 # ---- an idmapped mount ----
 
 @pytest.fixture
-def idmapped(programs, place, image_of):
+def idmapped(programs, place):
 	"""(a directory of root's, the same shown as nobody's), on a file system of its own: all of it is told as `mount` meanwhile."""
 	(tree := place / "tree").mkdir()
 	(tree / "roots").mkdir()
 	(shown := place / "shown").mkdir()
-	_, point = image_of("ext4", "loop", tree)
-	there = point / "roots"
-	done = subprocess.run([static(programs, "idmapped"), there, shown, str(NOBODY)], capture_output=True, text=True, check=False)
-	skip_of(done)
-	assert done.returncode == 0, done.stderr
-	yield there, shown
-	unmounted(shown)
+	with image_of("ext4", place, tree=tree) as (_, point):
+		there = point / "roots"
+		done = subprocess.run([static(programs, "idmapped"), there, shown, str(NOBODY)], capture_output=True, text=True, check=False)
+		skip_of(done)
+		assert done.returncode == 0, done.stderr
+		yield there, shown
+		unmounted(shown)
 
 
 def test_idmapped(forged, programs, idmapped, rounds):

@@ -6,14 +6,12 @@ Each forgery is certain: its steps wait for each other, and the test asks the pr
 
 import contextlib
 import os
-import shutil
-import subprocess
 
 import pytest
 
-from harness import wait
 from harness.forging import (COLLUDER, CONFIG, NOBODY, STRANGER_GROUP, Beside, assert_unproven, pinned_outside, reason_on, stated,
 			     static, victim, victims)
+from harness.images import SIZES, image_of, mounted
 
 OTHER = os.path.realpath("/bin/true")
 on = pytest.mark.parametrize
@@ -35,49 +33,20 @@ def owned(path, uid=NOBODY):
 	return path
 
 
-def mounted(place, *options):
-	subprocess.run(["mount", *options, place], check=True, capture_output=True)
-
-
-def unmounted(place):
-	wait.until(f"nobody uses {place}", lambda: subprocess.run(["umount", place], capture_output=True, check=False).returncode == 0)
-
-
-def image_of(place, make, size):
-	"""A file system made by root in a file of root's, mounted as the host's own."""
-	if not shutil.which(make[0]):
-		pytest.skip(f"not installed: {make[0]}")
-	image = place / "image"
-	image.touch()
-	os.truncate(image, size)
-	subprocess.run([*make, image], check=True, capture_output=True)
-	done = subprocess.run(["mount", "-o", "loop", image, owned(place / "mounted")], capture_output=True, text=True, check=False)
-	if done.returncode:
-		pytest.skip(f"{make[0]}: {done.stderr.strip()}")
-	return place / "mounted"
-
-
-IMAGES = {"xfs": (["mkfs.xfs", "-q"], 320 << 20), "btrfs": (["mkfs.btrfs", "-q"], 256 << 20)}
-
-
 @pytest.fixture
 def somewhere(request, place):
 	"""A directory of nobody's on a file system of this kind. root-overlay: root mounted it, the files are in its upper layer."""
 	kind = request.param
 	with contextlib.ExitStack() as stack:
 		if kind == "tmpfs":
-			mounted(place, "-t", "tmpfs", "tmpfs")
-			stack.callback(unmounted, place)
+			stack.enter_context(mounted(place, "-t", "tmpfs", "tmpfs"))
 		elif kind == "root-overlay":
 			for name in ("lower", "upper", "work", "merged"):
 				owned(place / name)
-			mounted(place / "merged", "-t", "overlay", "overlay", "-o",
-				f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work")
-			stack.callback(unmounted, place / "merged")
-			place = place / "merged"
-		elif kind in IMAGES:
-			place = image_of(place, *IMAGES[kind])
-			stack.callback(unmounted, place)
+			layers = f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work"
+			place = stack.enter_context(mounted(place / "merged", "-t", "overlay", "overlay", "-o", layers))
+		elif kind in SIZES:
+			_, place = stack.enter_context(image_of(kind, place))
 		yield owned(place / "nobodys")
 
 
@@ -227,11 +196,10 @@ def test_pinned_by_a_second_user(forged, programs, place, uid, mode, why):
 @pytest.fixture
 def layers(request, place):
 	"""(what an overlay of nobody's is made of, why a file in it is not proven). Nobody's overlay on tmpfs is not read."""
-	if request.param == "tmpfs":
-		mounted(place, "-t", "tmpfs", "tmpfs")
-	yield place, {"filesystem": None}.get(reason_on(place), "overlay")
-	if request.param == "tmpfs":
-		unmounted(place)
+	with contextlib.ExitStack() as stack:
+		if request.param == "tmpfs":
+			stack.enter_context(mounted(place, "-t", "tmpfs", "tmpfs"))
+		yield place, {"filesystem": None}.get(reason_on(place), "overlay")
 
 
 @on("layers", ["ext4", "tmpfs"], indirect=True)
