@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Root's own programs, on what nobody writes to below: images, identities mapped; and scripts, which their interpreters open again."""
+"""Root's own programs, on what nobody writes to below: images, mapped identities; and scripts, opened twice."""
 
 import os
 import subprocess

@@ -29,7 +29,7 @@ def program_in(programs, directory, name="victim"):
 
 
 def installed(path):
-	"""As a package manager leaves it: written out (xfs counts that as a change), and some time ago (images and small ext4 keep seconds)."""
+	"""Written out (xfs counts that as a change), and some time ago (squashfs and a small ext4 keep whole seconds)."""
 	subprocess.run(["sync", "-f", path], check=True)
 	changed = os.stat(path).st_ctime
 	wait.until(f"the clock has moved on from the change of {path}", lambda: time.time() > changed + 1.1)

@@ -49,7 +49,8 @@ bool mount_line_parse(char *line, struct mount_line *ret)
 			m.point = word;
 		if (field == 6) {
 			m.nosuid = has_option(word, "nosuid");
-			m.idmapped = has_option(word, "idmapped"); /* Linux 5.12, which has such mounts */
+			m.idmapped = has_option(word,
+						"idmapped"); /* Linux 5.12, which has such mounts */
 		}
 		/* Optional fields end with a lone '-', before which there are at least six. */
 		if (field > 6 && strcmp(word, "-") == 0) {

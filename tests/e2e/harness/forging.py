@@ -112,7 +112,7 @@ class Beside:
 			line = self.run.line()
 			if line != expected:
 				self.run.wait()
-				assert self.run.returncode == builds.SKIP, f"'{line}', not '{expected}'; {self.run.returncode}: {self.run.stderr}"
+				assert self.run.returncode == builds.SKIP, f"'{line}', not '{expected}': {self.run.returncode} {self.run.stderr}"
 				pytest.skip(line)
 
 	def wait_execs(self, paths):

@@ -12,9 +12,8 @@
 /* True: evidence, in *ret. False: it was refused; with the code in *ret. */
 static inline bool ask_evidence(const char *path, const char *socket, const char **ret)
 {
-	const struct affiant_evidence_request request = {.nonce = "nonce-of-a-verifier",
-							 .audience = "https://tokens.example",
-							 .host = true};
+	const struct affiant_evidence_request request = {
+		.nonce = "nonce-of-a-verifier", .audience = "https://tokens.example", .host = true};
 	void *library = dlopen(path, RTLD_NOW);
 	static struct affiant_evidence evidence;
 	struct affiant *a;

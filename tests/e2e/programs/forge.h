@@ -2,9 +2,10 @@
 /*
  * forge: what the programs share that make a file say something else than what ran of it.
  *
- * Every victim has a page of its own among its constants: which bytes a file holds is told by one byte of it, 'A' at
- * first, 'B' after the forgery. All else is equal, so that a victim goes on whatever is stored below it. tests/e2e
- * writes a number into the page as well: no two victims have a digest in common.
+ * Every victim has a page of its own among its constants: which bytes a file holds is told by one
+ * byte of it, 'A' at first, 'B' after the forgery. All else is equal, so that a victim goes on
+ * whatever is stored below it. tests/e2e writes a number into the page as well: no two victims have
+ * a digest in common.
  */
 #pragma once
 
@@ -75,7 +76,10 @@ static inline void await_byte(int fd)
 		exit(0); /* who would have said so is gone */
 }
 
-/* Until nobody has the other end of the input. What else can be read is for others that share it: each takes its own byte. */
+/*
+ * Until nobody has the other end of the input. What else can be read is for others that share it:
+ * each takes its own byte.
+ */
 static inline void await_end(void)
 {
 	struct pollfd input = {.fd = STDIN_FILENO};
@@ -101,7 +105,10 @@ static inline void write_file(const char *path, const char *text)
 		err(1, "%s", path);
 }
 
-/* A user namespace of one's own, in which one is root: any mount may be made in a mount namespace of it. */
+/*
+ * A user namespace of one's own, in which one is root: any mount may be made in a mount namespace
+ * of it.
+ */
 static inline void own_namespaces(int flags)
 {
 	uid_t uid = geteuid();
@@ -117,13 +124,18 @@ static inline void own_namespaces(int flags)
 	write_file("/proc/self/gid_map", map);
 }
 
-/* A child that executes a victim (by NAME, or by FD under that name, unless it is -1), which then says so to the test. */
+/*
+ * A child that executes a victim (by NAME, or by FD under that name, unless it is -1), which then
+ * says so to the test.
+ */
 struct child {
 	pid_t pid;
 	int go[2], done[2];
 };
 
-/* The child waits for the test's word before it has the forgery done: by its parent, which returns. */
+/*
+ * The child waits for the test's word before it has the forgery done: by its parent, which returns.
+ */
 static inline void child_start(struct child *c, int fd, const char *name)
 {
 	char go[16], done[16], link[32];

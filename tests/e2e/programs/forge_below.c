@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_below IMAGE: its own file lies in a file system whose image is the file IMAGE: lets go of it, stores into the
- * image, and has the kernel forget the pages that it read before: "forged". No time of the file changes. Then it waits
- * for the end of its input.
+ * forge_below IMAGE: its own file lies in a file system whose image is the file IMAGE: lets go of
+ * it, stores into the image, and has the kernel forget the pages that it read before: "forged". No
+ * time of the file changes. Then it waits for the end of its input.
  */
 #include "let_go.h"
 
-/* The page by its beginning, which has a number of its own: the image may hold other victims, and a file at any place. */
+/*
+ * The page by its beginning, which has a number of its own: the image may hold other victims, and a
+ * file at any place.
+ */
 static off_t find_page(int image, const char *page)
 {
 	static char block[1 << 20];
 	const char *found;
 	ssize_t n;
 
-	for (off_t at = 0; (n = pread(image, block, sizeof(block), at)) >= PAGE; at += n - PAGE + 1) {
+	for (off_t at = 0; (n = pread(image, block, sizeof(block), at)) >= PAGE;
+	     at += n - PAGE + 1) {
 		found = memmem(block, n, page, PAGE / 16);
 		if (found)
 			return at + (found - block);

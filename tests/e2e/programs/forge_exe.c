@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_exe PATH [LIBRARY SOCKET [late]]: makes its own /proc/PID/exe point to PATH, as an unprivileged process may in a user
- * namespace (PR_SET_MM_MAP), then says so and waits for the end of its input. With LIBRARY (libaffiant) it asks for
- * evidence as what it claims to be, and says "given" or the code of the refusal. With "late" it asks first, as what it is,
- * and forges while it waits for the answer, once there is a line of input.
+ * forge_exe PATH [LIBRARY SOCKET [late]]: makes its own /proc/PID/exe point to PATH, as an
+ * unprivileged process may in a user namespace (PR_SET_MM_MAP), then says so and waits for the end
+ * of its input. With LIBRARY (libaffiant) it asks for evidence as what it claims to be, and says
+ * "given" or the code of the refusal. With "late" it asks first, as what it is, and forges while it
+ * waits for the answer, once there is a line of input.
  *
  * The kernel refuses while the old executable is mapped: each of its mappings is replaced by an
  * anonymous one with the same bytes at the same place.

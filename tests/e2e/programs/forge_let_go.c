@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_let_go OTHER [thread] [as PATH] [stay] [ask LIBRARY SOCKET]: lets go of its own file, has the kernel call OTHER
- * its executable meanwhile, writes other bytes over its file and says that it is its executable again: "forged". Then
- * it waits for the end of its input.
+ * forge_let_go OTHER [thread] [as PATH] [stay] [ask LIBRARY SOCKET]: lets go of its own file, has
+ * the kernel call OTHER its executable meanwhile, writes other bytes over its file and says that it
+ * is its executable again: "forged". Then it waits for the end of its input.
  *
- * thread: not the leader does it. as PATH: by another name of the file. stay: /proc/PID/exe stays OTHER. ask: prints
- * what libaffiant gives it as evidence, or the code of the refusal (a program with libraries only).
+ * thread: not the leader does it. as PATH: by another name of the file. stay: /proc/PID/exe stays
+ * OTHER. ask: prints what libaffiant gives it as evidence, or the code of the refusal (a program
+ * with libraries only).
  */
 #include "let_go.h"
 #ifndef FORGE_STATIC
@@ -62,7 +63,8 @@ static void ask(const char *path, const char *socket)
 
 static void parse(struct forgery *f, int argc, char **argv)
 {
-	usage_unless(argc >= 2, "forge_let_go OTHER [thread] [as PATH] [stay] [ask LIBRARY SOCKET]");
+	usage_unless(argc >= 2,
+		     "forge_let_go OTHER [thread] [as PATH] [stay] [ask LIBRARY SOCKET]");
 	f->other = argv[1];
 	if (readlink("/proc/self/exe", f->own, sizeof(f->own) - 1) < 0)
 		err(1, "/proc/self/exe");

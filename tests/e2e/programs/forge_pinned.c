@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_pinned fuse|odirect VICTIM [outside]: maps a page of VICTIM's, begins to read into it what arrives late, unmaps
- * and closes it: nobody has it open for writing any more. A child executes it, and then the read ends: the bytes of a
- * running file change. What the child says is forge_victim's.
+ * forge_pinned fuse|odirect VICTIM [outside]: maps a page of VICTIM's, begins to read into it what
+ * arrives late, unmaps and closes it: nobody has it open for writing any more. A child executes it,
+ * and then the read ends: the bytes of a running file change. What the child says is
+ * forge_victim's.
  *
- * fuse: the read is of a file that is always read by direct I/O. odirect: by its reader's choice (O_DIRECT).
- * outside: executes nothing, says "pinned", and after a byte of its input "landed".
+ * fuse: the read is of a file that is always read by direct I/O. odirect: by its reader's choice
+ * (O_DIRECT). outside: executes nothing, says "pinned", and after a byte of its input "landed".
  */
 #include "fuse_file.h"
 
@@ -73,7 +74,8 @@ int main(int argc, char **argv)
 	reading.fd = open(FUSE_FILE_MOUNT, O_RDONLY | O_CLOEXEC | (file.direct ? 0 : O_DIRECT));
 	if (reading.fd < 0)
 		err(1, "%s", FUSE_FILE_MOUNT);
-	reading.page = map_page(argv[2], &m); /* the server, a child, is not to have it mapped too */
+	reading.page =
+		map_page(argv[2], &m); /* the server, a child, is not to have it mapped too */
 	thread_start(read_into, &reading);
 	await_byte(asked[0]);
 	munmap(reading.page, PAGE);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_registered VICTIM|memfd:VICTIM: registers a page of VICTIM's as an io_uring's buffer, unmaps and closes it. A
- * child executes it, and then something is read into the buffer: the bytes of a running file change. What the child
- * says is forge_victim's. With memfd: it is a copy in memory.
+ * forge_registered VICTIM|memfd:VICTIM: registers a page of VICTIM's as an io_uring's buffer,
+ * unmaps and closes it. A child executes it, and then something is read into the buffer: the bytes
+ * of a running file change. What the child says is forge_victim's. With memfd: it is a copy in
+ * memory.
  *
- * The kernel refuses such buffers of files that are written back to a disk: this is for tmpfs and memfd.
+ * The kernel refuses such buffers of files that are written back to a disk: this is for tmpfs and
+ * memfd.
  */
 #include "memory.h"
 

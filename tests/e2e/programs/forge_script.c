@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_script rename|turn|store SCRIPT OTHER: executes SCRIPT and stops it where the kernel has opened it and its
- * interpreter has not (PTRACE_EVENT_EXEC). Meanwhile OTHER takes its name (rename), or its symbolic link leads to OTHER
- * (turn), or OTHER's bytes are stored over it (store). Then the interpreter opens it by name, and goes on.
+ * forge_script rename|turn|store SCRIPT OTHER: executes SCRIPT and stops it where the kernel has
+ * opened it and its interpreter has not (PTRACE_EVENT_EXEC). Meanwhile OTHER takes its name
+ * (rename), or its symbolic link leads to OTHER (turn), or OTHER's bytes are stored over it
+ * (store). Then the interpreter opens it by name, and goes on.
  */
 #include "forge.h"
 
@@ -12,7 +13,8 @@
 
 static void store(const char *script, const char *other)
 {
-	int from = open(other, O_RDONLY | O_CLOEXEC), to = open(script, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	int from = open(other, O_RDONLY | O_CLOEXEC),
+	    to = open(script, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	struct stat st;
 
 	if (from < 0 || to < 0 || fstat(from, &st) ||

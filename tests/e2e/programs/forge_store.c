@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_store upper-write|upper-map|memfd-write|memfd-map FILE DIRECTORY: executes FILE in a way that leaves it open to
- * stores, and stores into it while it runs. What the child says is forge_victim's.
+ * forge_store upper-write|upper-map|memfd-write|memfd-map FILE DIRECTORY: executes FILE in a way
+ * that leaves it open to stores, and stores into it while it runs. What the child says is
+ * forge_victim's.
  *
- * upper-*: FILE's directory is the upper layer of an overlay of one's own, with DIRECTORY for all the rest (lower, work
- * and merged are in it), and the store goes to the upper file: by write(2), or through a mapping that was dirtied
- * before. memfd-*: FILE is copied into one.
+ * upper-*: FILE's directory is the upper layer of an overlay of one's own, with DIRECTORY for all
+ * the rest (lower, work and merged are in it), and the store goes to the upper file: by write(2),
+ * or through a mapping that was dirtied before. memfd-*: FILE is copied into one.
  */
 #include "memory.h"
 
@@ -18,8 +19,8 @@ static void overlay(const char *upper, const char *place)
 
 	own_namespaces(CLONE_NEWNS);
 	snprintf(merged, sizeof(merged), "%s/merged", place);
-	snprintf(options, sizeof(options), "lowerdir=%s/lower,upperdir=%s,workdir=%s/work,userxattr", place, upper,
-		 place);
+	snprintf(options, sizeof(options),
+		 "lowerdir=%s/lower,upperdir=%s,workdir=%s/work,userxattr", place, upper, place);
 	if (mount("forge", merged, "overlay", 0, options))
 		skip("no overlay for an unprivileged user: %m");
 }
@@ -42,7 +43,8 @@ int main(int argc, char **argv)
 	int fd, in_memory, mapped;
 	struct mark m;
 
-	usage_unless(argc == 4, "forge_store upper-write|upper-map|memfd-write|memfd-map FILE DIRECTORY");
+	usage_unless(argc == 4,
+		     "forge_store upper-write|upper-map|memfd-write|memfd-map FILE DIRECTORY");
 	in_memory = !strncmp(argv[1], "memfd", 5);
 	mapped = !strcmp(strchr(argv[1], '-'), "-map");
 	mark_find(argv[2], &m);

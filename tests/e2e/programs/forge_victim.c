@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forge_victim NAME [GO DONE]: says "running", waits for a byte of its input, has the forgery done (a byte to GO; what
- * comes from DONE tells that it is), and says whether the bytes that it runs changed: "changed" or "same".
+ * forge_victim NAME [GO DONE]: says "running", waits for a byte of its input, has the forgery done
+ * (a byte to GO; what comes from DONE tells that it is), and says whether the bytes that it runs
+ * changed: "changed" or "same".
  */
 #include "forge.h"
 

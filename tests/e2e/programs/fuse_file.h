@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuse_file: a file served by hand over /dev/fuse, in a user and mount namespace of one's own: a read of it returns
- * when its server pleases.
+ * fuse_file: a file served by hand over /dev/fuse, in a user and mount namespace of one's own: a
+ * read of it returns when its server pleases.
  */
 #pragma once
 
@@ -16,9 +16,9 @@
 
 struct fuse_file {
 	int dev;
-	int direct;	   /* FOPEN_DIRECT_IO: else only O_DIRECT has a read come here as it is */
-	int asked;	   /* is written to when a read has come; */
-	int answer;	   /* the reply is held until something can be read here */
+	int direct;        /* FOPEN_DIRECT_IO: else only O_DIRECT has a read come here as it is */
+	int asked;         /* is written to when a read has come; */
+	int answer;        /* the reply is held until something can be read here */
 	const char *reply; /* a page */
 	uint64_t reading;  /* which request that is */
 };
@@ -35,7 +35,8 @@ static inline void fuse_file_mount(struct fuse_file *f)
 		skip("no FUSE for an unprivileged user: %m");
 }
 
-static inline void fuse_file_reply(const struct fuse_file *f, uint64_t unique, int error, const void *data, size_t len)
+static inline void fuse_file_reply(const struct fuse_file *f, uint64_t unique, int error,
+				   const void *data, size_t len)
 {
 	struct fuse_out_header out = {.len = sizeof(out) + len, .error = error, .unique = unique};
 	char buffer[sizeof(out) + PAGE];
@@ -43,7 +44,8 @@ static inline void fuse_file_reply(const struct fuse_file *f, uint64_t unique, i
 	memcpy(buffer, &out, sizeof(out));
 	if (len)
 		memcpy(buffer + sizeof(out), data, len);
-	if (write(f->dev, buffer, out.len) < 0 && errno != ENOENT) /* who asked has been interrupted */
+	if (write(f->dev, buffer, out.len) < 0 &&
+	    errno != ENOENT) /* who asked has been interrupted */
 		err(1, "/dev/fuse");
 }
 
@@ -66,7 +68,8 @@ static inline void fuse_file_init(const struct fuse_file *f, uint64_t unique)
 static inline void fuse_file_request(struct fuse_file *f, const struct fuse_in_header *in)
 {
 	/* An exec closes files: it is not to wait for us. */
-	struct fuse_open_out opened = {.open_flags = FOPEN_NOFLUSH | (f->direct ? FOPEN_DIRECT_IO : 0)};
+	struct fuse_open_out opened = {.open_flags =
+					       FOPEN_NOFLUSH | (f->direct ? FOPEN_DIRECT_IO : 0)};
 
 	switch (in->opcode) {
 	case FUSE_INIT:
@@ -96,13 +99,15 @@ static inline void fuse_file_request(struct fuse_file *f, const struct fuse_in_h
 }
 
 /*
- * A process of its own, whose end ends the connection: a reader in the same process would be waited for as it dies, and
- * itself waits for an answer. Others' requests are answered while a read waits: an exec closes files.
+ * A process of its own, whose end ends the connection: a reader in the same process would be waited
+ * for as it dies, and itself waits for an answer. Others' requests are answered while a read waits:
+ * an exec closes files.
  */
 static inline void fuse_file_serve(struct fuse_file *f)
 {
 	static char request[1 << 17];
-	struct pollfd fds[] = {{.fd = f->dev, .events = POLLIN}, {.fd = f->answer, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = f->dev, .events = POLLIN},
+			       {.fd = f->answer, .events = POLLIN}};
 	pid_t asker = getpid(), server = fork();
 
 	if (server < 0)

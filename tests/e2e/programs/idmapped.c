@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* idmapped DIRECTORY TARGET UID: mounts DIRECTORY on TARGET with root's files shown as UID's. As root. */
+/*
+ * idmapped DIRECTORY TARGET UID: mounts DIRECTORY on TARGET with root's files shown as UID's. As
+ * root.
+ */
 #include "forge.h"
 
 #include <linux/mount.h>

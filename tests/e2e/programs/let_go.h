@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* let_go: a process that runs from memory of its own, and has the kernel call another file its executable. */
+/*
+ * let_go: a process that runs from memory of its own, and has the kernel call another file its
+ * executable.
+ */
 #pragma once
 
 #include "forge.h"
 
 /*
- * struct prctl_mm_map as a 64-bit kernel has it: it knows no other, so that a 32-bit process has to make the same.
+ * struct prctl_mm_map as a 64-bit kernel has it: it knows no other, so that a 32-bit process has to
+ * make the same.
  */
 struct mm_map {
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
@@ -82,7 +86,10 @@ static inline void read_stat(unsigned long *fields, int max)
 		fields[i] = strtoul(at, &at, 10);
 }
 
-/* /proc/PID/exe becomes this file, once nothing of the old one is mapped. In a user namespace of one's own. */
+/*
+ * /proc/PID/exe becomes this file, once nothing of the old one is mapped. In a user namespace of
+ * one's own.
+ */
 static inline void point_exe_to(const char *path)
 {
 	unsigned long stat[52];

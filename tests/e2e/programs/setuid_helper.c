@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* setuid_helper [COMMAND...]: as sudo: becomes root for good, and executes the command if there is one. */
+/*
+ * setuid_helper [COMMAND...]: as sudo: becomes root for good, and executes the command if there is
+ * one.
+ */
 #include "program.h"
 
 int main(int argc, char **argv)
