@@ -17,10 +17,11 @@
 struct fuse_file {
 	int dev;
 	int direct;        /* FOPEN_DIRECT_IO: else only O_DIRECT has a read come here as it is */
-	int asked;         /* is written to when a read has come; */
+	int hold_flush;    /* a close waits, too, as a read does */
+	int asked;         /* is written to when one has come; */
 	int answer;        /* the reply is held until something can be read here */
 	const char *reply; /* a page */
-	uint64_t reading;  /* which request that is */
+	uint64_t waiting;  /* which request that is */
 };
 
 static inline void fuse_file_mount(struct fuse_file *f)
@@ -67,9 +68,9 @@ static inline void fuse_file_init(const struct fuse_file *f, uint64_t unique)
 
 static inline void fuse_file_request(struct fuse_file *f, const struct fuse_in_header *in)
 {
-	/* An exec closes files: it is not to wait for us. */
-	struct fuse_open_out opened = {.open_flags =
-					       FOPEN_NOFLUSH | (f->direct ? FOPEN_DIRECT_IO : 0)};
+	/* An exec closes files: it is not to wait for us, usually. */
+	struct fuse_open_out opened = {.open_flags = (f->hold_flush ? 0 : FOPEN_NOFLUSH) |
+						     (f->direct ? FOPEN_DIRECT_IO : 0)};
 
 	switch (in->opcode) {
 	case FUSE_INIT:
@@ -81,15 +82,18 @@ static inline void fuse_file_request(struct fuse_file *f, const struct fuse_in_h
 	case FUSE_OPEN:
 		fuse_file_reply(f, in->unique, 0, &opened, sizeof(opened));
 		break;
-	case FUSE_READ:
-		f->reading = in->unique;
-		signal_byte(f->asked);
-		break;
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:
 		break;
+	case FUSE_READ:
 	case FUSE_FLUSH:
+		if (in->opcode == FUSE_READ || f->hold_flush) {
+			f->waiting = in->unique;
+			signal_byte(f->asked);
+			break;
+		}
+		/* fall through */
 	case FUSE_RELEASE:
 		fuse_file_reply(f, in->unique, 0, NULL, 0);
 		break;
@@ -126,7 +130,7 @@ static inline void fuse_file_serve(struct fuse_file *f)
 		if (!fds[1].revents)
 			continue;
 		await_byte(f->answer);
-		fuse_file_reply(f, f->reading, 0, f->reply, PAGE);
+		fuse_file_reply(f, f->waiting, 0, f->reply, f->reply ? PAGE : 0);
 		fds[1].fd = -1;
 	}
 	_exit(0);
