@@ -16,15 +16,19 @@ static __always_inline struct tag *tag_of(struct task_struct *leader, __u32 tgid
 }
 
 /*
- * What takes the process of s->task: the kind of a selector, which is copied to s->found, or 0.
- * Verified on its own, once: it is called in a loop.
+ * What takes the process of the scratch's task: the kind of a selector, which is copied to found,
+ * or 0. Verified on its own, once: it is called in a loop. It looks the scratch up itself, since
+ * what it is handed can't be a map's key on Linux 6.1.
  */
-__noinline int running_match(struct scratch *s)
+__noinline int running_match(void)
 {
 	struct control *c = control_get();
 	enum selector_kind kind;
 	struct selector *found;
+	struct scratch *s;
+	__u32 zero = 0;
 
+	s = bpf_map_lookup_elem(&scratch_adopt, &zero);
 	if (!s || !c)
 		return 0;
 	found = select_match(s->task, c->selectors, &s->place, &kind);
@@ -53,7 +57,7 @@ __noinline int ancestor_selected(struct scratch *s)
 		if (tag_of(leader, BPF_CORE_READ(leader, tgid)))
 			return 1;
 		s->task = leader;
-		if (running_match(s) && !(s->found.flags & SELECTOR_EXEC_ONLY))
+		if (running_match() && !(s->found.flags & SELECTOR_EXEC_ONLY))
 			return 1;
 		task = leader;
 	}
@@ -66,7 +70,7 @@ static __always_inline bool adopt_matching(struct adopt *a, struct task_struct *
 	int kind;
 
 	bpf_core_read(&s->task, sizeof(s->task), &task->group_leader);
-	kind = running_match(s);
+	kind = running_match();
 	if (!kind)
 		return false;
 	if (s->found.flags & SELECTOR_EXEC_ONLY) {
@@ -124,6 +128,7 @@ static __always_inline void adopt_emit(struct scratch *s)
 
 	if (!ring_has_room(EMIT_TASK)) {
 		loss_count(EVENT_ADOPT);
+		unseen_mark(s->exec.header.actor.session);
 		return;
 	}
 	exec_emit(s, EVENT_ADOPT, sequence);
@@ -141,6 +146,7 @@ static __always_inline int adopt_insert(struct task_struct *task, const struct t
 		return err;
 	if (err) {
 		loss_count(LOSS_TAG);
+		unseen_mark(tag->session);
 		return -ENOSPC;
 	}
 	if (task->signal->live.counter)

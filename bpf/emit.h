@@ -20,16 +20,19 @@ static __always_inline struct control *control_get(void)
 static __always_inline void loss_count(__u32 kind)
 {
 	__u64 *n = bpf_map_lookup_elem(&losses, &kind);
-	struct control *c;
 
 	if (n)
 		__sync_fetch_and_add(n, 1);
-	/* What nobody hears of can have been done with root's power. */
-	if (kind != EVENT_EXEC && kind != EVENT_ADOPT && kind != LOSS_TAG)
-		return;
-	c = control_get();
-	if (c)
-		__sync_fetch_and_add(&c->unseen, 1);
+}
+
+/* A process of that session executes what nobody will hear of: it can do so with root's power. */
+static __always_inline void unseen_mark(__u64 session)
+{
+	struct control *c = control_get();
+	__u8 yes = 1;
+
+	if (bpf_map_update_elem(&unseen, &session, &yes, BPF_ANY) && c)
+		c->unseen = 1; /* no room: whose it is can't be told */
 }
 
 /*

@@ -10,6 +10,8 @@
 
 #include <linux/types.h>
 
+#include "pattern.h"
+
 #define EVENT_ARGV_MAX 4096 /* bytes of argv kept, the rest is counted */
 #define EVENT_PATH_MAX 1024 /* bytes of each path kept */
 #define EVENT_DATA_MAX (EVENT_ARGV_MAX + 4 * EVENT_PATH_MAX)
@@ -39,6 +41,7 @@ enum loss {
 	/* no socket storage: the attempt is reported, its outcome is not */
 	LOSS_STORAGE = EVENT_TYPES,
 	LOSS_TAG, /* a child or a match that could not be tagged (map full) */
+	LOSS_CGROUP, /* a cgroup that selectors look for or below (map full) */
 	LOSS_KINDS,
 };
 
@@ -270,9 +273,9 @@ struct tag {
 	__u64 spare; /* for a later version: values outlive an upgrade */
 };
 
-/* 'selectors_cgroup', 'selectors_exe', 'selectors_uid': what an untagged exec is matched with. */
+/* 'cgroups', 'selectors_exe', 'selectors_uid': what an untagged exec is matched with. */
 struct selector {
-	__u64 session; /* key of the session; 0: a new key for each match */
+	__u64 session; /* key of the session; 0: a new key for each match, or (cgroups) no match */
 	__u32 id;      /* the daemon's number for the selector */
 	__u32 flags;   /* enum selector_flag */
 };
@@ -281,15 +284,34 @@ enum selector_flag {
 	SELECTOR_EXEC_ONLY = 1 << 0, /* leaves alone what runs already ('adopt: no') */
 };
 
+/*
+ * 'cgroups': by id, those that a pattern has taken or may take something below. The others are
+ * absent, and so is what is below them.
+ */
+struct cgroup_state {
+	__u64 generation;         /* of the patterns; another one than control's: absent */
+	struct selector selector; /* its session: of all the cgroups below the one that matched */
+	__u64 alive;              /* a bit for each pattern with positions; none once it matched */
+	__u32 at[PATTERNS_MAX];   /* struct pattern_step */
+	__u32 by_others;          /* others than root can have made it */
+	__u32 spare;
+};
+
+#define CGROUPS_MAX 65536
+#define CGROUPS_OF_OTHERS_MAX (CGROUPS_MAX / 2) /* what root makes has the rest for itself */
+
 #define SELECTOR_NAME_SIZE 256 /* NAME_MAX and its NUL; what is longer is nobody's */
 
 /*
  * Where an executable stands: whichever file has the name there when it is executed, by whatever
- * mount it is reached.
+ * mount it is reached. On btrfs inodes of different subvolumes have the same number, and anybody can
+ * make a subvolume. What he makes there is his, and of a later generation.
  */
 struct selector_exe_key {
-	__u64 inode; /* of the directory */
+	__u64 inode; /* of the directory, and what follows */
 	__u32 device;
+	__u32 generation;
+	__u32 owner; /* kuid */
 	__u32 spare;
 	char name[SELECTOR_NAME_SIZE]; /* zero to its end */
 };
@@ -329,9 +351,19 @@ struct control {
 	__u64 setups;          /* daemons that set the programs up to the end */
 	struct overlay_layout overlay;
 	struct disk_groups disk;
-	__u64 unseen; /* execs that found no room in the ring, processes that could not be tagged */
+	__u64 unseen; /* not 0: the map 'unseen' had no room */
 	__u64 places_ns; /* when a daemon last saw where its executables are; 0: never */
-	__u64 spare[14];
+	/*
+	 * Of the patterns in 'patterns': a digest of them. 0: none, or they are being changed.
+	 * 'walked' is equal once all cgroups that there were have their state.
+	 */
+	__u64 generation, walked;
+	__u64 unwatched_since; /* boottime; 0: the patterns hold, and have held all the time */
+	__u32 patterns;
+	__u32 cgroups_lost; /* a cgroup found no room: they are to be walked again */
+	__u32 cgroups_of_others; /* states with by_others, about */
+	__u32 spare32;
+	__u64 spare[9];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };
@@ -383,4 +415,7 @@ _Static_assert(sizeof(struct event_close) == 128, "event_close");
 _Static_assert(sizeof(struct event_unix) == 240, "event_unix");
 _Static_assert(sizeof(struct event_untracked) == 88, "event_untracked");
 _Static_assert(sizeof(struct tag) == 40, "tag");
-_Static_assert(sizeof(struct selector_exe_key) == 272, "selector_exe_key");
+_Static_assert(sizeof(struct selector_exe_key) == 280, "selector_exe_key");
+_Static_assert(sizeof(struct component) == 520, "component");
+_Static_assert(sizeof(struct pattern) == 16 + 16 * 520, "pattern");
+_Static_assert(sizeof(struct cgroup_state) == 296, "cgroup_state");

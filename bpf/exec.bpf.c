@@ -109,6 +109,7 @@ static __always_inline struct tag *exec_select(struct task_struct *task, __u32 t
 	err = tag_insert(tgid, &tag);
 	if (err && err != -EEXIST) { /* that is: the iterator came first */
 		loss_count(LOSS_TAG);
+		unseen_mark(tag.session);
 		return NULL;
 	}
 	if (!err)
@@ -135,6 +136,7 @@ static __always_inline int process_execed(struct task_struct *task, struct linux
 	s = bpf_map_lookup_elem(&scratch_exec, &zero);
 	if (!s || !ring_has_room(EMIT_TASK)) {
 		loss_count(EVENT_EXEC);
+		unseen_mark(tag->session);
 		return 0;
 	}
 	actor_set(&s->exec.header.actor, tgid, tag);

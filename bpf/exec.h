@@ -186,6 +186,8 @@ static __always_inline void exec_emit(struct scratch *s, __u16 type, __u64 seque
 	*(__u64 *)__builtin_assume_aligned(s->data + ((used + 7) & ~7u), 8) = 0;
 	size = sizeof(s->exec) + ((used + 7) & ~7u);
 	header_fill(&s->exec.header, type, size, sequence, EMIT_TASK);
-	if (bpf_ringbuf_output(&events, s, size, wakeup_flags()))
+	if (bpf_ringbuf_output(&events, s, size, wakeup_flags())) {
 		loss_count(type);
+		unseen_mark(s->exec.header.actor.session);
+	}
 }

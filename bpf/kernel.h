@@ -265,17 +265,29 @@ struct cred {
 	struct user_namespace *user_ns;
 };
 
+struct kernfs_iattrs {
+	kuid_t ia_uid;
+};
+
 struct kernfs_node {
 	__u64 id;
+	const char *name;
+	unsigned short mode;
+	struct kernfs_iattrs *iattr; /* NULL: root's */
 };
 
 struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 };
 
+struct cgroup_root {
+	int hierarchy_id; /* 0: the unified one */
+};
+
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 
 struct css_set {

@@ -123,11 +123,20 @@ struct map_flows {
 	__type(value, struct socket_flows);
 };
 
-struct map_selectors_cgroup {
+struct map_patterns {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PATTERNS_MAX);
+	__type(key, __u32);
+	__type(value, struct pattern);
+};
+
+/* Not allocated beforehand: most hosts have a few hundred cgroups. */
+struct map_cgroups {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, CGROUPS_MAX);
 	__type(key, __u64);
-	__type(value, struct selector);
+	__type(value, struct cgroup_state);
 };
 
 struct map_selectors_exe {
@@ -144,12 +153,33 @@ struct map_selectors_uid {
 	__type(value, struct selector);
 };
 
+/* Sessions of which an exec was not told, or a process could not be tagged. */
+struct map_unseen {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u8);
+};
+
 /* One slot each, by the tracepoint whose stub jumps through it. */
 struct map_dispatch {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
+};
+
+/* A cgroup that is being made. */
+struct cgroup_made {
+	struct cgroup_state parent, state;
+	struct pattern_step step;
+};
+
+struct map_scratch_cgroup {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cgroup_made);
 };
 
 struct map_scratch {
@@ -180,14 +210,18 @@ extern struct map_losses losses SEC(".maps");
 extern struct map_sequences sequences SEC(".maps");
 extern struct map_sockets sockets SEC(".maps");
 extern struct map_flows flows SEC(".maps");
-extern struct map_selectors_cgroup selectors_cgroup SEC(".maps");
+extern struct map_patterns patterns SEC(".maps");
+extern struct map_cgroups cgroups SEC(".maps");
 extern struct map_selectors_exe selectors_exe SEC(".maps");
 extern struct map_selectors_uid selectors_uid SEC(".maps");
+extern struct map_unseen unseen SEC(".maps");
 extern struct map_dispatch dispatch_fork SEC(".maps");
 extern struct map_dispatch dispatch_exec SEC(".maps");
 extern struct map_dispatch dispatch_exit SEC(".maps");
 extern struct map_dispatch dispatch_state SEC(".maps");
 extern struct map_dispatch dispatch_report SEC(".maps");
+extern struct map_dispatch dispatch_mkdir SEC(".maps");
+extern struct map_dispatch dispatch_rmdir SEC(".maps");
 
 /*
  * Not pinned: each version's own. An iterator runs in user context and must not share an exec's
@@ -196,6 +230,7 @@ extern struct map_dispatch dispatch_report SEC(".maps");
 extern struct map_scratch scratch_exec SEC(".maps");
 extern struct map_scratch scratch_adopt SEC(".maps");
 extern struct map_environment scratch_environment SEC(".maps");
+extern struct map_scratch_cgroup scratch_cgroup SEC(".maps");
 extern struct map_adopt adopt SEC(".maps");
 
 /* Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on). */

@@ -22,5 +22,7 @@ static __always_inline void place_of(struct file *file, struct selector_exe_key 
 		return;
 	ret->inode = BPF_CORE_READ(parent, d_inode, i_ino);
 	ret->device = BPF_CORE_READ(parent, d_inode, i_sb, s_dev);
+	ret->generation = BPF_CORE_READ(parent, d_inode, i_generation);
+	ret->owner = BPF_CORE_READ(parent, d_inode, i_uid.val);
 	bpf_probe_read_kernel(ret->name, name.len & (SELECTOR_NAME_SIZE - 1), name.name);
 }

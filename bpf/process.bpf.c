@@ -36,8 +36,10 @@ static __always_inline int process_forked(struct task_struct *parent, struct tas
 	err = tag_insert(tgid, &tag);
 	if (err == -EEXIST)
 		return 0; /* the iterator was faster, and told of it */
-	if (err)
+	if (err) {
 		loss_count(LOSS_TAG);
+		unseen_mark(tag.session);
+	}
 	fork_emit(err ? EVENT_TAG_LOST : EVENT_FORK, child, &tag, from, parent_tgid);
 	return 0;
 }

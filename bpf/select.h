@@ -2,24 +2,19 @@
 /* select: which processes become an agent's without being told so. */
 #pragma once
 
-#include "maps.h"
+#include "emit.h"
 #include "place.h"
 
-#define CGROUP_DEPTH_MAX 16
-
-/* The process's cgroup or one above it. */
+/* What holds of a cgroup holds of all below it: cgroup.bpf.c. */
 static __always_inline struct selector *select_cgroup(struct cgroup *cgroup)
 {
-	for (int i = 0; i < CGROUP_DEPTH_MAX && cgroup; i++) {
-		__u64 id = BPF_CORE_READ(cgroup, kn, id);
-		struct selector *s = bpf_map_lookup_elem(&selectors_cgroup, &id);
+	__u64 id = BPF_CORE_READ(cgroup, kn, id);
+	struct cgroup_state *state = bpf_map_lookup_elem(&cgroups, &id);
+	struct control *c = control_get();
 
-		if (s)
-			return s;
-		/* 'self' is the first member */
-		cgroup = (void *)BPF_CORE_READ(cgroup, self.parent);
-	}
-	return NULL;
+	if (!state || !c || state->generation != c->generation || !state->selector.session)
+		return NULL;
+	return &state->selector;
 }
 
 /* @place: room for it. */

@@ -58,3 +58,26 @@ int BPF_PROG(stub_report, struct sock *sk)
 		bpf_tail_call(ctx, &dispatch_report, 0);
 	return 0;
 }
+
+/*
+ * Fires for cgroup v1's hierarchies too, whose ids are others' in the unified one. Before mkdir(2)
+ * makes the directory known to anybody.
+ */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(stub_mkdir, struct cgroup *cgroup)
+{
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+
+	if (c && c->generation && !cgroup->root->hierarchy_id)
+		bpf_tail_call(ctx, &dispatch_mkdir, 0);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(stub_rmdir, struct cgroup *cgroup)
+{
+	if (!cgroup->root->hierarchy_id)
+		bpf_tail_call(ctx, &dispatch_rmdir, 0);
+	return 0;
+}

@@ -22,7 +22,7 @@ static const int cgroup_hooks[] = {
 
 static const char *const tracepoints[] = {
 	"sched_process_fork",  "sched_process_exec",   "sched_process_exit",
-	"inet_sock_set_state", "inet_sk_error_report",
+	"inet_sock_set_state", "inet_sk_error_report", "cgroup_mkdir",	"cgroup_rmdir",
 };
 
 static const char license[] = "Dual BSD/GPL";

@@ -8,6 +8,7 @@ new_daemon  new_daemon(config=TEXT, options=[...], start=True): one of the test'
 programs    programs["name"]: the compiled programs/name.c
 place       an empty directory that every user can enter
 cgroup      a cgroup of the test's own
+cgroup_slice  likewise, that is a slice: below it may be units
 netns       a network namespace with loopback, of the test's own
 lab         two namespaces joined by a veth pair, with holes and rejects (see Lab)
 """
@@ -99,6 +100,13 @@ def programs():
 @pytest.fixture
 def cgroup():
 	instance = cgroups.Cgroup()
+	yield instance
+	instance.remove()
+
+
+@pytest.fixture
+def cgroup_slice():
+	instance = cgroups.Cgroup(".slice")
 	yield instance
 	instance.remove()
 

@@ -81,10 +81,10 @@ def test_cgroup(new_daemon, programs, cgroup):
 	assert records.execs.only().process.cgroup.decode() == f"{cgroup.name}/agent-1"
 
 
-def test_unit(new_daemon, programs, cgroup):
+def test_unit(new_daemon, programs, cgroup_slice):
 	"""A unit's processes are also in cgroups that the unit makes itself."""
-	place = cgroup.make("agents.slice/agent@1.service/worker")
-	beside = cgroup.make("agents.slice/agent.service")
+	place = cgroup_slice.make("agents.slice/agent@1.service/worker")
+	beside = cgroup_slice.make("agents.slice/agent.service")
 	daemon = new_daemon(agents(research=["unit: agent@*.service"]))
 	subprocess.run(inside(beside, programs["nothing"]), check=True)
 	subprocess.run(inside(place, programs["nothing"]), check=True)
@@ -225,11 +225,13 @@ def test_children_of_what_runs_already(new_daemon, programs, place):
 
 
 def test_cgroup_made_later(new_daemon, programs, cgroup):
-	"""The daemon hears of it, and takes what runs there by then."""
+	"""The kernel knows of it before anybody can enter."""
 	daemon = new_daemon(agents(research=[f"cgroup: {cgroup.name}/*/agent-*"]))
 	with running(*inside(cgroup.make("pod/agent-1"), programs["wait_input"])) as process:
-		wait.until("it is taken", lambda: matched(daemon, process.pid)[0]["tagged"])
+		told, _ = matched(daemon, process.pid)
+		assert told["tagged"] and told["selector"] == f"cgroup {cgroup.name}/*/agent-*"
 	[records] = sessions_of(daemon, "research")
+	assert_selected(records, f"cgroup {cgroup.name}/*/agent-*")
 	assert records.one("exit").process.id.tgid == process.pid
 
 
@@ -267,8 +269,8 @@ def test_nobody_slips_through_a_restart(new_daemon, programs, place):
 
 # ---- affiant match ----
 
-def test_match(new_daemon, programs, place, cgroup):
-	inner = cgroup.make("agent@7.service")
+def test_match(new_daemon, programs, place, cgroup_slice):
+	inner = cgroup_slice.make("agent@7.service")
 	agent = programs.copy("wait_input", place / "agent")
 	daemon = new_daemon(agents(research=["unit: agent@*.service"], coder=[f"exe: {agent}"], player=["user: games"]))
 	for command, selector, agent_name, why in (

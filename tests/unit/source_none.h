@@ -2,7 +2,7 @@
 /*
  * source_none: what of collect/source.h a test does not care for, so that the kernel's programs are
  * not linked. The test makes the rest: all of ring and tags, or what SOURCE_NO_RING and
- * SOURCE_NO_TAGS leave.
+ * SOURCE_NO_TAGS leave; with SOURCE_CGROUPS also what is about cgroups.
  */
 #pragma once
 
@@ -26,18 +26,31 @@ NOTHING(const char *const *source_features, (const struct source *s), source_no_
 NOTHING(const char *const *source_missing, (const struct source *s), source_no_words)
 NOTHING(const void *source_object, (const struct source *s, size_t *ret_size),
 	(*ret_size = 0, NULL))
-NOTHING(int source_cgroup_fd, (const struct source *s), -1)
 NOTHING(void source_sleep, (struct source * s, bool asleep), )
 NOTHING(size_t source_ring_size, (const struct source *s), 1 << 20)
 NOTHING(uint32_t source_tags_max, (const struct source *s), 1)
-NOTHING(int source_select_cgroup,
-	(struct source * s, uint64_t cgroup_id, const struct selector *selector), 0)
+#ifndef SOURCE_CGROUPS
+NOTHING(int source_cgroup_fd, (const struct source *s), -1)
+NOTHING(uint64_t source_patterns, (const struct source *s), 0)
+NOTHING(int source_patterns_set,
+	(struct source * s, const struct pattern *const *patterns, uint32_t count,
+	 uint64_t generation),
+	0)
+NOTHING(uint64_t source_patterns_walked, (struct source * s), 0)
+NOTHING(int source_cgroup_get, (struct source * s, uint64_t id, struct cgroup_state *ret), -ENOENT)
+NOTHING(int source_cgroup_put,
+	(struct source * s, uint64_t id, const struct cgroup_state *state, bool replace), 0)
+NOTHING(int source_cgroup_drop, (struct source * s, uint64_t id), 0)
+NOTHING(int source_cgroup_barrier, (struct source * s), 0)
+NOTHING(bool source_cgroups_lost, (struct source * s), false)
+#endif
 NOTHING(int source_select_exe,
 	(struct source * s, const struct selector_exe_key *key, const struct selector *selector), 0)
 NOTHING(int source_select_uid, (struct source * s, uint32_t uid, const struct selector *selector),
 	0)
 NOTHING(int source_select_only, (struct source * s, source_keep_fn keep, void *data), 0)
-NOTHING(uint64_t source_unseen, (const struct source *s), 0)
+NOTHING(bool source_unseen, (const struct source *s, uint64_t session), false)
+NOTHING(void source_forget_unseen, (struct source * s, uint64_t session), )
 NOTHING(void source_set_disk_groups, (struct source * s, const struct disk_groups *groups), )
 NOTHING(bool source_learn_overlay, (struct source * s), false)
 NOTHING(int source_object_facts, (struct source * s, int fd, struct object_facts *ret), -EPERM)

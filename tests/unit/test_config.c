@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "event.h"
+#include "match.h"
 #include "scratch.h"
 
 DEFINE_CLEANUP(struct config *, config_free)
@@ -127,8 +129,8 @@ static const struct {
 		"max_size, cache_entries, wait"),
 	MISTAKE("agents:\n  - name: a\n  - name: b\n    selectors:\n      - unit: a.service\n      "
 		"- path: /x\n",
-		"6: agents[1].selectors[1].path: no such key; there are unit, cgroup, exe, user, "
-		"adopt"),
+		"6: agents[1].selectors[1].path: no such key; there are unit, user_unit, cgroup, "
+		"exe, user, adopt"),
 	MISTAKE("launchers:\n  group: [a]\n",
 		"2: launchers.group: no such key; there are users, groups, programs"),
 	MISTAKE("hash:\n  mode: off\n  wait: 1s\n  mode: observe\n",
@@ -286,13 +288,13 @@ static const struct {
 		"user: 7}\n",
 		"3: agents[1].user: '7' is agent 'a's own user already"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - {}\n",
-		"4: agents[0].selectors[0]: has none of unit, cgroup, exe, user"),
+		"4: agents[0].selectors[0]: has none of unit, user_unit, cgroup, exe, user"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: a.service\n        exe: /x\n",
 		"4: agents[0].selectors[0]: has both unit and exe: make it two selectors"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - exe: /x\n        adopt: later\n",
 		"5: agents[0].selectors[0].adopt: 'later' is not one of yes, no"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - adopt: no\n",
-		"4: agents[0].selectors[0]: has none of unit, cgroup, exe, user"),
+		"4: agents[0].selectors[0]: has none of unit, user_unit, cgroup, exe, user"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: codex\n",
 		"4: agents[0].selectors[0].unit: 'codex' is not a unit's name: it ends in "
 		".service, .scope or .slice"),
@@ -303,6 +305,45 @@ static const struct {
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: /\n",
 		"4: agents[0].selectors[0].cgroup: "
 		"'/' is not a path below the root of cgroup2, as in /system.slice/agent-*.service"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: /a/b?.scope\n",
+		"4: agents[0].selectors[0].cgroup: '/a/b?.scope' has '?' or '[': only '*' stands "
+		"for something else"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: 'a[1].service'\n",
+		"4: agents[0].selectors[0].unit: 'a[1].service' has '?' or '[': only '*' stands "
+		"for something else"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: /a/b*c*d*\n",
+		"4: agents[0].selectors[0].cgroup: '/a/b*c*d*' has more than two '*' in one "
+		"component"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: /a/b**\n",
+		"4: agents[0].selectors[0].cgroup: '/a/b**' has '**' beside other bytes: it stands "
+		"alone between two '/'"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: /a/**\n",
+		"4: agents[0].selectors[0].cgroup: '/a/**' ends in '**': what is below a cgroup "
+		"that matches belongs to it anyway"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - cgroup: "
+		"/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17\n",
+		"4: agents[0].selectors[0].cgroup: "
+		"'/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17' has more than 16 components"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - unit: a/b.service\n",
+		"4: agents[0].selectors[0].unit: 'a/b.service' is not a unit's name: it has a '/'"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user_unit: {user: root}\n",
+		"4: agents[0].selectors[0].user_unit: needs both user and unit"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user_unit:\n          user: "
+		"no-such-user-1\n          unit: a.service\n",
+		"5: agents[0].selectors[0].user_unit.user: there is no user 'no-such-user-1' on "
+		"this host"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user_unit:\n          user: 7\n"
+		"          unit: a.timer\n",
+		"6: agents[0].selectors[0].user_unit.unit: 'a.timer' is not a unit's name: it ends "
+		"in .service, .scope or .slice"),
+	MISTAKE("agents:\n  - name: a\n    selectors: [{user_unit: {user: 7, unit: a.scope}}]\n"
+		"  - name: b\n    selectors: [{user_unit: {user: 7, unit: a.scope}}]\n",
+		"5: agents[1].selectors[0].user_unit: '7 a.scope' is a selector of agent 'a' "
+		"already"),
+	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user_unit: {user: root, unit: "
+		"a.scope}\n      - user_unit: {user: 0, unit: a.scope}\n",
+		"5: agents[0].selectors[1].user_unit: '0 a.scope' is a selector of agent 'a' "
+		"already"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - exe: bin/x\n",
 		"4: agents[0].selectors[0].exe: 'bin/x' is not the absolute path of one file"),
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - exe: /opt/*/x\n",
@@ -318,6 +359,30 @@ static const struct {
 	MISTAKE("agents:\n  - name: a\n    selectors:\n      - user: 7\n      - user: 7\n",
 		"5: agents[0].selectors[1].user: '7' is a selector of agent 'a' already"),
 };
+
+/* The kernel has room for so many, of all agents together. */
+static void test_patterns(void **state)
+{
+	_cleanup_free_ char *text = malloc(65536);
+	_cleanup_(config_freep) struct config *c = NULL;
+	size_t len = sprintf(text, "agents:\n  - name: a\n    selectors:\n");
+
+	(void)state;
+	for (int i = 0; i < PATTERNS_MAX - 1; i++)
+		len += sprintf(text + len, "      - cgroup: /a/%d-*\n", i);
+	len += sprintf(text + len, "      - exe: /x\n");
+	len += sprintf(text + len, "  - name: b\n    selectors:\n      - unit: a.service\n");
+	c = load(text);
+	assert_int_equal(c->patterns_count, PATTERNS_MAX);
+	for (int i = 0; i < PATTERNS_MAX - 1; i++)
+		assert_int_equal(c->agents[0].selectors[i].pattern->selector,
+				 c->agents[0].selectors[i].id);
+	assert_null(c->agents[0].selectors[PATTERNS_MAX - 1].pattern);
+	len += sprintf(text + len, "      - unit: b.service\n");
+	expect_mistake(text, len,
+		       "affiant.yaml:71: agents[1].selectors[1].unit: more than 64 of unit, "
+		       "user_unit and cgroup in all");
+}
 
 static void test_mistakes(void **state)
 {
@@ -529,42 +594,6 @@ static void test_selector_numbers(void **state)
 	assert_null(config_selector(two, one->agents[0].selectors[0].id, &agent));
 }
 
-static void test_cgroups(void **state)
-{
-	static const struct {
-		const char *selector, *path;
-		size_t len;
-	} cases[] = {
-		{"unit: 'a.service'", "/system.slice/a.service", 23},
-		{"unit: 'a.service'", "/system.slice/a.service/worker", 23},
-		{"unit: 'a.service'", "/system.slice/ba.service", 0},
-		{"unit: 'a*.service'", "/system.slice/ab.service", 24},
-		{"unit: '*.service'", "/user.slice/user-1.slice/user@1.service/app.slice/b.service",
-		 39},
-		{"unit: 'a\\x2db.service'", "/s.slice/a\\x2db.service", 23},
-		{"unit: 'a.slice'", "/", 0},
-		{"cgroup: '/k/*/c'", "/k/p/c/d", 6},
-		{"cgroup: '/k/*/c'", "/k/p/q/c", 0},
-		{"cgroup: '/k'", "/k2", 0},
-		{"cgroup: '/k'", "/k/", 2},
-		{"cgroup: '/k'", "k", 0},
-		{"exe: '/k'", "/k", 0},
-		{"user: '7'", "/7", 0},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		_cleanup_(config_freep) struct config *c = NULL;
-		char text[256];
-
-		snprintf(text, sizeof(text), "agents: [{name: a, selectors: [{%s}]}]\n",
-			 cases[i].selector);
-		c = load(text);
-		assert_int_equal(config_selector_cgroup(&c->agents[0].selectors[0], cases[i].path),
-				 cases[i].len);
-	}
-}
-
 static void test_drop_ins(void **state)
 {
 	_cleanup_(config_freep) struct config *c = NULL;
@@ -674,6 +703,48 @@ static void test_sample(void **state)
 	assert_string_equal(c->trust_domain, "affiant.invalid");
 }
 
+#define POD "2fc932ce_fdcc_454b_97bd_aadfdeb4c340"
+#define POD_PLAIN "8daa50c3a64c9ff60bb9eab7b44b56fd" /* of a static pod */
+#define CONTAINER "aaefb9d8feed2d453b543f6d928cede7a4dbefa6a0ae7c9b990dd234c56e93b9"
+
+/* The leaves that kubelet and its runtimes make. */
+static const char *const containers[] = {
+	"/kubepods.slice/kubepods-pod" POD ".slice/cri-containerd-" CONTAINER ".scope",
+	"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" POD
+	".slice/cri-containerd-" CONTAINER ".scope",
+	"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" POD_PLAIN
+	".slice/cri-containerd-" CONTAINER ".scope",
+	"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" POD
+	".slice/cri-containerd-" CONTAINER ".scope",
+	"/kubepods.slice/kubepods-pod" POD ".slice/crio-" CONTAINER ".scope",
+	"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" POD
+	".slice/crio-" CONTAINER ".scope",
+	"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" POD
+	".slice/crio-" CONTAINER ".scope",
+	"/kubepods/podc6cd1b1e-92df-11e7-b27e-507b9d4141fa/" CONTAINER,
+	"/kubepods/burstable/pod941dc160-92df-11e7-b27e-507b9d4141fa/" CONTAINER,
+	"/kubepods/besteffort/pod" POD_PLAIN "/" CONTAINER,
+};
+
+/* The cgroup itself, not one above it; all is root's. */
+static bool is_taken(const struct config_agent *a, const char *path)
+{
+	for (size_t i = 0; i < a->selectors_count; i++) {
+		const struct pattern *p = a->selectors[i].pattern;
+		struct pattern_step s = {.from = pattern_start(p), .by_root = 1};
+
+		for (const char *at = path; *at; at += s.len) {
+			s.len = strcspn(++at, "/");
+			memcpy(s.name, at, s.len);
+			pattern_step(p, &s);
+			if (pattern_matched(p, &s) && !at[s.len])
+				return true;
+			s.from = pattern_matched(p, &s) ? 0 : s.to;
+		}
+	}
+	return false;
+}
+
 /*
  * What the sample shows commented out is taken as well: a line whose "#" is not followed by just
  * one blank.
@@ -698,6 +769,12 @@ static void test_sample_uncommented(void **state)
 	c = load(text);
 	assert_true(c->agents_count >= 2);
 	assert_true(c->selectors_count >= 4);
+	for (size_t i = 0; i < sizeof(containers) / sizeof(*containers); i++)
+		if (!is_taken(config_agent(c, "pods"), containers[i]))
+			fail_msg("the sample does not take %s", containers[i]);
+	assert_false(is_taken(config_agent(c, "pods"), "/kubepods.slice"));
+	assert_false(is_taken(config_agent(c, "pods"), "/system.slice/kubelet.service"));
+	assert_false(is_taken(config_agent(c, "pods"), "/kubepods/burstable"));
 }
 
 static void test_check(void **state)
@@ -724,7 +801,7 @@ int main(void)
 		cmocka_unit_test(test_mistakes),   cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_default_patterns),
 		cmocka_unit_test(test_everything), cmocka_unit_test(test_selector_numbers),
-		cmocka_unit_test(test_cgroups),    cmocka_unit_test(test_drop_ins),
+		cmocka_unit_test(test_patterns),   cmocka_unit_test(test_drop_ins),
 		cmocka_unit_test(test_files),      cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_sample),     cmocka_unit_test(test_sample_uncommented),
 		cmocka_unit_test(test_check),

@@ -56,6 +56,7 @@ static const struct {
 	{EVENT_TAG_LOST, "ring", "tag_lost"},
 	{LOSS_STORAGE, "storage", "outcome"},
 	{LOSS_TAG, "tag", "process"},
+	{LOSS_CGROUP, "cgroup", "cgroup"},
 	{LOSS_HOOK, "hook", "run"},
 	{LOSS_CHAIN, "chain", "open"},
 	{LOSS_TABLE, "table", "connection"},

@@ -9,7 +9,7 @@
 #define CAP(c) (UINT64_C(1) << (c))
 
 static bool is_guarded, is_launcher;
-static uint64_t unseen;
+static uint64_t unseen; /* the session of which an exec was not told */
 
 static bool guarded(void *data, const struct object_facts *file)
 {
@@ -23,10 +23,10 @@ static bool launcher(void *data, const struct object_facts *file)
 	return is_launcher;
 }
 
-static uint64_t not_told(void *data)
+static bool not_told(void *data, uint64_t session)
 {
 	(void)data;
-	return unseen;
+	return session == unseen;
 }
 
 static struct pipeline *start(void)
@@ -34,11 +34,10 @@ static struct pipeline *start(void)
 	struct pipeline *p = pipeline_new();
 
 	is_guarded = is_launcher = false;
-	unseen = 3;
+	unseen = 0;
 	p->attribute->config.guarded = guarded;
 	p->attribute->config.launcher = launcher;
 	p->attribute->config.unseen = not_told;
-	p->attribute->unseen = unseen;
 	return p;
 }
 
@@ -158,10 +157,11 @@ static void test_what_nobody_saw(void **state)
 	(void)state;
 	exec_as(p, &a, EXEC_INIT_USERNS, 0);
 	assert_false(had(p));
-	unseen++; /* an exec that found no room in the ring, whoever's it was */
-	assert_true(had(p));
-	unseen--;
+	unseen = KEY + 1; /* another session's exec found no room in the ring */
 	assert_false(had(p));
+	unseen = KEY;
+	assert_true(had(p));
+	unseen = 0;
 	/* A process whose fork and exec were lost. */
 	lost.exec_seq = 1;
 	head_fill(p, &e.header, 0, EVENT_EXIT, sizeof(e), &lost);

@@ -645,6 +645,28 @@ static void shows_no_image_for_a_lost_exec(void **state)
 	assert_null(r->process->executable);
 }
 
+/* What a process executed unheard of is what its children run, too. */
+static void hands_no_earlier_image_to_a_child(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), child;
+	const Affiant__V1__Record *r;
+
+	skip_all(p);
+	run.exec_seq++;
+	child = do_fork(p, &run, 101);
+	do_exit(p, &child, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_id(r->process->id, &child);
+	assert_null(r->process->executable);
+	assert_int_equal(r->process->n_ancestry, 1);
+	assert_id(r->process->ancestry[0]->id, &run);
+	assert_false(r->process->ancestry[0]->has_exe);
+	do_exit(p, &run, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_null(r->process->executable);
+}
+
 static void finds_lost_exits(void **state)
 {
 	struct pipeline *p = *state;
@@ -896,6 +918,7 @@ int main(void)
 		TEST(makes_up_nothing_for_a_lost_fork),
 		TEST(tells_the_parent_of_a_lost_fork),
 		TEST(shows_no_image_for_a_lost_exec),
+		TEST(hands_no_earlier_image_to_a_child),
 		TEST(finds_lost_exits),
 		TEST(tells_a_session_of_which_little_is_left),
 		TEST(hands_on_untagged_children),

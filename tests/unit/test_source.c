@@ -304,11 +304,9 @@ static void selectors_come_and_go(void **state)
 
 	assert_int_equal(source_select_uid(b->source, games, &selector), 0);
 	assert_int_equal(source_select_uid(b->source, other, &selector), 0);
-	assert_int_equal(source_select_cgroup(b->source, UINT64_MAX, &selector), 0);
 	assert_int_equal(source_select_only(b->source, keep_some, &games), 0);
 	assert_true(games_are_selected(b));
 	assert_int_equal(source_select_uid(b->source, other, NULL), -ENOENT);
-	assert_int_equal(source_select_cgroup(b->source, UINT64_MAX, NULL), -ENOENT);
 	assert_int_equal(source_select_only(b->source, keep_some, &other), 0);
 	assert_false(games_are_selected(b));
 }

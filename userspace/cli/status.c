@@ -112,7 +112,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		{"ring_used", s->ring_used},         {"journal_bytes", s->journal_bytes},
 		{"segment_bytes", s->segment_bytes}, {"oldest_sequence", s->oldest_sequence},
 		{"last_sequence", s->last_sequence}, {"resident_bytes", s->resident_bytes},
-		{"left_alone", s->left_alone},
+		{"left_alone", s->left_alone},       {"sessions_unproven", s->sessions_unproven},
 	};
 
 	answer_time(s->started_wall_ns, started);
@@ -216,6 +216,9 @@ static void print_text(const Affiant__V1__Status *s)
 	printf("%-12s %" PRIu64 " live, %" PRIu64 " processes, %" PRIu64
 	       " connections open or pending\n",
 	       "sessions", s->sessions, s->processes, s->connections);
+	if (s->sessions_unproven)
+		printf("%-12s %" PRIu64 " sessions had root's power: none of their digests is proven\n",
+		       "unproven", s->sessions_unproven);
 	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
 	printf("%-12s", "events");
 	for (size_t i = 0; i < s->n_events; i++)

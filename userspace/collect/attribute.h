@@ -78,8 +78,10 @@ struct attribute_config {
 	bool (*guarded)(void *data, const struct object_facts *file);
 	/* Whether it is one of those that set up sessions; NULL: none is. */
 	bool (*launcher)(void *data, const struct object_facts *file);
-	/* How many execs and processes the kernel could not tell of so far; NULL: none. */
-	uint64_t (*unseen)(void *data);
+	/* Whether the kernel could not tell of an exec of that session; NULL: it could. */
+	bool (*unseen)(void *data, uint64_t session);
+	/* That session is over: nothing more is asked of it. */
+	void (*over)(void *data, uint64_t session);
 	void *data;
 };
 
@@ -100,7 +102,6 @@ struct attribute {
 	bool stepped; /* the clock: to be told with the next record */
 	struct attribute_counts counts;
 	uint64_t now_ns; /* CLOCK_BOOTTIME at the last tick */
-	uint64_t unseen; /* as config.unseen() said before the events that are read now were made */
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <uthash.h>
 
 #include "base/cleanup.h"
@@ -17,6 +18,7 @@
 struct name {
 	UT_hash_handle hh;
 	uint64_t id;
+	struct cgroup_name known;
 	char path[];
 };
 
@@ -82,6 +84,29 @@ static const char *below_root(const struct cgroup_names *c, const char *path)
 	return path[len] ? path + len : "/";
 }
 
+/*
+ * Whether every directory of the first @len bytes of @path, and the root, takes new cgroups from
+ * root alone. Asked while the cgroup is there, which holds all above it in place.
+ */
+static bool only_root_makes(const struct cgroup_names *c, const char *path, size_t len)
+{
+	char part[PATH_MAX];
+	struct stat st;
+	size_t at = 0;
+
+	if (len >= sizeof(part))
+		return false;
+	while (true) {
+		snprintf(part, sizeof(part), ".%.*s", (int)at, path);
+		if (fstatat(c->root, part, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_uid ||
+		    st.st_mode & (S_IWGRP | S_IWOTH))
+			return false;
+		if (at >= len)
+			return true;
+		at += 1 + strcspn(path + at + 1, "/");
+	}
+}
+
 static struct name *look_up(struct cgroup_names *c, uint64_t id)
 {
 	struct {
@@ -90,8 +115,10 @@ static struct name *look_up(struct cgroup_names *c, uint64_t id)
 	} handle = {.h = {.handle_bytes = sizeof(id), .handle_type = FILEID_KERNFS}};
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
+	char container[CONTAINER_ID_SIZE];
 	const char *below;
 	struct name *n;
+	size_t above;
 
 	memcpy(handle.h.f_handle, &id, sizeof(id));
 	fd = open_by_handle_at(c->root, &handle.h, O_PATH | O_CLOEXEC);
@@ -105,10 +132,15 @@ static struct name *look_up(struct cgroup_names *c, uint64_t id)
 		return NULL;
 	n->id = id;
 	strcpy(n->path, below);
+	above = cgroup_container(below, container);
+	n->known = (struct cgroup_name){
+		.path = n->path,
+		.container_root = *container && only_root_makes(c, below, above),
+	};
 	return n;
 }
 
-const char *cgroup_path(struct cgroup_names *c, uint64_t id)
+const struct cgroup_name *cgroup_name(struct cgroup_names *c, uint64_t id)
 {
 	struct name *n;
 
@@ -128,21 +160,29 @@ const char *cgroup_path(struct cgroup_names *c, uint64_t id)
 		free(oldest);
 	}
 	HASH_ADD(hh, c->names, id, sizeof(n->id), n);
-	return n->path;
+	return &n->known;
 }
 
-void cgroup_container(const char *path, char ret[static CONTAINER_ID_SIZE])
+size_t cgroup_container(const char *path, char ret[static CONTAINER_ID_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
+	size_t above = 0, at = 0;
 
 	ret[0] = '\0';
-	while (*path) {
-		size_t n = strspn(path, digits);
+	for (; path[at]; at++) {
+		size_t n = strspn(path + at, digits);
 
 		if (n == CONTAINER_ID_SIZE - 1) {
-			memcpy(ret, path, n);
+			memcpy(ret, path + at, n);
 			ret[n] = '\0';
 		}
-		path += n ?: strcspn(path, digits);
+		at += n;
+		if (path[at] == '/' && *ret)
+			break;
+		if (path[at] == '/')
+			above = at;
+		if (!path[at])
+			break;
 	}
+	return above;
 }

@@ -15,6 +15,7 @@
 #include "collect/hashcache.h"
 #include "collect/hashing.h"
 #include "collect/hashqueue.h"
+#include "collect/unmounts.h"
 
 /*
  * A few milliseconds without SHA instructions: how long a large file keeps a worker from the next
@@ -49,6 +50,7 @@ struct filehash {
 	struct hashjob *done;
 	struct hashcache *by_id;  /* the kernel's identity ... */
 	struct hashcache *by_key; /* ... and user space's are never mixed */
+	struct unmounts *unmounts; /* NULL: nothing is remembered */
 	struct object_epoch epoch;
 	struct filehash_stats stats;
 	unsigned int started;
@@ -122,6 +124,7 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);
 	object_epoch_init(&h->epoch);
+	(void)unmounts_new(&h->unmounts); /* then nothing is remembered */
 	h->stats.max = config->cache_max;
 	h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = h->event_fd < 0 ? -errno : 0;
@@ -164,6 +167,7 @@ void filehash_free(struct filehash *h)
 		job_free(j);
 	hashcache_free(h->by_id);
 	hashcache_free(h->by_key);
+	unmounts_free(h->unmounts);
 	closep(&h->event_fd);
 	pthread_cond_destroy(&h->work);
 	pthread_mutex_destroy(&h->lock);
@@ -177,9 +181,21 @@ int filehash_fd(const struct filehash *h)
 
 /* ---- under the lock ---- */
 
-/* Forgetting all is what it costs when somebody sets the clock: old change times can come again. */
-static void look_at_clock(struct filehash *h)
+static void forget_device(void *filehash, uint32_t device)
 {
+	struct filehash *h = filehash;
+
+	hashcache_drop_device(h->by_id, device);
+	hashcache_drop_device(h->by_key, device);
+}
+
+/*
+ * Forgetting all is what it costs when somebody sets the clock: old change times can come again.
+ * Where a filesystem went away, all can come again on the next one.
+ */
+static void look_around(struct filehash *h)
+{
+	unmounts_look(h->unmounts, forget_device, h);
 	if (!object_epoch_update(&h->epoch))
 		return;
 	hashcache_clear(h->by_id);
@@ -223,11 +239,15 @@ static void remember(struct filehash *h, const struct hashing *hashing)
 	struct object_id id;
 
 	known.digest.moved = false; /* that is, from what another job wanted */
+	if (!hashing_facts(hashing) ||
+	    (!hashing_lasting(hashing, true) && !hashing_lasting(hashing, false)))
+		return;
+	id = hashqueue_key(object_counted(hashing_facts(hashing)));
+	if (unmounts_watch(h->unmounts, hashing_fd(hashing), id.device) < 0)
+		return;
 	/* No room is no harm: it is hashed again. */
-	if (hashing_lasting(hashing, true) && hashing_facts(hashing)) {
-		id = hashqueue_key(object_counted(hashing_facts(hashing)));
+	if (hashing_lasting(hashing, true))
 		(void)hashcache_put(h->by_id, &id, &known);
-	}
 	if (hashing_lasting(hashing, false))
 		(void)hashcache_put(h->by_key, hashing_user_key(hashing), &known);
 }
@@ -236,7 +256,7 @@ static bool known_by_id(struct filehash *h, const struct object_facts *object, s
 {
 	struct object_id key = hashqueue_key(object_counted(object));
 
-	look_at_clock(h);
+	look_around(h);
 	if (!hashcache_get(h->by_id, &key, ret))
 		return false;
 	h->stats.hits++;
@@ -344,15 +364,16 @@ void filehash_stats(struct filehash *h, struct filehash_stats *ret)
 
 /* ---- workers ---- */
 
-static bool known_by_key(struct filehash *h, const struct hashing_key *key, struct hashed *ret)
+static bool known_by_key(struct filehash *h, const struct hashing *hashing,
+			 const struct hashing_key *key, struct hashed *ret)
 {
 	bool found;
 
 	if (!key)
 		return false;
 	pthread_mutex_lock(&h->lock);
-	look_at_clock(h);
-	found = hashcache_get(h->by_key, key, ret);
+	look_around(h);
+	found = hashcache_get(h->by_key, key, ret) && hashing_recognise(hashing, &ret->digest);
 	h->stats.hits += found;
 	pthread_mutex_unlock(&h->lock);
 	return found;
@@ -381,17 +402,14 @@ static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
 		return conclude(ret, HASH_STATE_UNREADABLE);
 	if (j->in.verity)
 		hashing_allow_verity(j->hashing);
-	if (!j->in.fresh && known_by_key(h, hashing_peek(j->hashing), ret))
+	if (!j->in.fresh && known_by_key(h, j->hashing, hashing_peek(j->hashing), ret))
 		return 0;
 	r = hashing_look(j->hashing);
 	if (r == 0) {
 		*ret = *hashing_result(j->hashing);
 		return 0;
 	}
-	if (!known_by_key(h, hashing_user_key(j->hashing), ret))
-		return 1;
-	hashing_recognise(j->hashing, &ret->digest);
-	return 0;
+	return known_by_key(h, j->hashing, hashing_user_key(j->hashing), ret) ? 0 : 1;
 }
 
 /* 0: *ret is the answer; 1: another turn. */

@@ -47,6 +47,15 @@ void hashcache_clear(struct hashcache *c)
 		drop(c, e);
 }
 
+void hashcache_drop_device(struct hashcache *c, uint32_t device)
+{
+	struct entry *e, *next;
+
+	HASH_ITER (hh, c->entries, e, next)
+		if (object_counted(&e->value.digest.facts)->device == device)
+			drop(c, e);
+}
+
 void hashcache_free(struct hashcache *c)
 {
 	if (!c)

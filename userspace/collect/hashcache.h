@@ -17,4 +17,6 @@ bool hashcache_get(struct hashcache *c, const void *key, struct hashed *ret);
 /* -ENOMEM; an entry of that key is replaced. */
 int hashcache_put(struct hashcache *c, const void *key, const struct hashed *value);
 void hashcache_clear(struct hashcache *c);
+/* What is on the filesystem with that device number, by the kernel's identity. */
+void hashcache_drop_device(struct hashcache *c, uint32_t device);
 size_t hashcache_count(const struct hashcache *c);

@@ -110,7 +110,8 @@ static int identify(struct hashing *h)
 	struct statfs fs;
 
 	if (h->config->identify) {
-		if (h->config->identify(h->config->identify_context, h->fd, &h->facts) < 0)
+		if (!h->has_facts && /* hashing_peek() may have asked */
+		    h->config->identify(h->config->identify_context, h->fd, &h->facts) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
 		h->has_facts = true;
 		if (h->wanted && !object_id_same(counted(h), object_counted(&h->want)))
@@ -177,13 +178,15 @@ static void key_of(struct hashing *h, uint64_t mount)
 }
 
 /*
- * Only entries of filesystems that make_key() takes get in, so that the trust need not be known
- * here.
+ * What statx(2) tells without asking may be a FUSE server's own words, and a device number another
+ * filesystem's by now: the kernel's identity decides, which hashing_recognise() compares.
  */
 const struct hashing_key *hashing_peek(struct hashing *h)
 {
-	if (h->wanted)
+	if (h->wanted || !h->config->identify ||
+	    h->config->identify(h->config->identify_context, h->fd, &h->facts) < 0)
 		return NULL;
+	h->has_facts = true;
 	if (statx(h->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_WANTED, &h->stx) < 0)
 		return NULL;
 	key_of(h, 0);
@@ -404,6 +407,11 @@ const struct hashing_key *hashing_user_key(const struct hashing *h)
 	return h->has_key ? &h->key : NULL;
 }
 
+int hashing_fd(const struct hashing *h)
+{
+	return h->fd;
+}
+
 const struct object_facts *hashing_facts(const struct hashing *h)
 {
 	return h->has_facts ? &h->facts : NULL;
@@ -427,11 +435,15 @@ bool hashing_lasting(const struct hashing *h, bool by_id)
 	return h->has_key && h->changed_ns < h->began_ns - object_cache_margin_ns();
 }
 
-void hashing_recognise(const struct hashing *h, struct file_digest *d)
+bool hashing_recognise(const struct hashing *h, struct file_digest *d)
 {
-	d->has_facts = h->has_facts;
+	if (!h->has_facts || !d->has_facts ||
+	    !object_id_equal(counted(h), object_counted(&d->facts)) ||
+	    counted(h)->magic != object_counted(&d->facts)->magic)
+		return false;
 	d->facts = h->facts;
 	d->moved = h->moved;
+	return true;
 }
 
 const struct hashed *hashing_result(const struct hashing *h)

@@ -49,8 +49,8 @@ void hashing_free(struct hashing *h);
 
 /*
  * By the attributes that the kernel has in memory, without asking the filesystem: the key under
- * which the digest of an unmodified file may be known. NULL when that says nothing (an object was
- * wanted).
+ * which the digest of an unmodified file may be known (hashing_recognise() says). NULL when that
+ * says nothing (an object was wanted).
  */
 const struct hashing_key *hashing_peek(struct hashing *h);
 
@@ -65,11 +65,16 @@ int hashing_look(struct hashing *h);
  * says, at the end, that the key will not come to stand for other bytes.
  */
 const struct hashing_key *hashing_user_key(const struct hashing *h);
+/* Borrowed. */
+int hashing_fd(const struct hashing *h);
 const struct object_facts *hashing_facts(const struct hashing *h);
 bool hashing_lasting(const struct hashing *h, bool by_id);
 
-/* @d is of these bytes, known before: what the kernel says of the file is of now. */
-void hashing_recognise(const struct hashing *h, struct file_digest *d);
+/*
+ * Whether @d, known by a key of user space, is of this very object by the kernel's identity, too. What
+ * the kernel says of the file is of now, then.
+ */
+bool hashing_recognise(const struct hashing *h, struct file_digest *d);
 
 /* Reads up to @slice bytes through @buffer: 1: there is more; 0: there is a result. */
 int hashing_slice(struct hashing *h, void *buffer, size_t buffer_size, uint64_t slice);

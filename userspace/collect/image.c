@@ -78,15 +78,17 @@ static void set_argv(Affiant__V1__Process *p, const struct event_exec *e,
 static void set_cgroup(Affiant__V1__Process *p, uint64_t id, struct cgroup_names *names)
 {
 	char container[CONTAINER_ID_SIZE];
-	const char *path = names ? cgroup_path(names, id) : NULL;
+	const struct cgroup_name *name = names ? cgroup_name(names, id) : NULL;
 
 	SET(p, cgroup_id, id);
-	if (!path)
+	if (!name)
 		return;
-	SET(p, cgroup, pb_copy(path, strlen(path)));
-	cgroup_container(path, container);
+	SET(p, cgroup, pb_copy(name->path, strlen(name->path)));
+	cgroup_container(name->path, container);
+	/* Whoever was given a cgroup may make one below it by the name of anybody's container. */
 	if (*container)
-		p->container_id = strdup(container);
+		*(name->container_root ? &p->container_id : &p->container_claimed) =
+			strdup(container);
 }
 
 static void set_environment(Affiant__V1__Process *p, const struct event_exec *e)

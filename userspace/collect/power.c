@@ -70,8 +70,16 @@ void power_missed(struct session *s)
 	s->power |= POWER_UNKNOWN;
 }
 
+void power_ended(struct attribute *a, struct session *s)
+{
+	if (power_had(a, s))
+		power_missed(s);
+	if (a->config.over)
+		a->config.over(a->config.data, s->key);
+}
+
 bool power_had(const struct attribute *a, const struct session *s)
 {
 	return s->power & (POWER_ROOT | POWER_UNKNOWN) ||
-	       (a->config.unseen && a->config.unseen(a->config.data) != s->unseen);
+	       (a->config.unseen && a->config.unseen(a->config.data, s->key));
 }

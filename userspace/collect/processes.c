@@ -60,6 +60,18 @@ static struct actor *become(struct attribute *a, struct process *p, const struct
 	return actor;
 }
 
+/*
+ * It is something else by now than was heard of, if so: the exec that made it so was lost. @h has
+ * the process's key.
+ */
+static void catch_up(struct attribute *a, struct process *p, const struct event_header *h)
+{
+	if ((int32_t)(h->actor.exec_seq - p->actor->key.exec_seq) <= 0)
+		return;
+	power_missed(p->actor->session);
+	(void)become(a, p, h, image_unknown(&a->table));
+}
+
 struct actor *attribute_actor(struct attribute *a, const struct event_header *h)
 {
 	struct process *p = process_find(&a->table, h->actor.tgid, h->actor.start_boottime);
@@ -72,10 +84,8 @@ struct actor *attribute_actor(struct attribute *a, const struct event_header *h)
 			return NULL;
 		power_missed(s);
 		session_begin(a, p->actor, h->boottime_ns);
-	} else if ((int32_t)(h->actor.exec_seq - p->actor->key.exec_seq) > 0) {
-		/* It is something else by now, and the exec that made it so was lost. */
-		power_missed(p->actor->session);
-		(void)become(a, p, h, image_unknown(&a->table));
+	} else {
+		catch_up(a, p, h);
 	}
 	return p->actor;
 }
@@ -154,8 +164,14 @@ static struct lineage *lineage_of_lost(const struct event_fork *e)
 int process_fork(struct attribute *a, const struct event_fork *e)
 {
 	struct process *parent = process_find(&a->table, e->parent_tgid, e->parent_start), *p;
+	struct event_header of_parent = e->header;
 	struct session *s;
 
+	of_parent.actor.tgid = e->parent_tgid;
+	of_parent.actor.start_boottime = e->parent_start;
+	of_parent.actor.exec_seq = e->parent_exec_seq;
+	if (parent)
+		catch_up(a, parent, &of_parent);
 	if (process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime))
 		return 0;
 	s = parent ? parent->actor->session : session_of(a, &e->header, NULL);

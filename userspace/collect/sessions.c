@@ -7,6 +7,7 @@
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/decode.h"
+#include "collect/power.h"
 
 /*
  * The head of a session that no launcher named: by a selector, or of tags that outlived their
@@ -120,7 +121,6 @@ void session_begin(struct attribute *a, struct actor *first, uint64_t boottime_n
 	if (s->told)
 		return;
 	s->has_first = true;
-	s->unseen = a->unseen;
 	s->first = first->key;
 	if (a->config.began)
 		a->config.began(a->config.data, s, first->key.tgid);
@@ -132,6 +132,7 @@ void session_finish(struct attribute *a, struct session *s, const struct event_h
 {
 	if (s->told && !s->ending)
 		tell_session_ended(a, s, event_source(h), h->boottime_ns, last, reason);
+	power_ended(a, s);
 	session_end(&a->table, s, h->boottime_ns + a->clock.offset_ns);
 }
 

@@ -21,8 +21,8 @@ DEFINE_CLEANUP(struct pins *, pins_close)
 /* Each version's own: nothing in them outlives a run. */
 static bool is_pinned(const struct bpf_map *map)
 {
-	static const char *const own[] = {"scratch_exec", "scratch_adopt",
-					  "scratch_environment", "adopt"};
+	static const char *const own[] = {"scratch_exec", "scratch_adopt", "scratch_environment",
+					  "scratch_cgroup", "adopt"};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		if (!strcmp(bpf_map__name(map), own[i]))
@@ -149,7 +149,7 @@ int source_open(const struct source_config *config, struct source **ret, char *w
 	if (!s)
 		return why_say(why, why_size, -ENOMEM, "out of memory");
 	pthread_mutex_init(&s->adopt_lock, NULL);
-	s->cgroup = s->adopt = s->live = -1;
+	s->cgroup = s->adopt = s->live = s->barrier = -1;
 	for (size_t i = 0; i < STUBS; i++)
 		s->stubs[i] = -1;
 	err = set_up(s, config, why, why_size);
@@ -170,6 +170,7 @@ void source_close(struct source *s)
 		closep(&s->stubs[i]);
 	closep(&s->adopt);
 	closep(&s->live);
+	closep(&s->barrier);
 	closep(&s->cgroup);
 	affiant__destroy(s->skeleton);
 	pins_close(s->pins);
@@ -249,9 +250,17 @@ size_t source_ring_used(const struct source *s)
 	return ring_used(s->ring);
 }
 
-uint64_t source_unseen(const struct source *s)
+bool source_unseen(const struct source *s, uint64_t session)
 {
-	return __atomic_load_n(&s->control->unseen, __ATOMIC_SEQ_CST);
+	uint8_t yes;
+
+	return __atomic_load_n(&s->control->unseen, __ATOMIC_SEQ_CST) ||
+	       !bpf_map_lookup_elem(bpf_map__fd(s->skeleton->maps.unseen), &session, &yes);
+}
+
+void source_forget_unseen(struct source *s, uint64_t session)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(s->skeleton->maps.unseen), &session);
 }
 
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups)

@@ -86,10 +86,11 @@ size_t source_ring_used(const struct source *s);
 int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *ret_missed);
 
 /*
- * How many execs were not told, for want of room, and how many processes could not be tagged: part
- * of source_losses(), without a system call.
+ * Whether an exec of that session was not told, for want of room, or a process of it could not be
+ * tagged. Forgotten when the session ends.
  */
-uint64_t source_unseen(const struct source *s);
+bool source_unseen(const struct source *s, uint64_t session);
+void source_forget_unseen(struct source *s, uint64_t session);
 
 /* The groups that can write to a block device: whoever is in one has root's power. */
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups);
@@ -135,16 +136,48 @@ int source_each_connection(struct source *s, void (*each)(uint64_t number, void 
  * Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it,
  * @selector NULL removes it.
  */
-int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector);
 int source_select_exe(struct source *s, const struct selector_exe_key *key,
 		      const struct selector *selector);
 int source_select_uid(struct source *s, uint32_t uid, const struct selector *selector);
 /*
  * Forgets those that @keep says no to: an earlier daemon's, which went on matching until now. @key
- * is a cgroup's id, a struct selector_exe_key or a uid.
+ * is a struct selector_exe_key or a uid.
  */
 typedef bool (*source_keep_fn)(void *data, enum selector_kind kind, const void *key);
 int source_select_only(struct source *s, source_keep_fn keep, void *data);
+
+/*
+ * Cgroups: the kernel gives each that is made its state, out of its parent's and the patterns;
+ * those that there are already get theirs from the caller, who walks the hierarchy.
+ *
+ * source_patterns(): the generation, a digest of them, of the patterns that hold, and for which the
+ * walk came to its end; 0: none. source_patterns_set() takes others, or the same again when their
+ * walk did not: from here on no cgroup has a state of before. @generation is 0 when @count is.
+ * source_patterns_walked(): the walk has come to its end. Returns since when (boottime) not all
+ * that the patterns of before took was taken, 0: there were none.
+ */
+uint64_t source_patterns(const struct source *s);
+int source_patterns_set(struct source *s, const struct pattern *const *patterns, uint32_t count,
+			uint64_t generation);
+uint64_t source_patterns_walked(struct source *s);
+
+/*
+ * -ENOENT: it has none. source_cgroup_put(): @replace, it has one (-ENOENT: no more); or it has
+ * none (-EEXIST: now it has); -E2BIG, -ENOMEM: there is no room.
+ */
+int source_cgroup_get(struct source *s, uint64_t id, struct cgroup_state *ret);
+int source_cgroup_put(struct source *s, uint64_t id, const struct cgroup_state *state,
+		      bool replace);
+int source_cgroup_drop(struct source *s, uint64_t id);
+
+/*
+ * Waits for every mkdir of a cgroup that is under way: whose state was derived before this call is
+ * found by readdir(3) after it.
+ */
+int source_cgroup_barrier(struct source *s);
+
+/* Since it was asked last, the kernel could not keep the state of a cgroup. */
+bool source_cgroups_lost(struct source *s);
 
 /*
  * Whether the kernel matches by @key for the selector @id: 1, or 0 when it does so by other keys

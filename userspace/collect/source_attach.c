@@ -40,6 +40,8 @@ static const struct stub {
 	{"exit", PROGRAM(stub_exit), PROGRAM(on_exit), MAP(dispatch_exit)},
 	{"state", PROGRAM(stub_state), PROGRAM(on_state), MAP(dispatch_state)},
 	{"report", PROGRAM(stub_report), PROGRAM(on_report), MAP(dispatch_report)},
+	{"mkdir", PROGRAM(stub_mkdir), PROGRAM(on_mkdir), MAP(dispatch_mkdir)},
+	{"rmdir", PROGRAM(stub_rmdir), PROGRAM(on_rmdir), MAP(dispatch_rmdir)},
 };
 
 /* Hooks of one feature stand together; without one they are the baseline. */
@@ -285,6 +287,10 @@ int attach_programs(struct source *s, char *why, size_t why_size)
 			return why_say(why, why_size, err, "can't attach %s: %s", hooks[i].name,
 				       strerror(-err));
 	}
+	s->barrier = pins_get(s->pins, "link", hooks[0].name);
+	if (s->barrier < 0)
+		return why_say(why, why_size, s->barrier, "link_%s: %s", hooks[0].name,
+			       strerror(-s->barrier));
 	/* What only a later version knows would go on with that version's programs. */
 	err = pins_sweep(s->pins, keep_known);
 	return err ? why_say(why, why_size, err, "can't remove other pins: %s", strerror(-err)) : 0;

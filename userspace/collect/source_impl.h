@@ -8,7 +8,7 @@
 #include "collect/ring.h"
 #include "collect/source.h"
 
-#define STUBS 5
+#define STUBS 7
 #define FEATURES_MAX 8
 
 struct affiant;
@@ -22,6 +22,7 @@ struct source {
 	int stubs[STUBS]; /* programs, for their statistics */
 	int adopt;        /* link of the task iterator */
 	int live;         /* link of the one over sockets */
+	int barrier;      /* a cgroup's link: source_cgroup_barrier() */
 	bool continued;
 	uint32_t max_tags;
 	const char *features[FEATURES_MAX + 1];

@@ -239,12 +239,6 @@ static int select_add(struct source *s, struct bpf_map *map, const void *key,
 	return 0;
 }
 
-int source_select_cgroup(struct source *s, uint64_t cgroup_id, const struct selector *selector)
-{
-	return select_add(s, s->skeleton->maps.selectors_cgroup, &cgroup_id, selector,
-			  SELECT_CGROUP);
-}
-
 int source_select_exe(struct source *s, const struct selector_exe_key *key,
 		      const struct selector *selector)
 {
@@ -315,11 +309,10 @@ int source_select_only(struct source *s, source_keep_fn keep, void *data)
 		const struct bpf_map *map;
 		enum selector_kind kind;
 	} maps[] = {
-		{s->skeleton->maps.selectors_cgroup, SELECT_CGROUP},
 		{s->skeleton->maps.selectors_exe, SELECT_EXE},
 		{s->skeleton->maps.selectors_uid, SELECT_UID},
 	};
-	uint32_t kinds = 0;
+	uint32_t kinds = s->control->patterns ? SELECT_CGROUP : 0;
 	bool any = false;
 	int err;
 

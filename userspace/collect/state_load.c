@@ -63,7 +63,6 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 	s->execs = m->execs;
 	s->ending = m->ending;
 	s->power = m->power;
-	s->unseen = m->unseen;
 	s->programs.cut = m->programs_cut;
 	s->has_first = m->first != NULL;
 	s->first = key_of(m->first);

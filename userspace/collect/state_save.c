@@ -128,7 +128,6 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	SET(m, execs, from->execs);
 	SET(m, ending, from->ending);
 	SET(m, power, from->power);
-	SET(m, unseen, from->unseen);
 	SET(m, programs, pb_copy(from->programs.leaves, from->programs.count * SHA256_SIZE));
 	SET(m, programs_cut, from->programs.cut);
 	if (from->has_first)

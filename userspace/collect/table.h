@@ -55,7 +55,6 @@ struct session {
 	bool ending;              /* ended by request: no evidence, but still recorded */
 	bool doomed;              /* its processes are killed, until there are none */
 	uint32_t power;           /* enum session_power (power.h) */
-	uint64_t unseen;          /* the kernel's count of execs not told, when it began */
 	bool has_first;
 	struct process_key first;
 	bool has_status;

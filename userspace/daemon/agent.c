@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "daemon/account.h"
 #include "daemon/interpret.h"
+#include "daemon/pattern.h"
 #include "daemon/schema.h"
 
 #define KEY_SIZE 96
@@ -23,6 +24,7 @@ static const struct {
 	size_t offset;
 } kinds[] = {
 	{CONFIG_SELECT_UNIT, "unit", offsetof(struct raw_selector, unit)},
+	{CONFIG_SELECT_USER_UNIT, "user_unit", offsetof(struct raw_selector, user_unit)},
 	{CONFIG_SELECT_CGROUP, "cgroup", offsetof(struct raw_selector, cgroup)},
 	{CONFIG_SELECT_EXE, "exe", offsetof(struct raw_selector, exe)},
 	{CONFIG_SELECT_USER, "user", offsetof(struct raw_selector, user)},
@@ -33,6 +35,7 @@ static const struct {
 void interpret_agent_free(struct config_agent *a)
 {
 	for (size_t i = 0; i < a->selectors_count; i++) {
+		free(a->selectors[i].pattern);
 		free(a->selectors[i].value);
 		free(a->selectors[i].words);
 	}
@@ -60,33 +63,35 @@ __attribute__((format(printf, 3, 4))) static int mistake(const struct context *x
 	return document_mistake(x->document, x->ret_why, path, "%s", what);
 }
 
-static int check_unit(const struct context *x, const char *key, const char *value)
+/* @unit: of a user_unit, whose user is in @s->uid. */
+static int get_pattern(const struct context *x, const char *key, const char *unit,
+		       struct config_selector *s)
 {
-	static const char *const suffixes[] = {".service", ".scope", ".slice"};
-	size_t len = strlen(value);
+	const char *wrong;
 
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-		size_t suffix = strlen(suffixes[i]);
-
-		if (len > suffix && !strcmp(value + len - suffix, suffixes[i]) &&
-		    !strchr(value, '/'))
-			return 0;
-	}
-	return mistake(x, key, "'%s' is not a unit's name: it ends in .service, .scope or .slice",
-		       value);
+	if (x->config->patterns_count == PATTERNS_MAX)
+		return mistake(x, key, "more than %d of unit, user_unit and cgroup in all",
+			       PATTERNS_MAX);
+	s->pattern = malloc(sizeof(*s->pattern));
+	if (!s->pattern)
+		return -ENOMEM;
+	x->config->patterns_count++;
+	wrong = unit				? pattern_of_user_unit(s->uid, unit, s->pattern)
+		: s->kind == CONFIG_SELECT_UNIT ? pattern_of_unit(s->value, s->pattern)
+						: pattern_of_path(s->value, s->pattern);
+	return wrong ? mistake(x, key, "'%s' %s", unit ?: s->value, wrong) : 0;
 }
 
-static int check_cgroup(const struct context *x, const char *key, const char *value)
+static int check_user_unit(const struct context *x, const char *key,
+			   const struct raw_user_unit *raw, struct config_selector *s)
 {
-	size_t len = strlen(value);
+	char below[KEY_SIZE + 8];
 
-	if (*value != '/' || len < 2 || value[len - 1] == '/' || strstr(value, "//") ||
-	    strstr(value, "/../"))
-		return mistake(x, key,
-			       "'%s' is not a path below the root of cgroup2, as in "
-			       "/system.slice/agent-*.service",
-			       value);
-	return 0;
+	snprintf(below, sizeof(below), "%s.user", key);
+	if (account_user(raw->user, &s->uid))
+		return mistake(x, below, "there is no user '%s' on this host", raw->user);
+	snprintf(below, sizeof(below), "%s.unit", key);
+	return get_pattern(x, below, raw->unit, s);
 }
 
 static int check_exe(const struct context *x, const char *key, const char *value)
@@ -107,13 +112,15 @@ static int check_user(const struct context *x, const char *key, const char *valu
 	return 0;
 }
 
-static int check_value(const struct context *x, const char *key, struct config_selector *s)
+static int check_value(const struct context *x, const char *key, const struct raw_selector *raw,
+		       struct config_selector *s)
 {
 	switch (s->kind) {
 	case CONFIG_SELECT_UNIT:
-		return check_unit(x, key, s->value);
 	case CONFIG_SELECT_CGROUP:
-		return check_cgroup(x, key, s->value);
+		return get_pattern(x, key, NULL, s);
+	case CONFIG_SELECT_USER_UNIT:
+		return check_user_unit(x, key, raw->user_unit, s);
 	case CONFIG_SELECT_EXE:
 		return check_exe(x, key, s->value);
 	case CONFIG_SELECT_USER:
@@ -139,6 +146,18 @@ static const struct config_agent *agent_at(const struct context *x, const struct
 					      : NULL;
 }
 
+/* Takes the same, however it is written. */
+static bool is_same(const struct config_selector *a, const struct config_selector *b)
+{
+	if (a->pattern && b->pattern)
+		return a->pattern->count == b->pattern->count &&
+		       !memcmp(a->pattern->components, b->pattern->components,
+			       sizeof(a->pattern->components));
+	if (a->kind != b->kind)
+		return false;
+	return a->kind == CONFIG_SELECT_USER ? a->uid == b->uid : !strcmp(a->value, b->value);
+}
+
 /* Whose the same selector is: it would be open whose the process is. */
 static const struct config_agent *taken_by(const struct context *x, const struct config_agent *self,
 					   const struct config_selector *s)
@@ -149,9 +168,7 @@ static const struct config_agent *taken_by(const struct context *x, const struct
 		for (size_t k = 0; k < a->selectors_count; k++) {
 			const struct config_selector *o = &a->selectors[k];
 
-			if (o->kind == s->kind &&
-			    (s->kind == CONFIG_SELECT_USER ? o->uid == s->uid
-							   : !strcmp(o->value, s->value)))
+			if (is_same(o, s))
 				return a;
 		}
 	return NULL;
@@ -208,44 +225,78 @@ static int get_adopt(const struct context *x, unsigned int number, const char *t
 	return 0;
 }
 
+/* The one key that is there. */
+static int get_kind(const struct context *x, const char *key, const struct raw_selector *raw,
+		    enum config_selector_kind *ret, const void **ret_value)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		const void *value = *(void *const *)((const char *)raw + kinds[i].offset);
+
+		if (!value)
+			continue;
+		if (*ret_value)
+			return mistake(x, key, "has both %s and %s: make it two selectors",
+				       kind_key(*ret), kinds[i].key);
+		*ret = kinds[i].kind;
+		*ret_value = value;
+	}
+	if (!*ret_value)
+		return mistake(x, key, "has none of unit, user_unit, cgroup, exe, user");
+	return 0;
+}
+
+static int get_value(const struct context *x, const char *key, const void *raw,
+		     struct config_selector *s)
+{
+	const struct raw_user_unit *two = raw;
+	int n;
+
+	if (s->kind != CONFIG_SELECT_USER_UNIT) {
+		s->value = strdup(raw);
+		return s->value ? 0 : -ENOMEM;
+	}
+	if (!two->user || !two->unit)
+		return mistake(x, key, "needs both user and unit");
+	n = asprintf(&s->value, "%s %s", two->user, two->unit);
+	if (n < 0)
+		s->value = NULL;
+	return n < 0 ? -ENOMEM : 0;
+}
+
 static int get_selector(const struct context *x, const struct raw_selector *raw,
 			unsigned int number, struct config_agent *a)
 {
 	struct config_selector *s = &a->selectors[a->selectors_count];
 	const struct config_agent *other;
-	const char *value = NULL;
+	const void *value = NULL;
 	char key[KEY_SIZE];
 	int err;
 
 	snprintf(key, sizeof(key), ".selectors[%u]", number);
-	for (size_t i = 0; i < KINDS; i++) {
-		const char *text = *(char *const *)((const char *)raw + kinds[i].offset);
-
-		if (!text)
-			continue;
-		if (value)
-			return mistake(x, key, "has both %s and %s: make it two selectors",
-				       kind_key(s->kind), kinds[i].key);
-		s->kind = kinds[i].kind;
-		value = text;
-	}
-	if (!value)
-		return mistake(x, key, "has none of unit, cgroup, exe, user");
+	err = get_kind(x, key, raw, &s->kind, &value);
+	if (err)
+		return err;
 	if (x->config->selectors_count == CONFIG_SELECTORS_ALL_MAX)
 		return mistake(x, key, "more than %d selectors in all", CONFIG_SELECTORS_ALL_MAX);
 
 	snprintf(key, sizeof(key), ".selectors[%u].%s", number, kind_key(s->kind));
-	s->value = strdup(value);
-	if (!s->value || asprintf(&s->words, "%s %s", kind_key(s->kind), value) < 0) {
+	err = get_value(x, key, value, s);
+	if (!err && asprintf(&s->words, "%s %s", kind_key(s->kind), s->value) < 0)
+		err = -ENOMEM;
+	if (err) {
 		free(s->value);
-		return -ENOMEM;
+		return err;
 	}
-	err = check_value(x, key, s);
+	err = check_value(x, key, raw, s);
 	other = err ? NULL : taken_by(x, a, s);
 	if (other)
-		err = mistake(x, key, "'%s' is a selector of agent '%s' already", value,
+		err = mistake(x, key, "'%s' is a selector of agent '%s' already", s->value,
 			      other->name);
 	err = err ?: get_adopt(x, number, raw->adopt, s) ?: selector_number(x, a, s);
+	if (!err && s->pattern) {
+		s->pattern->selector = s->id;
+		s->pattern->flags = s->exec_only ? SELECTOR_EXEC_ONLY : 0;
+	}
 	x->config->selectors_count++;
 	a->selectors_count++; /* from here on interpret_agent_free() has it */
 	return err;

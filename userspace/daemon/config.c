@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -327,31 +326,6 @@ const struct config_selector *config_selector(const struct config *c, uint32_t i
 		}
 	}
 	return NULL;
-}
-
-size_t config_selector_cgroup(const struct config_selector *s, const char *path)
-{
-	char part[4096];
-	const char *end = path;
-
-	if (*path != '/' || strlen(path) >= sizeof(part))
-		return 0;
-	/* From the root down: the outermost that matches is the instance. */
-	while (*end) {
-		const char *name = end + 1;
-		bool match;
-
-		end = name + strcspn(name, "/");
-		if (s->kind == CONFIG_SELECT_UNIT)
-			snprintf(part, sizeof(part), "%.*s", (int)(end - name), name);
-		else
-			snprintf(part, sizeof(part), "%.*s", (int)(end - path), path);
-		match = (s->kind == CONFIG_SELECT_UNIT || s->kind == CONFIG_SELECT_CGROUP) &&
-			!fnmatch(s->value, part, FNM_PATHNAME | FNM_NOESCAPE);
-		if (match)
-			return end - path;
-	}
-	return 0;
 }
 
 bool config_name_valid(const char *name)

@@ -17,6 +17,8 @@
 
 #include "base/digest.h"
 
+struct pattern;
+
 #define CONFIG_PATH "/etc/affiant/affiant.yaml"
 
 #define CONFIG_AGENTS_MAX 1024
@@ -38,9 +40,9 @@ struct config_hash {
 };
 
 enum config_selector_kind {
-	CONFIG_SELECT_UNIT, /* a systemd unit's name, a glob */
-	/* a path below the unified hierarchy's root, a glob; begins with '/' */
-	CONFIG_SELECT_CGROUP,
+	CONFIG_SELECT_UNIT,      /* a unit of the system manager (pattern.h) */
+	CONFIG_SELECT_USER_UNIT, /* a unit of a user's own manager */
+	CONFIG_SELECT_CGROUP,    /* a path below the unified hierarchy's root */
 	CONFIG_SELECT_EXE, /* an absolute path */
 	CONFIG_SELECT_USER,
 };
@@ -53,10 +55,11 @@ struct config_selector {
 	 */
 	uint32_t id;
 	enum config_selector_kind kind;
-	uid_t uid;      /* CONFIG_SELECT_USER */
-	bool exec_only; /* 'adopt: no': leaves alone what runs already */
-	char *value;    /* as written */
-	char *words;    /* for people: "unit codex-*.service" */
+	uid_t uid;               /* CONFIG_SELECT_USER */
+	struct pattern *pattern; /* of unit, user_unit and cgroup; else NULL */
+	bool exec_only;          /* 'adopt: no': leaves alone what runs already */
+	char *value;             /* as written */
+	char *words;             /* for people: "unit codex-*.service" */
 };
 
 struct config_agent {
@@ -129,6 +132,7 @@ struct config {
 	struct config_agent *agents;
 	size_t agents_count;
 	size_t selectors_count; /* of all agents */
+	size_t patterns_count;  /* of those the ones with a pattern: at most PATTERNS_MAX */
 	bool any_agent;         /* no agent is configured: root may name any */
 	struct sha256 digest;   /* of the files' bytes, one after another as they were read */
 };
@@ -159,13 +163,6 @@ const struct config_agent *config_agent(const struct config *c, const char *name
 /* The selector with that id and its agent, or NULL. Borrowed. */
 const struct config_selector *config_selector(const struct config *c, uint32_t id,
 					      const struct config_agent **ret_agent);
-
-/*
- * Whether a unit or cgroup selector takes the cgroup @path ("/system.slice/a.service/worker"): it
- * does when the cgroup itself or one above it matches. Returns the length of the part that matched,
- * which names the instance ("/system.slice/a.service"), or 0.
- */
-size_t config_selector_cgroup(const struct config_selector *s, const char *path);
 
 /* Records say so of an agent that nobody knows (collect/attribute.h). */
 #define CONFIG_NAME_UNKNOWN "unknown"

@@ -75,9 +75,14 @@ static bool launcher(void *core, const struct object_facts *file)
 	return false;
 }
 
-static uint64_t unseen(void *core)
+static bool unseen(void *core, uint64_t session)
 {
-	return source_unseen(((struct core *)core)->source);
+	return source_unseen(((struct core *)core)->source, session);
+}
+
+static void over(void *core, uint64_t session)
+{
+	source_forget_unseen(((struct core *)core)->source, session);
 }
 
 /* Its types are large, and a kernel without them has none the next time either. */
@@ -310,6 +315,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.guarded = guarded,
 		.launcher = launcher,
 		.unseen = unseen,
+		.over = over,
 		.data = c,
 	};
 	memcpy(config->boot_id, c->boot_id, 16);

@@ -222,7 +222,7 @@ static int find_key(struct executables *x, struct program *p, struct selector_ex
 {
 	struct watching w = {.x = x, .program = p};
 	struct location l;
-	struct object_id dir;
+	struct object_facts dir;
 	int err;
 
 	err = location_find(p->selector->value, watch_name, &w, &l);
@@ -232,8 +232,11 @@ static int find_key(struct executables *x, struct program *p, struct selector_ex
 	if (l.file >= 0) {
 		err = source_place(x->core->source, l.file, ret);
 	} else {
-		err = source_object_id(x->core->source, l.dir, &dir);
-		*ret = (struct selector_exe_key){.inode = dir.inode, .device = dir.device};
+		err = source_object_facts(x->core->source, l.dir, &dir);
+		*ret = (struct selector_exe_key){.inode = dir.id.inode,
+						 .device = dir.id.device,
+						 .generation = dir.id.generation,
+						 .owner = dir.guard.owner};
 		memcpy(ret->name, l.name, strlen(l.name));
 	}
 	location_clear(&l);

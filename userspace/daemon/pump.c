@@ -278,7 +278,7 @@ static int take(struct core *c)
 
 int core_drain(struct core *c)
 {
-	const uint64_t began = core_boottime_ns(), unseen = source_unseen(c->source);
+	const uint64_t began = core_boottime_ns();
 	int n = 0, err = 0;
 
 	/*
@@ -298,10 +298,8 @@ int core_drain(struct core *c)
 	}
 	c->idle = n ? 0 : c->idle + 1;
 	/* Down to the last event: what the next ones tell happened after this began. */
-	if (n < DRAINS_MAX && !c->backlog && !err) {
+	if (n < DRAINS_MAX && !c->backlog && !err)
 		c->drained_ns = began;
-		c->attribute->unseen = unseen;
-	}
 	return 0;
 }
 

@@ -67,8 +67,15 @@ static const cyaml_schema_field_t evidence_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t user_unit_fields[] = {
+	TEXT(struct raw_user_unit, user),
+	TEXT(struct raw_user_unit, unit),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t selector_fields[] = {
 	TEXT(struct raw_selector, unit),
+	MAPPING_PTR(struct raw_selector, user_unit, user_unit_fields),
 	TEXT(struct raw_selector, cgroup),
 	TEXT(struct raw_selector, exe),
 	TEXT(struct raw_selector, user),

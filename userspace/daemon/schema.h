@@ -18,9 +18,14 @@ struct raw_hash {
 	char *mode, *workers, *max_size, *cache_entries, *wait;
 };
 
+struct raw_user_unit {
+	char *user, *unit;
+};
+
 struct raw_selector {
 	char *unit, *cgroup, *exe, *user;
 	char *adopt;
+	struct raw_user_unit *user_unit;
 };
 
 struct raw_agent_hash {

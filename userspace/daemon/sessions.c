@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
+#include "collect/power.h"
 #include "daemon/core.h"
 #include "daemon/enrolment.h"
 #include "daemon/evidence.h"
@@ -114,6 +115,7 @@ Affiant__V1__SessionInfo *session_info(const struct core *c, const struct sessio
 	SET(m, execs, s->execs);
 	SET(m, late, s->head->session_started->late);
 	SET(m, ending, s->ending);
+	SET(m, unproven, power_had(c->attribute, s));
 	return m;
 }
 

@@ -6,6 +6,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/power.h"
 #include "daemon/attester.h"
 #include "daemon/core.h"
 #include "daemon/evidence.h"
@@ -28,6 +29,17 @@ static int count_tag(pid_t tgid, const struct tag *tag, void *count)
 	(void)tgid, (void)tag;
 	++*(uint64_t *)count;
 	return 0;
+}
+
+/* Of those that live: no digest of theirs is proven. */
+static uint64_t count_unproven(const struct attribute *a)
+{
+	struct session *s, *next;
+	uint64_t n = 0;
+
+	HASH_ITER (hh, a->table.sessions, s, next)
+		n += power_had(a, s);
+	return n;
 }
 
 static size_t list_size(const char *const *list)
@@ -138,6 +150,7 @@ void core_get_status(void *core, struct server_call *call)
 	m.version = (char *)AFFIANT_VERSION;
 	SET(&m, started_wall_ns, c->started_wall_ns);
 	SET(&m, sessions, HASH_COUNT(c->attribute->table.sessions));
+	SET(&m, sessions_unproven, count_unproven(c->attribute));
 	SET(&m, processes, HASH_COUNT(c->attribute->table.processes));
 	SET(&m, connections, HASH_COUNT(c->attribute->table.connections));
 	for (unsigned int type = 1; type < EVENT_TYPES; type++) {

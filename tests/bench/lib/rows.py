@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """All rows: a name, and a function that yields figures. A new row is a function and a line here."""
 
-from . import evidence, load, modules, programs, size, turns
+from . import cgroups, evidence, load, modules, programs, size, turns
 
 ROWS = {
 	**{name: turns.row(name) for name in turns.OPERATIONS},
 	"programs": programs.programs,
+	"cgroups": cgroups.cgroups,
 	"throughput": load.throughput,
 	"latency": load.latency,
 	"hash": modules.hashing,

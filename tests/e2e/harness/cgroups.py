@@ -19,8 +19,8 @@ def root():
 class Cgroup:
 	"""One cgroup below the root, and others below it."""
 
-	def __init__(self):
-		self.name = f"/affiant-test-{os.getpid()}-{next(_numbers)}"	# as /proc/PID/cgroup shows it
+	def __init__(self, suffix=""):
+		self.name = f"/affiant-test-{os.getpid()}-{next(_numbers)}{suffix}"	# as /proc/PID/cgroup shows it
 		self.path = root() / self.name[1:]
 		self.path.mkdir()
 

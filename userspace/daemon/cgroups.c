@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/cgroups.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/pb.h"
+#include "base/text.h"
+#include "collect/loss.h"
+#include "daemon/core.h"
+#include "match.h"
+
+DEFINE_CLEANUP(struct sha256_context *, sha256_free)
+
+#define DEPTH_MAX 256 /* each level takes a descriptor while the walk is below it */
+#define REPAIR_NS (60 * CORE_SECOND_NS)
+#define TRIES_MAX 8
+
+struct cgroups {
+	struct core *core;
+	const struct pattern *patterns[PATTERNS_MAX];
+	uint32_t count;
+	uint64_t generation;
+	bool changed; /* by this start */
+	bool told; /* that something is not looked at: said once */
+	bool lost;
+	uint64_t repaired_ns;
+};
+
+static void add_patterns(struct cgroups *g)
+{
+	const struct config *c = g->core->config;
+
+	for (size_t i = 0; i < c->agents_count; i++)
+		for (size_t n = 0; n < c->agents[i].selectors_count; n++)
+			if (c->agents[i].selectors[n].pattern && g->count < PATTERNS_MAX)
+				g->patterns[g->count++] = c->agents[i].selectors[n].pattern;
+}
+
+/* The states in the kernel are of exactly these patterns, in this order. */
+static int make_generation(struct cgroups *g)
+{
+	_cleanup_(sha256_freep) struct sha256_context *sum = NULL;
+	struct sha256 digest;
+	int err = sha256_new(&sum);
+
+	for (uint32_t i = 0; !err && i < g->count; i++)
+		err = sha256_update(sum, g->patterns[i], sizeof(*g->patterns[i]));
+	err = err ?: sha256_final(sum, &digest);
+	if (err)
+		return err;
+	memcpy(&g->generation, digest.bytes, sizeof(g->generation));
+	g->generation = g->count ? g->generation | 1 : 0;
+	return 0;
+}
+
+int cgroups_new(struct core *c, struct cgroups **ret)
+{
+	struct cgroups *g = calloc(1, sizeof(*g));
+	int err;
+
+	if (!g)
+		return -ENOMEM;
+	g->core = c;
+	add_patterns(g);
+	err = make_generation(g);
+	if (err) {
+		free(g);
+		return err;
+	}
+	*ret = g;
+	return 0;
+}
+
+void cgroups_free(struct cgroups *g)
+{
+	free(g);
+}
+
+/* ---- the walk ---- */
+
+struct walk {
+	struct cgroups *g;
+	bool any; /* a cgroup that matches was not known */
+};
+
+static const char *reason(int err)
+{
+	switch (err) {
+	case -E2BIG:
+		return "there is room for 65536, and half of it for what others than root make";
+	case -ELOOP:
+		return "they lie deeper than 256";
+	}
+	return strerror(-err);
+}
+
+static void cant(struct walk *w, const char *name, int err)
+{
+	struct cgroups *g = w->g;
+	struct buffer shown = {0};
+
+	g->lost = true;
+	if (g->told)
+		return;
+	g->told = true;
+	g->core->attribute->dropped[LOSS_CGROUP]++;
+	text_printable(&shown, name, strlen(name), 0);
+	buffer_add_char(&shown, '\0');
+	log_error("selectors: the cgroup %s and those below it are not looked at: %s",
+		  buffer_error(&shown) ? "?" : shown.data, reason(err));
+	buffer_done(&shown);
+}
+
+static uint64_t new_session(void)
+{
+	uint64_t key = 0;
+
+	while (!key && getrandom(&key, sizeof(key), 0) < 0 && errno == EINTR)
+		;
+	return key | 1;
+}
+
+/* As the kernel does for one that is made: on_mkdir. */
+static void derive(const struct cgroups *g, const struct cgroup_state *parent, const char *name,
+		   bool by_root, struct cgroup_state *ret)
+{
+	struct pattern_step step = {.by_root = by_root, .len = strlen(name)};
+
+	*ret = (struct cgroup_state){.generation = g->generation,
+				     .selector = parent->selector,
+				     .by_others = !by_root};
+	if (parent->selector.session || step.len > PATTERN_NAME_MAX)
+		return;
+	memcpy(step.name, name, step.len);
+	for (uint32_t i = 0; i < g->count; i++) {
+		if (!(parent->alive >> i & 1))
+			continue;
+		step.from = parent->at[i];
+		pattern_step(g->patterns[i], &step);
+		if (pattern_matched(g->patterns[i], &step)) {
+			*ret = (struct cgroup_state){
+				.generation = g->generation,
+				.selector = {.session = new_session(),
+					     .id = g->patterns[i]->selector,
+					     .flags = g->patterns[i]->flags},
+				.by_others = !by_root};
+			return;
+		}
+		ret->at[i] = step.to;
+		ret->alive |= (uint64_t)(step.to != 0) << i;
+	}
+}
+
+static bool is_nothing(const struct cgroup_state *s)
+{
+	return !s->alive && !s->selector.session;
+}
+
+/*
+ * Gives the cgroup its state, unless the kernel has; *@s is what holds then. A match that the
+ * patterns of before made, too, is of the same session: @first, it is not the parent's.
+ */
+static int settle(struct walk *w, uint64_t id, bool first, struct cgroup_state *s)
+{
+	struct source *source = w->g->core->source;
+	struct cgroup_state known;
+	int err = 0;
+
+	for (int i = 0; i < TRIES_MAX; i++) {
+		bool there = source_cgroup_get(source, id, &known) == 0;
+
+		if (there && known.generation == s->generation) {
+			*s = known;
+			return 0;
+		}
+		if (is_nothing(s))
+			return there ? source_cgroup_drop(source, id), 0 : 0;
+		if (there && first && known.selector.id == s->selector.id && known.selector.session)
+			s->selector.session = known.selector.session;
+		err = source_cgroup_put(source, id, s, there);
+		if (err != -EEXIST && err != -ENOENT)
+			break;
+	}
+	w->any |= !err && s->selector.session;
+	return err;
+}
+
+static void walk(struct walk *w, int parent, const char *name, bool by_root,
+		 const struct cgroup_state *above, unsigned int depth);
+
+static void walk_below(struct walk *w, DIR *d, const char *name, const struct cgroup_state *state,
+		       unsigned int depth)
+{
+	struct dirent *e;
+	struct stat st;
+	bool by_root;
+
+	if (fstat(dirfd(d), &st) < 0)
+		return;
+	by_root = st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH));
+	while ((e = readdir(d))) {
+		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (depth == DEPTH_MAX) {
+			cant(w, name, -ELOOP);
+			return;
+		}
+		walk(w, dirfd(d), e->d_name, by_root, state, depth + 1);
+	}
+}
+
+/*
+ * The state comes before the look at what is below: a cgroup that is made there meanwhile is either
+ * seen by the look, or gets its state in the kernel. One that is half made while its parent gets
+ * its own is waited for.
+ */
+static void walk(struct walk *w, int parent, const char *name, bool by_root,
+		 const struct cgroup_state *above, unsigned int depth)
+{
+	struct cgroup_state state = *above;
+	_cleanup_closedir_ DIR *d = NULL;
+	struct stat st;
+	int err, fd;
+
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d || fstat(fd, &st) < 0) {
+		err = -errno;
+		if (!d)
+			closep(&fd);
+		if (err != -ENOENT && err != -ENODEV) /* gone meanwhile */
+			cant(w, name, err);
+		return;
+	}
+	if (depth)
+		derive(w->g, above, name, by_root, &state);
+	err = settle(w, st.st_ino, !above->selector.session, &state);
+	if (err)
+		cant(w, name, err);
+	if (err || is_nothing(&state))
+		return;
+	/* What was removed before its state came would keep it for good. */
+	if (faccessat(fd, "cgroup.procs", F_OK, 0) < 0) {
+		(void)source_cgroup_drop(w->g->core->source, st.st_ino);
+		return;
+	}
+	err = source_cgroup_barrier(w->g->core->source);
+	if (err)
+		cant(w, name, err);
+	walk_below(w, d, name, &state, depth);
+}
+
+static bool walk_all(struct cgroups *g)
+{
+	struct cgroup_state root = {.generation = g->generation};
+	struct walk w = {.g = g};
+
+	for (uint32_t i = 0; i < g->count; i++) {
+		root.at[i] = pattern_start(g->patterns[i]);
+		root.alive |= 1ull << i;
+	}
+	g->lost = false;
+	walk(&w, source_cgroup_fd(g->core->source), ".", true, &root, 0);
+	g->told &= g->lost;
+	return w.any;
+}
+
+/* What the patterns of before took, and these take too, had nobody to look for it in between. */
+static void tell_gap(struct core *c, uint64_t from)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_SELECTORS);
+	SET(&gap, from_boottime_ns, from);
+	SET(&gap, to_boottime_ns, core_boottime_ns());
+	gap.what = (char *)"unit, user_unit and cgroup selectors: they were changed";
+	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+	r.gap = &gap;
+	core_tell(c, &r);
+}
+
+int cgroups_start(struct cgroups *g)
+{
+	struct source *source = g->core->source;
+	int err;
+
+	g->changed = !g->count || source_patterns(source) != g->generation;
+	if (!g->changed)
+		return 0;
+	err = source_patterns_set(source, g->patterns, g->count, g->generation);
+	if (err)
+		return err;
+	if (g->count)
+		(void)walk_all(g);
+	return 0;
+}
+
+void cgroups_started(struct cgroups *g)
+{
+	uint64_t since;
+
+	if (!g->changed)
+		return;
+	since = source_patterns_walked(g->core->source);
+	if (since && g->count)
+		tell_gap(g->core, since);
+}
+
+/*
+ * A user with cgroups to make can fill the table: then a walk can't help, and costs. So not too
+ * often.
+ */
+bool cgroups_repair(struct cgroups *g, uint64_t now_ns)
+{
+	g->lost |= source_cgroups_lost(g->core->source);
+	if (!g->count || !g->lost || (g->repaired_ns && now_ns - g->repaired_ns < REPAIR_NS))
+		return false;
+	g->repaired_ns = now_ns;
+	return walk_all(g);
+}
+
+const struct config_selector *cgroups_selector(const struct core *c, const char *path)
+{
+	char full[PATH_MAX];
+	struct cgroup_state state;
+	struct stat st;
+
+	if (!c->cgroup_root ||
+	    snprintf(full, sizeof(full), "%s%s", c->cgroup_root, path) >= (int)sizeof(full) ||
+	    stat(full, &st) < 0 || source_cgroup_get(c->source, st.st_ino, &state) < 0 ||
+	    state.generation != source_patterns(c->source) || !state.selector.session)
+		return NULL;
+	return config_selector(c->config, state.selector.id, NULL);
+}
