@@ -113,3 +113,28 @@ def test_outsiders_beside_it_leave_no_record(daemon, programs, place, cgroup):
 	everywhere = daemon.records().execs.where(lambda r: list(r.process.argv) == [payload.encode()])
 	assert len(everywhere) == len(found.execs.where(lambda r: list(r.process.argv) == [payload.encode()])) == 8
 	assert not daemon.records().where(lambda r: r.process.id.tgid == beside.pid)
+
+
+def test_exec_that_hangs(new_daemon, programs, place):
+	"""In the close of a file that its own server holds: nobody but the process waits."""
+	daemon = new_daemon("hash: {wait: 1s}\n")
+	hanging = daemon.launch(programs["exec_hang"], "/bin/true", user=(OTHER, OTHER), stdin=subprocess.PIPE)
+	try:
+		if (line := hanging.line()) != "hangs":
+			hanging.wait()
+			assert hanging.returncode == 77, hanging.stderr
+			pytest.skip(line)
+		hanging.wait_exec(programs["exec_hang"])
+		payload = programs.copy("nothing", place / "payload")
+		found = daemon.run(payload).records()
+		assert stated_digest(found.exec_of(payload).process.executable.digest) == sha256(payload)
+		assert daemon.affiant("status").returncode == 0
+		assert not hanging.records_so_far().execs.where(lambda r: r.process.argv[0] == b"/bin/true")
+		daemon.stop()
+		daemon.start()	# and looks at what runs
+		assert daemon.run(payload).records().execs
+	finally:
+		hanging.wait()
+	assert hanging.returncode == 0
+	ran = hanging.records().exec_of("/bin/true")
+	assert stated_digest(ran.process.executable.digest) == sha256("/bin/true")

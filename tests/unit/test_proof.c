@@ -214,19 +214,25 @@ static void test_stood_still(void **state)
 
 /* ---- the host's mounts ---- */
 
-static void test_nosuid(void **state)
+static void test_options(void **state)
 {
 	struct {
 		const char *line;
-		bool ok, nosuid;
+		bool ok, nosuid, idmapped;
 	} cases[] = {
-		{"36 35 98:0 / /mnt rw,noatime - ext3 /dev/root rw,errors=continue", true, false},
-		{"36 35 98:0 / /mnt rw,nosuid,noatime - ext3 /dev/root rw", true, true},
-		{"36 35 98:0 / /mnt nosuid shared:1 - ext3 /dev/root rw,nosuid", true, true},
+		{"36 35 98:0 / /mnt rw,noatime - ext3 /dev/root rw,errors=continue", true, false,
+		 false},
+		{"36 35 98:0 / /mnt rw,nosuid,noatime - ext3 /dev/root rw", true, true, false},
+		{"36 35 98:0 / /mnt nosuid shared:1 - ext3 /dev/root rw,nosuid", true, true, false},
+		{"36 35 98:0 / /mnt rw,relatime,idmapped shared:1 - ext4 /dev/root rw", true, false,
+		 true},
+		{"36 35 98:0 / /mnt ro,nosuid,idmapped - ext4 /dev/root rw", true, true, true},
 		/* in the superblock's options, or in a name that is longer, it is another one */
-		{"36 35 98:0 / /mnt rw,nosuidx,anosuid - ext3 /dev/root rw,nosuid", true, false},
-		{"36 35 98:0 / /mnt,nosuid rw - ext3 /dev/root rw", true, false},
-		{"36 35 98:0 / /mnt", false, false},
+		{"36 35 98:0 / /mnt rw,nosuidx,anosuid - ext3 /dev/root rw,nosuid", true, false,
+		 false},
+		{"36 35 98:0 / /mnt rw,idmappedx - ext4 /dev/root rw,idmapped", true, false, false},
+		{"36 35 98:0 / /mnt,nosuid,idmapped rw - ext3 /dev/root rw", true, false, false},
+		{"36 35 98:0 / /mnt", false, false, false},
 	};
 
 	(void)state;
@@ -236,6 +242,7 @@ static void test_nosuid(void **state)
 
 		assert_int_equal(mount_line_parse(line, &m), cases[i].ok);
 		assert_int_equal(m.nosuid, cases[i].nosuid);
+		assert_int_equal(m.idmapped, cases[i].idmapped);
 	}
 }
 
@@ -254,9 +261,9 @@ static void test_hostmounts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_root_alone),  cmocka_unit_test(test_filesystems),
-		cmocka_unit_test(test_overlay),     cmocka_unit_test(test_stood_still),
-		cmocka_unit_test(test_nosuid),      cmocka_unit_test(test_hostmounts),
+		cmocka_unit_test(test_root_alone), cmocka_unit_test(test_filesystems),
+		cmocka_unit_test(test_overlay),    cmocka_unit_test(test_stood_still),
+		cmocka_unit_test(test_options),    cmocka_unit_test(test_hostmounts),
 	};
 
 	return cmocka_run_group_tests_name("proof", tests, NULL, NULL);

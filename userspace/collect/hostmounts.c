@@ -13,11 +13,15 @@
 /* More than any host has: what is beyond is not trusted. */
 #define DEVICES_MAX 4096
 
+struct devices {
+	size_t count;
+	uint32_t at[DEVICES_MAX]; /* ascending, once all is read */
+};
+
 struct hostmounts {
 	FILE *file;
 	bool read; /* once at least */
-	size_t count;
-	uint32_t devices[DEVICES_MAX]; /* ascending */
+	struct devices suid, idmapped;
 };
 
 int hostmounts_new(struct hostmounts **ret)
@@ -51,15 +55,18 @@ static int compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-static void add(struct hostmounts *m, const struct mount_line *line)
+static void add(struct devices *d, uint32_t device)
 {
-	uint32_t device = line->major << 20 | line->minor;
-
-	for (size_t i = 0; i < m->count; i++)
-		if (m->devices[i] == device)
+	for (size_t i = 0; i < d->count; i++)
+		if (d->at[i] == device)
 			return;
-	if (m->count < DEVICES_MAX)
-		m->devices[m->count++] = device;
+	if (d->count < DEVICES_MAX)
+		d->at[d->count++] = device;
+}
+
+static bool has(const struct devices *d, uint32_t device)
+{
+	return bsearch(&device, d->at, d->count, sizeof(device), compare);
 }
 
 static void read_all(struct hostmounts *m)
@@ -68,12 +75,18 @@ static void read_all(struct hostmounts *m)
 	struct mount_line line;
 	size_t size = 0;
 
-	m->count = 0;
+	m->suid.count = m->idmapped.count = 0;
 	rewind(m->file);
-	while (getline(&text, &size, m->file) > 0)
-		if (mount_line_parse(text, &line) && !line.nosuid)
-			add(m, &line);
-	qsort(m->devices, m->count, sizeof(*m->devices), compare);
+	while (getline(&text, &size, m->file) > 0) {
+		if (!mount_line_parse(text, &line))
+			continue;
+		if (line.idmapped)
+			add(&m->idmapped, line.major << 20 | line.minor);
+		if (!line.nosuid)
+			add(&m->suid, line.major << 20 | line.minor);
+	}
+	qsort(m->suid.at, m->suid.count, sizeof(*m->suid.at), compare);
+	qsort(m->idmapped.at, m->idmapped.count, sizeof(*m->idmapped.at), compare);
 	m->read = true;
 }
 
@@ -89,5 +102,6 @@ bool hostmounts_trust(struct hostmounts *m, uint32_t device)
 {
 	if (changed(m) || !m->read)
 		read_all(m);
-	return bsearch(&device, m->devices, m->count, sizeof(device), compare);
+	return has(&m->suid, device) && !has(&m->idmapped, device) &&
+	       m->idmapped.count < DEVICES_MAX; /* else one more may be missing there */
 }

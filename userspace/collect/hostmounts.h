@@ -2,7 +2,9 @@
 /*
  * hostmounts: the filesystems from which the host takes setuid programs: those that are mounted
  * without "nosuid" in the mount namespace of process 1. Whoever could change a file there could be
- * root, so that what the host trusts already is all that is trusted here.
+ * root, so that what the host trusts already is all that is trusted here. Not one that is mounted
+ * idmapped anywhere: through that mount another user writes to root's files (tried: pages pinned by
+ * it, the program executed by root's own path).
  */
 #pragma once
 

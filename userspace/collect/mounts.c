@@ -47,8 +47,11 @@ bool mount_line_parse(char *line, struct mount_line *ret)
 			return false;
 		if (field == 5)
 			m.point = word;
-		if (field == 6)
+		if (field == 6) {
 			m.nosuid = has_option(word, "nosuid");
+			m.idmapped = has_option(word,
+						"idmapped"); /* Linux 5.12, which has such mounts */
+		}
 		/* Optional fields end with a lone '-', before which there are at least six. */
 		if (field > 6 && strcmp(word, "-") == 0) {
 			m.type = strtok_r(NULL, " \n", &save);

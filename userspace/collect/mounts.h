@@ -8,7 +8,7 @@
 
 struct mount_line {
 	unsigned int major, minor; /* the kernel's own s_dev */
-	bool nosuid;
+	bool nosuid, idmapped;
 	char *point;
 	char *type;
 };

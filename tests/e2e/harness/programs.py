@@ -20,7 +20,9 @@ LIBRARIES = ["-Wl,--as-needed", "-lbpf", "-luring", "-lpthread"]
 
 
 def compile_program(source, target, *flags, libraries=()):
-	command = [os.environ.get("CC", "gcc"), *FLAGS, *flags, "-o", str(target), str(source), *libraries, *LIBRARIES]
+	# Of all these libraries only the C library's own are there in 32 bits.
+	usual = ["-lpthread"] if "-m32" in flags else LIBRARIES
+	command = [os.environ.get("CC", "gcc"), *FLAGS, *flags, "-o", str(target), str(source), *libraries, *usual]
 	done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 	assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
 	return wait.settled(target)
