@@ -162,6 +162,12 @@ static void executable_claimed(void)
 {
 	claim(1);
 }
+/* Any loader, but not one that anybody could have written. */
+static void loader_unproven_beside_any(void)
+{
+	f.agents[0].loaders.any = true;
+	unprove(2);
+}
 static void claimed_beside_any(void)
 {
 	claim(1);

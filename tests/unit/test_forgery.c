@@ -190,6 +190,7 @@ static const struct forgery {
 	B(daemon_unproven, malformed_host_claims),
 	B(executable_unproven, hash_state),
 	B(loader_unproven, hash_state),
+	B(loader_unproven_beside_any, hash_state),
 	B(ancestor_unproven, hash_state),
 	B(unproven_other, executable_digest),
 	B(unproven_unread, executable_digest),

@@ -48,6 +48,7 @@ struct real {
 	/* Options that are not tried: they wait for a debugger, or never end. */
 	const char *skipped;
 	const char *code; /* a file's name that is code as well */
+	bool slow;        /* it takes minutes in all: tools/test --long tries it */
 };
 
 static const char *const shell_values[] = {"-o errexit", "+o errexit",   "-O extglob",
@@ -70,7 +71,8 @@ static const struct real reals[] = {
 	{"ksh93", "", "--man", SHELL_SCRIPT, NULL, shell_values, "", "true"},
 	{"mksh", "", "", SHELL_SCRIPT, NULL, shell_values, "", "true"},
 	{"fish", "", "--help", "\necho \"RAN|\"(status filename)\"|@|\"\n", NULL, none, "", "true"},
-	{"python3", "", "--help --help-all", PYTHON_SCRIPT, NULL, python_values, "", "1"},
+	{"python3", "", "--help --help-all", PYTHON_SCRIPT, NULL, python_values, "", "1",
+	 true},
 	/* It refuses other values with success. */
 	{"pypy3", "", "--help", PYTHON_SCRIPT, NULL, python_values, "--check-hash-based-pycs", "1"},
 	{"perl", "", "-h", "\nprint \"RAN|$0|@|\\n\";\n", NULL, perl_values, "", "true"},
@@ -81,7 +83,7 @@ static const struct real reals[] = {
 	{"luajit", "", "-h", LUA_SCRIPT, NULL, none, "", "x=1"},
 	{"tclsh", "", "", "\nputs \"RAN|$argv0|@|\"\n", NULL, none, "", "true"},
 	{"node", ".js", "--help", NODE_SCRIPT, NULL, none,
-	 "--inspect-brk --inspect-brk-node --inspect-wait --watch", "true"},
+	 "--inspect-brk --inspect-brk-node --inspect-wait --watch", "true", true},
 	{"bun", ".js", "--help", NODE_SCRIPT, NULL, none, "--watch --hot", "true"},
 	{"deno", ".js", "run --help=full", "\nconsole.log('RAN|' + Deno.mainModule + '|@|');\n",
 	 "run", none, "--watch --inspect-brk --inspect-wait", "true"},
@@ -412,6 +414,10 @@ static void test_real(void **state)
 	const struct real *r = *state;
 	unsigned int found = 0;
 
+	if (r->slow && !getenv("AFFIANT_TEST_LONG")) {
+		print_message("%s: long: tools/test --long runs it\n", r->name);
+		skip();
+	}
 	snprintf(copy, sizeof(copy), "/usr/bin:%s", more ?: "");
 	for (char *d = strtok_r(copy, ":", &save); d; d = strtok_r(NULL, ":", &save)) {
 		_cleanup_free_ char *file = NULL, *real = NULL;

@@ -75,6 +75,12 @@ static bool is_script(const struct claims_file *f)
 	return f->role == CLAIMS_SCRIPT || f->role == CLAIMS_ARGUMENT;
 }
 
+static bool is_executed(const struct claims_file *f)
+{
+	return f->role == CLAIMS_EXECUTABLE || f->role == CLAIMS_INTERPRETER ||
+	       f->role == CLAIMS_LOADER;
+}
+
 /*
  * hash_states is about what the kernel executed. Of a script, which its interpreter opens again,
  * nothing more can be had than what it was offered; a manifest is a root over what lay there.
@@ -154,6 +160,9 @@ static bool check_process(struct verification *v, const struct affiant_agent *a)
 		const struct claims_file *f = &c->files[p->files[i]];
 		const struct affiant_digests *allowed = allowed_of(a, f->role, &code);
 
+		/* Any digest will do where a list says so, but not what it is worth. */
+		if (is_executed(f) && !takes_state(a, f))
+			return refuse_state(v, f, "agent: program");
 		if (!check_file(v, a, f, allowed, code, "agent: program"))
 			return false;
 		executable |= f->role == CLAIMS_EXECUTABLE;

@@ -123,6 +123,9 @@ static int identify(struct hashing *h)
 
 	if (h->has_facts && counted(h)->magic) {
 		h->result.trust = object_trust_of(counted(h)->magic);
+		/* Over a server of the host's own: trust_overlay() asks who mounted that. */
+		if (h->result.trust == OBJECT_FOREIGN)
+			h->result.trust = object_trust_of(h->facts.id.magic);
 	} else {
 		if (fstatfs(h->fd, &fs) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
