@@ -38,6 +38,11 @@ def worths_of(daemon, script, **more):
 	return worths(daemon.run("/bin/sh", "-c", script, **more).records())
 
 
+def go(run):
+	run.process.stdin.write("go\n")
+	run.process.stdin.flush()
+
+
 def worths_in_parts(daemon, first, second):
 	"""The same of two parts, where the second begins once the digests of the first are recorded."""
 	count = first.count(";") + 2	# the shell's own, too
@@ -217,7 +222,7 @@ def test_launcher_program(new_daemon, cgroup, nothing, launchers, expected):
 def test_launcher_program_comes_first(new_daemon, cgroup, nothing, helper):
 	"""One that is executed as root later, by the agent, is no launcher."""
 	daemon = new_daemon(WAIT + "launchers: {programs: [/usr/bin/setpriv]}\n" + selected(cgroup))
-	script = f"{nothing}; {helper} exec /usr/bin/setpriv --reuid=65534 {nothing}; {nothing}"
+	script = f"{nothing}; sleep 1; {helper} exec /usr/bin/setpriv --reuid=65534 {nothing}; {nothing}"
 	found = worths(start_service(daemon, cgroup, "/bin/sh", "-c", script))
 	assert found[1:3] == ["observed"] * 2 and found[-2:] == ["power"] * 2
 
@@ -246,27 +251,32 @@ def test_late(new_daemon, programs, cgroup, nothing):
 
 # ---- what is not known ----
 
-def test_lost_exec(new_daemon, programs, nothing):
-	"""A ring that is full: whose execs were lost is not known, so all that live then may have had power."""
+def test_lost_exec(new_daemon, nothing):
+	"""A ring that is full: of which execs were lost nobody knows what power they had. Other sessions go on."""
 	daemon = new_daemon(WAIT + "ring_bytes: 16KiB\n")
-	script = f"{nothing}; echo ready; read line; {nothing}; read line"
-	bystander = daemon.launch("/bin/sh", "-c", script, user=NOBODY, stdin=subprocess.PIPE)
-	assert bystander.line() == "ready"
-	assert worth(bystander.wait_exec(nothing)) == "observed"
+	script = f"{nothing}; echo ready; read line; %s{nothing}; echo ready; read line; {nothing}"
+	quiet = daemon.launch("/bin/sh", "-c", script % "", user=NOBODY, stdin=subprocess.PIPE)
+	loud = daemon.launch("/bin/sh", "-c", script % f"for n in $(seq 200); do {nothing}; done; ", user=NOBODY,
+			     stdin=subprocess.PIPE)
+	for run in (quiet, loud):
+		assert run.line() == "ready"
+		assert worth(run.wait_exec(nothing)) == "observed"
 	wait.until("the ring is read", lambda: not status(daemon)["ring_used"])
-	loud = daemon.launch("/bin/sh", "-c", f"echo ready; read line; n=0; while [ $n -lt 200 ]; do {nothing}; n=$((n + 1)); done",
-			     user=NOBODY, stdin=subprocess.PIPE)
-	assert loud.line() == "ready"
 	daemon.suspend()
-	loud.process.communicate("go\n", timeout=wait.DEADLINE)
+	go(loud)
+	assert loud.line() == "ready"
 	daemon.resume()
-	assert daemon.wait_records("the loss is told", lambda found: found, "--type", "lost")
-	bystander.process.stdin.write("go\n")
-	bystander.process.stdin.flush()
-	found = bystander.wait_records("the second exec", lambda found: len(found.execs) == 3)
-	assert worths(found) == ["observed", "observed", "power"]
-	bystander.wait()
-	assert worths_of(daemon, nothing) == ["observed"] * 2	# one that begins later
+	daemon.wait_records("the loss is told", lambda found: found, "--type", "lost")
+	go(quiet)
+	assert quiet.line() == "ready"
+	for run in (quiet, loud):
+		run.process.communicate("go\n", timeout=wait.DEADLINE)
+
+	def last(run):
+		return run.wait_records("its end", lambda found: found.of("session_ended")).in_time().execs[-1]
+
+	assert worth(last(quiet)) == "observed"
+	assert worth(last(loud)) == "power"
 
 
 def test_restart(new_daemon, nothing, helper):
@@ -275,15 +285,14 @@ def test_restart(new_daemon, nothing, helper):
 	script = f"echo ready; read line; {nothing}; echo ready; read line; {nothing}"
 	runs = {
 		"observed": daemon.launch("/bin/sh", "-c", script, user=NOBODY, stdin=subprocess.PIPE),
-		"power": daemon.launch("/bin/sh", "-c", f"{helper} exec {nothing}; {script}", user=NOBODY, stdin=subprocess.PIPE),
+		"power": daemon.launch("/bin/sh", "-c", f"sleep 1; {helper} exec {nothing}; {script}", user=NOBODY, stdin=subprocess.PIPE),
 	}
 	for run in runs.values():
 		assert run.line() == "ready"
-	runs["power"].wait_records("the exec with power", lambda found: len(found.execs) == 3)
+	runs["power"].wait_records("the exec with power", lambda found: len(found.execs) == 4)
 	daemon.kill()
 	for run in runs.values():
-		run.process.stdin.write("go\n")
-		run.process.stdin.flush()
+		go(run)
 		assert run.line() == "ready"
 	daemon.start()
 	for expected, run in runs.items():

@@ -155,6 +155,31 @@ void core_watch(struct core *c, pid_t tgid)
 	c->unwatched = true;
 }
 
+static int watch_member(pid_t tgid, const struct tag *tag, void *core)
+{
+	(void)tag;
+	core_watch(core, tgid);
+	return 0;
+}
+
+void core_watch_host(struct core *c)
+{
+	core_watch(c, 1);
+	/* Process 1 may be out of reach, of which our own namespace was made. */
+	core_watch(c, getpid());
+}
+
+/*
+ * The host's, for what a selector takes: its first exec is seen only with a mark that was there
+ * before. And those of sessions that outlived another run of this program.
+ */
+static void watch_from_start(struct core *c)
+{
+	if (c->config->selectors_count)
+		core_watch_host(c);
+	(void)source_each_tag(c->source, watch_member, c);
+}
+
 static void entered(void *core, const struct event_exec *e)
 {
 	core_watch(core, e->header.actor.tgid);
@@ -364,6 +389,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		core_close(c);
 		return err;
 	}
+	watch_from_start(c);
 	c->recovered = true;
 	*ret = c;
 	return 0;
