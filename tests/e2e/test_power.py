@@ -190,6 +190,15 @@ def test_setgid_disk_group(new_daemon, programs, place, nothing, disk):
 	assert worths_of(daemon, f"{helper} exec {nothing}; {nothing}")[-1] == "power"
 
 
+def test_trusted_owner(new_daemon, programs, place, nothing):
+	"""Whose files count as root's: he can change them, whether he began as that user or became him."""
+	daemon = new_daemon(WAIT + "trusted_owners: [games]\n")
+	assert worths_of(daemon, nothing, user=GAMES) == ["power"] * 2
+	helper = install(programs.static("gain_power"), place / "helper", 0o4755, GAMES)
+	assert worths_of(daemon, f"{helper} run; {nothing}") == ["observed"] * 3
+	assert worths_of(daemon, f"{helper} exec {nothing}; {nothing}")[-1] == "power"
+
+
 # ---- selectors and launchers ----
 
 def selected(cgroup):
@@ -225,6 +234,16 @@ def test_launcher_program_comes_first(new_daemon, cgroup, nothing, helper):
 	script = f"{nothing}; sleep 1; {helper} exec /usr/bin/setpriv --reuid=65534 {nothing}; {nothing}"
 	found = worths(start_service(daemon, cgroup, "/bin/sh", "-c", script))
 	assert found[1:3] == ["observed"] * 2 and found[-2:] == ["power"] * 2
+
+
+def test_launcher_program_of_another(new_daemon, cgroup, nothing):
+	"""Executed with a capability, but not by root, it does what anybody tells it to."""
+	daemon = new_daemon(WAIT + "launchers: {programs: [/usr/bin/setpriv]}\n" + selected(cgroup))
+	shutil.chown(cgroup.path / "cgroup.procs", *NOBODY)
+	command = [*ambient(["dac_override"]), *inside(cgroup, "/usr/bin/setpriv", "--ambient-caps=-all", "--inh-caps=-all", nothing)]
+	subprocess.run(command, check=True)
+	records = daemon.wait_records("its records", lambda found: found.whole(), "--agent", "research").in_time()
+	assert worths(records)[-1] == "power"
 
 
 def test_launcher_program_that_others_write(new_daemon, place, cgroup, nothing):

@@ -54,6 +54,11 @@ static bool guarded(void *core, const struct object_facts *file)
 	return proof_guard(((struct core *)core)->proof, file) == PROVEN;
 }
 
+static bool trusted(void *core, uint32_t uid)
+{
+	return proof_owner_counts(((struct core *)core)->proof, uid);
+}
+
 /*
  * By the object, not by its path: a container has paths of its own. Looked up when a session
  * begins with root's power, which is seldom.
@@ -338,6 +343,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.entered = entered,
 		.untagged = reconcile_untagged,
 		.guarded = guarded,
+		.trusted = trusted,
 		.launcher = launcher,
 		.unseen = unseen,
 		.over = over,
