@@ -5,10 +5,12 @@ import collections
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import pytest
 
+from harness.cgroups import inside
 from harness.proof import NOBODY, worth, worths
 from harness.records import sha256, stated_digest
 
@@ -152,3 +154,16 @@ def test_root_builds(new_daemon, tree):
 	daemon = new_daemon("hash: {wait: 10s}\n")
 	run = daemon.run("/bin/sh", "-ec", "gcc -o main main.c; ./main; uname", cwd=tree)
 	assert set(worths(run.records())) <= {"power", "changed", "too_late"}
+
+
+def test_first_exec_of_a_selector(new_daemon, programs, place, cgroup):
+	"""Its tag comes with the exec, whose file fanotify told of before: short programs that no cache knows have a digest, too."""
+	daemon = new_daemon(f"hash: {{wait: 10s}}\nagents:\n  - name: research\n    selectors:\n      - cgroup: {cgroup.name}\n")
+	paths = [programs.copy("nothing", place / f"program-{n}") for n in range(100)]
+	for path in paths:
+		subprocess.run(inside(cgroup, path), check=True)
+	records = daemon.wait_records("all sessions", lambda found: len(found.of("session_ended")) == len(found.execs) == len(paths))
+	found = {path_of(r): stated_digest(r.process.executable.digest) for r in records.execs}
+	missing = [path for path in paths if found[path] is None]
+	assert len(missing) <= (1 - SHARE) * len(paths), missing
+	assert all(found[path] in (sha256(path), None) for path in paths)

@@ -129,10 +129,14 @@ static const struct event_exec *event_of(pid_t pid, const char *exe, const char 
 
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+static bool tagged_late;
+
 static struct chain *start(size_t queue_max)
 {
-	struct chain_config config = {
-		.wanted = wanted, .identify = identify, .queue_max = queue_max};
+	struct chain_config config = {.wanted = wanted,
+				      .identify = identify,
+				      .tagged_late = tagged_late,
+				      .queue_max = queue_max};
 	struct chain *c = NULL;
 	int r;
 
@@ -355,6 +359,37 @@ static void test_gone_before_it_was_asked_for(void **state)
 			check(&s[1], CHAIN_INTERPRETER, "/bin/true");
 		}
 		release(s, n);
+		wanted_never = false;
+	}
+	chain_free(c);
+}
+
+/* A selector takes it where its exec ends, and the event of its beginning was read before. */
+static void test_tagged_late(void **state)
+{
+	struct chain_step s[CHAIN_STEPS_MAX];
+	struct chain *c;
+	pid_t pid;
+	int n;
+
+	(void)state;
+	tagged_late = true;
+	c = start(64);
+	tagged_late = false;
+	for (int round = 0; round < 2; round++) {
+		wanted_never = true;
+		pid = run(exec_sleep);
+		assert_int_equal(chain_read(c), 0);
+		if (round == 1) {
+			/* It was nobody's. */
+			usleep(150000);
+			assert_int_equal(chain_read(c), 0);
+		}
+		n = take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep",
+				     ARGV("sleep", "1000")), s);
+		assert_int_equal(n, round == 0 ? 2 : 0);
+		release(s, n);
+		finish(pid);
 		wanted_never = false;
 	}
 	chain_free(c);
@@ -778,6 +813,7 @@ int main(void)
 		cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_gone_before_it_was_asked_for),
 		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_tagged_late),
 		cmocka_unit_test(test_failed_attempts),
 		cmocka_unit_test(test_enoexec),
 		cmocka_unit_test(test_merged_events),

@@ -25,8 +25,8 @@
 #include "collect/shebang.h"
 
 /*
- * A step that no exec took within this time was of one that failed. A process that was gone before
- * anybody could say whether it is wanted waits less: an open file keeps its filesystem from being
+ * A step that no exec took within this time was of one that failed. A process of which nobody can
+ * say yet, or any more, whether it is wanted waits less: an open file keeps its filesystem from being
  * unmounted.
  */
 #define KEEP_NS 5000000000ull
@@ -237,18 +237,21 @@ static bool is_gone(pid_t tgid)
 
 /*
  * One that ended before its event was read has no tag any more, although it may have had one: its
- * exec is still on its way through the ring.
+ * exec is still on its way through the ring. And one that a selector takes has none yet: it gets it
+ * with the exec that has only begun.
  */
 static struct process *process_for(struct chain *c, pid_t tgid)
 {
 	bool limbo = !c->config.wanted(c->config.context, tgid);
 	struct process *p;
 
-	if (limbo && !is_gone(tgid))
+	if (limbo && !c->config.tagged_late && !is_gone(tgid))
 		return NULL;
 	HASH_FIND_INT(c->processes, &tgid, p);
-	if (p)
+	if (p) {
+		p->limbo &= limbo;
 		return p;
+	}
 	p = calloc(1, sizeof(*p));
 	if (!p) {
 		count_loss(c);

@@ -250,7 +250,12 @@ static int open_hashing(struct core *c, char **ret_why)
 		.identify_context = c,
 	};
 	struct chain_config chain = {
-		.wanted = in_session, .identify = identify, .context = c, .queue_max = 8192};
+		.wanted = in_session,
+		.identify = identify,
+		.context = c,
+		.tagged_late = config->selectors_count > 0,
+		.queue_max = 8192,
+	};
 	struct enrich_config enrich = {.ready = ready, .powerful = powerful, .data = c};
 	struct proof_config proof = {
 		.owners = config->trusted_owners,
