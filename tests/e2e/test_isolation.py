@@ -92,7 +92,7 @@ def test_landlock_by_default(daemon, landlock):
 
 @pytest.mark.parametrize("option, value", [("landlock", LANDLOCK), ("none", NONE)])
 def test_as_asked_for(daemon, landlock, option, value):
-	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE, options=["--isolation", option])
+	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE, user=(OTHER, OTHER), options=["--isolation", option])
 	run.wait_exec("/bin/cat")
 	listed = daemon.affiant("sessions", "-o", "json").stdout
 	assert f"ISOLATION_{option.upper()}" in next(line for line in listed.splitlines() if run.task in line)

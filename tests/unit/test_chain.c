@@ -129,10 +129,14 @@ static const struct event_exec *event_of(pid_t pid, const char *exe, const char 
 
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+static bool tagged_late;
+
 static struct chain *start(size_t queue_max)
 {
-	struct chain_config config = {
-		.wanted = wanted, .identify = identify, .queue_max = queue_max};
+	struct chain_config config = {.wanted = wanted,
+				      .identify = identify,
+				      .tagged_late = tagged_late,
+				      .queue_max = queue_max};
 	struct chain *c = NULL;
 	int r;
 
@@ -358,6 +362,113 @@ static void test_gone_before_it_was_asked_for(void **state)
 		wanted_never = false;
 	}
 	chain_free(c);
+}
+
+/* A selector takes it where its exec ends, and the event of its beginning was read before. */
+static void test_tagged_late(void **state)
+{
+	struct chain_step s[CHAIN_STEPS_MAX];
+	struct chain *c;
+	pid_t pid;
+	int n;
+
+	(void)state;
+	tagged_late = true;
+	c = start(64);
+	tagged_late = false;
+	for (int round = 0; round < 2; round++) {
+		wanted_never = true;
+		pid = run(exec_sleep);
+		assert_int_equal(chain_read(c), 0);
+		if (round == 1) {
+			/* It was nobody's. */
+			usleep(150000);
+			assert_int_equal(chain_read(c), 0);
+		}
+		n = take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep",
+				     ARGV("sleep", "1000")), s);
+		assert_int_equal(n, round == 0 ? 2 : 0);
+		release(s, n);
+		finish(pid);
+		wanted_never = false;
+	}
+	chain_free(c);
+}
+
+/*
+ * The first process of a pid namespace can't end before the others of it are reaped, also one whose
+ * parent is outside and takes its time. Says the first one's id.
+ */
+static void linger(int say, int hold)
+{
+	pid_t first, other;
+	char c;
+
+	if (unshare(CLONE_NEWPID) || (first = fork()) < 0)
+		_exit(125);
+	if (first == 0) {
+		if (read(hold, &c, 1) != 1)
+			_exit(125);
+		exec_gone();
+		_exit(126);
+	}
+	other = fork();
+	if (other == 0)
+		for (;;)
+			pause();
+	if (other < 0 || write(say, &first, sizeof(first)) != sizeof(first))
+		_exit(125);
+	for (;;)
+		pause();
+}
+
+static bool is_leaving(pid_t pid)
+{
+	char link[40], target[PATH_MAX];
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", pid);
+	return readlink(link, target, sizeof(target)) < 0;
+}
+
+/* Its tag goes before it is dead: it may take a while to give back all that it has. */
+static void test_leaving(void **state)
+{
+	struct chain *c = start(64);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	int say[2], hold[2], n;
+	pid_t parent, pid;
+
+	(void)state;
+	make_script("gone.sh", "#!/bin/true\n");
+	assert_int_equal(pipe2(say, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	parent = fork();
+	if (parent == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (chdir(dir) < 0)
+			_exit(125);
+		linger(say[1], hold[0]);
+	}
+	assert_int_equal(read(say[0], &pid, sizeof(pid)), sizeof(pid));
+	wanted_never = true;
+	assert_int_equal(write(hold[1], "", 1), 1);
+	for (int i = 0; i < 500 && !is_leaving(pid); i++)
+		usleep(10000);
+	assert_true(is_leaving(pid));
+	assert_int_equal(kill(pid, 0), 0);
+
+	assert_int_equal(chain_read(c), 0);
+	n = take(c, event_of(pid, "/bin/true", "gone.sh", "/bin/true", ARGV("/bin/true", "gone.sh")),
+		 s);
+	assert_int_equal(n, 3);
+	release(s, n);
+	wanted_never = false;
+	finish(parent);
+	chain_free(c);
+	for (int i = 0; i < 2; i++) {
+		close(say[i]);
+		close(hold[i]);
+	}
 }
 
 /*
@@ -701,6 +812,8 @@ int main(void)
 		cmocka_unit_test(test_script),
 		cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_gone_before_it_was_asked_for),
+		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_tagged_late),
 		cmocka_unit_test(test_failed_attempts),
 		cmocka_unit_test(test_enoexec),
 		cmocka_unit_test(test_merged_events),

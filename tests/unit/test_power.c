@@ -9,6 +9,7 @@
 #define CAP(c) (UINT64_C(1) << (c))
 
 static bool is_guarded, is_launcher;
+#define TRUSTED 77
 static uint64_t unseen; /* the session of which an exec was not told */
 
 static bool guarded(void *data, const struct object_facts *file)
@@ -21,6 +22,12 @@ static bool launcher(void *data, const struct object_facts *file)
 {
 	(void)data, (void)file;
 	return is_launcher;
+}
+
+static bool trusted(void *data, uint32_t uid)
+{
+	(void)data;
+	return uid == 0 || uid == TRUSTED;
 }
 
 static bool not_told(void *data, uint64_t session)
@@ -38,6 +45,7 @@ static struct pipeline *start(void)
 	p->attribute->config.guarded = guarded;
 	p->attribute->config.launcher = launcher;
 	p->attribute->config.unseen = not_told;
+	p->attribute->config.trusted = trusted;
 	return p;
 }
 
@@ -52,6 +60,8 @@ static void exec_as(struct pipeline *p, struct proc *by, uint32_t flags, uint64_
 
 	by->exec_seq++;
 	exec_fill(p, &b, EVENT_EXEC, by, NULL, "/bin/x");
+	if ((flags & (EXEC_ROOT | EXEC_SETUID)) == EXEC_ROOT)
+		b.e.uid = b.e.euid = 0;
 	b.e.flags = flags;
 	b.e.cap_permitted = capabilities;
 	give(p, &b.e);
@@ -89,6 +99,24 @@ static void test_who_has_it(void **state)
 		/* It does not go away. */
 		exec_as(p, &a, EXEC_INIT_USERNS, 0);
 		assert_int_equal(had(p), cases[i].power);
+		pipeline_free(p);
+	}
+}
+
+/* Whose files count as root's can change them. */
+static void test_trusted_owner(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct pipeline *p = start();
+		struct proc a = begin_session(p, KEY, 100);
+		union exec_buffer b;
+
+		a.exec_seq++;
+		exec_fill(p, &b, EVENT_EXEC, &a, NULL, "/bin/x");
+		*(i ? &b.e.uid : &b.e.euid) = TRUSTED;
+		give(p, &b.e);
+		assert_true(had(p));
 		pipeline_free(p);
 	}
 }
@@ -148,6 +176,24 @@ static void test_launchers(void **state)
 	pipeline_free(p);
 }
 
+/* With a capability, or by a setuid bit, it does what a user tells it to. */
+static void test_launcher_of_others(void **state)
+{
+	static const uint32_t flags[] = {EXEC_INIT_USERNS, EXEC_DISK_GROUP | EXEC_INIT_USERNS,
+					 EXEC_ROOT | EXEC_SETUID | EXEC_INIT_USERNS};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		struct pipeline *p = start();
+		struct proc a = {.session = KEY, .start = 7, .tgid = 100, .flags = TAG_SELECTED};
+
+		is_launcher = true;
+		exec_as(p, &a, flags[i], CAP(CAP_DAC_OVERRIDE));
+		assert_true(had(p));
+		pipeline_free(p);
+	}
+}
+
 static void test_what_nobody_saw(void **state)
 {
 	struct pipeline *p = start();
@@ -188,7 +234,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_has_it),      cmocka_unit_test(test_setuid_program),
 		cmocka_unit_test(test_launchers),       cmocka_unit_test(test_what_nobody_saw),
-		cmocka_unit_test(test_taken_while_it_runs),
+		cmocka_unit_test(test_taken_while_it_runs), cmocka_unit_test(test_trusted_owner),
+		cmocka_unit_test(test_launcher_of_others),
 	};
 
 	return cmocka_run_group_tests_name("power", tests, NULL, NULL);

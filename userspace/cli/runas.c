@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,15 +81,29 @@ void runas_clear(struct runas *r)
 	r->home = r->name = NULL;
 }
 
-/* The kernel takes the capabilities away with the last user id that was root's. */
+/*
+ * The kernel takes them away with the last user id that was root's, but not under every securebit.
+ * The ambient ones go with them.
+ */
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
 static int become(const struct runas *r)
 {
-	if (prctl(PR_SET_KEEPCAPS, 0) < 0 || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-		return -errno;
+	int err;
+
 	if (r->name ? initgroups(r->name, r->gid) : setgroups(0, NULL))
 		return -errno;
 	if (setresgid(r->gid, r->gid, r->gid) || setresuid(r->uid, r->uid, r->uid))
 		return -errno;
+	err = drop_capabilities();
+	if (err)
+		return err;
 	if (r->home)
 		(void)setenv("HOME", r->home, 1);
 	if (r->name) {

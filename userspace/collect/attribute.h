@@ -76,6 +76,8 @@ struct attribute_config {
 	void (*untagged)(void *data, const struct event_fork *e);
 	/* Whether root alone can write to that file; NULL: it is not known of any. */
 	bool (*guarded)(void *data, const struct object_facts *file);
+	/* Whether that user's files count as root's do; NULL: nobody's do. */
+	bool (*trusted)(void *data, uint32_t uid);
 	/* Whether it is one of those that set up sessions; NULL: none is. */
 	bool (*launcher)(void *data, const struct object_facts *file);
 	/* Whether the kernel could not tell of an exec of that session; NULL: it could. */

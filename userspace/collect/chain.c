@@ -4,13 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/fanotify.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -26,12 +25,13 @@
 #include "collect/shebang.h"
 
 /*
- * A step that no exec took within this time was of one that failed. A process that was gone before
- * anybody could say whether it is wanted waits less: an open file keeps its filesystem from being
+ * A step that no exec took within this time was of one that failed. A process of which nobody can
+ * say yet, or any more, whether it is wanted waits less: an open file keeps its filesystem from being
  * unmounted.
  */
 #define KEEP_NS 5000000000ull
 #define LIMBO_NS 100000000ull
+#define PF_EXITING 0x4 /* include/linux/sched.h; in proc(5)'s flags */
 
 struct process {
 	pid_t tgid;
@@ -215,29 +215,43 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	}
 }
 
-/* Dead, reaped or not. */
+/*
+ * On its way out, whose tag may be gone, or dead. Long before a process is dead for its parent it
+ * has no tag: it has to give back its memory first.
+ */
 static bool is_gone(pid_t tgid)
 {
-	_cleanup_close_ int fd = syscall(SYS_pidfd_open, tgid, 0);
-	struct pollfd p = {.fd = fd, .events = POLLIN};
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[32], text[512];
+	const char *name_end;
+	unsigned int flags;
 
-	return fd < 0 || poll(&p, 1, 0) != 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
+	f = fopen(path, "re");
+	if (!f || !fgets(text, sizeof(text), f))
+		return true;
+	name_end = strrchr(text, ')');
+	return !name_end || sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1 ||
+	       flags & PF_EXITING;
 }
 
 /*
  * One that ended before its event was read has no tag any more, although it may have had one: its
- * exec is still on its way through the ring.
+ * exec is still on its way through the ring. And one that a selector takes has none yet: it gets it
+ * with the exec that has only begun.
  */
 static struct process *process_for(struct chain *c, pid_t tgid)
 {
 	bool limbo = !c->config.wanted(c->config.context, tgid);
 	struct process *p;
 
-	if (limbo && !is_gone(tgid))
+	if (limbo && !c->config.tagged_late && !is_gone(tgid))
 		return NULL;
 	HASH_FIND_INT(c->processes, &tgid, p);
-	if (p)
+	if (p) {
+		p->limbo &= limbo;
 		return p;
+	}
 	p = calloc(1, sizeof(*p));
 	if (!p) {
 		count_loss(c);

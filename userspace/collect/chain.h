@@ -31,13 +31,15 @@ struct chain_step {
 #define CHAIN_STEPS_MAX 16
 
 /*
- * @wanted: whether that process is of a session, asked for each event; others are let go at once.
+ * @wanted: whether that process is of a session, asked for each event; others are let go at once, or
+ * where @tagged_late, which says that an exec itself may make it one, soon after.
  * @identify: source_object_id().
  */
 struct chain_config {
 	bool (*wanted)(void *context, pid_t tgid);
 	int (*identify)(void *context, int fd, struct object_id *ret);
 	void *context;
+	bool tagged_late;
 	size_t queue_max; /* events kept in all; beyond it the oldest go and are counted */
 };
 

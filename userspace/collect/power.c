@@ -15,12 +15,19 @@
 	 BIT(CAP_NET_BROADCAST) | BIT(CAP_KILL) | BIT(CAP_SYS_NICE) | BIT(CAP_SYS_RESOURCE) |      \
 	 BIT(CAP_IPC_LOCK) | BIT(CAP_AUDIT_WRITE))
 
-static bool has_power(const struct event_exec *e)
+/* Whose files are taken for root's can change them as root can. */
+static bool is_trusted(const struct attribute *a, uint32_t uid)
+{
+	return a->config.trusted && a->config.trusted(a->config.data, uid);
+}
+
+static bool has_power(const struct attribute *a, const struct event_exec *e)
 {
 	uint64_t capabilities = e->cap_permitted | e->cap_effective;
 
 	return e->flags & (EXEC_ROOT | EXEC_DISK_GROUP) ||
-	       (e->flags & EXEC_INIT_USERNS && capabilities & ~HARMLESS);
+	       (e->flags & EXEC_INIT_USERNS && capabilities & ~HARMLESS) ||
+	       is_trusted(a, e->uid) || is_trusted(a, e->euid);
 }
 
 /*
@@ -36,14 +43,18 @@ static bool gained_by_file(const struct attribute *a, const struct event_exec *e
 	       !before->power && a->config.guarded && a->config.guarded(a->config.data, &file);
 }
 
-/* Who sets the session up, executed by root from outside: systemd-executor, runc. */
+/*
+ * Who sets the session up, executed by root from outside: systemd-executor, runc. Another's, with
+ * some capability or group, does what its arguments say.
+ */
 static bool is_launcher(const struct attribute *a, const struct event_exec *e,
 			const struct session *s)
 {
 	const struct object_facts file = {e->exe, e->guard};
 
-	return e->header.type == EVENT_EXEC && !(s->power & POWER_BEGUN) && a->config.launcher &&
-	       a->config.launcher(a->config.data, &file);
+	return e->header.type == EVENT_EXEC && !(s->power & POWER_BEGUN) &&
+	       (e->flags & (EXEC_ROOT | EXEC_SETUID)) == EXEC_ROOT && e->uid == 0 &&
+	       a->config.launcher && a->config.launcher(a->config.data, &file);
 }
 
 static bool is_late(const struct session *s)
@@ -54,7 +65,7 @@ static bool is_late(const struct session *s)
 void power_executed(struct attribute *a, const struct event_exec *e, const struct image *before,
 		    struct image *image, struct session *s)
 {
-	image->power = has_power(e);
+	image->power = has_power(a, e);
 	if (image->power && is_launcher(a, e, s))
 		return;
 	s->power |= POWER_BEGUN;

@@ -63,7 +63,7 @@ static bool filesystem_counts(uint32_t magic)
 	return false;
 }
 
-static bool owner_counts(const struct proof *p, uid_t owner)
+bool proof_owner_counts(const struct proof *p, uid_t owner)
 {
 	if (owner == 0)
 		return true;
@@ -84,7 +84,7 @@ enum unproven proof_guard(struct proof *p, const struct object_facts *file)
 		return UNPROVEN_OVERLAY;
 	if (!filesystem_counts(id->magic))
 		return UNPROVEN_FILESYSTEM;
-	if (!owner_counts(p, g->owner))
+	if (!proof_owner_counts(p, g->owner))
 		return UNPROVEN_OWNER;
 	if (g->mode & (S_IWGRP | S_IWOTH)) /* the writers of an ACL show in the group's bits */
 		return UNPROVEN_WRITABLE;

@@ -26,6 +26,9 @@ struct proof_config {
 int proof_new(const struct proof_config *config, struct proof **ret);
 void proof_free(struct proof *p);
 
+/* Whether the files of that user count: root's do. */
+bool proof_owner_counts(const struct proof *p, uid_t owner);
+
 /*
  * Whether root alone can write to that file: PROVEN, or the first reason why not. Asks no
  * filesystem.

@@ -54,6 +54,11 @@ static bool guarded(void *core, const struct object_facts *file)
 	return proof_guard(((struct core *)core)->proof, file) == PROVEN;
 }
 
+static bool trusted(void *core, uint32_t uid)
+{
+	return proof_owner_counts(((struct core *)core)->proof, uid);
+}
+
 /*
  * By the object, not by its path: a container has paths of its own. Looked up when a session
  * begins with root's power, which is seldom.
@@ -155,6 +160,31 @@ void core_watch(struct core *c, pid_t tgid)
 	c->unwatched = true;
 }
 
+static int watch_member(pid_t tgid, const struct tag *tag, void *core)
+{
+	(void)tag;
+	core_watch(core, tgid);
+	return 0;
+}
+
+void core_watch_host(struct core *c)
+{
+	core_watch(c, 1);
+	/* Process 1 may be out of reach, of which our own namespace was made. */
+	core_watch(c, getpid());
+}
+
+/*
+ * The host's, for what a selector takes: its first exec is seen only with a mark that was there
+ * before. And those of sessions that outlived another run of this program.
+ */
+static void watch_from_start(struct core *c)
+{
+	if (c->config->selectors_count)
+		core_watch_host(c);
+	(void)source_each_tag(c->source, watch_member, c);
+}
+
 static void entered(void *core, const struct event_exec *e)
 {
 	core_watch(core, e->header.actor.tgid);
@@ -220,7 +250,12 @@ static int open_hashing(struct core *c, char **ret_why)
 		.identify_context = c,
 	};
 	struct chain_config chain = {
-		.wanted = in_session, .identify = identify, .context = c, .queue_max = 8192};
+		.wanted = in_session,
+		.identify = identify,
+		.context = c,
+		.tagged_late = config->selectors_count > 0,
+		.queue_max = 8192,
+	};
 	struct enrich_config enrich = {.ready = ready, .powerful = powerful, .data = c};
 	struct proof_config proof = {
 		.owners = config->trusted_owners,
@@ -313,6 +348,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.entered = entered,
 		.untagged = reconcile_untagged,
 		.guarded = guarded,
+		.trusted = trusted,
 		.launcher = launcher,
 		.unseen = unseen,
 		.over = over,
@@ -364,6 +400,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		core_close(c);
 		return err;
 	}
+	watch_from_start(c);
 	c->recovered = true;
 	*ret = c;
 	return 0;

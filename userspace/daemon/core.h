@@ -111,6 +111,8 @@ void core_close(struct core *c);
 
 /* What @tgid executes from here on is seen by fanotify: its filesystems are marked. */
 void core_watch(struct core *c, pid_t tgid);
+/* The same of what the host executes: nobody can say before what a selector will take. */
+void core_watch_host(struct core *c);
 
 /* Tells the kernel's programs which groups can write to block devices. */
 void core_look_at_disks(struct core *c);

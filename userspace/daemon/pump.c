@@ -354,12 +354,13 @@ static void save_now_and_then(struct core *c, uint64_t now)
 
 /*
  * With the last session its filesystems' marks go: every exec on them is an event. With selectors
- * they stay: the first exec of a session that one of them begins is seen only with a mark that was
- * there before.
+ * they stay, and what is mounted on the host meanwhile is marked, too.
  */
-static void unwatch(struct core *c)
+static void look_at_mounts(struct core *c)
 {
-	if (c->chain && !c->attribute->table.sessions && !c->config->selectors_count)
+	if (c->config->selectors_count)
+		core_watch_host(c);
+	else if (c->chain && !c->attribute->table.sessions)
 		(void)chain_unwatch_all(c->chain); /* otherwise in five seconds */
 }
 
@@ -381,7 +382,7 @@ static void now_and_then(struct core *c, uint64_t now)
 		core_look_at_disks(c);
 		reconcile(c);
 		selectors_refresh(c->selectors);
-		unwatch(c);
+		look_at_mounts(c);
 	}
 	save_now_and_then(c, now);
 }
