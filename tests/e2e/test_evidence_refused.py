@@ -141,6 +141,20 @@ def test_limit(new_daemon):
 	attested.remove()
 
 
+def test_limit_counts_threads(new_daemon):
+	"""Each is looked at, for a proof, too: else one process of a thousand kept the daemon from all others."""
+	attested = Attested(new_daemon, rate=1, burst=20)
+	agent = attested.agent()
+	agent.evidence()
+	agent.ask("threads", count=640)
+	answers = [agent.ask(do) for do in ("evidence", "dpop")]
+	assert answers[0]["err"] == 0
+	assert answers[1]["code"] == "limit" and "threads" in answers[1]["text"]
+	assert agent.refusal() == "limit"
+	wait.until("its bucket has filled", lambda: agent.ask("dpop")["err"] == 0, every=0.5)
+	attested.remove()
+
+
 def test_busy(attested, agent):
 	attested.tpm.suspend()
 	try:

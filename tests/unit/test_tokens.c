@@ -13,7 +13,7 @@ static unsigned int take_all(struct tokens *t, uint64_t session, uint64_t now)
 {
 	unsigned int n = 0;
 
-	while (n < 1000 && tokens_take(t, session, now))
+	while (n < 1000 && tokens_take(t, session, 1, now))
 		n++;
 	return n;
 }
@@ -30,6 +30,25 @@ static void as_many_as_the_rate_says(void **state)
 	assert_int_equal(take_all(t, 1, now + SECOND / 10), 1);
 	assert_int_equal(take_all(t, 1, now + SECOND), 9);
 	assert_int_equal(take_all(t, 1, now + 100 * SECOND), 25); /* never more than at once */
+	tokens_free(t);
+}
+
+static void several_at_once(void **state)
+{
+	struct tokens *t;
+
+	(void)state;
+	assert_int_equal(tokens_new(10, 25, &t), 0);
+	assert_true(tokens_take(t, 2, 26, SECOND)); /* all of them */
+	assert_false(tokens_take(t, 2, 26, 2 * SECOND));
+	assert_int_equal(take_all(t, 2, 2 * SECOND), 10);
+	assert_true(tokens_take(t, 1, 20, SECOND));
+	assert_false(tokens_take(t, 1, 6, SECOND));
+	assert_true(tokens_take(t, 1, 0, SECOND));
+	assert_int_equal(take_all(t, 1, SECOND), 5);
+	assert_true(tokens_take(t, 1, 0, SECOND));
+	assert_true(tokens_take(t, 1, 10, 2 * SECOND));
+	assert_false(tokens_take(t, 1, 1, 2 * SECOND));
 	tokens_free(t);
 }
 
@@ -50,6 +69,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_many_as_the_rate_says),
+		cmocka_unit_test(several_at_once),
 		cmocka_unit_test(each_session_has_its_own),
 	};
 

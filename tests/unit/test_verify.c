@@ -126,6 +126,16 @@ static void test_states(void **state)
 	expect(r, VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
 	forge_end(&f);
 
+	/* Of a process that names no executable nothing is proven. */
+	forge_begin(&f);
+	a->executables.any = true;
+	json_array_remove(at(at(f.payload, "submods", "workload"), "process", "files"), 1);
+	forge_build(&f);
+	r = forge_verify(&f);
+	assert_false(r->proven);
+	expect(r, VERIFY_NONE, AFFIANT_RUNTIME_MEASURED);
+	forge_end(&f);
+
 	/* hash_states is about what the kernel executed, not about scripts. */
 	forge_begin(&f);
 	a->states = AFFIANT_STATE_OBSERVED;

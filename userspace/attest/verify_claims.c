@@ -154,7 +154,7 @@ static bool check_process(struct verification *v, const struct affiant_agent *a)
 	const struct claims_process *p = &c->workload.process;
 	const struct claims_file *unproven = NULL;
 	enum verify_code code;
-	bool executable = a->executables.any, scripted = false;
+	bool executable = false, scripted = false;
 
 	for (size_t i = 0; i < p->files_count; i++) {
 		const struct claims_file *f = &c->files[p->files[i]];
@@ -171,10 +171,10 @@ static bool check_process(struct verification *v, const struct affiant_agent *a)
 		    (!unproven || f->role == CLAIMS_EXECUTABLE))
 			unproven = f;
 	}
-	if (!executable)
+	if (!executable && !a->executables.any)
 		return fail(v, VERIFY_executable_digest, "agent: program",
 			    "the claims name no executable");
-	v->result->proven = !unproven;
+	v->result->proven = executable && !unproven;
 	if (!check_script(v, a, scripted))
 		return false;
 	if (unproven)

@@ -13,10 +13,13 @@
 #include "daemon/attester.h"
 #include "daemon/evidence_impl.h"
 #include "daemon/heldkeys.h"
+#include "daemon/subject.h"
 #include "daemon/tokens.h"
 #include "daemon/workload.h"
 
 #define WAITING_MAX 4096
+/* A process is looked at thread by thread, in the daemon's loop: for so many it costs a token more. */
+#define THREADS_PER_TOKEN 64
 #define WPT_LIFETIME_S 60 /* made for one request, as it is sent */
 
 static const char *const codes[EVIDENCE_CODES] = {
@@ -132,10 +135,27 @@ static bool outstanding(const struct evidence *e, const struct server_caller *ca
 	return false;
 }
 
-static bool may_ask(struct evidence *e, const struct server_caller *caller, struct refusal *ret)
+static bool take_tokens(struct evidence *e, const struct server_caller *caller, unsigned int count,
+			struct refusal *ret)
 {
 	const struct config_evidence *c = &e->core->config->evidence;
+	unsigned int threads;
 
+	if (subject_threads(caller->pid, &threads) || threads > SUBJECT_THREADS_MAX)
+		threads = SUBJECT_THREADS_MAX;
+	count += threads / THREADS_PER_TOKEN;
+	if (tokens_take(e->tokens, caller->tag.session, count, core_boottime_ns()))
+		return true;
+	ret->code = "limit";
+	snprintf(ret->text, sizeof(ret->text),
+		 "more requests than %llu a second, or %llu at once (evidence.rate, "
+		 "evidence.burst); threads count, too: %d are one more",
+		 (unsigned long long)c->rate, (unsigned long long)c->burst, THREADS_PER_TOKEN);
+	return false;
+}
+
+static bool may_ask(struct evidence *e, const struct server_caller *caller, struct refusal *ret)
+{
 	if (!attester_ready(e->attester, ret->text, sizeof(ret->text))) {
 		ret->code = "no_tpm";
 		return false;
@@ -146,16 +166,12 @@ static bool may_ask(struct evidence *e, const struct server_caller *caller, stru
 			 "a request of process %d is not answered yet", caller->pid);
 		return false;
 	}
-	if (e->waiting_count >= WAITING_MAX ||
-	    !tokens_take(e->tokens, caller->tag.session, core_boottime_ns())) {
+	if (e->waiting_count >= WAITING_MAX) {
 		ret->code = "limit";
-		snprintf(ret->text, sizeof(ret->text),
-			 "more requests than %llu a second, or %llu at once (evidence.rate, "
-			 "evidence.burst)",
-			 (unsigned long long)c->rate, (unsigned long long)c->burst);
+		snprintf(ret->text, sizeof(ret->text), "%d requests wait already", WAITING_MAX);
 		return false;
 	}
-	return true;
+	return take_tokens(e, caller, 1, ret);
 }
 
 static bool process_lives(void *core, pid_t pid, const struct tag *tag)
@@ -236,7 +252,9 @@ static int make_proof(EVP_PKEY *key, const Affiant__V1__SignProof *request, uint
 static bool may_prove(struct core *c, struct server_call *call)
 {
 	struct refusal r;
-	struct asker *a = asker_new(c, call, &r);
+	struct asker *a = take_tokens(c->evidence, server_call_caller(call), 0, &r)
+				  ? asker_new(c, call, &r)
+				  : NULL;
 	bool may = a && asker_look(a, &r);
 
 	asker_free(a);

@@ -10,25 +10,46 @@
 #include "collect/object.h"
 
 /*
- * "TracerPid:" is in the first lines, whatever the thread is called (its name is escaped). 0:
- * nobody; -ESRCH: the thread is gone.
+ * A number of a thread's status, whatever the thread is called (its name is escaped). @name:
+ * "\nName:\t". -ESRCH: the thread is gone.
  */
-static int tracer_of(int tasks, const char *tid, long *ret)
+static int number_of(int directory, const char *path, const char *name, long *ret)
 {
-	char path[300], text[4096], *found;
+	char text[4096], *found;
 	_cleanup_close_ int fd = -1;
 	ssize_t len;
 
-	snprintf(path, sizeof(path), "%s/status", tid);
-	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+	fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	len = read(fd, text, sizeof(text) - 1);
 	if (len < 0)
 		return -errno;
 	text[len] = '\0';
-	found = strstr(text, "\nTracerPid:\t");
-	return found && sscanf(found, "\nTracerPid: %ld", ret) == 1 ? 0 : -EBADMSG;
+	found = strstr(text, name);
+	return found && sscanf(found + strlen(name), "%ld", ret) == 1 ? 0 : -EBADMSG;
+}
+
+/* 0: nobody. It is in the first lines. */
+static int tracer_of(int tasks, const char *tid, long *ret)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/status", tid);
+	return number_of(tasks, path, "\nTracerPid:\t", ret);
+}
+
+int subject_threads(pid_t pid, unsigned int *ret)
+{
+	char path[32];
+	long threads;
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	err = number_of(AT_FDCWD, path, "\nThreads:\t", &threads);
+	if (!err)
+		*ret = threads;
+	return err;
 }
 
 int subject_traced(pid_t pid, bool *ret)

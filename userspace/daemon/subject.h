@@ -15,10 +15,14 @@
 
 /*
  * Whether a tracer is attached to any of its threads (/proc/PID/task/TID/status, TracerPid), not to
- * its leader alone. -ESRCH: it is gone. -E2BIG: it has more than SUBJECT_THREADS_MAX threads. A tracer that comes and goes between two looks is not seen;
- * the look is made before and after the quote.
+ * its leader alone. -ESRCH: it is gone. -E2BIG: it has more than SUBJECT_THREADS_MAX threads. A
+ * tracer that comes and goes between two looks is not seen; the look is made before and after the
+ * quote.
  */
 int subject_traced(pid_t pid, bool *ret);
+
+/* How many threads subject_traced() would look at. -ESRCH. */
+int subject_threads(pid_t pid, unsigned int *ret);
 
 /*
  * Whether mm->exe_file, which /proc/PID/exe leads to, is the file that it executed (@executed, by

@@ -60,10 +60,11 @@ static void purge(struct tokens *t, uint64_t now_ns)
 	}
 }
 
-bool tokens_take(struct tokens *t, uint64_t session, uint64_t now_ns)
+bool tokens_take(struct tokens *t, uint64_t session, uint64_t count, uint64_t now_ns)
 {
 	struct bucket *b;
 
+	count = count < t->burst ? count : t->burst;
 	purge(t, now_ns);
 	HASH_FIND(hh, t->buckets, &session, sizeof(session), b);
 	if (!b) {
@@ -75,8 +76,8 @@ bool tokens_take(struct tokens *t, uint64_t session, uint64_t now_ns)
 	}
 	if (b->full_ns < now_ns)
 		b->full_ns = now_ns;
-	if (b->full_ns + t->each_ns - now_ns > t->burst * t->each_ns)
+	if (b->full_ns + count * t->each_ns - now_ns > t->burst * t->each_ns)
 		return false;
-	b->full_ns += t->each_ns;
+	b->full_ns += count * t->each_ns;
 	return true;
 }

@@ -11,7 +11,8 @@ int tokens_new(uint64_t rate, uint64_t burst, struct tokens **ret); /* a second;
 void tokens_free(struct tokens *t);
 
 /*
- * Takes one of @session's. False: it has none left. @now_ns: CLOCK_BOOTTIME. Full buckets are
+ * Takes @count of @session's. More than there can be are all. False: it
+ * has not so many left, and keeps them. @now_ns: CLOCK_BOOTTIME. Full buckets are
  * forgotten.
  */
-bool tokens_take(struct tokens *t, uint64_t session, uint64_t now_ns);
+bool tokens_take(struct tokens *t, uint64_t session, uint64_t count, uint64_t now_ns);

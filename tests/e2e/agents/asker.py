@@ -139,6 +139,14 @@ def do_thread():
 	return {"tid": thread.native_id}
 
 
+def do_threads(count):
+	"""So many that stay."""
+	threading.stack_size(65536)
+	for _ in range(count):
+		threading.Thread(target=threading.Event().wait, daemon=True).start()
+	return {"err": 0}
+
+
 def do_twice(**more):
 	"""A second request, on a connection of its own, while the first waits."""
 	answers = [None, None]

@@ -8,6 +8,7 @@
  */
 #include "program.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -49,15 +50,19 @@ static void own_namespace(void)
 /* All is where it was, but /lib64, which is empty. */
 static void own_root(void)
 {
-	static const char *const kept[] = {"usr", "tmp", "proc", "dev", "sys", "etc", "run", "var"};
-	char from[64], to[64];
+	DIR *root = opendir("/");
+	const struct dirent *e;
+	char from[300], to[300];
 
-	check(chdir("/mnt"), "/mnt");
-	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
-		snprintf(from, sizeof(from), "/%s", kept[i]);
-		check(mkdir(kept[i], 0755), kept[i]);
-		check(mount(from, kept[i], NULL, MS_BIND | MS_REC, NULL), kept[i]);
+	check(root ? chdir("/mnt") : -1, "/mnt");
+	while ((e = readdir(root))) {
+		if (e->d_type != DT_DIR || e->d_name[0] == '.' || !strcmp(e->d_name, "mnt"))
+			continue;
+		snprintf(from, sizeof(from), "/%s", e->d_name);
+		check(mkdir(e->d_name, 0755), e->d_name);
+		check(mount(from, e->d_name, NULL, MS_BIND | MS_REC, NULL), e->d_name);
 	}
+	closedir(root);
 	snprintf(to, sizeof(to), "/mnt%s", LOADER);
 	check(symlink("usr/lib", "lib"), "lib");
 	check(symlink("usr/bin", "bin"), "bin");
