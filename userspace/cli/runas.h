@@ -8,8 +8,6 @@
 
 #include <sys/types.h>
 
-#define RUNAS_GROUPS_MAX 256
-
 struct runas {
 	uid_t uid;
 	gid_t gid;

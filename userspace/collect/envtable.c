@@ -8,7 +8,7 @@
 
 #include "base/environment.h"
 
-/* Of 112 names in 1024 slots two meet with all but one multiplier in 460. */
+/* 112 names have 1024 slots to themselves with one multiplier in 460. */
 #define TRIES 100000
 
 static int add_prefix(struct envtable *t, unsigned int at, unsigned int bit, const char *name,

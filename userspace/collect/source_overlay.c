@@ -71,6 +71,7 @@ bool source_learn_overlay(struct source *s)
 {
 	_cleanup_(btf__freep) struct btf *base = NULL, *module = NULL;
 	struct overlay_layout layout, *to = &s->control->overlay;
+	uint32_t kind;
 
 	if (to->kind != OVERLAY_UNKNOWN)
 		return true;
@@ -88,14 +89,10 @@ bool source_learn_overlay(struct source *s)
 		if (!lay_out(module, &layout))
 			return false;
 	}
-	*to = (struct overlay_layout){.vfs_inode = layout.vfs_inode,
-				      .upper = layout.upper,
-				      .lower = layout.lower,
-				      .lowerdata = layout.lowerdata,
-				      .dentry = layout.dentry,
-				      .numlower = layout.numlower,
-				      .stack = layout.stack};
+	kind = layout.kind;
+	layout.kind = OVERLAY_UNKNOWN;
+	*to = layout;
 	/* Last: it says that the rest holds. */
-	__atomic_store_n(&to->kind, layout.kind, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&to->kind, kind, __ATOMIC_SEQ_CST);
 	return true;
 }

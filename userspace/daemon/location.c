@@ -21,14 +21,13 @@ struct walk {
 	char rest[PATH_MAX]; /* what is still to be followed */
 };
 
-static bool is_same(int a, int b, struct stat *ret)
+static bool is_same(int a, int b)
 {
-	struct stat other;
+	struct stat x, y;
 
 	if (a < 0 || b < 0)
 		return a < 0 && b < 0;
-	return !fstat(a, ret) && !fstat(b, &other) && ret->st_dev == other.st_dev &&
-	       ret->st_ino == other.st_ino;
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 static int open_name(const struct walk *w, const char *name)
@@ -53,7 +52,7 @@ static int look_up(struct walk *w, const char *name, int *ret, struct stat *ret_
 			return -errno;
 		w->seen(w->data, w->dir, fd, fd >= 0 && S_ISDIR(ret_st->st_mode));
 		again = open_name(w, name);
-		if (!is_same(fd, again, ret_st))
+		if (!is_same(fd, again))
 			continue;
 		*ret = TAKE_FD(fd);
 		return 0;

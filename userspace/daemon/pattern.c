@@ -69,10 +69,7 @@ const char *pattern_of_path(const char *text, struct pattern *ret)
 	while (!wrong && *at) {
 		size_t len;
 
-		if (*at++ != '/')
-			return "is not a path below the root of cgroup2, as in "
-			       "/system.slice/agent-*.service";
-		len = strcspn(at, "/");
+		len = *at == '/' ? strcspn(++at, "/") : 0;
 		if (!len || (len <= 2 && !strncmp(at, "..", len)))
 			return "is not a path below the root of cgroup2, as in "
 			       "/system.slice/agent-*.service";
