@@ -202,11 +202,11 @@ static void look_around(struct filehash *h)
 	hashcache_clear(h->by_key);
 }
 
-static void deliver(struct filehash *h, struct hashjob *j, const struct hashed *hashed)
+static void deliver(struct filehash *h, struct hashjob *j, const struct file_digest *digest)
 {
 	const uint64_t one = 1;
 
-	j->digest = hashed->digest;
+	j->digest = *digest;
 	j->finished_ns = boottime_ns();
 	closep(&j->in.fd);
 	j->in.fd = -1;
@@ -215,9 +215,9 @@ static void deliver(struct filehash *h, struct hashjob *j, const struct hashed *
 	DL_APPEND(h->done, j);
 }
 
-static void finished(struct filehash *h, struct hashjob *j, const struct hashed *hashed)
+static void finished(struct filehash *h, struct hashjob *j, const struct file_digest *digest)
 {
-	enum hash_state state = hashed->digest.state;
+	enum hash_state state = digest->state;
 	struct hashjob *list, *next;
 
 	/*
@@ -227,18 +227,17 @@ static void finished(struct filehash *h, struct hashjob *j, const struct hashed 
 	list = hashqueue_end(&h->queue, j,
 			     state != HASH_STATE_CHANGED && state != HASH_STATE_UNREADABLE);
 	pthread_cond_signal(&h->work);
-	deliver(h, j, hashed);
+	deliver(h, j, digest);
 	DL_FOREACH_SAFE (list, j, next)
-		deliver(h, j, hashed);
+		deliver(h, j, digest);
 }
 
 static void remember(struct filehash *h, const struct hashing *hashing)
 {
-	const struct hashed *result = hashing_result(hashing);
-	struct hashed known = *result;
+	struct file_digest known = *hashing_result(hashing);
 	struct object_id id;
 
-	known.digest.moved = false; /* that is, from what another job wanted */
+	known.moved = false; /* that is, from what another job wanted */
 	if (!hashing_facts(hashing) ||
 	    (!hashing_lasting(hashing, true) && !hashing_lasting(hashing, false)))
 		return;
@@ -252,7 +251,8 @@ static void remember(struct filehash *h, const struct hashing *hashing)
 		(void)hashcache_put(h->by_key, hashing_user_key(hashing), &known);
 }
 
-static bool known_by_id(struct filehash *h, const struct object_facts *object, struct hashed *ret)
+static bool known_by_id(struct filehash *h, const struct object_facts *object,
+			struct file_digest *ret)
 {
 	struct object_id key = hashqueue_key(object_counted(object));
 
@@ -282,7 +282,7 @@ static void look_at_workers(struct filehash *h)
 
 int filehash_submit(struct filehash *h, const struct filehash_job *job)
 {
-	struct hashed known = {.digest.state = HASH_STATE_DISABLED};
+	struct file_digest known = {.state = HASH_STATE_DISABLED};
 	struct hashjob *j = calloc(1, sizeof(*j));
 	bool answered;
 	int r;
@@ -314,13 +314,10 @@ int filehash_submit(struct filehash *h, const struct filehash_job *job)
 bool filehash_cached(struct filehash *h, const struct object_facts *object,
 		     struct file_digest *ret)
 {
-	struct hashed known;
 	bool found;
 
 	pthread_mutex_lock(&h->lock);
-	found = known_by_id(h, object, &known);
-	if (found)
-		*ret = known.digest;
+	found = known_by_id(h, object, ret);
 	pthread_mutex_unlock(&h->lock);
 	return found;
 }
@@ -365,7 +362,7 @@ void filehash_stats(struct filehash *h, struct filehash_stats *ret)
 /* ---- workers ---- */
 
 static bool known_by_key(struct filehash *h, const struct hashing *hashing,
-			 const struct hashing_key *key, struct hashed *ret)
+			 const struct hashing_key *key, struct file_digest *ret)
 {
 	bool found;
 
@@ -373,20 +370,20 @@ static bool known_by_key(struct filehash *h, const struct hashing *hashing,
 		return false;
 	pthread_mutex_lock(&h->lock);
 	look_around(h);
-	found = hashcache_get(h->by_key, key, ret) && hashing_recognise(hashing, &ret->digest);
+	found = hashcache_get(h->by_key, key, ret) && hashing_recognise(hashing, ret);
 	h->stats.hits += found;
 	pthread_mutex_unlock(&h->lock);
 	return found;
 }
 
-static int conclude(struct hashed *ret, enum hash_state state)
+static int conclude(struct file_digest *ret, enum hash_state state)
 {
-	*ret = (struct hashed){.digest.state = state};
+	*ret = (struct file_digest){.state = state};
 	return 0;
 }
 
 /* The first turn of a job: 0: *ret is the answer, without reading; 1: it is to be read. */
-static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
+static int look(struct filehash *h, struct hashjob *j, struct file_digest *ret)
 {
 	int r;
 
@@ -413,7 +410,7 @@ static int look(struct filehash *h, struct hashjob *j, struct hashed *ret)
 }
 
 /* 0: *ret is the answer; 1: another turn. */
-static int turn(struct filehash *h, struct hashjob *j, void *buffer, struct hashed *ret,
+static int turn(struct filehash *h, struct hashjob *j, void *buffer, struct file_digest *ret,
 		uint64_t *ret_bytes)
 {
 	uint64_t before;
@@ -453,7 +450,7 @@ static void *work(void *arg)
 	_cleanup_free_ void *buffer = malloc(BUFFER_BYTES);
 	struct worker *w = arg;
 	struct filehash *h = w->owner;
-	struct hashed result;
+	struct file_digest result;
 	struct hashjob *j;
 	uint64_t bytes;
 	bool first;

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 
 struct entry {
-	struct hashed value;
+	struct file_digest value;
 	UT_hash_handle hh;
 	unsigned char key[];
 };
@@ -52,7 +52,7 @@ void hashcache_drop_device(struct hashcache *c, uint32_t device)
 	struct entry *e, *next;
 
 	HASH_ITER (hh, c->entries, e, next)
-		if (object_counted(&e->value.digest.facts)->device == device)
+		if (object_counted(&e->value.facts)->device == device)
 			drop(c, e);
 }
 
@@ -64,7 +64,7 @@ void hashcache_free(struct hashcache *c)
 	free(c);
 }
 
-bool hashcache_get(struct hashcache *c, const void *key, struct hashed *ret)
+bool hashcache_get(struct hashcache *c, const void *key, struct file_digest *ret)
 {
 	struct entry *e;
 
@@ -77,7 +77,7 @@ bool hashcache_get(struct hashcache *c, const void *key, struct hashed *ret)
 	return true;
 }
 
-int hashcache_put(struct hashcache *c, const void *key, const struct hashed *value)
+int hashcache_put(struct hashcache *c, const void *key, const struct file_digest *value)
 {
 	struct entry *e;
 

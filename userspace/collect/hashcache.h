@@ -13,9 +13,9 @@ struct hashcache;
 int hashcache_new(size_t key_size, size_t max, struct hashcache **ret);
 void hashcache_free(struct hashcache *c);
 
-bool hashcache_get(struct hashcache *c, const void *key, struct hashed *ret);
+bool hashcache_get(struct hashcache *c, const void *key, struct file_digest *ret);
 /* -ENOMEM; an entry of that key is replaced. */
-int hashcache_put(struct hashcache *c, const void *key, const struct hashed *value);
+int hashcache_put(struct hashcache *c, const void *key, const struct file_digest *value);
 void hashcache_clear(struct hashcache *c);
 /* What is on the filesystem with that device number, by the kernel's identity. */
 void hashcache_drop_device(struct hashcache *c, uint32_t device);

@@ -41,7 +41,8 @@ struct hashing {
 	bool moved, tied; /* as in struct file_digest */
 	uint64_t at;
 	struct sha256_context *sha;
-	struct hashed result;
+	enum object_trust trust;
+	struct file_digest result;
 };
 
 int hashing_new(const struct hashing_config *config, int fd, const struct object_facts *want,
@@ -81,13 +82,13 @@ static int conclude(struct hashing *h, enum hash_state state)
 {
 	/* What was read of a file that changed belongs to no digest. */
 	if (state != HASH_STATE_OBSERVED && state != HASH_STATE_VERITY)
-		h->result.digest = (struct file_digest){};
-	h->result.digest.state = state;
-	h->result.digest.has_facts = h->has_facts;
-	h->result.digest.facts = h->facts;
-	h->result.digest.changed_ns = h->changed_ns;
-	h->result.digest.moved = h->moved;
-	h->result.digest.tied = h->tied;
+		h->result = (struct file_digest){};
+	h->result.state = state;
+	h->result.has_facts = h->has_facts;
+	h->result.facts = h->facts;
+	h->result.changed_ns = h->changed_ns;
+	h->result.moved = h->moved;
+	h->result.tied = h->tied;
 	return 0;
 }
 
@@ -122,16 +123,16 @@ static int identify(struct hashing *h)
 	}
 
 	if (h->has_facts && counted(h)->magic) {
-		h->result.trust = object_trust_of(counted(h)->magic);
+		h->trust = object_trust_of(counted(h)->magic);
 		/* Over a server of the host's own: trust_overlay() asks who mounted that. */
-		if (h->result.trust == OBJECT_FOREIGN)
-			h->result.trust = object_trust_of(h->facts.id.magic);
+		if (h->trust == OBJECT_FOREIGN)
+			h->trust = object_trust_of(h->facts.id.magic);
 	} else {
 		if (fstatfs(h->fd, &fs) < 0)
 			return conclude(h, HASH_STATE_UNREADABLE);
-		h->result.trust = object_trust_of(fs.f_type);
+		h->trust = object_trust_of(fs.f_type);
 	}
-	if (h->result.trust == OBJECT_FOREIGN)
+	if (h->trust == OBJECT_FOREIGN)
 		return conclude(h, HASH_STATE_UNREADABLE);
 	return 1;
 }
@@ -199,9 +200,9 @@ const struct hashing_key *hashing_peek(struct hashing *h)
 
 static void make_key(struct hashing *h)
 {
-	if (h->result.trust == OBJECT_LOCAL || h->result.trust == OBJECT_STACKED)
+	if (h->trust == OBJECT_LOCAL || h->trust == OBJECT_STACKED)
 		key_of(h, 0);
-	else if (h->result.trust == OBJECT_IMAGE && (h->stx.stx_mask & STATX_MNT_ID_UNIQUE))
+	else if (h->trust == OBJECT_IMAGE && (h->stx.stx_mask & STATX_MNT_ID_UNIQUE))
 		key_of(h, h->stx.stx_mnt_id);
 }
 
@@ -215,9 +216,9 @@ static bool measure_verity(struct hashing *h)
 		struct fsverity_digest head;
 		uint8_t bytes[sizeof(struct fsverity_digest) + VERITY_DIGEST_MAX];
 	} d = {.head.digest_size = VERITY_DIGEST_MAX};
-	struct file_digest *digest = &h->result.digest;
+	struct file_digest *digest = &h->result;
 
-	if (!h->verity || h->result.trust != OBJECT_LOCAL ||
+	if (!h->verity || h->trust != OBJECT_LOCAL ||
 	    ioctl(h->fd, FS_IOC_MEASURE_VERITY, &d) < 0)
 		return false;
 	if (d.head.digest_size > VERITY_DIGEST_MAX)
@@ -230,7 +231,7 @@ static bool measure_verity(struct hashing *h)
 
 static void note_elf(struct hashing *h)
 {
-	struct file_digest *d = &h->result.digest;
+	struct file_digest *d = &h->result;
 	struct elfnote note;
 
 	if (elfnote_read(h->fd, &note) < 0)
@@ -272,9 +273,9 @@ int hashing_look(struct hashing *h)
 	/* Before it is opened: opening a FIFO or a device does something. */
 	if (look_again(h, &h->stx) < 0 || !S_ISREG(h->stx.stx_mode) || make_readable(h) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
-	if (h->result.trust == OBJECT_STACKED)
-		h->result.trust = trust_overlay(h);
-	if (h->result.trust == OBJECT_FOREIGN)
+	if (h->trust == OBJECT_STACKED)
+		h->trust = trust_overlay(h);
+	if (h->trust == OBJECT_FOREIGN)
 		return conclude(h, HASH_STATE_UNREADABLE);
 	h->changed_ns = object_changed_ns(&h->stx);
 	make_key(h);
@@ -321,7 +322,7 @@ static bool still_good(struct hashing *h, const struct statx *now)
  */
 static int barrier(struct hashing *h)
 {
-	switch (h->result.trust) {
+	switch (h->trust) {
 	case OBJECT_LOCAL:
 		return sync_file_range(h->fd, 0, 0,
 				       SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
@@ -373,7 +374,7 @@ static int finish(struct hashing *h)
 		}
 		h->facts = facts;
 	}
-	if (sha256_final(h->sha, &h->result.digest.sha256) < 0)
+	if (sha256_final(h->sha, &h->result.sha256) < 0)
 		return conclude(h, HASH_STATE_UNREADABLE);
 	return conclude(h, HASH_STATE_OBSERVED);
 }
@@ -423,14 +424,14 @@ const struct object_facts *hashing_facts(const struct hashing *h)
 
 bool hashing_lasting(const struct hashing *h, bool by_id)
 {
-	const struct hashed *r = &h->result;
+	const enum hash_state state = h->result.state;
 
 	if (!h->config->lasting || h->unsteady ||
-	    (r->digest.state != HASH_STATE_OBSERVED && r->digest.state != HASH_STATE_VERITY))
+	    (state != HASH_STATE_OBSERVED && state != HASH_STATE_VERITY))
 		return false;
-	if (r->trust == OBJECT_IMAGE)
+	if (h->trust == OBJECT_IMAGE)
 		return !by_id;
-	if (by_id && r->trust != OBJECT_LOCAL)
+	if (by_id && h->trust != OBJECT_LOCAL)
 		return false;
 	/*
 	 * Every change after began_ns has a change time of at least began_ns: if the one it has is
@@ -450,7 +451,7 @@ bool hashing_recognise(const struct hashing *h, struct file_digest *d)
 	return true;
 }
 
-const struct hashed *hashing_result(const struct hashing *h)
+const struct file_digest *hashing_result(const struct hashing *h)
 {
 	return &h->result;
 }

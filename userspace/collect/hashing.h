@@ -12,12 +12,6 @@
 #include "collect/filehash.h"
 #include "collect/object.h"
 
-/* The digest of an object in a state, whatever was asked about it. */
-struct hashed {
-	struct file_digest digest;
-	enum object_trust trust;
-};
-
 /*
  * What a file looks like from user space. @mount: the unique id of its mount where device and inode
  * do not name the bytes for good (images), else 0.
@@ -80,6 +74,6 @@ bool hashing_recognise(const struct hashing *h, struct file_digest *d);
 int hashing_slice(struct hashing *h, void *buffer, size_t buffer_size, uint64_t slice);
 
 /* Borrowed; complete once look or slice returned 0. */
-const struct hashed *hashing_result(const struct hashing *h);
+const struct file_digest *hashing_result(const struct hashing *h);
 /* Bytes read so far. */
 uint64_t hashing_bytes(const struct hashing *h);

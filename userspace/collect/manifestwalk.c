@@ -84,11 +84,11 @@ static enum hash_state hash_file(struct walk *w, int fd, struct sha256 *ret, uin
 	r = hashing_look(h);
 	while (r > 0 && !out_of_time(w))
 		r = hashing_slice(h, w->buffer, BUFFER_BYTES, SLICE_BYTES);
-	state = r > 0 ? HASH_STATE_TOO_LATE : hashing_result(h)->digest.state;
+	state = r > 0 ? HASH_STATE_TOO_LATE : hashing_result(h)->state;
 	/* Changing while it was read, as far as can be told. */
-	if (state == HASH_STATE_OBSERVED && hashing_result(h)->digest.tied)
+	if (state == HASH_STATE_OBSERVED && hashing_result(h)->tied)
 		state = HASH_STATE_CHANGED;
-	*ret = hashing_result(h)->digest.sha256;
+	*ret = hashing_result(h)->sha256;
 	*ret_bytes = hashing_bytes(h);
 	hashing_free(h);
 	return state;
