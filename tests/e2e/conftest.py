@@ -5,6 +5,7 @@ daemon      an affiantd shared by a module: not to be stopped. Defaults, but for
             is not what the tests are about
 new_daemon  new_daemon(config=TEXT, options=[...], start=True): one of the test's own; new_daemon_of_module lets it live
             as long as the module
+attested    a daemon of the module's own with a software TPM; enrolled: once its host is enrolled
 programs    programs["name"]: the compiled programs/name.c
 place       an empty directory that every user can enter
 cgroup      a cgroup of the test's own
@@ -22,6 +23,8 @@ import pytest
 
 from harness import cgroups, net
 from harness import daemon as daemons
+from harness.enrolled import Enrolment
+from harness.evidence import Attested
 from harness.programs import Programs
 
 
@@ -88,6 +91,20 @@ def _new_daemons():
 
 new_daemon = pytest.fixture(_new_daemons, name="new_daemon")
 new_daemon_of_module = pytest.fixture(_new_daemons, scope="module", name="new_daemon_of_module")
+
+
+@pytest.fixture(scope="module")
+def attested(new_daemon_of_module):
+	instance = Attested(new_daemon_of_module)
+	yield instance
+	instance.remove()
+
+
+@pytest.fixture(scope="module")
+def enrolled(attested, tmp_path_factory):
+	enrolment = Enrolment(attested, tmp_path_factory.mktemp("enrolment"))
+	enrolment()
+	return enrolment
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ import subprocess
 import pytest
 
 from harness import programs as builds
-from harness.evidence import Attested, library_environment
+from harness.evidence import library_environment
 from harness.records import kind
-from test_evidence_enrolment import Enrolment
 from test_verify import POLICY, Verifier
 
 NOBODY = (65534, 65534)
@@ -108,20 +107,6 @@ def test_late(new_daemon, place):
 
 
 # ---- evidence, and what a policy says of it ----
-
-@pytest.fixture(scope="module")
-def attested(new_daemon_of_module):
-	instance = Attested(new_daemon_of_module)
-	yield instance
-	instance.remove()
-
-
-@pytest.fixture(scope="module")
-def enrolled(attested, tmp_path_factory):
-	enrolment = Enrolment(attested, tmp_path_factory.mktemp("enrolment"))
-	enrolment()
-	return enrolment
-
 
 class Judge(Verifier):
 	"""judge(evidence, names): (exit code, code); names None: the policy has no such key."""

@@ -9,26 +9,18 @@ import subprocess
 import time
 import uuid
 
-import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
 from harness import wait
-from harness.evidence import ASKER, AUDIENCE, NONCE, SELECTED, SIZE_MAX, Attested, Taken, b64, proof, thumbprint
+from harness.evidence import ASKER, AUDIENCE, NONCE, SELECTED, SIZE_MAX, Taken, b64, proof, thumbprint
 from harness.records import hash_state, sha256, stated_digest
 
 PYTHON = "/usr/bin/python3"
 SHELL = ["/bin/sh", "-c", '"$@"; :', "sh"]	# which starts what follows as its child
 STATES = {"kernel": 1, "verity": 2, "held": 3, "observed": 4, "too_late": 5, "too_large": 6, "changed": 7, "unreadable": 8,
 	  "disabled": 9, "unproven": 10, "offered": 11, "claimed": 12}
-
-
-@pytest.fixture(scope="module")
-def attested(new_daemon_of_module):
-	instance = Attested(new_daemon_of_module)
-	yield instance
-	instance.remove()
 
 
 @pytest.fixture

@@ -11,18 +11,11 @@ import uuid
 import pytest
 
 from harness import raw, wait
-from harness.evidence import LIBRARY, Attested, Taken, library_environment
+from harness.evidence import LIBRARY, Taken, library_environment
 from harness.raw import script
 
 OTHER = 65533	# nobody's
 EVIDENCE, PROOF = "evidence", "proof"
-
-
-@pytest.fixture(scope="module")
-def attested(new_daemon_of_module):
-	instance = Attested(new_daemon_of_module)
-	yield instance
-	instance.remove()
 
 
 @pytest.fixture

@@ -16,13 +16,6 @@ from harness import wait
 from harness.evidence import ASKER, AUDIENCE, LIBRARY, NONCE, Attested, library_environment
 
 
-@pytest.fixture(scope="module")
-def attested(new_daemon_of_module):
-	instance = Attested(new_daemon_of_module)
-	yield instance
-	instance.remove()
-
-
 @pytest.fixture
 def agent(attested):
 	agent = attested.agent()

@@ -6,26 +6,11 @@ import subprocess
 
 import pytest
 
-from harness.evidence import LIBRARY, Attested, Taken, library_environment
+from harness.evidence import LIBRARY, Taken, library_environment
 from harness.forging import NOBODY, victims
-from test_evidence_enrolment import Enrolment
 from test_verify import Verifier
 
 OTHER = "/usr/bin/true"
-
-
-@pytest.fixture(scope="module")
-def attested(new_daemon_of_module):
-	instance = Attested(new_daemon_of_module)
-	yield instance
-	instance.remove()
-
-
-@pytest.fixture(scope="module")
-def enrolled(attested, tmp_path_factory):
-	enrolment = Enrolment(attested, tmp_path_factory.mktemp("enrolment"))
-	enrolment()
-	return enrolment
 
 
 @pytest.fixture

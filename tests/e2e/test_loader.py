@@ -9,9 +9,7 @@ import platform
 
 import pytest
 
-from harness.evidence import Attested
 from harness.records import pb
-from test_evidence_enrolment import Enrolment
 from test_verify import Verifier
 
 NOBODY = (65533, 65533)
@@ -27,17 +25,8 @@ def sha256(path):
 
 
 @pytest.fixture(scope="module")
-def attested(new_daemon_of_module):
-	instance = Attested(new_daemon_of_module)
-	yield instance
-	instance.remove()
-
-
-@pytest.fixture(scope="module")
-def verifier(attested, tmp_path_factory):
+def verifier(attested, enrolled):
 	"""Lists the loader that is root's, and takes what is proven alone."""
-	enrolment = Enrolment(attested, tmp_path_factory.mktemp("enrolment"))
-	enrolment()
 
 	class Listing(Verifier):
 		def policy(self, **changed):
@@ -48,7 +37,7 @@ def verifier(attested, tmp_path_factory):
 	agent = attested.agent(user=NOBODY)
 	taken = agent.evidence(host=True)
 	agent.end()
-	return Listing(attested, enrolment.place, enrolment, taken)
+	return Listing(attested, enrolled.place, enrolled, taken)
 
 
 def loaders(taken):

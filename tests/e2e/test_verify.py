@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
 from harness import wait
-from harness.evidence import AUDIENCE, NONCE, Attested, b64, unb64
-from test_evidence_enrolment import Enrolment
+from harness.evidence import AUDIENCE, NONCE, b64, unb64
 
 POLICY = """\
 max_age: 10m
@@ -86,20 +85,6 @@ class Verifier:
 		result = json.loads(done.stdout)
 		assert (result["verdict"], done.returncode) in (("affirmed", 0), ("refused", 1), ("undecided", 2))
 		return done.returncode, result["code"]
-
-
-@pytest.fixture(scope="module")
-def attested(new_daemon_of_module):
-	instance = Attested(new_daemon_of_module)
-	yield instance
-	instance.remove()
-
-
-@pytest.fixture(scope="module")
-def enrolled(attested, tmp_path_factory):
-	enrolment = Enrolment(attested, tmp_path_factory.mktemp("enrolment"))
-	enrolment()
-	return enrolment
 
 
 @pytest.fixture(scope="module")

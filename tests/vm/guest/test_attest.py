@@ -27,8 +27,8 @@ sys.path[:0] = [str(TOP / "tests" / "e2e"), str(TOP / "tests" / "vm")]
 import measured  # noqa: E402
 from harness import daemon as daemons  # noqa: E402
 from harness import wait  # noqa: E402
+from harness.enrolled import Enrolment  # noqa: E402
 from harness.evidence import AUDIENCE, NONCE, Attested, b64  # noqa: E402
-from test_evidence_enrolment import Enrolment  # noqa: E402
 
 VM = pathlib.Path("/vm")
 CA = VM / "softtpm" / "ca"
