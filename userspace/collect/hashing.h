@@ -65,8 +65,8 @@ const struct object_facts *hashing_facts(const struct hashing *h);
 bool hashing_lasting(const struct hashing *h, bool by_id);
 
 /*
- * Whether @d, known by a key of user space, is of this very object by the kernel's identity, too. What
- * the kernel says of the file is of now, then.
+ * Whether @d, known by a key of user space, is of this very object by the kernel's identity, too.
+ * What the kernel says of the file is of now, then.
  */
 bool hashing_recognise(const struct hashing *h, struct file_digest *d);
 
