@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing of a session is proven once it had root's power, for that can write to any file without a trace."""
 
-import contextlib
 import os
 import shutil
 import stat
@@ -13,7 +12,7 @@ from harness import daemon as daemons
 from harness import wait
 from harness.cgroups import inside
 from harness.load import status
-from harness.proof import NOBODY, assert_proven, assert_unproven, install, worth, worths
+from harness.proof import NOBODY, install, worth, worths
 from harness.records import hash_state
 
 GAMES = (5, 60)

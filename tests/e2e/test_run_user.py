@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from harness import daemon as daemons
 from harness import wait
 from harness.proof import worths
 

@@ -458,7 +458,8 @@ static void test_leaving(void **state)
 	assert_int_equal(kill(pid, 0), 0);
 
 	assert_int_equal(chain_read(c), 0);
-	n = take(c, event_of(pid, "/bin/true", "gone.sh", "/bin/true", ARGV("/bin/true", "gone.sh")),
+	n = take(c,
+		 event_of(pid, "/bin/true", "gone.sh", "/bin/true", ARGV("/bin/true", "gone.sh")),
 		 s);
 	assert_int_equal(n, 3);
 	release(s, n);

@@ -59,7 +59,8 @@ static void test_find(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		const struct runas poison = {.uid = 1, .gid = 2, .home = (char *)3, .name = (char *)4};
+		const struct runas poison = {
+			.uid = 1, .gid = 2, .home = (char *)3, .name = (char *)4};
 		struct runas r = poison;
 
 		print_message("%s\n", cases[i].text);

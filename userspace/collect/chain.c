@@ -26,8 +26,8 @@
 
 /*
  * A step that no exec took within this time was of one that failed. A process of which nobody can
- * say yet, or any more, whether it is wanted waits less: an open file keeps its filesystem from being
- * unmounted.
+ * say yet, or any more, whether it is wanted waits less: an open file keeps its filesystem from
+ * being unmounted.
  */
 #define KEEP_NS 5000000000ull
 #define LIMBO_NS 100000000ull
