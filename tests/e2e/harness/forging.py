@@ -181,11 +181,12 @@ def assert_observed(record, path):
 	assert digest.sha256 == sha256_of(pathlib.Path(path).read_bytes())
 
 
-def script_of(record):
-	"""The digest of the script on the chain, which is offered to the interpreter, no more."""
-	step, = [step for step in record.process.chain if step_kind(step) == "script"]
-	assert hash_state(step.digest) not in PROVEN, f"{hash_state(step.digest)} {step.digest.sha256.hex()}"
-	return step.digest
+def scripts_of(record):
+	"""The digests of the scripts on the chain, which are offered to the interpreter, no more."""
+	digests = [step.digest for step in record.process.chain if step_kind(step) == "script"]
+	for digest in digests:
+		assert hash_state(digest) not in PROVEN, f"{hash_state(digest)} {digest.sha256.hex()}"
+	return digests
 
 
 def static(programs, name, *flags):
