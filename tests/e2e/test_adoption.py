@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from harness import images
 from harness import daemon as daemons
 from harness import wait
 from harness.cgroups import inside
@@ -394,7 +395,7 @@ def test_on_an_overlay(new_daemon, programs, place):
 		assert not gaps(daemon)
 	finally:
 		for path in reversed(mounted):
-			subprocess.run(["umount", path], check=True)
+			images.unmounted(path)
 
 
 def versions(programs, place):
@@ -488,7 +489,7 @@ def test_mounted_over(new_daemon, programs, place):
 		wait.until("the other file is taken", lambda: is_taken(daemon, agent), deadline=20, every=0.5)
 		assert_gap(daemon, agent)
 	finally:
-		subprocess.run(["umount", agent], check=True)
+		images.unmounted(agent)
 
 
 def test_retargeted_while_the_daemon_is_down(new_daemon, programs, place):

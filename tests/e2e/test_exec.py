@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 
+from harness import images
 from harness import cgroups
 from harness import programs as builds
 from harness import wait
@@ -309,7 +310,7 @@ def overlay(request, place):
 	mounts.append(place / "merged")
 	yield lower, place / "merged"
 	for mount in reversed(mounts):
-		subprocess.run(["umount", mount], check=True)
+		images.unmounted(mount)
 	if request.param == "tmpfs":
 		shutil.rmtree(lower)
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from harness import images
 from harness import wait
 from harness.proof import NOBODY, assert_proven, assert_unproven, install, worth, worths
 from harness.records import hash_state, sha256, step_kind
@@ -221,7 +222,7 @@ def test_image_that_root_mounted(daemon, place, programs, option, expected):
 		path = install(programs.static("wait_input"), mount / "program")
 		assert worth(start_waiting(daemon, path)) == expected
 	finally:
-		subprocess.run(["umount", mount], check=True)
+		images.unmounted(mount)
 
 
 def test_bound_nosuid(daemon, place, nothing):
