@@ -152,6 +152,7 @@ def overlay(place, nothing):
 	made = Overlay(place)
 	install(nothing, made.lower / "program")
 	subprocess.run(["mount", "-t", "overlay", "overlay", "-o", made.options(), made.merged], check=True)
+	time.sleep(1.2)	# the daemon looks for new filesystems once a second (marks.c)
 	yield made
 	subprocess.run(["umount", "--lazy", made.merged], check=True)
 
