@@ -122,6 +122,7 @@ enum exec_flag {
 	EXEC_ENVIRONMENT_CUT = 1 << 9, /* there may be more than 'environment' says */
 	EXEC_BY_EXE = 1 << 10,  /* the selector that matched names an executable */
 	EXEC_BEGIN = 1 << 11,   /* 'begin' is valid */
+	EXEC_MOUNTED = 1 << 12, /* the executable is mounted by itself: its name is the mount's */
 };
 
 enum exec_ns { NS_MNT, NS_PID, NS_NET, NS_USER, NS_CGROUP, NS_IPC, NS_UTS, NS_TIME, NS_COUNT };

@@ -143,6 +143,8 @@ static __always_inline __u32 exec_image_flags(struct file *file)
 	struct inode *inode = file->f_inode;
 	unsigned long magic = inode->i_sb->s_magic;
 
+	if (dentry == file->f_path.mnt->mnt_root)
+		return EXEC_MOUNTED | (inode->i_nlink ? 0 : EXEC_DELETED);
 	if (inode->i_nlink)
 		return 0;
 	if (dentry->d_parent == dentry && (magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC))

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from harness import wait
-from harness.records import sha256, step_kind
+from harness.records import sha256, stated_digest, step_kind
 
 TRUSTED, OTHER = "trusted", "other"
 
@@ -67,3 +67,16 @@ def test_which_script(daemon, programs, place, name, arguments, script):
 	assert all(s.named_by_argv for s in found)
 	expected = [(str(place / script), sha256(place / script))] if script else []
 	assert [(os.path.normpath(s.path.decode()), s.digest.sha256) for s in found] == expected
+
+
+def test_under_the_name_of_another_interpreter(daemon, programs, place):
+	"""node's -C takes a value and dash's none: mounted over a file called dash, node seems to run that value."""
+	for file in (TRUSTED, OTHER):
+		(place / file).write_text(f"the bytes of {file}")
+	(place / "bin").mkdir()
+	node, dash = programs.copy("wait_input", place / "bin" / "node"), place / "dash"
+	dash.touch()
+	agent = daemon.run(programs["mounted_as"], node, dash, "-C", TRUSTED, OTHER, user=(65533, 65533), cwd=place)
+	process = agent.records().exec_of(str(dash)).process
+	assert sha256(node) == stated_digest(process.executable.digest) and not process.executable.path.endswith(b"node")
+	assert not [s for s in process.chain if step_kind(s) == "script_argument"]

@@ -333,6 +333,18 @@ static void test_names(void **state)
 }
 
 /* An argv that was cut ends somewhere: what is not there to its end is not there. */
+/* What it is then called is whatever the agent likes. */
+static void test_mounted(void **state)
+{
+	struct event_exec *e;
+
+	(void)state;
+	e = (struct event_exec *)event_of("dash", "dash -C trusted other", "/");
+	assert_string_equal(scriptarg_name(e), "trusted");
+	e->flags = EXEC_MOUNTED;
+	assert_null(scriptarg_name(e));
+}
+
 static void test_cut(void **state)
 {
 	static const char command[] = "python3 -u -X dev agent.py";
@@ -624,7 +636,8 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),     cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_names),     cmocka_unit_test(test_mounted),
+		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_cut_after), cmocka_unit_test(test_long),
 		cmocka_unit_test(test_paths),     cmocka_unit_test(test_rights),
 		cmocka_unit_test(test_gone),
