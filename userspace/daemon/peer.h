@@ -5,7 +5,10 @@
  *
  * A pid is only a number. What makes it mean a process is the pidfd opened at the beginning: while
  * that process lives, nobody else has its number, so a message that was made later than the pidfd
- * (it echoes a challenge sent after it) and carries that number was sent by that process.
+ * (it echoes a challenge sent after it) and carries that number was sent by that process, or by one
+ * that may name any number: root, or who has CAP_SYS_ADMIN in the user namespace that its pid
+ * namespace belongs to (net/core/scm.c, scm_check_creds()), and has the connection. Such a one can
+ * trace that process, too. Who connected nobody can forge.
  */
 #pragma once
 
