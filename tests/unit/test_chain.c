@@ -129,6 +129,9 @@ static const struct event_exec *event_of(pid_t pid, const char *exe, const char 
 
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* More than whoever else executes something on this filesystem, and ends at once, can fill. */
+#define ROOM 4096
+
 static bool tagged_late;
 
 static struct chain *start(size_t queue_max)
@@ -245,7 +248,7 @@ static void exec_sleep(void)
 
 static void test_plain(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	pid_t pid = run(exec_sleep);
 	const struct event_exec *e =
 		event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep", "60"));
@@ -271,7 +274,7 @@ static void exec_script(void)
 
 static void test_script(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	pid_t pid;
 	int n;
@@ -296,7 +299,7 @@ static void exec_nested(void)
 
 static void test_nested(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	char text[PATH_MAX];
 	pid_t pid;
@@ -330,7 +333,7 @@ static void exec_gone(void)
 /* It has ended, and has no tag any more, before its events are read. */
 static void test_gone_before_it_was_asked_for(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct pollfd p = {.fd = chain_fd(c), .events = POLLIN};
 	struct chain_step s[CHAIN_STEPS_MAX];
 	const struct event_exec *e;
@@ -374,7 +377,7 @@ static void test_tagged_late(void **state)
 
 	(void)state;
 	tagged_late = true;
-	c = start(64);
+	c = start(ROOM);
 	tagged_late = false;
 	for (int round = 0; round < 2; round++) {
 		wanted_never = true;
@@ -433,7 +436,7 @@ static bool is_leaving(pid_t pid)
 /* Its tag goes before it is dead: it may take a while to give back all that it has. */
 static void test_leaving(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	int say[2], hold[2], n;
 	pid_t parent, pid;
@@ -488,7 +491,7 @@ static void exec_search(void)
 
 static void test_failed_attempts(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	pid_t pid;
 	int n;
@@ -525,7 +528,7 @@ static void exec_enoexec(void)
 
 static void test_enoexec(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	pid_t pid;
 	int n;
@@ -562,7 +565,7 @@ static void exec_evil(void)
 
 static void test_merged_events(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	pid_t pid;
 	int n;
@@ -586,7 +589,7 @@ static void exec_twice(void)
 /* Both execs are queued before the first is asked for. */
 static void test_later_execs_wait(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	pid_t pid = run(exec_twice);
 	int n;
@@ -678,7 +681,7 @@ static void exec_after_attempt(void)
 
 static void test_attempt_of_another_name(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct pollfd p = {.fd = chain_fd(c), .events = POLLIN};
 	struct chain_step s[CHAIN_STEPS_MAX];
 	pid_t pid;
@@ -724,7 +727,7 @@ static void own_mount(void)
 
 static void test_own_mount_namespace(void **state)
 {
-	struct chain *c = start(64);
+	struct chain *c = start(ROOM);
 	struct chain_step s[CHAIN_STEPS_MAX];
 	struct event_exec e = {};
 	char root[PATH_MAX];
