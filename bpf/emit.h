@@ -29,9 +29,9 @@ static __always_inline void loss_count(__u32 kind)
 static __always_inline void unseen_mark(__u64 session)
 {
 	struct control *c = control_get();
-	__u8 yes = 1;
+	__u64 now = bpf_ktime_get_boot_ns();
 
-	if (bpf_map_update_elem(&unseen, &session, &yes, BPF_ANY) && c)
+	if (bpf_map_update_elem(&unseen, &session, &now, BPF_ANY) && c)
 		c->unseen = 1; /* no room: whose it is can't be told */
 }
 

@@ -158,7 +158,7 @@ struct map_unseen {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
 	__type(key, __u64);
-	__type(value, __u8);
+	__type(value, __u64); /* CLOCK_BOOTTIME, of the last time */
 };
 
 /* One slot each, by the tracepoint whose stub jumps through it. */

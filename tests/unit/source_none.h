@@ -50,7 +50,7 @@ NOTHING(int source_select_uid, (struct source * s, uint32_t uid, const struct se
 	0)
 NOTHING(int source_select_only, (struct source * s, source_keep_fn keep, void *data), 0)
 NOTHING(bool source_unseen, (const struct source *s, uint64_t session), false)
-NOTHING(void source_forget_unseen, (struct source * s, uint64_t session), )
+NOTHING(void source_forget_unseen, (struct source * s, uint64_t session, uint64_t before_ns), )
 NOTHING(void source_set_disk_groups, (struct source * s, const struct disk_groups *groups), )
 NOTHING(bool source_learn_overlay, (struct source * s), false)
 NOTHING(int source_object_facts, (struct source * s, int fd, struct object_facts *ret), -EPERM)

@@ -194,6 +194,33 @@ static void test_launcher_of_others(void **state)
 	}
 }
 
+static uint64_t over_at;
+
+static void note_end(void *data, uint64_t session, uint64_t ended_ns)
+{
+	(void)data;
+	assert_int_equal(session, KEY);
+	over_at = ended_ns;
+}
+
+/* A cgroup's session can come again before the end of this one is heard of. */
+static void test_tells_when_it_ended(void **state)
+{
+	struct pipeline *p = start();
+	struct proc a = begin_session(p, KEY, 100);
+	uint64_t before;
+
+	(void)state;
+	over_at = 0;
+	p->attribute->config.over = note_end;
+	exec_as(p, &a, EXEC_INIT_USERNS, 0);
+	assert_int_equal(over_at, 0);
+	before = p->now;
+	do_exit(p, &a, 0);
+	assert_in_range(over_at, before, p->now);
+	pipeline_free(p);
+}
+
 static void test_what_nobody_saw(void **state)
 {
 	struct pipeline *p = start();
@@ -234,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_has_it),      cmocka_unit_test(test_setuid_program),
 		cmocka_unit_test(test_launchers),       cmocka_unit_test(test_what_nobody_saw),
+		cmocka_unit_test(test_tells_when_it_ended),
 		cmocka_unit_test(test_taken_while_it_runs), cmocka_unit_test(test_trusted_owner),
 		cmocka_unit_test(test_launcher_of_others),
 	};

@@ -82,8 +82,8 @@ struct attribute_config {
 	bool (*launcher)(void *data, const struct object_facts *file);
 	/* Whether the kernel could not tell of an exec of that session; NULL: it could. */
 	bool (*unseen)(void *data, uint64_t session);
-	/* That session is over: nothing more is asked of it. */
-	void (*over)(void *data, uint64_t session);
+	/* That session ended then: nothing more is asked of it. A later one can have its key. */
+	void (*over)(void *data, uint64_t session, uint64_t ended_ns);
 	void *data;
 };
 

@@ -81,12 +81,12 @@ void power_missed(struct session *s)
 	s->power |= POWER_UNKNOWN;
 }
 
-void power_ended(struct attribute *a, struct session *s)
+void power_ended(struct attribute *a, struct session *s, uint64_t boottime_ns)
 {
 	if (power_had(a, s))
 		power_missed(s);
 	if (a->config.over)
-		a->config.over(a->config.data, s->key);
+		a->config.over(a->config.data, s->key, boottime_ns);
 }
 
 bool power_had(const struct attribute *a, const struct session *s)

@@ -26,7 +26,7 @@ void power_executed(struct attribute *a, const struct event_exec *e, const struc
 void power_missed(struct session *s);
 
 /* It ended: what is known of it by then is kept for digests that are still awaited. */
-void power_ended(struct attribute *a, struct session *s);
+void power_ended(struct attribute *a, struct session *s, uint64_t boottime_ns);
 
 /* Whether @s had root's power, or nobody can say that it had not. */
 bool power_had(const struct attribute *a, const struct session *s);

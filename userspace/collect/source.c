@@ -252,15 +252,19 @@ size_t source_ring_used(const struct source *s)
 
 bool source_unseen(const struct source *s, uint64_t session)
 {
-	uint8_t yes;
+	uint64_t at;
 
 	return __atomic_load_n(&s->control->unseen, __ATOMIC_SEQ_CST) ||
-	       !bpf_map_lookup_elem(bpf_map__fd(s->skeleton->maps.unseen), &session, &yes);
+	       !bpf_map_lookup_elem(bpf_map__fd(s->skeleton->maps.unseen), &session, &at);
 }
 
-void source_forget_unseen(struct source *s, uint64_t session)
+void source_forget_unseen(struct source *s, uint64_t session, uint64_t before_ns)
 {
-	(void)bpf_map_delete_elem(bpf_map__fd(s->skeleton->maps.unseen), &session);
+	int fd = bpf_map__fd(s->skeleton->maps.unseen);
+	uint64_t at;
+
+	if (!bpf_map_lookup_elem(fd, &session, &at) && at < before_ns)
+		(void)bpf_map_delete_elem(fd, &session);
 }
 
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups)

@@ -87,10 +87,10 @@ int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *r
 
 /*
  * Whether an exec of that session was not told, for want of room, or a process of it could not be
- * tagged. Forgotten when the session ends.
+ * tagged. Forgotten when the session ends, but for what was of a later one with its key.
  */
 bool source_unseen(const struct source *s, uint64_t session);
-void source_forget_unseen(struct source *s, uint64_t session);
+void source_forget_unseen(struct source *s, uint64_t session, uint64_t before_ns);
 
 /* The groups that can write to a block device: whoever is in one has root's power. */
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups);

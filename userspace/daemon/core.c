@@ -85,9 +85,9 @@ static bool unseen(void *core, uint64_t session)
 	return source_unseen(((struct core *)core)->source, session);
 }
 
-static void over(void *core, uint64_t session)
+static void over(void *core, uint64_t session, uint64_t ended_ns)
 {
-	source_forget_unseen(((struct core *)core)->source, session);
+	source_forget_unseen(((struct core *)core)->source, session, ended_ns);
 }
 
 /* Its types are large, and a kernel without them has none the next time either. */
