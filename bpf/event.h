@@ -334,7 +334,7 @@ struct overlay_layout {
 	__u32 vfs_inode; /* in struct ovl_inode */
 	__u32 upper;     /* __upperdentry, likewise */
 	__u32 lower;     /* likewise */
-	__u32 lowerdata; /* likewise; 0: there is no such field */
+	__u32 lowerdata; /* likewise, and one; 0: there is no such field */
 	__u32 dentry;    /* in struct ovl_path */
 	__u32 numlower;  /* in struct ovl_entry */
 	__u32 stack;     /* likewise */

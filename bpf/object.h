@@ -102,7 +102,7 @@ static __always_inline struct inode *overlay_lower(struct inode *inode,
 	}
 	if (l->kind != OVERLAY_INODE)
 		lower = BPF_CORE_READ((struct dentry *)lower, d_inode);
-	if (l->lowerdata && read_pointer(info + l->lowerdata))
+	if (l->lowerdata && read_pointer(info + l->lowerdata - 1))
 		return NULL;
 	if (lower)
 		*flags ^= GUARD_OPAQUE | GUARD_LOWER;

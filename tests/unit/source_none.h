@@ -27,6 +27,8 @@ NOTHING(const char *const *source_missing, (const struct source *s), source_no_w
 NOTHING(const void *source_object, (const struct source *s, size_t *ret_size),
 	(*ret_size = 0, NULL))
 NOTHING(void source_sleep, (struct source * s, bool asleep), )
+NOTHING(uint64_t source_written, (const struct source *s), 0)
+NOTHING(uint64_t source_taken, (const struct source *s), 0)
 NOTHING(size_t source_ring_size, (const struct source *s), 1 << 20)
 NOTHING(uint32_t source_tags_max, (const struct source *s), 1)
 #ifndef SOURCE_CGROUPS

@@ -102,6 +102,16 @@ void ring_release(struct ring *r)
 	__atomic_store_n(r->consumer, r->at, __ATOMIC_RELEASE);
 }
 
+uint64_t ring_written(const struct ring *r)
+{
+	return __atomic_load_n(r->producer, __ATOMIC_ACQUIRE);
+}
+
+uint64_t ring_taken(const struct ring *r)
+{
+	return r->at;
+}
+
 size_t ring_size(const struct ring *r)
 {
 	return r->size;

@@ -23,5 +23,9 @@ size_t ring_read(struct ring *r, void *buffer, size_t size);
 /* Gives what was read back to the kernel. */
 void ring_release(struct ring *r);
 
+/* How far records are written, also those that are not whole yet; and how far they were read. */
+uint64_t ring_written(const struct ring *r);
+uint64_t ring_taken(const struct ring *r);
+
 size_t ring_size(const struct ring *r);
 size_t ring_used(const struct ring *r); /* bytes not released, headers included */

@@ -240,6 +240,16 @@ void source_sleep(struct source *s, bool asleep)
 	__atomic_store_n(&s->control->consumer_asleep, asleep, __ATOMIC_SEQ_CST);
 }
 
+uint64_t source_written(const struct source *s)
+{
+	return ring_written(s->ring);
+}
+
+uint64_t source_taken(const struct source *s)
+{
+	return ring_taken(s->ring);
+}
+
 size_t source_ring_size(const struct source *s)
 {
 	return ring_size(s->ring);

@@ -75,6 +75,13 @@ void source_release(struct source *s);
  */
 void source_sleep(struct source *s, bool asleep);
 
+/*
+ * How far the kernel has written, also events that are not whole yet, and how far they were read:
+ * once the second has reached what the first was, all that began before is read.
+ */
+uint64_t source_written(const struct source *s);
+uint64_t source_taken(const struct source *s);
+
 size_t source_ring_size(const struct source *s);
 size_t source_ring_used(const struct source *s);
 

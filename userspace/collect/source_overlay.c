@@ -22,14 +22,23 @@ static const struct btf_type *structure(const struct btf *btf, const char *name)
 	return id < 0 ? NULL : btf__type_by_id(btf, id);
 }
 
-/* In bytes; false: there is none of that name, or it is a bit field. */
+/*
+ * In bytes, also within structures and unions that have no name; false: there is none of that name,
+ * or it is a bit field.
+ */
 static bool offset_of(const struct btf *btf, const struct btf_type *t, const char *field,
 		      uint32_t *ret)
 {
 	for (int i = 0; t && i < btf_vlen(t); i++) {
-		uint32_t bits = btf_member_bit_offset(t, i);
+		const char *name = btf__name_by_offset(btf, btf_members(t)[i].name_off);
+		const struct btf_type *inner = btf__type_by_id(btf, btf_members(t)[i].type);
+		uint32_t bits = btf_member_bit_offset(t, i), below;
 
-		if (strcmp(btf__name_by_offset(btf, btf_members(t)[i].name_off), field))
+		if (!*name && btf_is_composite(inner) && offset_of(btf, inner, field, &below)) {
+			*ret = bits / 8 + below;
+			return true;
+		}
+		if (strcmp(name, field))
 			continue;
 		*ret = bits / 8;
 		return bits % 8 == 0;
@@ -48,7 +57,8 @@ static bool lay_out(const struct btf *btf, struct overlay_layout *ret)
 	if (!offset_of(btf, inode, "vfs_inode", &l.vfs_inode) ||
 	    !offset_of(btf, inode, "__upperdentry", &l.upper))
 		return false;
-	(void)offset_of(btf, inode, "lowerdata", &l.lowerdata);
+	if (offset_of(btf, inode, "lowerdata", &l.lowerdata))
+		l.lowerdata++;
 	if (offset_of(btf, inode, "oe", &l.lower)) {
 		l.kind = OVERLAY_STACK;
 		if (!offset_of(btf, entry, "__numlower", &l.numlower) ||

@@ -278,13 +278,13 @@ static int take(struct core *c)
 
 int core_drain(struct core *c)
 {
-	const uint64_t began = core_boottime_ns();
-	int n = 0, err = 0;
+	const uint64_t began = core_boottime_ns(), written = source_written(c->source);
+	int n = 0;
 
 	/*
 	 * With records that the disk did not take, nothing more is read: they are in memory alone.
 	 */
-	while (n < DRAINS_MAX && !c->backlog && (err = take(c)) > 0) {
+	while (n < DRAINS_MAX && !c->backlog && take(c) > 0) {
 		size_t len = c->events_len;
 
 		/*
@@ -297,8 +297,8 @@ int core_drain(struct core *c)
 		n++;
 	}
 	c->idle = n ? 0 : c->idle + 1;
-	/* Down to the last event: what the next ones tell happened after this began. */
-	if (n < DRAINS_MAX && !c->backlog && !err)
+	/* All that was told by then is known: what comes next happened after this began. */
+	if (!c->events_len && source_taken(c->source) >= written)
 		c->drained_ns = began;
 	return 0;
 }
