@@ -55,7 +55,7 @@ static int play(void *data)
 }
 
 /* Executes in the environment that was made; the names, in their order. */
-static void expect(struct bed *b, bool cut, ...)
+static void expect(struct bed *b, int cut, ...)
 {
 	pid_t pid = bed_play(b, play, NULL);
 	const struct event_exec *e = bed_find(b, EVENT_EXEC, pid, 0);
