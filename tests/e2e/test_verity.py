@@ -12,7 +12,8 @@ import subprocess
 import pytest
 
 from harness import wait
-from harness.records import hash_state, sha256
+from harness.forging import COLLUDER, NOBODY, Beside, assert_unproven, pinned_outside, victims
+from harness.records import hash_state, sha256, unproven
 
 FS_IOC_ENABLE_VERITY = 0x40806685
 BLOCK = 4096
@@ -58,10 +59,10 @@ def measurement(path):
 	return hashlib.sha256(descriptor).digest()
 
 
-def digest_of(daemon, program):
+def digest_of(daemon, program, user=(NOBODY, NOBODY)):
 	"""What its record says; it runs until then."""
 	wait.settled(program)
-	run = daemon.launch(program, stdin=subprocess.PIPE, user=(65534, 65534))
+	run = daemon.launch(program, stdin=subprocess.PIPE, user=user)
 	digest = run.wait_exec(program).process.executable.digest
 	run.wait()
 	return digest
@@ -85,3 +86,66 @@ def test_beside_it(daemon, programs, verity):
 	digest = digest_of(daemon, program)
 	assert hash_state(digest) == "observed"
 	assert digest.sha256 == sha256(program)
+
+
+# ---- nobody's: an fs-verity digest is not one of what ran ----
+
+def owned(path):
+	shutil.chown(path, NOBODY, NOBODY)
+	return path
+
+
+def test_nobodys(daemon, programs, verity):
+	"""Nothing is forged, but the owner could have: it is read, and what fs-verity says is not repeated."""
+	program = owned(programs.copy("wait_input", verity / "program"))
+	enable(program)
+	digest = digest_of(daemon, program)
+	assert (hash_state(digest), unproven(digest)) == ("unproven", "owner")
+	assert digest.unproven_sha256 == sha256(program)
+	assert not digest.sha256 and not digest.verity
+
+
+def test_with_roots_power(daemon, programs, verity):
+	"""The file is proof, but the session could have gone below it."""
+	program = programs.copy("wait_input", verity / "program")
+	enable(program)
+	digest = digest_of(daemon, program, user=None)
+	assert (hash_state(digest), unproven(digest)) == ("unproven", "power")
+	assert not digest.sha256 and not digest.verity
+
+
+# ---- over a page that a direct read still stores into, whose owner enables fs-verity himself ----
+
+def enable_as(uid, path):
+	os.seteuid(uid)
+	try:
+		enable(path)
+	finally:
+		os.seteuid(0)
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["after", "before"])	# the store comes after the daemon looked, or before
+@pytest.mark.parametrize("uid", [NOBODY, COLLUDER], ids=["own", "another's"])
+def test_over_a_pinned_page(daemon, programs, verity, uid, looked):
+	"""The kernel keeps the page: other bytes run than those that its digest is of."""
+	records = []
+	for one in victims(programs.static("forge_victim"), verity, 5, uid=uid):
+		with (pinned_outside(programs.static("forge_pinned"), one.path, uid) as land,
+		      Beside(daemon, [(one.path, "image")]) as beside):
+			enable_as(uid, one.path)
+			if not looked:
+				daemon.suspend()
+			try:
+				beside.word()
+				beside.hear("running")
+				if looked:
+					beside.wait_execs([one.path])
+				land()
+				beside.word()
+				beside.hear("changed")
+			finally:
+				daemon.resume()
+			records.append(beside.wait_execs([one.path])[one.path])
+			beside.records()
+		assert one.forged()
+	assert_unproven(records, "owner")
