@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import pathlib
 import shutil
 import struct
 import subprocess
@@ -12,8 +13,9 @@ import subprocess
 import pytest
 
 from harness import wait
-from harness.forging import COLLUDER, NOBODY, Beside, assert_unproven, pinned_outside, victims
+from harness.forging import COLLUDER, MARK, NOBODY, PAGE, Beside, assert_unproven, pinned_outside, victim, victims
 from harness.records import hash_state, sha256, unproven
+from test_verify import Verifier
 
 FS_IOC_ENABLE_VERITY = 0x40806685
 BLOCK = 4096
@@ -149,3 +151,26 @@ def test_over_a_pinned_page(daemon, programs, verity, uid, looked):
 			beside.records()
 		assert one.forged()
 	assert_unproven(records, "owner")
+
+
+def test_evidence_over_a_pinned_page(attested, enrolled, programs, verity, place):
+	"""A policy that takes fs-verity's digests doesn't take this one, whichever bytes it is asked for."""
+	interpreter = pathlib.Path("/usr/bin/python3").read_bytes()
+	page = MARK.ljust(PAGE, b"\0")	# which an ELF file bears behind its end
+	(place / "marked").write_bytes(interpreter + bytes(-len(interpreter) % PAGE) + page)
+	one = victim(place / "marked", verity / "victim")
+	with pinned_outside(programs.static("forge_pinned"), one.path) as land:
+		enable_as(NOBODY, one.path)
+		agent = attested.agent(program=one.path, user=(NOBODY, NOBODY))
+		before = agent.evidence(host=True).check()
+		land()
+		assert one.forged()
+		after = agent.evidence(host=True).check()
+		agent.end()
+	for taken in (before, after):
+		role, state, path, digest = taken.files(taken.workload["process"])[0]
+		assert (role, state, path) == ("executable", "unproven", one.path)
+		assert digest in (one.before, one.after)
+		verifier = Verifier(attested, enrolled.place, enrolled, taken)
+		for executable in (one.before, one.after, measurement(pathlib.Path(one.path))):
+			assert verifier(taken.text, executable=executable.hex(), states="[kernel, verity, observed]") == (1, "hash_state")
