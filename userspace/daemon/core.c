@@ -160,11 +160,10 @@ void core_watch(struct core *c, pid_t tgid)
 	c->unwatched = true;
 }
 
-static int watch_member(pid_t tgid, const struct tag *tag, void *core)
+static int is_any(pid_t tgid, const struct tag *tag, void *data)
 {
-	(void)tag;
-	core_watch(core, tgid);
-	return 0;
+	(void)tgid, (void)tag, (void)data;
+	return 1;
 }
 
 void core_watch_host(struct core *c)
@@ -175,14 +174,15 @@ void core_watch_host(struct core *c)
 }
 
 /*
- * The host's, for what a selector takes: its first exec is seen only with a mark that was there
- * before. And those of sessions that outlived another run of this program.
+ * For what a selector takes, whose first exec is seen only with a mark that was there before, and
+ * for sessions that outlived another run of this program. Those are not asked for their own
+ * namespaces: while one executes something, and hangs in the close of a file that it serves itself,
+ * whoever looks at its /proc/PID/ns waits (tried).
  */
 static void watch_from_start(struct core *c)
 {
-	if (c->config->selectors_count)
+	if (c->config->selectors_count || source_each_tag(c->source, is_any, NULL) == 1)
 		core_watch_host(c);
-	(void)source_each_tag(c->source, watch_member, c);
 }
 
 static void entered(void *core, const struct event_exec *e)
