@@ -34,9 +34,7 @@ def key_in(place, curve=ec.SECP256R1):
 
 
 def jwk_of(key):
-	jwk = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key())) if hasattr(jwt.algorithms.ECAlgorithm, "to_jwk") else None
-	if jwk:
-		return jwk
+	"""Ours: PyJWT's to_jwk() leaves leading zeros of a coordinate away (RFC 7518, section 6.2.1.2 wants them)."""
 	numbers, size = key.public_key().public_numbers(), (key.curve.key_size + 7) // 8
 	return {
 		"kty": "EC", "crv": f"P-{key.curve.key_size}",
