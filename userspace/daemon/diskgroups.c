@@ -15,6 +15,7 @@
 
 struct walk {
 	struct disk_groups *groups;
+	dev_t device; /* of /dev itself */
 	unsigned int entries;
 	bool all;
 };
@@ -42,6 +43,16 @@ static void add(struct walk *w, gid_t gid)
 		g->gid[g->count++] = gid;
 }
 
+/*
+ * Where others than root can make files (/dev/shm) there are as many as they like, and none of them
+ * is a device: nobody else may fill the bound.
+ */
+static bool is_roots(const struct walk *w, const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) && st->st_dev == w->device && st->st_uid == 0 &&
+	       !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
 static void look(struct walk *w, int dir, unsigned int depth)
 {
 	_cleanup_closedir_ DIR *d = fdopendir(dir);
@@ -59,7 +70,7 @@ static void look(struct walk *w, int dir, unsigned int depth)
 			w->all = true;
 			return;
 		}
-		if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
+		if (is_roots(w, &st) && depth < DEPTH_MAX) {
 			int below = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
 								    O_NOFOLLOW);
 
@@ -80,11 +91,15 @@ void diskgroups_read(const char *dev, struct disk_groups *ret)
 	struct disk_groups groups = {};
 	struct walk w = {.groups = &groups};
 	int dir = open(dev, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
 
-	if (dir < 0)
+	if (dir < 0 || fstat(dir, &st) < 0) {
 		w.all = true;
-	else
+		closep(&dir);
+	} else {
+		w.device = st.st_dev;
 		look(&w, dir, 1);
+	}
 	if (w.all)
 		groups.count = DISK_GROUPS_MAX + 1;
 	*ret = groups;

@@ -5,7 +5,7 @@
 #include "event.h"
 
 /*
- * The groups of the block devices in @dev and the directories in it. More than there is room for,
+ * The groups of the block devices in @dev and those directories in it that are root's alone. More than there is room for,
  * or a device that somebody else can write to: count is DISK_GROUPS_MAX + 1, everybody.
  */
 void diskgroups_read(const char *dev, struct disk_groups *ret);
