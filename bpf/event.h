@@ -4,7 +4,7 @@
  *
  * Every event starts with struct event_header. Sizes are multiples of 8, integers are host-endian,
  * times are CLOCK_BOOTTIME nanoseconds, pids are those of the initial pid namespace. Padding is
- * explicit and zero. Only struct event_exec varies in length.
+ * explicit and zero. Only struct event_exec and struct event_unix vary in length.
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 #define EVENT_DATA_MAX (EVENT_ARGV_MAX + 4 * EVENT_PATH_MAX)
 #define EVENT_UNIX_PATH_MAX 112 /* sun_path is 108 (unix(7)), rounded up */
 #define EVENT_UDP_FLOWS 16      /* destinations of one UDP socket that get a record of their own */
+#define EVENT_TYPES_MAX 32      /* room for types: what is counted after them keeps its number */
 
 /* Numbers are stored in journals: never reuse one. */
 enum event_type {
@@ -29,9 +30,11 @@ enum event_type {
 	EVENT_CLOSE = 7, /* event_close: the end of what had been established, or of a UDP socket */
 	EVENT_UNIX = 8,  /* event_unix: connect(2) to a Unix socket */
 	EVENT_UNTRACKED = 9, /* event_untracked: a socket whose connections no hook sees */
-	EVENT_TAG_LOST = 10, /* event_fork: the child could not be tagged, the map is full */
+	EVENT_TAG_LOST = 10, /* event_fork: the child could not be tagged, there is no room */
+	EVENT_LISTEN = 11,   /* event_listen */
 	EVENT_TYPES,
 };
+_Static_assert(EVENT_TYPES <= EVENT_TYPES_MAX, "losses are counted by type");
 
 /*
  * Per-CPU counters in the map 'losses'. Below EVENT_TYPES: events of that type which found no room
@@ -39,8 +42,8 @@ enum event_type {
  */
 enum loss {
 	/* no socket storage: the attempt is reported, its outcome is not */
-	LOSS_STORAGE = EVENT_TYPES,
-	LOSS_TAG, /* a child or a match that could not be tagged (map full) */
+	LOSS_STORAGE = EVENT_TYPES_MAX,
+	LOSS_TAG, /* a child or a match that could not be tagged (no room) */
 	LOSS_CGROUP, /* a cgroup that selectors look for or below (map full) */
 	LOSS_KINDS,
 };
@@ -184,6 +187,9 @@ enum connect_flag {
 	CONNECT_SENDMSG = 1 << 4,    /* seen at a datagram, not at connect(2) */
 	CONNECT_FOREIGN = 1 << 5,    /* by an untagged task, over a tagged opener's socket */
 	CONNECT_MAPPED = 1 << 6,     /* an IPv6 socket talking IPv4 */
+	/* seen when it sends, over a socket that another process connected */
+	CONNECT_SEND = 1 << 7,
+	CONNECT_CWD_CUT = 1 << 8, /* of event_unix: 'cwd' did not fit */
 };
 
 struct event_connect {
@@ -206,6 +212,8 @@ enum outcome_flag {
 	OUTCOME_RELEASE = 1 << 0,
 	OUTCOME_REPORT = 1 << 1, /* told by inet_sk_error_report */
 	OUTCOME_REUSED = 1 << 2, /* told by the next attempt on the same socket; 'from' likewise */
+	OUTCOME_REPAIR = 1 << 3, /* the socket is in repair (TCP_REPAIR): no handshake took place */
+	OUTCOME_NOT_SENT = 1 << 4, /* a datagram socket's connect(2) failed on this host */
 };
 
 struct event_outcome {
@@ -249,8 +257,22 @@ struct event_unix {
 	__u16 sock_type;
 	__u16 flags;    /* enum connect_flag */
 	__u16 path_len; /* bytes of sun_path; an abstract name starts with NUL */
-	__u16 spare;
+	__u16 cwd_len;
 	char path[EVENT_UNIX_PATH_MAX];
+	/* where a relative path begins: components as in event_exec.data; CONNECT_CWD_CUT */
+	char cwd[];
+};
+
+/* A socket of a tagged process, or one that it was given, takes connections from now on. */
+struct event_listen {
+	struct event_header header;
+	__u64 cookie;
+	struct event_actor opener; /* session 0: unknown */
+	struct event_address local;
+	__u32 uid, gid;
+	__u16 sock_type;
+	__u16 protocol;
+	__u32 spare;
 };
 
 struct event_untracked {
@@ -260,7 +282,7 @@ struct event_untracked {
 	__u16 family;
 	__u16 sock_type;
 	__u16 protocol;
-	__u16 spare;
+	__u16 flags; /* CONNECT_DENIED */
 };
 
 #define EVENT_SIZE_MAX (sizeof(struct event_exec) + EVENT_DATA_MAX)
@@ -275,8 +297,19 @@ struct tag {
 	__u32 task;
 	__u32 flags; /* enum tag_flag */
 	__u32 selector;
-	__u64 spare; /* for a later version: values outlive an upgrade */
+	__u64 table; /* 0; these are a later version's: values outlive an upgrade */
+	__u32 table_exec_seq;
+	__u32 policy;
+	__u64 spare[2];
 };
+
+/* 'shares': by session, what it holds of what all share. */
+struct share {
+	__u32 tags;
+	__u32 flows;
+	__u64 spare[3];
+};
+#define SHARE_OF(entries) ((entries) / 4) /* that one session may hold of a map's entries */
 
 /* 'cgroups', 'selectors_exe', 'selectors_uid': what an untagged exec is matched with. */
 struct selector {
@@ -367,8 +400,14 @@ struct control {
 	__u32 patterns;
 	__u32 cgroups_lost; /* a cgroup found no room: they are to be walked again */
 	__u32 cgroups_of_others; /* states with by_others, about */
-	__u32 spare32;
-	__u64 spare[9];
+	__u32 max_tags;          /* entries of 'tags' */
+	/*
+	 * Of this set of maps, which begins to count at 'sequence_base' on every CPU: the numbers of
+	 * two sets made in one boot never meet.
+	 */
+	__u64 epoch[2];      /* random */
+	__u64 sequence_base; /* of the numbers that were given, none is as low */
+	__u64 spare[22];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };
@@ -410,6 +449,11 @@ struct locate {
 	struct selector_exe_key place;
 };
 
+/* Likewise, of the one that tells the time of the initial time namespace: CLOCK_BOOTTIME. */
+struct boottime {
+	__u64 ns;
+};
+
 _Static_assert(sizeof(struct event_header) == 64, "event_header");
 _Static_assert(sizeof(struct object_id) == 48, "object_id");
 _Static_assert(sizeof(struct object_guard) == 64, "object_guard");
@@ -419,7 +463,10 @@ _Static_assert(sizeof(struct event_outcome) == 152, "event_outcome");
 _Static_assert(sizeof(struct event_close) == 128, "event_close");
 _Static_assert(sizeof(struct event_unix) == 240, "event_unix");
 _Static_assert(sizeof(struct event_untracked) == 88, "event_untracked");
-_Static_assert(sizeof(struct tag) == 40, "tag");
+_Static_assert(sizeof(struct event_listen) == 144, "event_listen");
+_Static_assert(sizeof(struct tag) == 64, "tag");
+_Static_assert(sizeof(struct share) == 32, "share");
+_Static_assert(sizeof(struct control) == 344, "control");
 _Static_assert(sizeof(struct selector_exe_key) == 280, "selector_exe_key");
 _Static_assert(sizeof(struct component) == 520, "component");
 _Static_assert(sizeof(struct pattern) == 16 + 16 * 520, "pattern");

@@ -363,6 +363,9 @@ struct sock_common {
 	int skc_bound_dev_if;
 	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+	struct {
+		__s64 counter;
+	} skc_cookie; /* 0: nobody asked for it yet */
 };
 
 struct sock {

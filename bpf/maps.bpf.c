@@ -14,6 +14,7 @@ struct map_patterns patterns SEC(".maps");
 struct map_cgroups cgroups SEC(".maps");
 struct map_selectors_exe selectors_exe SEC(".maps");
 struct map_selectors_uid selectors_uid SEC(".maps");
+struct map_shares shares SEC(".maps");
 struct map_unseen unseen SEC(".maps");
 struct map_dispatch dispatch_fork SEC(".maps");
 struct map_dispatch dispatch_exec SEC(".maps");

@@ -97,7 +97,7 @@ struct map_control {
 
 struct map_losses {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 32); /* LOSS_KINDS, and room for more */
+	__uint(max_entries, 64); /* LOSS_KINDS, and room for more */
 	__type(key, __u32);
 	__type(value, __u64);
 };
@@ -151,6 +151,15 @@ struct map_selectors_uid {
 	__uint(max_entries, 4096);
 	__type(key, __u32);
 	__type(value, struct selector);
+};
+
+/* Not allocated beforehand: sessions are few. Without an entry's room a session has no share. */
+struct map_shares {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct share);
 };
 
 /* Sessions of which an exec was not told, or a process could not be tagged. */
@@ -214,6 +223,7 @@ extern struct map_patterns patterns SEC(".maps");
 extern struct map_cgroups cgroups SEC(".maps");
 extern struct map_selectors_exe selectors_exe SEC(".maps");
 extern struct map_selectors_uid selectors_uid SEC(".maps");
+extern struct map_shares shares SEC(".maps");
 extern struct map_unseen unseen SEC(".maps");
 extern struct map_dispatch dispatch_fork SEC(".maps");
 extern struct map_dispatch dispatch_exec SEC(".maps");

@@ -53,8 +53,10 @@ int on_create(struct bpf_sock *ctx)
 		return 1;
 	}
 	s = bpf_sk_storage_get(&sockets, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (s)
+	if (s) {
 		actor_set(&s->opener, tgid, tag);
+		s->cookie = bpf_get_socket_cookie(ctx); /* the stubs leave alone what has none */
+	}
 	return 1;
 }
 

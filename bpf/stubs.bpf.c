@@ -43,10 +43,20 @@ int BPF_PROG(stub_exit, struct task_struct *task)
 	return 0;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(stub_state, struct sock *sk)
+/*
+ * Whoever keeps anything of a socket asked for its cookie first. Without one it is nobody's, and that
+ * costs no look-up; where sockets are kept, a later version may change.
+ */
+static __always_inline bool has_cookie(struct sock *sk)
 {
-	if (bpf_sk_storage_get(&sockets, sk, 0, 0))
+	return sk->__sk_common.skc_cookie.counter;
+}
+
+/* A socket that begins to listen can have been made by an untagged process. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(stub_state, struct sock *sk, int from, int to)
+{
+	if (has_cookie(sk) || to == TCP_LISTEN)
 		bpf_tail_call(ctx, &dispatch_state, 0);
 	return 0;
 }
@@ -54,7 +64,7 @@ int BPF_PROG(stub_state, struct sock *sk)
 SEC("tp_btf/inet_sk_error_report")
 int BPF_PROG(stub_report, struct sock *sk)
 {
-	if (bpf_sk_storage_get(&sockets, sk, 0, 0))
+	if (has_cookie(sk))
 		bpf_tail_call(ctx, &dispatch_report, 0);
 	return 0;
 }

@@ -55,6 +55,7 @@ union any {
 	struct event_close close;
 	struct event_unix un;
 	struct event_untracked untracked;
+	struct event_listen listen;
 	struct event_exit exit;
 	uint8_t bytes[EVENT_SIZE_MAX];
 	uint64_t aligned;
@@ -81,6 +82,8 @@ static size_t size_of(unsigned int type)
 		return sizeof(struct event_unix);
 	case EVENT_UNTRACKED:
 		return sizeof(struct event_untracked);
+	case EVENT_LISTEN:
+		return sizeof(struct event_listen);
 	default:
 		return sizeof(struct event_header);
 	}

@@ -54,6 +54,7 @@ static const struct {
 	{EVENT_UNIX, "ring", "connect_unix"},
 	{EVENT_UNTRACKED, "ring", "untracked_socket"},
 	{EVENT_TAG_LOST, "ring", "tag_lost"},
+	{EVENT_LISTEN, "ring", "listen"},
 	{LOSS_STORAGE, "storage", "outcome"},
 	{LOSS_TAG, "tag", "process"},
 	{LOSS_CGROUP, "cgroup", "cgroup"},

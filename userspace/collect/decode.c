@@ -20,6 +20,7 @@ static const struct {
 	[EVENT_UNIX] = {"unix", sizeof(struct event_unix)},
 	[EVENT_UNTRACKED] = {"untracked_socket", sizeof(struct event_untracked)},
 	[EVENT_TAG_LOST] = {"tag_lost", sizeof(struct event_fork)},
+	[EVENT_LISTEN] = {"listen", sizeof(struct event_listen)},
 };
 
 const char *event_type_name(unsigned int type)
@@ -35,6 +36,11 @@ static bool exec_fits(const struct event_exec *e)
 	return sizeof(*e) + data <= e->header.size;
 }
 
+static bool unix_fits(const struct event_unix *e)
+{
+	return e->path_len <= EVENT_UNIX_PATH_MAX && sizeof(*e) + e->cwd_len <= e->header.size;
+}
+
 /* What is inside of it can be trusted. */
 static bool is_known(const struct event_header *h)
 {
@@ -45,7 +51,7 @@ static bool is_known(const struct event_header *h)
 	if (h->type == EVENT_EXEC || h->type == EVENT_ADOPT)
 		return exec_fits((const struct event_exec *)h);
 	if (h->type == EVENT_UNIX)
-		return ((const struct event_unix *)h)->path_len <= EVENT_UNIX_PATH_MAX;
+		return unix_fits((const struct event_unix *)h);
 	return true;
 }
 

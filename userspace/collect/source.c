@@ -99,6 +99,7 @@ static int open_maps(struct source *s, char *why, size_t why_size)
 		return why_errno(why, why_size, "can't map the control block");
 	s->control = map;
 	s->control->task_limit = ring_size(s->ring) - ring_size(s->ring) / 8;
+	s->control->max_tags = bpf_map__max_entries(s->skeleton->maps.tags);
 	s->control->consumer_asleep = 0;
 	s->continued = s->control->setups > 0;
 	s->max_tags = bpf_map__max_entries(s->skeleton->maps.tags);
