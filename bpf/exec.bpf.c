@@ -3,51 +3,11 @@
 #include "exec.h"
 #include "select.h"
 
-/*
- * Appends the components of a path to s->data, each with its NUL, from the leaf to the process's
- * root, or to the top of the mount tree when it does not lie below that root.
- */
+/* The components of s->path, from the leaf to the process's root: behind s->data's used bytes. */
 __noinline int path_append(struct scratch *s)
 {
-	struct dentry *dentry, *parent, *top;
-	struct mount *mount, *above;
-	struct vfsmount *mnt;
-	__u32 begin, at, len;
-	struct qstr name;
-
-	if (!s)
-		return 0;
-	begin = s->used;
-	mnt = s->path.mnt;
-	dentry = s->path.dentry;
-	top = BPF_CORE_READ(mnt, mnt_root);
-	for (int i = 0; i < PATH_STEPS_MAX; i++) {
-		if (dentry == s->root.dentry && mnt == s->root.mnt)
-			return 0;
-		if (dentry == top) {
-			mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-			above = BPF_CORE_READ(mount, mnt_parent);
-			if (above == mount)
-				return 0;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mnt = &above->mnt;
-			top = BPF_CORE_READ(mnt, mnt_root);
-			continue;
-		}
-		bpf_core_read(&name, sizeof(name), &dentry->d_name);
-		at = s->used;
-		len = name.len & (NAME_SIZE - 1);
-		if (at > EVENT_DATA_MAX - NAME_SIZE || at + len + 1 - begin > EVENT_PATH_MAX)
-			break;
-		bpf_probe_read_kernel(s->data + at, len, name.name);
-		s->data[at + len] = 0;
-		s->used = at + len + 1;
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry) /* of no tree: a memfd */
-			return 0;
-		dentry = parent;
-	}
-	s->exec.flags |= EXEC_PATH_CUT;
+	if (s && path_walk(&s->path, &s->root, s->data, EVENT_DATA_MAX, &s->used))
+		s->exec.flags |= EXEC_PATH_CUT;
 	return 0;
 }
 

@@ -5,9 +5,7 @@
 #include "emit.h"
 #include "object.h"
 #include "task.h"
-
-#define PATH_STEPS_MAX 64 /* components and mounts of one path */
-#define NAME_SIZE 256     /* NAME_MAX and its NUL */
+#include "walk.h"
 
 /*
  * Verified on its own, once: the walks would cost old kernels' verifiers too much in line.

@@ -16,6 +16,7 @@ struct map_selectors_exe selectors_exe SEC(".maps");
 struct map_selectors_uid selectors_uid SEC(".maps");
 struct map_shares shares SEC(".maps");
 struct map_unseen unseen SEC(".maps");
+struct map_unix_flows unix_flows SEC(".maps");
 struct map_dispatch dispatch_fork SEC(".maps");
 struct map_dispatch dispatch_exec SEC(".maps");
 struct map_dispatch dispatch_exit SEC(".maps");
@@ -27,6 +28,7 @@ struct map_scratch scratch_exec SEC(".maps");
 struct map_scratch scratch_adopt SEC(".maps");
 struct map_environment scratch_environment SEC(".maps");
 struct map_scratch_cgroup scratch_cgroup SEC(".maps");
+struct map_scratch_unix scratch_unix SEC(".maps");
 struct map_adopt adopt SEC(".maps");
 
 const volatile bool granted_retval = false;

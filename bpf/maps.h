@@ -205,6 +205,49 @@ struct map_environment {
 	__type(value, struct environment);
 };
 
+/* Where an event_unix whose path is relative is assembled: one of several, see slot_claim(). */
+#define UNIX_SLOTS 4
+#define UNIX_CWD_SIZE (EVENT_PATH_MAX + 256) /* room for one more name, the verifier's bound */
+
+struct unix_scratch {
+	struct event_unix event;
+	char cwd[UNIX_CWD_SIZE + 8];
+	struct path path, root; /* what is walked */
+	__u32 used;             /* of cwd */
+	__u32 busy;
+};
+
+struct map_scratch_unix {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, UNIX_SLOTS);
+	__type(key, __u32);
+	__type(value, struct unix_scratch);
+};
+
+/*
+ * Datagrams to Unix sockets that had their record, by all that tells one destination of one actor
+ * from another: two paths can't be made to meet. What falls out, for others used it later, is told
+ * once more.
+ */
+struct unix_flow {
+	__u64 cookie;
+	__u64 start_boottime; /* of the actor */
+	__u32 tgid;
+	__u32 exec_seq;
+	__u64 directory; /* inode that a relative path begins at, else 0 */
+	__u32 device;    /* of the directory */
+	__u16 flags;     /* enum connect_flag */
+	__u16 path_len;
+	char path[EVENT_UNIX_PATH_MAX];
+};
+
+struct map_unix_flows {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct unix_flow);
+	__type(value, __u64); /* CLOCK_BOOTTIME of the datagram that was told */
+};
+
 struct map_adopt {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -225,6 +268,7 @@ extern struct map_selectors_exe selectors_exe SEC(".maps");
 extern struct map_selectors_uid selectors_uid SEC(".maps");
 extern struct map_shares shares SEC(".maps");
 extern struct map_unseen unseen SEC(".maps");
+extern struct map_unix_flows unix_flows SEC(".maps");
 extern struct map_dispatch dispatch_fork SEC(".maps");
 extern struct map_dispatch dispatch_exec SEC(".maps");
 extern struct map_dispatch dispatch_exit SEC(".maps");
@@ -241,6 +285,7 @@ extern struct map_scratch scratch_exec SEC(".maps");
 extern struct map_scratch scratch_adopt SEC(".maps");
 extern struct map_environment scratch_environment SEC(".maps");
 extern struct map_scratch_cgroup scratch_cgroup SEC(".maps");
+extern struct map_scratch_unix scratch_unix SEC(".maps");
 extern struct map_adopt adopt SEC(".maps");
 
 /* Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on). */

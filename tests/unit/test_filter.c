@@ -106,6 +106,7 @@ static void destinations(void **state)
 		{"/run/*", "connect unix"},
 		{"@*X11*", "connect abstract"},
 		{"/tmp/.X11-unix/X0", "none"},
+		{"/srv/run/*", "connect relative"}, /* where it led */
 	};
 
 	(void)state;

@@ -483,6 +483,33 @@ static void tells_unix_sockets(void **state)
 	assert_int_equal(known(f->p), 0);
 }
 
+/* Where it led, beside what was asked; nothing where that can't be told. */
+static void tells_where_a_relative_path_led(void **state)
+{
+	union {
+		struct event_unix e;
+		char bytes[sizeof(struct event_unix) + 16];
+	} u = {.e = {.flags = CONNECT_SENDMSG, .path_len = 7, .path = "../sock", .cwd_len = 9}};
+	struct fixture *f = *state;
+	const Affiant__V1__Record *r;
+
+	memcpy(u.e.cwd, "work\0srv", 9);
+	head_fill(f->p, &u.e.header, 2, EVENT_UNIX, sizeof(u), &f->run);
+	give(f->p, &u);
+	r = NEXT(f->p, PART_MAIN, CONNECT);
+	assert_memory_equal(r->connect->reached->path.data, "../sock", 7);
+	assert_int_equal(r->connect->reached->resolved.len, 9);
+	assert_memory_equal(r->connect->reached->resolved.data, "/srv/sock", 9);
+	assert_true(r->connect->by_datagram);
+	head_fill(f->p, &u.e.header, 2, EVENT_UNIX, sizeof(u), &f->run);
+	u.e.cwd_len = 0;
+	u.e.flags = CONNECT_CWD_CUT;
+	give(f->p, &u);
+	r = NEXT(f->p, PART_MAIN, CONNECT);
+	assert_false(r->connect->reached->has_resolved);
+	assert_false(r->connect->has_by_datagram);
+}
+
 /* ---- whose socket ---- */
 
 static void names_who_opened_the_socket(void **state)
@@ -723,6 +750,7 @@ int main(void)
 		TEST(keeps_sockets_without_a_cookie_apart),
 		TEST(names_protocols),
 		TEST(tells_unix_sockets),
+		TEST(tells_where_a_relative_path_led),
 		TEST(names_who_opened_the_socket),
 		TEST(tells_who_uses_a_socket_of_the_session),
 		TEST(tells_a_foreign_use_of_what_nobody_knows),

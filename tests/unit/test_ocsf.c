@@ -207,9 +207,18 @@ static void a_connection(void **state)
 	json_decref(event);
 	event = event_of(sample("connect unix"));
 	assert_string_equal(at(event, "dst_endpoint.name"), "/run/docker.sock");
+	assert_string_equal(at(event, "unmapped.unix.path"), "/run/docker.sock");
+	assert_string_equal(at(event, "unmapped.unix.abstract"), "false");
+	json_decref(event);
+	event = event_of(sample("connect relative"));
+	assert_string_equal(at(event, "dst_endpoint.name"), "/srv/run/log");
+	assert_string_equal(at(event, "unmapped.unix.path"), "../run/log");
+	assert_string_equal(at(event, "unmapped.unix.resolved"), "/srv/run/log");
 	json_decref(event);
 	event = event_of(sample("connect abstract"));
 	assert_string_equal(at(event, "dst_endpoint.name"), "@/tmp/.X11-unix/X0");
+	assert_string_equal(at(event, "unmapped.unix.path"), "/tmp/.X11-unix/X0");
+	assert_string_equal(at(event, "unmapped.unix.abstract"), "true");
 	json_decref(event);
 	event = event_of(sample("close"));
 	assert_string_equal(at(event, "traffic.bytes_out"), "1810");

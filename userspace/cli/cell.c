@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/text.h"
 #include "record/hashes.h"
+#include "record/socketname.h"
 #include "record/words.h"
 
 static const char *const sequences[] = {
@@ -89,17 +90,21 @@ void cell_digest(struct line *l, const Affiant__V1__Digest *d)
 	buffer_print(&l->cell, "%s:%s", *hex ? hex : "none", state);
 }
 
+static void cell_socket(struct line *l, const Affiant__V1__Endpoint *e)
+{
+	_cleanup_buffer_ struct buffer name = {};
+
+	socketname_add(&name, e);
+	l->cell.failed |= name.failed;
+	cell_bytes(l, name.data, name.len, true);
+}
+
 void cell_endpoint(struct line *l, const Affiant__V1__Endpoint *e)
 {
 	char text[INET6_ADDRSTRLEN];
 
 	if (e->has_path) {
-		if (e->path.len && !e->path.data[0]) { /* abstract */
-			buffer_add_char(&l->cell, '@');
-			cell_bytes(l, e->path.data + 1, e->path.len - 1, true);
-		} else {
-			cell_bytes(l, e->path.data, e->path.len, true);
-		}
+		cell_socket(l, e);
 		return;
 	}
 	if (!e->has_address || (e->address.len != 4 && e->address.len != 16)) {

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "base/uuid.h"
+#include "record/socketname.h"
 #include "record/words.h"
 
 #define SESSION_PART_MIN 4
@@ -293,18 +294,15 @@ static bool same_network(const struct destination *d, const ProtobufCBinaryData 
 	return !rest || !((address->data[whole] ^ d->address[whole]) >> (8 - rest));
 }
 
-/* An abstract name starts with NUL, and is written with an @. */
-static bool match_path(const char *glob, const ProtobufCBinaryData *path)
+static bool match_socket(const char *glob, const Affiant__V1__Endpoint *e)
 {
-	char text[256];
+	_cleanup_buffer_ struct buffer name = {};
 
-	if (!path->len || path->len >= sizeof(text))
+	if (!e->has_path)
 		return false;
-	memcpy(text, path->data, path->len);
-	text[path->len] = '\0';
-	if (!text[0])
-		text[0] = '@';
-	return !fnmatch(glob, text, 0);
+	socketname_add(&name, e);
+	buffer_add_char(&name, '\0');
+	return !buffer_error(&name) && !fnmatch(glob, name.data, 0);
 }
 
 static bool match_endpoint(const struct destination *d, const Affiant__V1__Endpoint *e)
@@ -312,7 +310,7 @@ static bool match_endpoint(const struct destination *d, const Affiant__V1__Endpo
 	if (!e)
 		return false;
 	if (d->path)
-		return e->has_path && match_path(d->path, &e->path);
+		return match_socket(d->path, e);
 	if (!e->has_address || (d->port >= 0 && (!e->has_port || e->port != (uint32_t)d->port)))
 		return false;
 	return !d->address_len || same_network(d, &e->address);
@@ -368,4 +366,9 @@ bool filter_hides_loss(const struct filter *f, const Affiant__V1__Record *r)
 	return (r->body_case == AFFIANT__V1__RECORD__BODY_LOST ||
 		r->body_case == AFFIANT__V1__RECORD__BODY_GAP) &&
 	       r->wall_ns >= f->since && r->wall_ns <= f->until && !match_who(f, r);
+}
+
+bool filter_names_destination(const struct filter *f)
+{
+	return f->dst_count;
 }

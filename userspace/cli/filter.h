@@ -23,7 +23,8 @@ enum filter_kind {
 	FILTER_SESSION,   /* UUID, or at least 4 characters of its beginning or end */
 	FILTER_TASK,      /* glob */
 	FILTER_PRINCIPAL, /* glob */
-	FILTER_DST,       /* port, address, CIDR, either with a port, or a glob of a Unix path */
+	FILTER_DST,       /* port, address, CIDR, either with a port, or a glob of a Unix
+		      socket's name (record/socketname.h) */
 	FILTER_OUTCOME,   /* words, by commas */
 	FILTER_TYPE,      /* words, by commas */
 };
@@ -43,3 +44,6 @@ bool filter_match(const struct filter *f, const Affiant__V1__Record *r);
  * principal: it may concern those that were asked for.
  */
 bool filter_hides_loss(const struct filter *f, const Affiant__V1__Record *r);
+
+/* FILTER_DST was given: what passes was asked for by name. */
+bool filter_names_destination(const struct filter *f);

@@ -11,6 +11,7 @@
 #include "collect/decode.h"
 #include "collect/loss.h"
 #include "collect/outcome.h"
+#include "collect/unixpath.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -64,6 +65,7 @@ struct connect_parts {
 	Affiant__V1__Endpoint asked, reached, local;
 	Affiant__V1__Opener opener;
 	Affiant__V1__ProcessId opener_id;
+	char resolved[UNIX_PATH_TEXT_SIZE];
 };
 
 static void set_id(Affiant__V1__ConnectionId *id, uint64_t cookie, uint64_t number)
@@ -112,10 +114,16 @@ static void set_opener(struct connect_parts *p, const struct actor *actor, uint1
 
 static void set_unix(struct connect_parts *p, const struct event_unix *e)
 {
+	size_t len = unix_path_resolve(e, p->resolved);
+
 	set_id(&p->id, e->cookie, e->connection);
 	SET(&p->body, protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX);
 	affiant__v1__endpoint__init(&p->reached);
 	SET(&p->reached, path, pb_bytes(e->path, e->path_len));
+	if (len)
+		SET(&p->reached, resolved, pb_bytes(p->resolved, len));
+	if (e->flags & CONNECT_SENDMSG)
+		SET(&p->body, by_datagram, true);
 	p->body.reached = &p->reached;
 	SET(&p->body, uid, e->uid);
 	SET(&p->body, gid, e->gid);
@@ -155,10 +163,11 @@ struct telling {
 
 static int tell_connect(struct attribute *a, const struct telling *t)
 {
-	struct connect_parts p = {.record = AFFIANT__V1__RECORD__INIT};
+	struct connect_parts p;
 	Affiant__V1__Outcome outcome = t->outcome;
 	int32_t error;
 
+	affiant__v1__record__init(&p.record);
 	affiant__v1__connect__init(&p.body);
 	p.body.connection = &p.id;
 	if (t->attempt->type == EVENT_UNIX) {

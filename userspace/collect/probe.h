@@ -10,6 +10,7 @@
 
 /* Missing in Debian 12's <linux/bpf.h>: since 6.7 (859051dd165e) and 6.16 (4b82b181a26c). */
 #define PROBE_CGROUP_UNIX_CONNECT 49
+#define PROBE_CGROUP_UNIX_SENDMSG 50
 #define PROBE_F_PREORDER (1u << 6)
 
 /*

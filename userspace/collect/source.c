@@ -22,7 +22,7 @@ DEFINE_CLEANUP(struct pins *, pins_close)
 static bool is_pinned(const struct bpf_map *map)
 {
 	static const char *const own[] = {"scratch_exec", "scratch_adopt", "scratch_environment",
-					  "scratch_cgroup", "adopt"};
+					  "scratch_cgroup", "scratch_unix", "adopt"};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		if (!strcmp(bpf_map__name(map), own[i]))

@@ -59,6 +59,7 @@ static const struct hook {
 	{"sendmsg4", NULL, PROGRAM(on_sendmsg4), BPF_CGROUP_UDP4_SENDMSG},
 	{"sendmsg6", NULL, PROGRAM(on_sendmsg6), BPF_CGROUP_UDP6_SENDMSG},
 	{"connect_unix", "connect_unix", PROGRAM(on_connect_unix), PROBE_CGROUP_UNIX_CONNECT},
+	{"sendmsg_unix", "sendmsg_unix", PROGRAM(on_sendmsg_unix), PROBE_CGROUP_UNIX_SENDMSG},
 	{"asked_connect4", "asked", PROGRAM(on_asked_connect4), BPF_CGROUP_INET4_CONNECT,
 	 PROBE_F_PREORDER},
 	{"asked_connect6", "asked", PROGRAM(on_asked_connect6), BPF_CGROUP_INET6_CONNECT,

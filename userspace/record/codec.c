@@ -23,7 +23,8 @@ static bool bytes_equal(const ProtobufCBinaryData *a, const ProtobufCBinaryData 
 bool endpoint_equal(const Affiant__V1__Endpoint *a, const Affiant__V1__Endpoint *b)
 {
 	return bytes_equal(&a->address, &b->address) && a->port == b->port &&
-	       a->scope_id == b->scope_id && bytes_equal(&a->path, &b->path);
+	       a->scope_id == b->scope_id && bytes_equal(&a->path, &b->path) &&
+	       bytes_equal(&a->resolved, &b->resolved);
 }
 
 /* Bytes fields whose length says something; @other 0: no other length. */

@@ -8,6 +8,7 @@
 #include "base/uuid.h"
 #include "record/codec.h"
 #include "record/ocsf_object.h"
+#include "record/socketname.h"
 #include "record/words.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -247,6 +248,23 @@ static void put_errno(struct json_builder *b, json_t *root, int error)
 		json_put(b, root, "status_code", json_string(name));
 }
 
+/*
+ * The name of the endpoint is for people. Here is what was asked: an abstract name without the NUL
+ * that says so, or a path, which is the one on which "abstract" is false.
+ */
+static void put_unix(struct json_builder *b, json_t *unmapped, const Affiant__V1__Endpoint *e)
+{
+	bool abstract = socketname_is_abstract(e);
+	json_t *at = json_object();
+
+	json_put(b, at, "abstract", json_boolean(abstract));
+	json_put(b, at, "path",
+		 json_text(b, abstract ? e->path.data + 1 : e->path.data, e->path.len - abstract));
+	if (e->has_resolved)
+		json_put(b, at, "resolved", json_text(b, e->resolved.data, e->resolved.len));
+	json_put(b, unmapped, "unix", at);
+}
+
 static void put_connect(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
 			json_t *unmapped)
 {
@@ -261,6 +279,8 @@ static void put_connect(struct json_builder *b, json_t *root, const Affiant__V1_
 		 json_string(word_of(&affiant__v1__outcome__descriptor, c->outcome)));
 	if (c->has_errno_)
 		put_errno(b, root, c->errno_);
+	if (remote && remote->has_path)
+		put_unix(b, unmapped, remote);
 	/* What was asked is told where it differs: or else the address was rewritten on its way. */
 	json_put_message(
 		b, unmapped, "connect", &c->base,

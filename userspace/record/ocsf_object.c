@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "record/hashes.h"
+#include "record/socketname.h"
 #include "record/words.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -241,17 +242,11 @@ json_t *ocsf_process(struct json_builder *b, const Affiant__V1__Record *r, json_
 	return process;
 }
 
-static void put_unix_name(struct json_builder *b, json_t *endpoint, const ProtobufCBinaryData *path)
+static void put_unix_name(struct json_builder *b, json_t *endpoint, const Affiant__V1__Endpoint *e)
 {
 	_cleanup_buffer_ struct buffer name = {};
 
-	if (!path->len) {
-		json_put(b, endpoint, "name", json_string("(unnamed)"));
-		return;
-	}
-	/* An abstract name starts with NUL, which ss(8) and others show as an @. */
-	buffer_add_char(&name, path->data[0] ? (char)path->data[0] : '@');
-	buffer_add(&name, path->data + 1, path->len - 1);
+	socketname_add(&name, e);
 	json_put(b, endpoint, "name",
 		 buffer_error(&name) ? NULL : json_text(b, name.data, name.len));
 }
@@ -276,7 +271,7 @@ json_t *ocsf_endpoint(struct json_builder *b, const Affiant__V1__Endpoint *e)
 		json_put(b, endpoint, "interface_uid", json_string(text));
 	}
 	if (e->has_path)
-		put_unix_name(b, endpoint, &e->path);
+		put_unix_name(b, endpoint, e);
 	return endpoint;
 }
 
