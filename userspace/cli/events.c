@@ -13,6 +13,7 @@
 #include "cli/compact.h"
 #include "cli/event_stream.h"
 #include "cli/events_options.h"
+#include "cli/wellknown.h"
 #include "lib/client.h"
 #include "record/codec.h"
 #include "record/ocsf.h"
@@ -24,6 +25,8 @@ struct events {
 	struct compact_style style;
 	bool incomplete;            /* damage was met */
 	unsigned int hidden_losses; /* since it was last said */
+	uint64_t hidden_sockets;
+	bool told_sockets; /* that there are such */
 	struct buffer out;
 	struct event_stream *stream;
 	struct client *client;
@@ -83,8 +86,22 @@ static int finish(struct events *e)
 			"affiant events: %u records tell of losses that may concern these: "
 			"--type lost,gap shows them\n",
 			e->hidden_losses);
+	/* Who follows them is told once. */
+	if (e->hidden_sockets && !e->told_sockets)
+		fprintf(stderr,
+			"affiant events: %" PRIu64
+			" connects to well-known sockets of the system are left out%s: "
+			"--all shows them\n",
+			e->hidden_sockets, e->o.follow ? " so far" : "");
+	e->told_sockets |= e->hidden_sockets > 0;
 	e->hidden_losses = 0;
 	return err;
+}
+
+static bool is_left_out(const struct events *e, const Affiant__V1__Record *r)
+{
+	return e->o.format == EVENTS_COMPACT && !e->o.all &&
+	       !filter_names_destination(e->o.filter) && wellknown_connect(r);
 }
 
 /* 1: *@ret matches. 0: it does not, or can't be decoded, which is told. */
@@ -102,6 +119,10 @@ static int take(struct events *e, const struct segment_frame *frame, Affiant__V1
 	}
 	if (!filter_match(e->o.filter, r)) {
 		e->hidden_losses += filter_hides_loss(e->o.filter, r);
+		return 0;
+	}
+	if (is_left_out(e, r)) {
+		e->hidden_sockets++;
 		return 0;
 	}
 	*ret = TAKE_PTR(r);

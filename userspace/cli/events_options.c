@@ -22,6 +22,8 @@ static const char help[] =
 	"  -o, --output FORMAT    compact (default): one line a record, for people\n"
 	"                         json: OCSF 1.9.0, one object a line\n"
 	"                         proto: affiant.v1.Record, each after its length as a varint\n"
+	"  -a, --all              compact: also connects to nscd's, syslog's and systemd's sockets,\n"
+	"                         which are left out unless --dst asks for them\n"
 	"\n"
 	"Only records that match. An option given twice matches either value:\n"
 	"  --agent NAME           agent's name or SPIFFE ID; * and ? stand for any\n"
@@ -58,6 +60,7 @@ static int wrong(const char *format, ...)
 enum option_code { OPT_SOCKET = 256, OPT_LEDGER, OPT_SINCE, OPT_UNTIL, OPT_FILTER };
 
 static const struct option options[] = {
+	{"all", no_argument, NULL, 'a'},
 	{"follow", no_argument, NULL, 'f'},
 	{"last", required_argument, NULL, 'n'},
 	{"output", required_argument, NULL, 'o'},
@@ -125,6 +128,9 @@ static int set_option(struct events_options *o, int code, const struct option *o
 		      const char *value)
 {
 	switch (code) {
+	case 'a':
+		o->all = true;
+		return 0;
 	case 'f':
 		o->follow = true;
 		return 0;
@@ -162,7 +168,7 @@ int events_options_parse(struct events_options *o, int argc, char **argv)
 		return err;
 	optind = 0;
 	opterr = 0;
-	while ((code = getopt_long(argc, argv, ":fn:o:h", options, &at)) != -1) {
+	while ((code = getopt_long(argc, argv, ":afn:o:h", options, &at)) != -1) {
 		if (code == ':')
 			return wrong("%s needs a value", argv[optind - 1]);
 		if (code == '?' && strncmp(argv[optind - 1], "--", 2))

@@ -13,6 +13,7 @@ struct events_options {
 	struct filter *filter;
 	enum events_format format;
 	bool follow;
+	bool all; /* in compact form, connects to well-known sockets too */
 	bool help;                   /* was shown: nothing is left to do */
 	uint64_t last;               /* 0: all */
 	const char *socket, *ledger; /* of argv; NULL: the usual socket */
