@@ -13,6 +13,7 @@ import pytest
 
 from harness import daemon as daemons
 from harness import wait
+from harness.cgroups import inside
 from harness.records import kind
 
 NOBODY = (65534, 65534)
@@ -276,6 +277,34 @@ def test_task_that_makes_no_sense(daemon, options):
 	assert options[0] in done.stderr
 
 
+def default_ring(limit=None):
+	"""The largest power of two from 8 to 64 MiB below a 128th of the memory, and a quarter of the cgroup's limit."""
+	with open("/proc/meminfo") as file:
+		bound = int(next(line for line in file if line.startswith("MemTotal:")).split()[1]) * 1024 // 128
+	bound = min(bound, limit // 4) if limit else bound
+	return next((size << 20 for size in (64, 32, 16) if size << 20 <= bound), 8 << 20)
+
+
+def test_ring_follows_memory(new_daemon, cgroup):
+	"""Of the host, and of the daemon's own cgroup; what the configuration says goes before."""
+	parent = cgroup.path.parent
+	if "memory" not in (parent / "cgroup.controllers").read_text().split():
+		pytest.skip("the memory controller is not of cgroup v2 here")
+	(parent / "cgroup.subtree_control").write_text("+memory")
+	for limit in (512 << 20, 128 << 20):
+		(cgroup.path / "memory.max").write_text(str(limit))
+		daemon = new_daemon(start=False)
+		command = daemon.command
+		daemon.command = lambda command=command: inside(cgroup, *command())
+		daemon.start()
+		assert json.loads(daemon.affiant("status", "-o", "json").stdout)["ring_bytes"] == default_ring(limit)
+		text = daemon.affiant("status").stdout
+		assert f"of {default_ring(limit) >> 20}MiB used" in text
+		daemon.stop()
+	daemon = new_daemon(config="ring_bytes: 1MiB\n")
+	assert json.loads(daemon.affiant("status", "-o", "json").stdout)["ring_bytes"] == 1 << 20
+
+
 def test_status_fields(new_daemon):
 	daemon = new_daemon()
 	run = daemon.launch("/bin/sh", "-c", "/bin/true; echo ready; cat", stdin=subprocess.PIPE)
@@ -283,7 +312,7 @@ def test_status_fields(new_daemon):
 	run.wait_exec("cat")
 	status = json.loads(daemon.affiant("status", "-o", "json").stdout)
 	assert (status["sessions"], status["processes"], status["tags"]) == (1, 2, 2)
-	assert status["tags_max"] == 65536 and status["ring_bytes"] == 8 << 20
+	assert status["tags_max"] == 65536 and status["ring_bytes"] == default_ring()
 	assert status["events"]["exec"] == 3
 	assert status["records"]["records"] == len(daemon.records())
 	assert status["lost"] == []

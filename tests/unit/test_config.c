@@ -442,7 +442,7 @@ static void test_defaults(void **state)
 	assert_string_equal(c->socket, "/run/affiant/affiant.sock");
 	assert_string_equal(c->tpm.tcti, "device:/dev/tpmrm0");
 	assert_int_equal(c->tpm.pcrs, 0x4fff);
-	assert_int_equal(c->ring_bytes, 8 << 20);
+	assert_int_equal(c->ring_bytes, 0);
 	assert_int_equal(c->max_tags, 65536);
 	assert_int_equal(c->segment_bytes, 64 << 20);
 	assert_int_equal(c->state_bytes, 1 << 30);

@@ -250,7 +250,8 @@ static void print_text(const Affiant__V1__Status *s)
 	print_selectors(s);
 	print_evidence(s);
 	size_format(s->resident_bytes, a);
-	printf("%-12s %s\n", "memory", a);
+	size_format(s->ring_bytes, b);
+	printf("%-12s %s, the ring's %s among them\n", "memory", a, b);
 	print_words("features", s->features, s->n_features);
 	print_words("missing", s->missing, s->n_missing);
 }

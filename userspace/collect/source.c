@@ -11,6 +11,7 @@
 
 #include "affiant.skel.h"
 #include "base/cleanup.h"
+#include "collect/memory.h"
 #include "collect/probe.h"
 #include "collect/source_impl.h"
 #include "collect/why.h"
@@ -33,10 +34,11 @@ static bool is_pinned(const struct bpf_map *map)
 static int size_maps(struct source *s, const struct source_config *config, char *why,
 		     size_t why_size)
 {
+	uint32_t ring = config->ring_bytes ?: memory_ring_default(s->cgroup);
 	struct bpf_map *map;
 	int err;
 
-	err = bpf_map__set_max_entries(s->skeleton->maps.events, config->ring_bytes)
+	err = bpf_map__set_max_entries(s->skeleton->maps.events, ring)
 		      ?: bpf_map__set_max_entries(s->skeleton->maps.tags, config->max_tags);
 	if (err)
 		return why_say(why, why_size, err, "can't size the maps: %s", strerror(-err));

@@ -20,8 +20,12 @@ struct source;
 struct source_config {
 	const char *pin_dir;     /* below a bpffs, e.g. /sys/fs/bpf/affiant; made when missing */
 	const char *cgroup_root; /* NULL: the cgroup2 mount found in /proc/self/mountinfo */
-	uint32_t ring_bytes; /* a power of two, at least a page; ignored when pins are taken over */
-	uint32_t max_tags;   /* likewise */
+	/*
+	 * A power of two, at least a page, or 0: what the host's memory allows (collect/memory.h).
+	 * Ignored when pins are taken over.
+	 */
+	uint32_t ring_bytes;
+	uint32_t max_tags; /* ignored likewise */
 };
 
 /*

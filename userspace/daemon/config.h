@@ -114,7 +114,7 @@ struct config_evidence {
 struct config {
 	char *trust_domain;
 	char *state_dir, *runtime_dir, *pin_dir, *socket;
-	uint32_t ring_bytes; /* a power of two */
+	uint32_t ring_bytes; /* a power of two; 0: what the host's memory allows */
 	uint32_t max_tags;
 	uint64_t segment_bytes;
 	uint64_t state_bytes; /* all segments together */

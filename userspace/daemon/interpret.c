@@ -94,7 +94,6 @@ static int redact_defaults(struct config_redact *r)
 
 int interpret_defaults(struct config *c)
 {
-	c->ring_bytes = 8 * MIB;
 	c->max_tags = 65536;
 	c->segment_bytes = 64 * MIB;
 	c->state_bytes = GIB;
