@@ -39,7 +39,7 @@ def test_formats_agree(filled):
 	assert [kind(r) for r in records] == [e["metadata"]["event_code"] for e in events]
 	assert [r.sequence for r in records] == [e["metadata"]["sequence"] for e in events]
 	assert [r.sequence for r in records] == list(range(records[0].sequence, records[0].sequence + len(records)))
-	compact = filled.affiant("events")
+	compact = filled.affiant("events", "--all")
 	assert compact.returncode == 0
 	assert len(compact.stdout.splitlines()) == len(records)
 
