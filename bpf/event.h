@@ -16,6 +16,8 @@
 #define EVENT_PATH_MAX 1024 /* bytes of each path kept */
 #define EVENT_DATA_MAX (EVENT_ARGV_MAX + 4 * EVENT_PATH_MAX)
 #define EVENT_UNIX_PATH_MAX 112 /* sun_path is 108 (unix(7)), rounded up */
+/* Destinations of one session's datagrams to Unix sockets that are remembered, to be told once */
+#define EVENT_UNIX_FLOWS_PER_MINUTE 512
 #define EVENT_UDP_FLOWS 16      /* destinations of one UDP socket that get a record of their own */
 #define EVENT_TYPES_MAX 32      /* room for types: what is counted after them keeps its number */
 
@@ -307,7 +309,9 @@ struct tag {
 struct share {
 	__u32 tags;
 	__u32 flows;
-	__u64 spare[3];
+	__u64 spare[2];
+	__u32 unix_window; /* which minute, about */
+	__u32 unix_count;  /* datagrams to Unix sockets that were remembered in it */
 };
 #define SHARE_OF(entries) ((entries) / 4) /* that one session may hold of a map's entries */
 

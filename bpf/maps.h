@@ -226,8 +226,8 @@ struct map_scratch_unix {
 
 /*
  * Datagrams to Unix sockets that had their record, by all that tells one destination of one actor
- * from another: two paths can't be made to meet. What falls out, for others used it later, is told
- * once more.
+ * from another: two paths can't be made to meet. What falls out, for others were used later, is
+ * told once more; see remembers().
  */
 struct unix_flow {
 	__u64 cookie;

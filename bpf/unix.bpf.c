@@ -4,6 +4,7 @@
  * local proxy launders attribution.
  */
 #include "emit.h"
+#include "share.h"
 #include "task.h"
 #include "walk.h"
 
@@ -174,6 +175,26 @@ static __always_inline void directory_identify(struct unix_flow *f)
 }
 
 /*
+ * Whoever sends to ever new sockets would make the kernel forget those of other sessions, which
+ * would then be told again and again. So what one session has remembered in a minute is bounded;
+ * beyond it each of its datagrams is told. The minute is one of 2^36 ns. Two at once may count one
+ * too many.
+ */
+static __always_inline bool remembers(__u64 session, __u64 now)
+{
+	struct share *s = share_of(session);
+	__u32 window = now >> 36;
+
+	if (!s)
+		return true;
+	if (s->unix_window != window) {
+		s->unix_window = window;
+		s->unix_count = 0;
+	}
+	return __sync_fetch_and_add(&s->unix_count, 1) < EVENT_UNIX_FLOWS_PER_MINUTE;
+}
+
+/*
  * Only datagrams with an address come here: a connected socket's were told at its connect. One
  * record for each socket, path and actor.
  */
@@ -181,8 +202,8 @@ SEC("cgroup/sendmsg4")
 int on_sendmsg_unix(struct bpf_sock_addr *ctx)
 {
 	struct unix_flow f = {};
+	bool relative, kept;
 	struct tag *tag;
-	bool relative;
 	__u32 tgid;
 	__u64 now;
 
@@ -198,10 +219,13 @@ int on_sendmsg_unix(struct bpf_sock_addr *ctx)
 	relative = is_relative(f.path, f.path_len);
 	if (relative)
 		directory_identify(&f);
-	now = bpf_ktime_get_boot_ns();
-	if (bpf_map_update_elem(&unix_flows, &f, &now, BPF_NOEXIST) == -EEXIST)
+	if (bpf_map_lookup_elem(&unix_flows, &f))
 		return 1;
-	if (!tell(ctx, tgid, tag, relative, f.flags))
+	now = bpf_ktime_get_boot_ns();
+	kept = remembers(tag->session, now);
+	if (kept && bpf_map_update_elem(&unix_flows, &f, &now, BPF_NOEXIST) == -EEXIST)
+		return 1;
+	if (!tell(ctx, tgid, tag, relative, f.flags) && kept)
 		bpf_map_delete_elem(&unix_flows, &f); /* the next one may find room */
 	return 1;
 }

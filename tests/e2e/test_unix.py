@@ -366,6 +366,34 @@ for turn in range(2):
 	assert not daemon.records("--type", "lost")
 
 
+def test_nobody_makes_others_forget(daemon, place):
+	"""A session that sends to ever new sockets, and another whose own is told once all the while."""
+	script = """
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+print('ready', flush=True)
+while not os.path.exists(args[1]):
+	s.sendto(b'x', args[0])
+"""
+	flood = """
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for n in range(10000):
+	try:
+		s.sendto(b'x', f'/nonexistent/{n}')
+	except OSError:
+		pass
+"""
+	name, stop = str(place / "s"), place / "stop"
+	with contextlib.ExitStack() as stack:
+		receive(stack, stack.enter_context(listening(name, socket.SOCK_DGRAM)))
+		quiet = daemon.launch(PYTHON, "-c", "import os, socket, sys\nargs = sys.argv[1:]\n" + script, name, stop)
+		assert quiet.line() == "ready"
+		found = agent(daemon, flood)
+		stop.touch()
+		quiet.wait()
+	assert {reached(r) for r in found} == {f"/nonexistent/{n}" for n in range(10000)}
+	assert [reached(r) for r in quiet.records().connects if protocol(r.connect) == "unix"] == [name]
+
+
 def test_refused_and_then_let_through(daemon, programs, place, cgroup):
 	"""By somebody else's program: told once each."""
 	script = """
