@@ -452,6 +452,13 @@ def test_passed_to_an_outsider(daemon, programs, lab, peer, place):
 	assert outcome(record.connect) == "established"
 
 
+def test_hooks_of_unix_sockets_are_named(daemon):
+	"""They are there, or said to be missing."""
+	started = daemon.records().one("daemon_started").daemon_started
+	for word in ("connect_unix", "sendmsg_unix"):
+		assert (word in started.features) != (word in started.missing)
+
+
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
 def test_unix(daemon, programs, place, abstract):
 	name = f"\0affiant-test-{os.getpid()}" if abstract else str(place / "listener")
