@@ -192,10 +192,34 @@ static void begins_where_the_kernel_began(void **state)
 	assert_int_equal(f->count, 2);
 	assert_gap(f, 0, 0, 1, 1);
 	assert_gap(f, 1, 0, 3, 3);
-	/* The first is of a kernel that has long been at it: the rest was told elsewhere. */
+	/* Nobody knows what it began with: the rest was told elsewhere. */
 	seen_mark(&f->seen, 1, 1000000, 3 * S);
 	assert_int_equal(seen_mark(&f->seen, 1, 999990, 3 * S), 1);
 	assert_int_equal(f->count, 2);
+}
+
+static void begins_where_it_is_told_to(void **state)
+{
+	struct fixture *f = *state;
+
+	seen_begin(&f->seen, 1001);
+	assert_int_equal(seen_highest(&f->seen), 0);
+	assert_int_equal(seen_mark(&f->seen, 0, 1000, S), 0);
+	assert_int_equal(seen_mark(&f->seen, 0, 1500, S), 1);
+	assert_int_equal(seen_mark(&f->seen, 0, 1001, S), 1);
+	assert_int_equal(seen_mark(&f->seen, 1, 1001, S), 1);
+	assert_int_equal(seen_highest(&f->seen), 1500);
+	assert_int_equal(f->count, 0);
+	/* Whoever told these numbers will tell no more of them. */
+	seen_begin(&f->seen, 7000000);
+	assert_int_equal(f->count, 1);
+	assert_gap(f, 0, 0, 1002, 1499);
+	assert_int_equal(seen_mark(&f->seen, 0, 1501, S), 0);
+	assert_int_equal(seen_mark(&f->seen, 0, 7000002, 2 * S), 1);
+	assert_int_equal(seen_mark(&f->seen, 0, 7000003, 3 * S), 1);
+	assert_int_equal(seen_mark(&f->seen, 0, 7000004, 4 * S), 1);
+	assert_int_equal(f->count, 2);
+	assert_gap(f, 1, 0, 7000000, 7000001);
 }
 
 static void refuses_numbers_that_are_none(void **state)
@@ -337,6 +361,7 @@ int main(void)
 		TEST(tells_what_leaves_the_window),
 		TEST(tells_a_jump_as_one_gap),
 		TEST(begins_where_the_kernel_began),
+		TEST(begins_where_it_is_told_to),
 		TEST(refuses_numbers_that_are_none),
 		TEST(forgives_what_is_known),
 		TEST(refuses_a_state_that_contradicts_itself),

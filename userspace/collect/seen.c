@@ -5,10 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_WINDOW                                                                               \
-	4096 /* the first number from a CPU is below: those before it may still come, or are lost  \
-	      */
-#define FIRST_INVERSION 64 /* otherwise an earlier daemon read them, but for these */
+/* Where nobody knows what a CPU began with: its first event can have overtaken so many. */
+#define FIRST_INVERSION 64
 
 struct seen_cpu {
 	uint64_t base; /* all below is final */
@@ -85,6 +83,13 @@ static struct seen_cpu *cpu_new(uint64_t base, uint64_t now_ns)
 	return c;
 }
 
+static uint64_t first_of(const struct seen *s, uint64_t sequence)
+{
+	if (s->first)
+		return s->first;
+	return sequence > FIRST_INVERSION ? sequence - FIRST_INVERSION : 1;
+}
+
 int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 {
 	struct seen_cpu *c;
@@ -94,10 +99,8 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 		return -ERANGE;
 	if (time_ns > s->now_ns)
 		s->now_ns = time_ns;
-	/* The kernel counts from 1. Who comes later knows nothing of what went before. */
 	if (!s->cpus[cpu])
-		s->cpus[cpu] = cpu_new(sequence < FIRST_WINDOW ? 1 : sequence - FIRST_INVERSION,
-				       s->now_ns);
+		s->cpus[cpu] = cpu_new(first_of(s, sequence), s->now_ns);
 	c = s->cpus[cpu];
 	if (!c)
 		return -ENOMEM;
@@ -120,6 +123,25 @@ void seen_ripen(struct seen *s)
 	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
 		if (s->cpus[cpu])
 			ripen(s, cpu);
+}
+
+uint64_t seen_highest(const struct seen *s)
+{
+	uint64_t highest = 0;
+
+	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
+		if (s->cpus[cpu] && s->cpus[cpu]->top > highest + 1)
+			highest = s->cpus[cpu]->top - 1;
+	return highest;
+}
+
+void seen_begin(struct seen *s, uint64_t first)
+{
+	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
+		if (s->cpus[cpu])
+			settle(s, cpu, s->cpus[cpu]->top);
+	seen_clear(s);
+	s->first = first;
 }
 
 void seen_forgive(struct seen *s, uint32_t cpu, uint64_t first, uint64_t last)

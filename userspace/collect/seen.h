@@ -22,6 +22,7 @@ struct seen_cpu;
 struct seen {
 	struct seen_cpu *cpus[SEEN_CPUS]; /* made at first sight; freed by seen_clear() */
 	uint64_t now_ns;                  /* of the newest event */
+	uint64_t first;                   /* number that each CPU begins with; 0: nobody knows */
 	/*
 	 * Numbers that will not come any more. Called in order for one CPU, once for each number.
 	 */
@@ -35,6 +36,15 @@ struct seen {
  * @time_ns: of the event.
  */
 int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns);
+
+/* 0: nothing came yet. */
+uint64_t seen_highest(const struct seen *s);
+
+/*
+ * Each CPU begins anew, with @first, as whoever told the numbers before will tell no more: what is
+ * missing below the newest is told.
+ */
+void seen_begin(struct seen *s, uint64_t first);
 
 /* Tells the gaps that became final on CPUs from which nothing came since. */
 void seen_ripen(struct seen *s);
