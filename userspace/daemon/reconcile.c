@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "daemon/alive.h"
 #include "daemon/core.h"
 
 #define MARGIN_NS CORE_SECOND_NS /* between a look at the tags and an event that is read */
@@ -138,36 +139,14 @@ void reconcile_untagged(void *core, const struct event_fork *e)
 		c->untagged[c->untagged_count++] = e->header.actor;
 }
 
-/* Its pid, held by @pidfd, is not another's by now: /proc tells when it began, in ticks. */
-static bool is_same(int pidfd, const struct event_actor *a)
-{
-	_cleanup_fclose_ FILE *f = NULL;
-	unsigned long long ticks;
-	char path[32], line[1024], *after;
-
-	snprintf(path, sizeof(path), "/proc/%u/stat", a->tgid);
-	f = fopen(path, "re");
-	if (!f || !fgets(line, sizeof(line), f))
-		return false;
-	/* Field 22; the second one is a name of any characters, in brackets. */
-	after = strrchr(line, ')');
-	if (!after || sscanf(after + 1,
-			     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			     "%*d %*d %llu",
-			     &ticks) != 1)
-		return false;
-	if (ticks != a->start_boottime / (CORE_SECOND_NS / sysconf(_SC_CLK_TCK)))
-		return false;
-	return syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno != ESRCH;
-}
-
 /* -ENOSPC: still no room. */
 static int tag_again(struct core *c, const struct event_actor *a)
 {
 	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, a->tgid, 0);
 	const struct tag tag = {.session = a->session, .task = a->task, .flags = a->flags};
 
-	if (pidfd < 0 || !is_same(pidfd, a) || !session_find(&c->attribute->table, a->session))
+	if (pidfd < 0 || !alive_is(pidfd, a->tgid, a->start_boottime) ||
+	    !session_find(&c->attribute->table, a->session))
 		return -ESRCH;
 	return source_tag(c->source, pidfd, &tag);
 }

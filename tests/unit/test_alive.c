@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/alive.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TICK_NS (1000000000ull / sysconf(_SC_CLK_TCK))
+
+/* As the kernel tells it, but for what is finer than a tick. */
+static uint64_t start_of(pid_t pid)
+{
+	char path[32], line[1024], *at;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	fclose(f);
+	at = strrchr(line, ')') + 1;
+	for (int field = 3; field <= 22; field++)
+		at = strchr(at, ' ') + 1;
+	return strtoull(at, NULL, 10) * TICK_NS;
+}
+
+/* Its name is made to mislead. */
+static pid_t child(void)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_NAME, "a) Z 1 1 1 (");
+		if (write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_true(pid > 0);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+static void knows_the_living_from_the_dead(void **state)
+{
+	pid_t pid = child();
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	uint64_t start = start_of(pid);
+	siginfo_t info;
+
+	(void)state;
+	assert_true(pidfd >= 0);
+	assert_true(alive_is(pidfd, pid, start));
+	assert_true(alive_is(pidfd, pid, start + TICK_NS - 1));
+	/* Another one of that pid. */
+	assert_false(alive_is(pidfd, pid, start + TICK_NS));
+	assert_false(alive_is(pidfd, pid, start - 1));
+	/* Dead, and nobody has waited for it; and gone. */
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
+	assert_false(alive_is(pidfd, pid, start));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_false(alive_is(pidfd, pid, start));
+	/* Not by its pid alone. */
+	assert_false(alive_is(pidfd, getpid(), start_of(getpid())));
+	close(pidfd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(knows_the_living_from_the_dead),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
