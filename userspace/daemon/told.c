@@ -27,6 +27,7 @@ struct told_set {
 	struct told_record *records;
 	struct told_session *ended;
 	uint64_t notes;
+	uint64_t highest;
 };
 
 int told_new(struct told_set **ret)
@@ -94,6 +95,8 @@ void told_add(void *told_set, const struct segment_frame *frame)
 		add_ended(t, frame);
 	if (frame->source >> 48 == NOTE_CPU && number >= t->notes)
 		t->notes = number + 1;
+	if (frame->source >> 48 != NOTE_CPU && number > t->highest)
+		t->highest = number;
 }
 
 bool told_has(const struct told_set *t, uint64_t source, uint32_t part)
@@ -113,6 +116,11 @@ bool told_ended(const struct told_set *t, const struct uuid *session)
 	if (t)
 		HASH_FIND(hh, t->ended, session, sizeof(*session), found);
 	return found != NULL;
+}
+
+uint64_t told_highest(const struct told_set *t)
+{
+	return t ? t->highest : 0;
 }
 
 uint64_t told_notes(const struct told_set *t)

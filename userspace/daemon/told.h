@@ -25,3 +25,5 @@ bool told_has(const struct told_set *t, uint64_t source, uint32_t part);
 bool told_ended(const struct told_set *t, const struct uuid *session);
 /* Above the numbers of all notes that were told. */
 uint64_t told_notes(const struct told_set *t);
+/* The highest number of an event that something was told of; 0: of none. */
+uint64_t told_highest(const struct told_set *t);
