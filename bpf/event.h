@@ -410,8 +410,9 @@ struct control {
 	 * two sets made in one boot never meet.
 	 */
 	__u64 epoch[2];      /* random */
-	__u64 sequence_base; /* of the numbers that were given, none is as low */
-	__u64 spare[22];
+	__u64 sequence_base; /* of the numbers that were given, none is as low; 0: not set yet */
+	__u64 made_ns; /* when, if something of this boot was known then already; 0: nothing was */
+	__u64 spare[21];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };

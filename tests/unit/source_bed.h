@@ -166,7 +166,8 @@ static inline pid_t bed_play(struct bed *b, int (*play)(void *data), void *data)
 
 static inline void bed_open(struct bed *b)
 {
-	int err = source_open(&b->config, &b->source, b->why, sizeof(b->why));
+	int err = source_open(&b->config, &b->source, b->why, sizeof(b->why))
+			  ?: source_attach(b->source, 0, b->why, sizeof(b->why));
 
 	if (err)
 		fail_msg("source_open: %s", b->why);
@@ -190,7 +191,8 @@ static inline int bed_setup(void **state)
 	snprintf(b->pin_dir, sizeof(b->pin_dir), "/sys/fs/bpf/affiant-test-%d", getpid());
 	b->config = (struct source_config){
 		.pin_dir = b->pin_dir, .ring_bytes = 1 << 20, .max_tags = 4096};
-	err = source_open(&b->config, &b->source, b->why, sizeof(b->why));
+	err = source_open(&b->config, &b->source, b->why, sizeof(b->why))
+		      ?: source_attach(b->source, 0, b->why, sizeof(b->why));
 	if (err && err != -EPERM && err != -ENOTSUP && err != -ENOENT) {
 		fprintf(stderr, "source_open: %s\n", b->why);
 		return -1;

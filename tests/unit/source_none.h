@@ -2,7 +2,8 @@
 /*
  * source_none: what of collect/source.h a test does not care for, so that the kernel's programs are
  * not linked. The test makes the rest: all of ring and tags, or what SOURCE_NO_RING and
- * SOURCE_NO_TAGS leave; with SOURCE_CGROUPS also what is about cgroups.
+ * SOURCE_NO_TAGS leave; with SOURCE_CGROUPS also what is about cgroups, with SOURCE_EPOCH which
+ * maps they are, with SOURCE_UNSEEN the marks and how many tags there can be.
  */
 #pragma once
 
@@ -22,6 +23,19 @@
 static const char *const source_no_words[] = {NULL};
 
 NOTHING(bool source_continued, (const struct source *s), true)
+NOTHING(int source_attach, (struct source * s, uint64_t past, char *why, size_t why_size), 0)
+NOTHING(int source_boottime, (const struct source *s, uint64_t *ret_ns), (*ret_ns = 0, 0))
+#ifndef SOURCE_UNSEEN
+NOTHING(int source_sweep_unseen,
+	(struct source * s, uint64_t before_ns, bool (*keep)(uint64_t session, void *data),
+	 void *data),
+	0)
+NOTHING(uint32_t source_tags_max, (const struct source *s), 1)
+#endif
+#ifndef SOURCE_EPOCH
+NOTHING(void source_get_epoch, (const struct source *s, struct source_epoch *ret),
+	(void)(*ret = (struct source_epoch){0}))
+#endif
 NOTHING(const char *const *source_features, (const struct source *s), source_no_words)
 NOTHING(const char *const *source_missing, (const struct source *s), source_no_words)
 NOTHING(const void *source_object, (const struct source *s, size_t *ret_size),
@@ -30,7 +44,6 @@ NOTHING(void source_sleep, (struct source * s, bool asleep), )
 NOTHING(uint64_t source_written, (const struct source *s), 0)
 NOTHING(uint64_t source_taken, (const struct source *s), 0)
 NOTHING(size_t source_ring_size, (const struct source *s), 1 << 20)
-NOTHING(uint32_t source_tags_max, (const struct source *s), 1)
 #ifndef SOURCE_CGROUPS
 NOTHING(int source_cgroup_fd, (const struct source *s), -1)
 NOTHING(uint64_t source_patterns, (const struct source *s), 0)

@@ -145,6 +145,20 @@ static bool same_shape(const struct bpf_map *map, const struct bpf_map_info *inf
 	       info->map_flags == bpf_map__map_flags(map);
 }
 
+int pins_look(const struct pins *p, const struct bpf_map *map)
+{
+	struct bpf_map_info info = {};
+	uint32_t len = sizeof(info);
+	_cleanup_close_ int fd = -1;
+
+	fd = pins_get(p, "map", bpf_map__name(map));
+	if (fd < 0)
+		return fd;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	return same_shape(map, &info) ? 0 : -ESTALE;
+}
+
 int pins_reuse_map(const struct pins *p, struct bpf_map *map, char *why, size_t why_size)
 {
 	const char *name = bpf_map__name(map);

@@ -25,6 +25,9 @@ int pins_get(const struct pins *p, const char *kind, const char *name);
 int pins_put(const struct pins *p, const char *kind, const char *name, int fd);
 int pins_remove(const struct pins *p, const char *kind, const char *name);
 
+/* 0: one is pinned that can stand for @map. -ENOENT: none is. -ESTALE: its shape differs. */
+int pins_look(const struct pins *p, const struct bpf_map *map);
+
 /*
  * Before @map is created: takes the pinned one instead, if there is one. Its size is kept, -ESTALE
  * when its shape differs.

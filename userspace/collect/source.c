@@ -51,6 +51,39 @@ static int size_maps(struct source *s, const struct source_config *config, char 
 	return 0;
 }
 
+/*
+ * Whether the pinned maps are all there, and a daemon went on to the end with them. One that is of
+ * another shape is told elsewhere. A map that a later version adds would have to be left out, or
+ * each upgrade to it begins anew.
+ */
+static bool is_whole(const struct source *s)
+{
+	struct bpf_map *map;
+	bool whole = true;
+
+	bpf_object__for_each_map(map, s->skeleton->obj)
+	{
+		int err = is_pinned(map) ? pins_look(s->pins, map) : 0;
+
+		if (err == -ESTALE)
+			return true;
+		whole &= err != -ENOENT;
+	}
+	return whole && epoch_is_set(s) && attach_is_whole(s);
+}
+
+/* What a start left that did not come to its end, and what somebody left who removed some pins. */
+static int begin_or_go_on(struct source *s, char *why, size_t why_size)
+{
+	int err;
+
+	s->made = !is_whole(s);
+	err = s->made ? pins_sweep(s->pins, NULL) : 0;
+	return err ? why_say(why, why_size, err, "can't remove what is left of the pins: %s",
+			     strerror(-err))
+		   : 0;
+}
+
 static int pin_maps(struct source *s, char *why, size_t why_size)
 {
 	struct bpf_map *map;
@@ -76,14 +109,15 @@ static int load(struct source *s, const struct source_config *config, char *why,
 	s->skeleton = affiant__open();
 	if (!s->skeleton)
 		return why_heard(why, why_size, -errno, "can't open the BPF object");
-	err = size_maps(s, config, why, why_size) ?: attach_prepare(s, why, why_size);
+	err = begin_or_go_on(s, why, why_size) ?:
+	      size_maps(s, config, why, why_size) ?:
+	      attach_prepare(s, why, why_size);
 	if (err)
 		return err;
 	err = affiant__load(s->skeleton);
-	if (err)
-		return why_heard(why, why_size, err == -EPERM ? err : -ENOTSUP,
-				 "the kernel refused the BPF programs");
-	return pin_maps(s, why, why_size);
+	return err ? why_heard(why, why_size, err == -EPERM ? err : -ENOTSUP,
+			       "the kernel refused the BPF programs")
+		   : 0;
 }
 
 /* The ring's last eighth is for events that come in softirq. */
@@ -133,14 +167,10 @@ static int set_up(struct source *s, const struct source_config *config, char *wh
 	s->cgroup = probe_cgroup_root(config->cgroup_root, why, why_size);
 	if (s->cgroup < 0)
 		return s->cgroup;
-	err = pins_open(config->pin_dir, true, &s->pins, why, why_size) ?:
-	      load(s, config, why, why_size) ?:
-	      open_maps(s, why, why_size) ?:
-	      open_iterators(s, why, why_size) ?:
-	      attach_programs(s, why, why_size);
-	if (!err)
-		s->control->setups++;
-	return err;
+	return pins_open(config->pin_dir, true, &s->pins, why, why_size) ?:
+	       load(s, config, why, why_size) ?:
+	       open_maps(s, why, why_size) ?:
+	       open_iterators(s, why, why_size);
 }
 
 int source_open(const struct source_config *config, struct source **ret, char *why, size_t why_size)
@@ -155,10 +185,26 @@ int source_open(const struct source_config *config, struct source **ret, char *w
 	s->cgroup = s->adopt = s->live = s->barrier = -1;
 	for (size_t i = 0; i < STUBS; i++)
 		s->stubs[i] = -1;
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		s->links[i] = -1;
 	err = set_up(s, config, why, why_size);
 	if (err)
 		return err;
 	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int source_attach(struct source *s, uint64_t past, char *why, size_t why_size)
+{
+	int err;
+
+	/* Nothing counts yet, and nobody finds maps that don't know where they begin. */
+	err = s->made ? epoch_begin(s, past, why, why_size) : 0;
+	err = err ?: pin_maps(s, why, why_size) ?: attach_programs(s, why, why_size);
+	if (err)
+		return err;
+	s->control->setups++;
+	s->attached = true;
 	return 0;
 }
 
@@ -171,11 +217,16 @@ void source_close(struct source *s)
 	ring_close(s->ring);
 	for (size_t i = 0; i < STUBS; i++)
 		closep(&s->stubs[i]);
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		closep(&s->links[i]);
 	closep(&s->adopt);
 	closep(&s->live);
 	closep(&s->barrier);
 	closep(&s->cgroup);
 	affiant__destroy(s->skeleton);
+	/* A start that failed before it pinned anything leaves nothing. */
+	if (s->made && !s->attached)
+		(void)pins_remove_directory(s->pins);
 	pins_close(s->pins);
 	pthread_mutex_destroy(&s->adopt_lock);
 	free(s);
@@ -278,6 +329,26 @@ void source_forget_unseen(struct source *s, uint64_t session, uint64_t before_ns
 
 	if (!bpf_map_lookup_elem(fd, &session, &at) && at < before_ns)
 		(void)bpf_map_delete_elem(fd, &session);
+}
+
+int source_sweep_unseen(struct source *s, uint64_t before_ns,
+			bool (*keep)(uint64_t session, void *data), void *data)
+{
+	int fd = bpf_map__fd(s->skeleton->maps.unseen), err;
+	uint64_t next, key, at;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+
+	while (more) {
+		key = next;
+		/* The next one has to be known before this one goes: else the walk begins again. */
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (bpf_map_lookup_elem(fd, &key, &at) || at >= before_ns || keep(key, data))
+			continue;
+		err = bpf_map_delete_elem(fd, &key) ? -errno : 0;
+		if (err && err != -ENOENT)
+			return err;
+	}
+	return 0;
 }
 
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups)

@@ -29,15 +29,36 @@ struct source_config {
 };
 
 /*
- * Loads and attaches the programs, or takes over the pinned maps and links of an earlier daemon and
- * replaces the programs behind them without a gap. On failure @why says what is missing and what to
- * do.
+ * Loads the programs, and makes their maps or takes over the pinned ones of an earlier daemon, whose
+ * programs go on. If some of what belongs together is gone, nothing of the rest can be trusted: it
+ * is removed, and begun anew. On failure @why says what is missing and what to do.
  *
  * -EBUSY: another daemon holds the pins. -ENOTSUP: the kernel lacks something of the baseline.
  * -EPERM: not privileged. -ENOENT: no bpffs or no cgroup2.
  */
 int source_open(const struct source_config *config, struct source **ret, char *why,
 		size_t why_size);
+
+/*
+ * Attaches the programs, or replaces those of the earlier daemon without a gap. Maps that were made
+ * just now begin to count above @past, the highest number that anybody knows of this boot, and above
+ * all that maps made earlier can have given by now. To be called once, before any event is read.
+ * Each step leaves a state from which a later start goes on.
+ */
+int source_attach(struct source *s, uint64_t past, char *why, size_t why_size);
+
+/* Of one set of maps: the numbers of two sets never meet. Each CPU's first is @base + 1. */
+struct source_epoch {
+	uint8_t id[16]; /* random */
+	uint64_t base;
+	/* CLOCK_BOOTTIME, if another was there before it in this boot; 0: that is not known */
+	uint64_t made_ns;
+};
+/* Good after source_attach(). */
+void source_get_epoch(const struct source *s, struct source_epoch *ret);
+
+/* CLOCK_BOOTTIME of the initial time namespace, as events have it. */
+int source_boottime(const struct source *s, uint64_t *ret_ns);
 
 /* Detaches nothing: tracing goes on. */
 void source_close(struct source *s);
@@ -102,6 +123,9 @@ int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *r
  */
 bool source_unseen(const struct source *s, uint64_t session);
 void source_forget_unseen(struct source *s, uint64_t session, uint64_t before_ns);
+/* Forgets all of before @before_ns that @keep says no to. 0 or -errno. */
+int source_sweep_unseen(struct source *s, uint64_t before_ns,
+			bool (*keep)(uint64_t session, void *data), void *data);
 
 /* The groups that can write to a block device: whoever is in one has root's power. */
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups);

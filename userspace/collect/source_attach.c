@@ -118,6 +118,25 @@ static int prepare_stub(struct source *s, const struct stub *stub)
 	return bpf_program__set_autoload(program_of(s, stub->stub), !attached);
 }
 
+static bool is_pinned(const struct source *s, const char *kind, const char *name)
+{
+	_cleanup_close_ int fd = pins_get(s->pins, kind, name);
+
+	return fd >= 0;
+}
+
+bool attach_is_whole(const struct source *s)
+{
+	bool whole = true;
+
+	for (size_t i = 0; i < STUBS; i++)
+		whole &= is_pinned(s, "link", stubs[i].name) && is_pinned(s, "prog", stubs[i].name);
+	/* What only some kernels or versions have comes and goes. */
+	for (size_t i = 0; i < HOOKS; i++)
+		whole &= hooks[i].feature || is_pinned(s, "link", hooks[i].name);
+	return whole;
+}
+
 /* The programs look names up in constants, which are there before they are. */
 static int prepare_environment(struct source *s)
 {
@@ -270,6 +289,18 @@ static bool keep_known(const char *kind, const char *name)
 	return false;
 }
 
+/* Whoever empties the bpffs ends nothing while this daemon runs: the next one will see. */
+static void hold_links(struct source *s)
+{
+	size_t n = 0;
+
+	_Static_assert(STUBS + HOOKS <= LINKS_MAX, "room for each");
+	for (size_t i = 0; i < STUBS; i++)
+		s->links[n++] = pins_get(s->pins, "link", stubs[i].name);
+	for (size_t i = 0; i < HOOKS; i++)
+		s->links[n++] = pins_get(s->pins, "link", hooks[i].name);
+}
+
 int attach_programs(struct source *s, char *why, size_t why_size)
 {
 	int err = 0;
@@ -292,6 +323,7 @@ int attach_programs(struct source *s, char *why, size_t why_size)
 	if (s->barrier < 0)
 		return why_say(why, why_size, s->barrier, "link_%s: %s", hooks[0].name,
 			       strerror(-s->barrier));
+	hold_links(s);
 	/* What only a later version knows would go on with that version's programs. */
 	err = pins_sweep(s->pins, keep_known);
 	return err ? why_say(why, why_size, err, "can't remove other pins: %s", strerror(-err)) : 0;

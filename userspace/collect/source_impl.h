@@ -9,6 +9,7 @@
 #include "collect/source.h"
 
 #define STUBS 7
+#define LINKS_MAX 32
 #define FEATURES_MAX 8
 
 struct affiant;
@@ -19,11 +20,14 @@ struct source {
 	struct ring *ring;
 	struct control *control; /* the map itself */
 	int cgroup;
-	int stubs[STUBS]; /* programs, for their statistics */
-	int adopt;        /* link of the task iterator */
-	int live;         /* link of the one over sockets */
-	int barrier;      /* a cgroup's link: source_cgroup_barrier() */
+	int stubs[STUBS];     /* programs, for their statistics */
+	int adopt;            /* link of the task iterator */
+	int live;             /* link of the one over sockets */
+	int barrier;          /* a cgroup's link: source_cgroup_barrier() */
+	int links[LINKS_MAX]; /* what is pinned goes on when its pin is removed */
 	bool continued;
+	bool made;     /* the maps are new */
+	bool attached; /* source_attach() came to its end */
 	uint32_t max_tags;
 	const char *features[FEATURES_MAX + 1];
 	const char *missing[FEATURES_MAX + 1];
@@ -35,4 +39,11 @@ struct source {
  * time.
  */
 int attach_prepare(struct source *s, char *why, size_t why_size);
+/* Every link and program is pinned that has been there from the first version on. */
+bool attach_is_whole(const struct source *s);
 int attach_programs(struct source *s, char *why, size_t why_size);
+
+/* source_epoch.c: whether the pinned maps know where they begin, and a daemon finished its start. */
+bool epoch_is_set(const struct source *s);
+/* Numbers begin above @past. */
+int epoch_begin(struct source *s, uint64_t past, char *why, size_t why_size);

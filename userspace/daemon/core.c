@@ -320,7 +320,8 @@ static int open_source(struct core *c, char **ret_why)
 	char text[512] = "";
 	int err;
 
-	err = source_open(&config, &c->source, text, sizeof(text));
+	err = source_open(&config, &c->source, text, sizeof(text))
+		      ?: source_attach(c->source, 0, text, sizeof(text));
 	if (err)
 		return why(ret_why, err, "%s", *text ? text : strerror(-err));
 	c->cgroup_root = path_of_fd(source_cgroup_fd(c->source));
