@@ -223,7 +223,8 @@ static const struct sample {
 		HAS(bpf_sha256, BYTES(SHA("\xb1"))), HAS(config_sha256, BYTES(SHA("\xc0"))),
 		LIST(features, char *, TEXT("connect_unix"), TEXT("fanotify")),
 		LIST(missing, char *, TEXT("lsm")),
-		.kernel = TEXT("6.1.0-18-amd64") }) },
+		.kernel = TEXT("6.1.0-18-amd64"),
+		HAS(epoch, BYTES("\x5e\x01\x83\x2b\x90\x77\x4c\xaa\x0d\x61\xf2\x38\x19\xee\x54\xb7")) }) },
 	{ "session_started", RECORD(2, sample_process, session_started, SESSION_STARTED,
 		(Affiant__V1__SessionStarted){
 		BASE(session_started), HAS(origin, AFFIANT__V1__SESSION_ORIGIN__ORIGIN_RUN),
@@ -334,6 +335,10 @@ static const struct sample {
 		HAS(last_sequence, 98304), HAS(bytes, 67108912) }) },
 	{ "gap torn", HOST_RECORD(29, gap, GAP, (Affiant__V1__Gap){
 		BASE(gap), HAS(reason, AFFIANT__V1__GAP_REASON__GAP_TORN), HAS(bytes, 311) }) },
+	{ "gap tracing_removed", HOST_RECORD(34, gap, GAP, (Affiant__V1__Gap){
+		BASE(gap), HAS(reason, AFFIANT__V1__GAP_REASON__GAP_TRACING_REMOVED),
+		HAS(from_boottime_ns, UINT64_C(5120001000000)), HAS(to_boottime_ns, UINT64_C(5143001000000)),
+		HAS(untracked_processes, 2) }) },
 	{ "session_ended", RECORD(30, sample_process, session_ended, SESSION_ENDED, (Affiant__V1__SessionEnded){
 		BASE(session_ended), HAS(reason, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT),
 		HAS(processes, 12), HAS(connections, 31), HAS(execs, 14), HAS(status, 0) }) },

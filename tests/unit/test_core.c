@@ -28,6 +28,7 @@
 #include "sample_config.h"
 
 #define SOURCE_NO_TAGS
+#define SOURCE_EPOCH
 #include "source_none.h"
 
 #define EVENTS 6000
@@ -40,6 +41,7 @@ static struct kernel {
 	size_t released;
 	uint64_t losses[LOSS_ALL];
 	uint8_t boot[16];
+	struct source_epoch epoch;
 	bool stop;           /* for the daemon: end in order */
 	bool idle;           /* by the daemon: all is read and written */
 	bool room;           /* the disk was full, and has room again */
@@ -131,6 +133,12 @@ void source_release(struct source *s)
 	maybe_die();
 	__atomic_store_n(&kernel->released, s->position, __ATOMIC_SEQ_CST);
 	maybe_die();
+}
+
+void source_get_epoch(const struct source *s, struct source_epoch *ret)
+{
+	(void)s;
+	*ret = kernel->epoch;
 }
 
 int source_fd(const struct source *s)
@@ -331,6 +339,21 @@ static void want_emit(void *data, uint64_t source, uint32_t part, const uint8_t 
 	free(bytes);
 }
 
+static size_t renewed_at; /* the event that is the first of other maps; 0: none is */
+
+static void want_renewal(struct attribute *a)
+{
+	Affiant__V1__NoteEpoch m = AFFIANT__V1__NOTE_EPOCH__INIT;
+	struct event_header *h;
+
+	SET(&m, id, pb_bytes(kernel->epoch.id, sizeof(kernel->epoch.id)));
+	SET(&m, first, kernel->epoch.base + 1);
+	SET(&m, to_boottime_ns, 1);
+	assert_int_equal(note_new(NOTE_EPOCH, 0, 1, &m.base, &h), 0);
+	assert_int_equal(attribute_event(a, h), 0);
+	free(h);
+}
+
 static void make_want(size_t count, bool reboot)
 {
 	struct attribute_config config = world.clock->config;
@@ -349,6 +372,8 @@ static void make_want(size_t count, bool reboot)
 		int err = event_decode(world.items[i].bytes, world.items[i].size, &h);
 
 		assert_true(err == 0 || err == -ENOTSUP);
+		if (renewed_at && i == renewed_at)
+			want_renewal(a);
 		assert_int_equal(err ?: attribute_event(a, h), err);
 	}
 	attribute_finish(a, reboot);
@@ -407,6 +432,10 @@ static void level(Affiant__V1__Record *r)
 		r->has_sequence = false;
 	if (r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT)
 		r->connect->has_completes_pending = false;
+	/* When a daemon found it. */
+	if (r->body_case == AFFIANT__V1__RECORD__BODY_SESSION_ENDED &&
+	    r->session_ended->reason == AFFIANT__V1__SESSION_END_REASON__END_TRACING_REMOVED)
+		r->has_boottime_ns = false;
 	if (r->agent) {
 		free(r->agent->spiffe_id);
 		r->agent->spiffe_id = NULL;
@@ -524,6 +553,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
+	renewed_at = 0;
 	remove_tree(directory);
 	told_clear(&want);
 	told_clear(&got);
@@ -608,6 +638,73 @@ static void tells_all_once_whenever_it_is_killed(void **state)
 	kernel->losses[LOSS_EVENT] = unknown;
 	assert_losses();
 	assert_told_once();
+}
+
+static void die_often(unsigned int *seed, int deaths, size_t to)
+{
+	for (int i = 0; i < deaths; i++) {
+		pid_t pid = start();
+
+		kernel->danger = i % 2 ? 20 + rand_r(seed) % 400 : 0;
+		for (int step = 0; step < 5; step++) {
+			kernel->limit += (to - kernel->limit) / ((deaths - i) * 5 - step);
+			kernel->losses[1 + rand_r(seed) % (EVENT_TYPES - 1)]++;
+			usleep(rand_r(seed) % 6000);
+		}
+		reap(pid);
+	}
+	kernel->danger = 0;
+	kernel->limit = to;
+}
+
+static void read_all(void)
+{
+	pid_t pid = start();
+
+	wait_until(&kernel->idle);
+	usleep(1200000); /* losses are told once a second */
+	stop(pid);
+}
+
+static size_t count_removed(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < got.count; i++)
+		n += got.at[i].r->body_case == AFFIANT__V1__RECORD__BODY_GAP &&
+		     got.at[i].r->gap->reason == AFFIANT__V1__GAP_REASON__GAP_TRACING_REMOVED;
+	return n;
+}
+
+/* All maps are made anew in between: they count losses from 0, and events from above. */
+static void tells_all_once_across_other_maps(void **state)
+{
+	uint64_t before[LOSS_ALL];
+	unsigned int seed = 17;
+
+	(void)state;
+	world_make(&world, 34, 1500, true, FIRST_PID);
+	renewed_at = world.count;
+	memset(kernel->epoch.id, 0xe1, sizeof(kernel->epoch.id));
+	die_often(&seed, 20, world.count);
+	read_all();
+	memcpy(before, kernel->losses, sizeof(before));
+	memset(kernel->losses, 0, sizeof(kernel->losses));
+
+	kernel->epoch.base = world_begin_anew(&world) - 1;
+	memset(kernel->epoch.id, 0xe2, sizeof(kernel->epoch.id));
+	world_fill(&world, 3000);
+	die_often(&seed, 40, world.count);
+	read_all();
+	stop(start());
+
+	read_ledger(&got);
+	make_want(world.count, false);
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
+		kernel->losses[kind] += before[kind];
+	assert_losses();
+	assert_told_once();
+	assert_int_equal(count_removed(), 1);
 }
 
 /* The next boot's daemon tells how the last one's sessions ended, and is killed at it, too. */
@@ -704,6 +801,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(tells_all_once_whenever_it_is_killed),
+		TEST(tells_all_once_across_other_maps),
 		TEST(ends_an_earlier_boot_once),
 		TEST(waits_for_a_full_disk),
 	};

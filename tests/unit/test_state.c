@@ -268,6 +268,28 @@ static void half_a_program(Affiant__V1__State *m)
 	living(m)->programs.len--;
 }
 
+static Affiant__V1__StateEpoch *epoch(Affiant__V1__State *m)
+{
+	m->epoch = malloc(sizeof(*m->epoch));
+	affiant__v1__state_epoch__init(m->epoch);
+	SET(m->epoch, id, pb_copy("0123456789abcdef", 16));
+	SET(m->epoch, past, ((uint64_t)1 << 48) - 1);
+	SET(m->epoch, first, ((uint64_t)1 << 48) - 1);
+	return m->epoch;
+}
+static void short_epoch(Affiant__V1__State *m)
+{
+	epoch(m)->id.len--;
+}
+static void far_first(Affiant__V1__State *m)
+{
+	epoch(m)->first++;
+}
+static void far_past(Affiant__V1__State *m)
+{
+	epoch(m)->past++;
+}
+
 static void refuses_contradictions(void **state)
 {
 	static void (*const contradictions[])(Affiant__V1__State * m) = {
@@ -279,7 +301,8 @@ static void refuses_contradictions(void **state)
 		low_top,         living_ended, ended_with_a_process,
 		no_head,         far_opener,   other_attempt,
 		same_connection, long_lineage, far_forebear,
-		half_a_program,
+		half_a_program,  short_epoch,  far_first,
+		far_past,
 	};
 	struct pipeline *p = *state;
 	size_t len;

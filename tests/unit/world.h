@@ -17,10 +17,13 @@ struct item {
 
 #define WORLD_PROCS 24
 #define WORLD_CONNECTIONS 24
+#define WORLD_EPOCHS 16
 #define WORLD_NOTES 1000000 /* numbers of these notes: the daemon's own are below */
 
 struct world {
 	bool ring_only; /* no notes */
+	bool renews;    /* at times the kernel's maps are removed, and made anew */
+	unsigned int epochs;
 	uint32_t first_pid;
 	/* borrowed for its time, numbers and event makers; no event is given to it */
 	struct pipeline *clock;
@@ -33,7 +36,8 @@ struct world {
 	bool open[WORLD_CONNECTIONS], established[WORLD_CONNECTIONS];
 	uint32_t pids;
 	uint64_t keys;
-	uint64_t lost[LOSS_ALL]; /* by the kernel */
+	uint64_t lost[LOSS_ALL];                  /* by the kernel */
+	uint64_t lost_in[WORLD_EPOCHS][LOSS_ALL]; /* of these, by the maps that count them */
 	uint64_t lost_sources[256];
 	size_t lost_count;
 };
@@ -50,6 +54,7 @@ static inline void world_add(struct world *w, const void *event, bool note)
 
 	if (!note && dice(w, 40) == 0) { /* no room in the ring: its number is gone */
 		w->lost[h->type]++;
+		w->lost_in[w->epochs][h->type]++;
 		if (w->lost_count < 256)
 			w->lost_sources[w->lost_count++] = event_source(h);
 		return;
@@ -301,10 +306,47 @@ static inline void world_notice(struct world *w)
 	}
 }
 
-/* A number is taken before the place in the ring: two neighbours of a CPU change places. */
-static inline void world_invert(struct world *w)
+/* Nothing that was is heard of again, and all numbers are above those of before: the first one. */
+static inline uint64_t world_begin_anew(struct world *w)
 {
-	for (size_t i = 1; i < w->count; i++) {
+	uint64_t first = 1;
+
+	w->epochs++;
+	for (unsigned int cpu = 0; cpu < 8; cpu++)
+		if (w->clock->sequence[cpu] >= first)
+			first = w->clock->sequence[cpu] + 1;
+	first += dice(w, 1000);
+	for (unsigned int cpu = 0; cpu < 8; cpu++)
+		w->clock->sequence[cpu] = first - 1;
+	memset(w->alive, 0, sizeof(w->alive));
+	memset(w->open, 0, sizeof(w->open));
+	return first;
+}
+
+static inline void world_renew(struct world *w)
+{
+	Affiant__V1__NoteEpoch m = AFFIANT__V1__NOTE_EPOCH__INIT;
+	uint8_t id[16] = {0xe9};
+	uint64_t first;
+
+	if (w->epochs + 1 == WORLD_EPOCHS)
+		return;
+	first = world_begin_anew(w);
+	id[1] = w->epochs;
+	SET(&m, id, pb_bytes(id, sizeof(id)));
+	SET(&m, first, first);
+	SET(&m, to_boottime_ns, w->clock->now);
+	SET(&m, untracked, dice(w, 5));
+	world_note(w, note_event(w->clock, NOTE_EPOCH, &m.base));
+}
+
+/*
+ * A number is taken before the place in the ring: two neighbours of a CPU change places. @from: the
+ * first that can.
+ */
+static inline void world_invert(struct world *w, size_t from)
+{
+	for (size_t i = from + 1; i < w->count; i++) {
 		struct event_header *a = (void *)w->items[i - 1].bytes,
 				    *b = (void *)w->items[i].bytes;
 		uint64_t n = a->sequence;
@@ -318,9 +360,7 @@ static inline void world_invert(struct world *w)
 	}
 }
 
-/* @first_pid: where it is not to meet a process of this machine. */
-static inline void world_make(struct world *w, unsigned int seed, size_t count, bool ring_only,
-			      uint32_t first_pid)
+static inline void world_fill(struct world *w, size_t count)
 {
 	static void (*const acts[])(struct world *) = {
 		world_fork,    world_fork,    world_fork,    world_exit,    world_exit,
@@ -329,10 +369,8 @@ static inline void world_make(struct world *w, unsigned int seed, size_t count, 
 		world_other,   world_notice,  world_begin,
 	};
 
-	*w = (struct world){.clock = pipeline_new(),
-			    .seed = seed,
-			    .ring_only = ring_only,
-			    .first_pid = first_pid};
+	const size_t from = w->count;
+
 	while (w->count < count) {
 		struct proc *p;
 		unsigned int act = dice(w, sizeof(acts) / sizeof(acts[0]) + 4);
@@ -340,12 +378,33 @@ static inline void world_make(struct world *w, unsigned int seed, size_t count, 
 		/* Long enough for what is awaited to be overdue. */
 		if (dice(w, 30) == 0)
 			w->clock->now += S + dice(w, 1000) * MS;
+		if (w->renews && dice(w, 80) == 0)
+			world_renew(w);
 		if (act < sizeof(acts) / sizeof(acts[0]))
 			acts[act](w);
 		else if ((p = some_proc(w, true)))
 			world_exec(w, p, EVENT_EXEC, 0);
 	}
-	world_invert(w);
+	world_invert(w, from);
+}
+
+/* @first_pid: where it is not to meet a process of this machine. */
+static inline void world_make(struct world *w, unsigned int seed, size_t count, bool ring_only,
+			      uint32_t first_pid)
+{
+	*w = (struct world){.clock = pipeline_new(),
+			    .seed = seed,
+			    .ring_only = ring_only,
+			    .first_pid = first_pid};
+	world_fill(w, count);
+}
+
+/* With notes, and with maps that are removed. */
+static inline void world_make_renewed(struct world *w, unsigned int seed, size_t count)
+{
+	*w = (struct world){
+		.clock = pipeline_new(), .seed = seed, .renews = true, .first_pid = 100};
+	world_fill(w, count);
 }
 
 static inline void world_free(struct world *w)

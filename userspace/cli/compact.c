@@ -198,6 +198,9 @@ static void detail_gap(struct line *l, const Affiant__V1__Gap *g)
 		buffer_add_text(&l->cell, ", ");
 		cell_size(l, g->bytes);
 	}
+	if (g->has_untracked_processes)
+		buffer_print(&l->cell, ", %" PRIu64 " processes stay untracked",
+			     g->untracked_processes);
 }
 
 static void detail_daemon(struct line *l, const Affiant__V1__DaemonStarted *d)

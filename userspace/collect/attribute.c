@@ -95,14 +95,15 @@ static int on_note(struct attribute *a, const struct event_header *h)
 	case NOTE_CLOCK:
 		set_clock(a, note, len);
 		return 0;
+	case NOTE_EPOCH:
+		epoch_noted(a, h, note, len);
+		return 0;
 	}
 	return 0;
 }
 
-int attribute_event(struct attribute *a, const struct event_header *h)
+static int on_event(struct attribute *a, const struct event_header *h)
 {
-	if (event_is_note(h))
-		return on_note(a, h);
 	if (seen_mark(&a->seen, h->cpu, h->sequence, h->boottime_ns) == 0) {
 		a->counts.doubles++;
 		return 0;
@@ -134,6 +135,15 @@ int attribute_event(struct attribute *a, const struct event_header *h)
 		return 0;
 	}
 	return 0;
+}
+
+int attribute_event(struct attribute *a, const struct event_header *h)
+{
+	int err = event_is_note(h) ? on_note(a, h) : on_event(a, h);
+
+	if (h->boottime_ns > a->newest_ns)
+		a->newest_ns = h->boottime_ns;
+	return err;
 }
 
 void attribute_unknown(struct attribute *a, const struct event_header *h)

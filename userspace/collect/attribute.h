@@ -5,7 +5,7 @@
  * record must wait for (a digest, a connection's outcome) holds it, within a bound, and nothing
  * else.
  *
- * sessions.c, processes.c and flow.c follow what their names say, tell.c makes records,
+ * sessions.c, processes.c, flow.c and epoch.c follow what their names say, tell.c makes records,
  * state_save.c and state_load.c keep it all across a restart.
  */
 #pragma once
@@ -96,6 +96,13 @@ struct attribute_counts {
 
 #define LOSS_SLOTS (LOSS_KINDS + 8)
 
+/* The set of kernel maps that the events are from. */
+struct attribute_epoch {
+	bool known;
+	uint8_t id[16];
+	uint64_t past; /* no higher number was known when it began */
+};
+
 struct attribute {
 	struct attribute_config config;
 	struct table table;
@@ -103,7 +110,9 @@ struct attribute {
 	struct wall_clock clock;
 	bool stepped; /* the clock: to be told with the next record */
 	struct attribute_counts counts;
-	uint64_t now_ns; /* CLOCK_BOOTTIME at the last tick */
+	struct attribute_epoch epoch;
+	uint64_t now_ns;    /* CLOCK_BOOTTIME at the last tick */
+	uint64_t newest_ns; /* of events and notes: so long is known what happened; 0: nothing is */
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;
@@ -181,6 +190,19 @@ int process_exit(struct attribute *a, const struct event_exit *e);
 /* NOTE_GONE */
 void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note,
 		  size_t len);
+
+/* ---- epoch.c ---- */
+
+/*
+ * NOTE_EPOCH. Another set of maps than that of before: what was known of sessions, processes and
+ * connections ends, and numbers and losses begin anew.
+ */
+void epoch_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		 size_t len);
+/* Whether the events so far, or their beginning, are of that set. */
+bool epoch_is(const struct attribute *a, const uint8_t id[static 16]);
+/* The highest number of an event that is known of this boot. */
+uint64_t epoch_highest(const struct attribute *a);
 
 /* ---- flow.c ---- */
 

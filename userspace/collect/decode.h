@@ -23,7 +23,8 @@ enum note_type {
 	NOTE_LOST = 0x8003,  /* Lost */
 	NOTE_GONE = 0x8004,  /* NoteGone: the exit of this process was missed */
 	NOTE_CLOCK = 0x8005, /* NoteClock: the wall clock, as records tell it from here on */
-	NOTE_LAST = NOTE_CLOCK,
+	NOTE_EPOCH = 0x8006, /* NoteEpoch: which maps of the kernel the events are from */
+	NOTE_LAST = NOTE_EPOCH,
 };
 
 #define NOTE_SIZE_MAX 65528

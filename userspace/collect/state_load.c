@@ -239,9 +239,23 @@ static int load_counters(struct loader *l)
 		if (err)
 			return err;
 	}
-	l->a->seen.now_ns = l->m->boottime_ns;
+	l->a->seen.now_ns = l->a->newest_ns = l->m->boottime_ns;
 	if (l->m->clock)
 		attribute_set_clock(l->a, l->m->clock);
+	return 0;
+}
+
+static int load_epoch(struct loader *l)
+{
+	const Affiant__V1__StateEpoch *m = l->m->epoch;
+
+	if (!m)
+		return 0;
+	if (m->id.len != sizeof(l->a->epoch.id) || m->first >> 48 || m->past >> 48)
+		return -EBADMSG;
+	l->a->epoch = (struct attribute_epoch){.known = true, .past = m->past};
+	memcpy(l->a->epoch.id, m->id.data, sizeof(l->a->epoch.id));
+	l->a->seen.first = m->first;
 	return 0;
 }
 
@@ -268,7 +282,8 @@ int state_load(struct attribute *a, const Affiant__V1__State *m)
 	l.actors = calloc(m->n_actors + 1, sizeof(*l.actors));
 	l.sessions = calloc(m->n_sessions + 1, sizeof(*l.sessions));
 	if (l.images && l.actors && l.sessions)
-		err = load_sessions(&l) ?:
+		err = load_epoch(&l) ?:
+		      load_sessions(&l) ?:
 		      load_images(&l) ?:
 		      load_actors(&l) ?:
 		      load_processes(&l) ?:

@@ -326,6 +326,22 @@ static void save_clock(struct saver *s, const struct attribute *a)
 	s->m->clock = m;
 }
 
+static void save_epoch(struct saver *s, const struct attribute *a)
+{
+	Affiant__V1__StateEpoch *m = a->epoch.known ? malloc(sizeof(*m)) : NULL;
+
+	if (!m) {
+		s->err = a->epoch.known ? -ENOMEM : s->err;
+		return;
+	}
+	affiant__v1__state_epoch__init(m);
+	SET(m, id, pb_copy(a->epoch.id, sizeof(a->epoch.id)));
+	if (a->seen.first)
+		SET(m, first, a->seen.first);
+	SET(m, past, a->epoch.past);
+	s->m->epoch = m;
+}
+
 Affiant__V1__State *state_save(struct attribute *a)
 {
 	struct saver s = {.m = malloc(sizeof(*s.m)), .round = rounds};
@@ -338,6 +354,7 @@ Affiant__V1__State *state_save(struct attribute *a)
 	save_counters(&s, a);
 	save_seen(&s, &a->seen);
 	save_clock(&s, a);
+	save_epoch(&s, a);
 
 	rounds += s.m->n_actors + s.m->n_images + s.m->n_sessions + 1;
 	if (s.err) {

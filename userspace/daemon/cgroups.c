@@ -300,7 +300,7 @@ void cgroups_started(struct cgroups *g)
 	/* What the patterns of before took, and these too, nobody looked for in between. */
 	if (since && g->count)
 		selectors_tell_gap(g->core, since, core_boottime_ns(),
-				   "unit, user_unit and cgroup selectors: they were changed");
+				   "unit, user_unit and cgroup selectors: they were set anew");
 }
 
 /*

@@ -80,9 +80,14 @@ static bool launcher(void *core, const struct object_facts *file)
 	return false;
 }
 
+/* While a journal is read again, the kernel's maps can be others than those that its events are of. */
 static bool unseen(void *core, uint64_t session)
 {
-	return source_unseen(((struct core *)core)->source, session);
+	const struct core *c = core;
+	struct source_epoch epoch;
+
+	source_get_epoch(c->source, &epoch);
+	return !epoch_is(c->attribute, epoch.id) || source_unseen(c->source, session);
 }
 
 static void over(void *core, uint64_t session, uint64_t ended_ns)
@@ -320,8 +325,7 @@ static int open_source(struct core *c, char **ret_why)
 	char text[512] = "";
 	int err;
 
-	err = source_open(&config, &c->source, text, sizeof(text))
-		      ?: source_attach(c->source, 0, text, sizeof(text));
+	err = source_open(&config, &c->source, text, sizeof(text));
 	if (err)
 		return why(ret_why, err, "%s", *text ? text : strerror(-err));
 	c->cgroup_root = path_of_fd(source_cgroup_fd(c->source));
@@ -330,6 +334,18 @@ static int open_source(struct core *c, char **ret_why)
 		log_warning("%s: cannot be opened, cgroups are recorded by id alone",
 			    c->cgroup_root);
 	return 0;
+}
+
+/* From here on the programs of this version tell what happens. */
+static int attach(struct core *c, uint64_t past, char **ret_why)
+{
+	char text[512] = "";
+	int err;
+
+	err = source_attach(c->source, past, text, sizeof(text));
+	if (err)
+		return why(ret_why, err, "%s", *text ? text : strerror(-err));
+	return core_note_epoch(c);
 }
 
 static void fill_attribute(struct core *c, struct attribute_config *config)
@@ -364,6 +380,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	struct core *c = calloc(1, sizeof(*c));
 	struct attribute_config attribute;
 	char text[PATH_MAX + 128];
+	uint64_t past;
 	int err;
 
 	if (!c)
@@ -396,7 +413,8 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	err = err ?: open_hashing(c, ret_why);
 	err = err ?: selectors_new(c, &c->selectors);
 	fill_attribute(c, &attribute);
-	err = err ?: recover(c, &attribute, ret_why) ?: core_note_clock(c) ?: evidence_new(c, &c->evidence, ret_why);
+	err = err ?: recover(c, &attribute, &past, ret_why) ?: attach(c, past, ret_why);
+	err = err ?: core_note_clock(c) ?: evidence_new(c, &c->evidence, ret_why);
 	if (err) {
 		core_close(c);
 		return err;

@@ -5,7 +5,8 @@
  *
  * core.c opens and closes; pump.c moves events in and records out; recover.c saves the state and
  * reads back what a crash left; opening.c and sessions.c answer the local socket; selectors.c
- * keeps the kernel's selectors; reconcile.c finds what events did not tell; status.c counts.
+ * keeps the kernel's selectors; reconcile.c finds what events did not tell; epoch.c knows
+ * when the kernel began anew; status.c counts.
  */
 #pragma once
 
@@ -165,9 +166,20 @@ int state_write(struct core *c);
 
 /*
  * Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the
- * journal.
+ * journal. *@ret_past: no event of this boot that is known has a higher number.
  */
-int recover(struct core *c, const struct attribute_config *config, char **ret_why);
+int recover(struct core *c, const struct attribute_config *config, uint64_t *ret_past,
+	    char **ret_why);
+
+/* ---- epoch.c ---- */
+
+/*
+ * Tells by a note when the kernel's maps are others than those that the state, the ledger and the
+ * journal know. Before any event is read of them.
+ */
+int core_note_epoch(struct core *c);
+/* Says at a journal's beginning which they are: the state may be lost. */
+int core_repeat_epoch(struct core *c);
 
 /* ---- opening.c ---- */
 

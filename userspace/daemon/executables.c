@@ -108,16 +108,22 @@ static void tell_gap(const struct executables *x, struct program *p, uint64_t fr
 
 /*
  * Whether the path may have led to @key since the last look at it, and when that was: this
- * daemon's, or an earlier one's, which told the kernel something else. Of what leads nowhere,
- * nothing runs. *@ret_from 0: nobody knows.
+ * daemon's, or an earlier one's, which told the kernel something else; or since the kernel's maps
+ * were made anew, which nobody has told anything yet. Of what leads nowhere, nothing runs.
+ * *@ret_from 0: nobody knows.
  */
 static bool was_unseen(const struct executables *x, const struct program *p,
 		       const struct selector_exe_key *key, uint64_t *ret_from)
 {
+	uint64_t looked_ns = p->looked_ns ?: source_places_ns(x->core->source);
+	struct source_epoch epoch;
+
 	if (is_nothing(key))
 		return false;
-	*ret_from = p->looked_ns ?: source_places_ns(x->core->source);
-	return p->looked_ns || source_exe_told(x->core->source, key, p->selector->id) == 0;
+	source_get_epoch(x->core->source, &epoch);
+	*ret_from = looked_ns ?: epoch.made_ns;
+	return p->looked_ns || (!looked_ns && epoch.made_ns) ||
+	       source_exe_told(x->core->source, key, p->selector->id) == 0;
 }
 
 /* ---- watching the way there ---- */

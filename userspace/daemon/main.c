@@ -128,6 +128,7 @@ static void tell_started(struct core *c)
 {
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
 	Affiant__V1__DaemonStarted m = AFFIANT__V1__DAEMON_STARTED__INIT;
+	struct source_epoch epoch;
 	struct sha256 object;
 	struct utsname u;
 	const void *elf;
@@ -148,6 +149,8 @@ static void tell_started(struct core *c)
 		m.n_missing++;
 	if (!uname(&u))
 		m.kernel = u.release;
+	source_get_epoch(c->source, &epoch);
+	SET(&m, epoch, ((ProtobufCBinaryData){sizeof(epoch.id), epoch.id}));
 	r.body_case = AFFIANT__V1__RECORD__BODY_DAEMON_STARTED;
 	r.daemon_started = &m;
 	core_tell(c, &r);

@@ -125,8 +125,9 @@ static int take_state(struct core *c, struct saver_job *job)
 		return err;
 	c->saving_index = index;
 	c->saving_len = job->len;
-	/* Each file says by itself what time it was: the state may be lost. */
+	/* Each file says by itself what time it was, and of which maps: the state may be lost. */
 	(void)core_note_clock(c);
+	(void)core_repeat_epoch(c);
 	return 0;
 }
 
@@ -370,7 +371,22 @@ static bool was_ended(void *core, const struct uuid *session)
 	return told_ended(((const struct core *)core)->told, session);
 }
 
-int recover(struct core *c, const struct attribute_config *config, char **ret_why)
+/*
+ * A state directory that is brought back knows less than was told once: the time goes on, though,
+ * and notes come at a far lower pace.
+ */
+static int number_notes(struct core *c)
+{
+	uint64_t now_ns;
+	int err = source_boottime(c->source, &now_ns);
+
+	if (!err && c->note_sequence < now_ns / 4000)
+		c->note_sequence = now_ns / 4000;
+	return err;
+}
+
+int recover(struct core *c, const struct attribute_config *config, uint64_t *ret_past,
+	    char **ret_why)
 {
 	struct attribute_config mine = *config;
 	char path[4096];
@@ -382,7 +398,12 @@ int recover(struct core *c, const struct attribute_config *config, char **ret_wh
 		*ret_why = NULL;
 	mine.told = was_told;
 	mine.ended = was_ended;
-	err = err ?: end_boots(c, &mine, ret_why) ?: read_boot(c, &mine, ret_why);
+	err = err ?: end_boots(c, &mine, ret_why) ?: read_boot(c, &mine, ret_why) ?: number_notes(c);
+	if (!err) {
+		uint64_t told = told_highest(c->told), known = epoch_highest(c->attribute);
+
+		*ret_past = told > known ? told : known;
+	}
 	/* What is told from now on is new. */
 	told_free(TAKE_PTR(c->told));
 	return err;

@@ -46,6 +46,7 @@ static const struct length {
 	{&affiant__v1__manifest_file__descriptor, "sha256", 32},
 	{&affiant__v1__daemon_started__descriptor, "bpf_sha256", 32},
 	{&affiant__v1__daemon_started__descriptor, "config_sha256", 32},
+	{&affiant__v1__daemon_started__descriptor, "epoch", 16},
 };
 
 static int check_length(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *field,

@@ -105,6 +105,7 @@ static const struct {
 	{"root", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
 	{"bpf_sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
 	{"config_sha256", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
+	{"epoch", PROTOBUF_C_TYPE_BYTES, LOOK_HEX},
 	{"address", PROTOBUF_C_TYPE_BYTES, LOOK_ADDRESS},
 	{"boottime_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},
 	{"start_boottime_ns", PROTOBUF_C_TYPE_UINT64, LOOK_DECIMAL},

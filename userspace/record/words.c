@@ -23,14 +23,15 @@ static const struct words {
 	 {"unknown", "script", "interpreter", "loader", "script_argument"}},
 	{&affiant__v1__session_origin__descriptor, {"unknown", "run", "selector", "api"}},
 	{&affiant__v1__session_end_reason__descriptor,
-	 {"unknown", "last_exit", "requested", "reboot"}},
+	 {"unknown", "last_exit", "requested", "reboot", "tracing_removed"}},
 	{&affiant__v1__protocol__descriptor,
 	 {"unknown", "tcp", "udp", "unix", "icmp", "icmpv6", "sctp", "raw", "udplite", "mptcp",
 	  "other"}},
 	{&affiant__v1__outcome__descriptor,
 	 {"unknown", "established", "refused", "timed_out", "unreachable", "reset", "aborted",
 	  "denied", "not_sent", "attempted", "pending"}},
-	{&affiant__v1__gap_reason__descriptor, {"unknown", "retention", "torn", "selectors"}},
+	{&affiant__v1__gap_reason__descriptor,
+	 {"unknown", "retention", "torn", "selectors", "tracing_removed"}},
 };
 
 static const char *const *words_of(const ProtobufCEnumDescriptor *e)
