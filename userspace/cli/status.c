@@ -113,6 +113,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		{"segment_bytes", s->segment_bytes}, {"oldest_sequence", s->oldest_sequence},
 		{"last_sequence", s->last_sequence}, {"resident_bytes", s->resident_bytes},
 		{"left_alone", s->left_alone},       {"sessions_unproven", s->sessions_unproven},
+		{"doubles", s->doubles},
 	};
 
 	answer_time(s->started_wall_ns, started);
@@ -231,6 +232,9 @@ static void print_text(const Affiant__V1__Status *s)
 		printf(" %s/%s %" PRIu64, s->lost[i]->stage ?: "?", s->lost[i]->kind ?: "?",
 		       s->lost[i]->count);
 	puts(s->n_lost ? "" : " nothing");
+	if (s->doubles)
+		printf("%-12s %" PRIu64 " events were read twice, and dropped\n", "doubles",
+		       s->doubles);
 	size_format(s->ring_used, a);
 	size_format(s->ring_bytes, b);
 	printf("%-12s %s of %s used\n", "ring", a, b);

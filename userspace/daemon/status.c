@@ -169,6 +169,7 @@ void core_get_status(void *core, struct server_call *call)
 	for (size_t i = 0; i < m.n_lost; i++)
 		lost_list[i] = &lost[i];
 	m.lost = lost_list;
+	SET(&m, doubles, c->attribute->counts.doubles);
 	set_storage(c, &m);
 	set_cache(c, &cache);
 	m.cache = &cache;
