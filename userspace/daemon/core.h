@@ -5,8 +5,8 @@
  *
  * core.c opens and closes; pump.c moves events in and records out; recover.c saves the state and
  * reads back what a crash left; opening.c and sessions.c answer the local socket; selectors.c
- * keeps the kernel's selectors; reconcile.c finds what events did not tell; epoch.c knows
- * when the kernel began anew; status.c counts.
+ * keeps the kernel's selectors; reconcile.c and unseen.c find what events did not tell; epoch.c
+ * knows when the kernel began anew; status.c counts.
  */
 #pragma once
 
@@ -180,6 +180,11 @@ int recover(struct core *c, const struct attribute_config *config, uint64_t *ret
 int core_note_epoch(struct core *c);
 /* Says at a journal's beginning which they are: the state may be lost. */
 int core_repeat_epoch(struct core *c);
+
+/* ---- unseen.c ---- */
+
+/* Forgets who was marked by the kernel and is in no session any more. */
+void unseen_sweep(struct core *c);
 
 /* ---- opening.c ---- */
 

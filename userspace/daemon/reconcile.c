@@ -178,4 +178,5 @@ void reconcile(struct core *c)
 		forget_over(c, now);
 	tag_untagged(c);
 	end_unbegun(c, now);
+	unseen_sweep(c);
 }
