@@ -167,7 +167,8 @@ static inline int place_open(struct place *p)
 	ssize_t n;
 	int err;
 
-	err = source_open(&source, &p->source, p->why, sizeof(p->why));
+	err = source_open(&source, &p->source, p->why, sizeof(p->why))
+		      ?: source_attach(p->source, 0, p->why, sizeof(p->why));
 	if (err)
 		return err;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", source_cgroup_fd(p->source));

@@ -13,6 +13,7 @@
 #include "collect/mounts.h"
 #include "collect/object.h"
 #include "collect/procroot.h"
+#include "daemon/alive.h"
 #include "daemon/opensockets.h"
 #include "daemon/peer.h"
 #include "daemon/subject.h"
@@ -365,6 +366,19 @@ static int tag_of_dead(struct place *p)
 	return source_tag_of(p->source, p->dead, &tag);
 }
 
+static int alive_live(struct place *p)
+{
+	struct tag tag;
+
+	return source_tag_of(p->source, p->live, &tag)
+		       ?: alive_is(p->live_fd, p->live, tag.start_boottime);
+}
+
+static int alive_dead(struct place *p)
+{
+	return alive_is(p->dead_fd, p->dead, 1);
+}
+
 static int count_tag(pid_t pid, const struct tag *tag, void *count)
 {
 	(void)pid, (void)tag;
@@ -501,6 +515,24 @@ static int forget_unseen(struct place *p)
 	return source_unseen(p->source, 42);
 }
 
+static int boottime(struct place *p)
+{
+	uint64_t ns;
+
+	return source_boottime(p->source, &ns);
+}
+
+static bool keep_no_mark(uint64_t session, void *data)
+{
+	(void)session, (void)data;
+	return false;
+}
+
+static int sweep_unseen(struct place *p)
+{
+	return source_sweep_unseen(p->source, UINT64_MAX, keep_no_mark, NULL);
+}
+
 static int select_running(struct place *p)
 {
 	return source_select_running(p->source, NULL);
@@ -537,6 +569,8 @@ static const struct check kernel[] = {
 	{"source_tag, gone", tag_dead, -ESRCH},
 	{"source_tag_of", tag_of_live, 0},
 	{"source_tag_of, gone", tag_of_dead, -ENOENT},
+	{"alive_is", alive_live, THERE},
+	{"alive_is, gone", alive_dead, GONE},
 	{"source_each_tag", tags, 1},
 	{"source_untag", untag_live, 0},
 	{"source_untag, without one", untag_dead, -ENOENT},
@@ -561,6 +595,8 @@ static const struct check kernel[] = {
 	{"source_losses", losses, 0},
 	{"source_unseen", unseen, GONE},
 	{"source_forget_unseen", forget_unseen, GONE},
+	{"source_sweep_unseen", sweep_unseen, 0},
+	{"source_boottime", boottime, 0},
 	{"source_select_running", select_running, 0},
 	{"source_object_facts, source_place", object_there, 0},
 	{"source_object_facts, of none", object_gone, -EBADF},
@@ -591,6 +627,7 @@ static const struct {
 	{"userspace/collect/probe.c", "before the filter"},
 	{"userspace/collect/procroot.c", NULL},
 	{"userspace/collect/source_tags.c", NULL},
+	{"userspace/daemon/alive.c", NULL},
 	{"userspace/daemon/attester.c", "before the filter"},
 	{"userspace/daemon/cgroups.c", "EINTR alone"},
 	{"userspace/daemon/config.c", "before the filter"},
