@@ -4,6 +4,7 @@
  * that the socket was made in. The kernel holds the socket's lock while they run, so nothing else
  * changes its storage then.
  */
+#include "behind.h"
 #include "socket.h"
 
 struct attempt {
@@ -185,6 +186,8 @@ static __always_inline int attempted(struct bpf_sock_addr *ctx, struct attempt *
 	}
 	if (granted_retval && bpf_get_retval() == -EPERM)
 		flags |= CONNECT_DENIED;
+	if (others_behind())
+		flags |= CONNECT_BEHIND;
 
 	a->sequence = sequence_next();
 	a->connection = connection_id(a->sequence);

@@ -192,6 +192,8 @@ enum connect_flag {
 	/* seen when it sends, over a socket that another process connected */
 	CONNECT_SEND = 1 << 7,
 	CONNECT_CWD_CUT = 1 << 8, /* of event_unix: 'cwd' did not fit */
+	/* other programs ran behind ours, and had the last word: on the address, and whether at all */
+	CONNECT_BEHIND = 1 << 9,
 };
 
 struct event_connect {
@@ -214,7 +216,8 @@ enum outcome_flag {
 	OUTCOME_RELEASE = 1 << 0,
 	OUTCOME_REPORT = 1 << 1, /* told by inet_sk_error_report */
 	OUTCOME_REUSED = 1 << 2, /* told by the next attempt on the same socket; 'from' likewise */
-	OUTCOME_REPAIR = 1 << 3, /* the socket is in repair (TCP_REPAIR): no handshake took place */
+	/* the socket is in repair (TCP_REPAIR): no handshake took place, no FIN or RST is sent */
+	OUTCOME_REPAIR = 1 << 3,
 	OUTCOME_NOT_SENT = 1 << 4, /* a datagram socket's connect(2) failed on this host */
 };
 
@@ -274,7 +277,7 @@ struct event_listen {
 	__u32 uid, gid;
 	__u16 sock_type;
 	__u16 protocol;
-	__u32 spare;
+	__u32 inode; /* of the socket, as fstat(2) tells it; 0: unknown */
 };
 
 struct event_untracked {
@@ -284,7 +287,7 @@ struct event_untracked {
 	__u16 family;
 	__u16 sock_type;
 	__u16 protocol;
-	__u16 flags; /* CONNECT_DENIED */
+	__u16 flags; /* CONNECT_DENIED, CONNECT_BEHIND */
 };
 
 #define EVENT_SIZE_MAX (sizeof(struct event_exec) + EVENT_DATA_MAX)
@@ -452,6 +455,29 @@ struct locate {
 	__u32 fd;
 	__u32 spare;
 	struct selector_exe_key place;
+};
+
+/* The cgroup hooks at which other programs can have the last word. */
+enum behind_hook {
+	BEHIND_SOCK_CREATE,
+	BEHIND_CONNECT4,
+	BEHIND_CONNECT6,
+	BEHIND_SENDMSG4,
+	BEHIND_SENDMSG6,
+	BEHIND_CONNECT_UNIX,
+	BEHIND_SENDMSG_UNIX,
+	BEHIND_HOOKS,
+};
+
+#define BEHIND_PROGRAMS 64 /* of one hook at most: BPF_CGROUP_MAX_PROGS in kernel/bpf/cgroup.c */
+
+/* Likewise, of the one that tells one of the programs at the root of cgroup2, as they run. */
+struct behind {
+	__u32 hook;  /* in: enum behind_hook */
+	__u32 index; /* in: from 0, none is left out */
+	__u32 id;    /* out; 0: there are no more */
+	__u32 spare;
+	char name[16];
 };
 
 /* Likewise, of the one that tells the time of the initial time namespace: CLOCK_BOOTTIME. */

@@ -62,6 +62,7 @@ enum {
 enum {
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
+	IPPROTO_SCTP = 132,
 	IPPROTO_UDPLITE = 136,
 	IPPROTO_MPTCP = 262,
 };
@@ -316,6 +317,55 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct cgroup_root___cgrp {
+	struct cgroup cgrp;
+};
+
+struct bpf_prog_aux {
+	__u32 id;
+	char name[16];
+};
+
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
+};
+
+struct bpf_prog_array_item {
+	struct bpf_prog *prog;
+};
+
+struct bpf_prog_array {
+	struct bpf_prog_array_item items[1];
+};
+
+/* Where the kernel is in the programs of a hook, while one of them runs. */
+struct bpf_run_ctx {
+	char spare;
+};
+
+struct bpf_cg_run_ctx {
+	const struct bpf_prog_array_item *prog_item;
+};
+
+enum cgroup_bpf_attach_type {
+	CGROUP_INET_SOCK_CREATE,
+	CGROUP_INET4_CONNECT,
+	CGROUP_INET6_CONNECT,
+	CGROUP_UDP4_SENDMSG,
+	CGROUP_UDP6_SENDMSG,
+	CGROUP_UNIX_CONNECT,
+	CGROUP_UNIX_SENDMSG,
+};
+
+/* What runs in a cgroup, in its order: its own, those of the cgroups below first. */
+struct cgroup_bpf {
+	struct bpf_prog_array *effective[1];
+};
+
+struct cgroup___bpf {
+	struct cgroup_bpf bpf;
+};
+
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
@@ -338,6 +388,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 	const struct cred *cred;
+	struct bpf_run_ctx *bpf_ctx;
 };
 
 struct linux_binprm {
@@ -373,6 +424,16 @@ struct sock {
 	__u16 sk_type, sk_protocol;
 	int sk_err, sk_err_soft;
 	__u8 sk_shutdown;
+	struct socket *sk_socket;
+};
+
+struct socket {
+	short type;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
 };
 
 struct inet_sock {
@@ -382,6 +443,7 @@ struct inet_sock {
 struct tcp_sock {
 	__u64 bytes_received, bytes_acked;
 	__u32 snd_una, write_seq, segs_out;
+	__u8 repair : 1;
 };
 
 struct bpf_sock_addr_kern {

@@ -274,6 +274,7 @@ extern struct map_dispatch dispatch_exec SEC(".maps");
 extern struct map_dispatch dispatch_exit SEC(".maps");
 extern struct map_dispatch dispatch_state SEC(".maps");
 extern struct map_dispatch dispatch_report SEC(".maps");
+extern struct map_dispatch dispatch_listen SEC(".maps");
 extern struct map_dispatch dispatch_mkdir SEC(".maps");
 extern struct map_dispatch dispatch_rmdir SEC(".maps");
 
@@ -290,3 +291,5 @@ extern struct map_adopt adopt SEC(".maps");
 
 /* Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on). */
 extern const volatile bool granted_retval;
+/* Likewise: the end of inet_csk_listen_start() can be traced. */
+extern const volatile bool granted_listen;

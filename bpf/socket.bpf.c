@@ -3,6 +3,7 @@
  * socket: its beginning, its end, and errors that are no change of state.
  */
 #include "socket.h"
+#include "behind.h"
 
 /* The protocols whose attempts the connect and sendmsg hooks see. */
 static __always_inline bool is_tracked(__u32 type, __u32 protocol)
@@ -18,7 +19,8 @@ static __always_inline bool is_tracked(__u32 type, __u32 protocol)
 	return false;
 }
 
-static __always_inline void untracked_emit(struct bpf_sock *ctx, __u32 tgid, const struct tag *tag)
+static __always_inline void untracked_emit(struct bpf_sock *ctx, __u32 tgid, const struct tag *tag,
+					   bool denied)
 {
 	struct event_untracked *e;
 
@@ -31,6 +33,7 @@ static __always_inline void untracked_emit(struct bpf_sock *ctx, __u32 tgid, con
 	e->family = ctx->family;
 	e->sock_type = ctx->type;
 	e->protocol = ctx->protocol;
+	e->flags = (denied ? CONNECT_DENIED : 0) | (others_behind() ? CONNECT_BEHIND : 0);
 	event_submit(e);
 }
 
@@ -43,15 +46,18 @@ int on_create(struct bpf_sock *ctx)
 {
 	struct socket_state *s;
 	struct tag *tag;
+	bool denied;
 	__u32 tgid;
 
 	tag = tag_of_current(&tgid);
 	if (!tag)
 		return 1;
-	if (!is_tracked(ctx->type, ctx->protocol)) {
-		untracked_emit(ctx, tgid, tag);
+	/* By a program before this one: socket(2) fails, and no other hook will hear of it. */
+	denied = granted_retval && bpf_get_retval() == -EPERM;
+	if (denied || !is_tracked(ctx->type, ctx->protocol))
+		untracked_emit(ctx, tgid, tag, denied);
+	if (!is_tracked(ctx->type, ctx->protocol))
 		return 1;
-	}
 	s = bpf_sk_storage_get(&sockets, ctx, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (s) {
 		actor_set(&s->opener, tgid, tag);
@@ -114,6 +120,7 @@ static __always_inline int error_reported(struct sock *sk, struct socket_state *
 	e->error = sk->sk_err;
 	e->error_soft = sk->sk_err_soft;
 	e->flags = OUTCOME_REPORT;
+	sock_address(&e->peer, sk, true);
 	event_submit(e);
 	return 0;
 }

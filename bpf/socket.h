@@ -45,6 +45,29 @@ static __always_inline bool address_equal(const struct event_address *a,
 	       x[5] == y[5];
 }
 
+/* skc_num is gone at the change to CLOSE, inet_sport is not. */
+static __always_inline __u16 sock_port(struct sock *sk, bool peer)
+{
+	return bpf_ntohs(peer ? sk->__sk_common.skc_dport
+			      : BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+}
+
+static __always_inline void sock_address(struct event_address *ret, struct sock *sk, bool peer)
+{
+	struct sock_common *c = &sk->__sk_common;
+	__u16 port = sock_port(sk, peer);
+	__be32 ip[4];
+
+	if (c->skc_family == AF_INET) {
+		address_v4(ret, peer ? c->skc_daddr : c->skc_rcv_saddr, port);
+		return;
+	}
+	bpf_core_read(ip, sizeof(ip), peer ? &c->skc_v6_daddr : &c->skc_v6_rcv_saddr);
+	address_v6(ret, ip, port);
+	if (address_is_link_local(ret))
+		ret->scope_id = c->skc_bound_dev_if;
+}
+
 /* One of several that see the same end tells of it. */
 static __always_inline bool phase_claim(struct socket_state *s, __u32 from, __u32 to)
 {

@@ -61,6 +61,17 @@ int BPF_PROG(stub_state, struct sock *sk, int from, int to)
 	return 0;
 }
 
+/* Its other arguments and its result differ between kernels: the socket's state says how it went. */
+SEC("fexit/inet_csk_listen_start")
+int BPF_PROG(stub_listen, struct sock *sk)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (bpf_map_lookup_elem(&tags, &tgid))
+		bpf_tail_call(ctx, &dispatch_listen, 0);
+	return 0;
+}
+
 SEC("tp_btf/inet_sk_error_report")
 int BPF_PROG(stub_report, struct sock *sk)
 {

@@ -3,36 +3,21 @@
  * tcp: what becomes of attempts. Runs wherever the kernel changes a socket's state, mostly in
  * softirq, where current is whoever was interrupted: the actor comes from the socket's storage.
  */
-#include "socket.h"
-
-/* skc_num is gone at the change to CLOSE, inet_sport is not. */
-static __always_inline __u16 sock_port(struct sock *sk, bool peer)
-{
-	return bpf_ntohs(peer ? sk->__sk_common.skc_dport
-			      : BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-}
-
-static __always_inline void sock_address(struct event_address *ret, struct sock *sk, bool peer)
-{
-	struct sock_common *c = &sk->__sk_common;
-	__u16 port = sock_port(sk, peer);
-	__be32 ip[4];
-
-	if (c->skc_family == AF_INET) {
-		address_v4(ret, peer ? c->skc_daddr : c->skc_rcv_saddr, port);
-		return;
-	}
-	bpf_core_read(ip, sizeof(ip), peer ? &c->skc_v6_daddr : &c->skc_v6_rcv_saddr);
-	address_v6(ret, ip, port);
-	if (address_is_link_local(ret))
-		ret->scope_id = c->skc_bound_dev_if;
-}
+#include "listen.h"
 
 static __always_inline __u32 segments_out(struct sock *sk)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
 	return tp ? tp->segs_out : 0;
+}
+
+/* TCP_REPAIR: its owner writes what the socket is to be, as checkpointing does. */
+static __always_inline bool in_repair(struct sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp && BPF_CORE_READ_BITFIELD(tp, repair);
 }
 
 /*
@@ -57,6 +42,8 @@ static __always_inline struct event_outcome *tcp_outcome(struct sock *sk, struct
 	e->from = from;
 	e->to = to;
 	e->shutdown = sk->sk_shutdown;
+	if (in_repair(sk))
+		e->flags = OUTCOME_REPAIR;
 	return e;
 }
 
@@ -114,6 +101,8 @@ static __always_inline void close_emit(struct sock *sk, struct socket_state *s, 
 	e->from = from;
 	e->to = to;
 	e->shutdown = sk->sk_shutdown;
+	if (in_repair(sk))
+		e->flags = OUTCOME_REPAIR;
 	event_submit(e);
 }
 
@@ -173,7 +162,7 @@ static __always_inline int tcp_state_changed(struct sock *sk, struct socket_stat
 {
 	bool before = from == TCP_CLOSE || from == TCP_SYN_SENT || from == TCP_SYN_RECV;
 
-	if (sk->sk_protocol != IPPROTO_TCP || from == TCP_LISTEN || to == TCP_LISTEN)
+	if (sk->sk_protocol != IPPROTO_TCP || from == TCP_LISTEN)
 		return 0;
 	if (from == TCP_CLOSE)
 		return to == TCP_SYN_SENT ? attempt_begins(sk, s) : 0;
@@ -193,10 +182,20 @@ static __always_inline int tcp_state_changed(struct sock *sk, struct socket_stat
 	return 0;
 }
 
+/* The subflow of an MPTCP socket listens, too: that is told. */
+static __always_inline bool listens_unheard(struct sock *sk)
+{
+	return sk->sk_protocol == IPPROTO_SCTP ||
+	       (!granted_listen && sk->sk_protocol != IPPROTO_MPTCP);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int from, int to)
 {
-	struct socket_state *s = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+	struct socket_state *s;
 
+	if (to == TCP_LISTEN)
+		return listens_unheard(sk) ? listening_emit(sk) : 0;
+	s = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	return s ? tcp_state_changed(sk, s, from, to) : 0;
 }

@@ -3,6 +3,7 @@
  * unix: connect(2) to a Unix socket, and datagrams that name one, where the kernel has the hooks: a
  * local proxy launders attribution.
  */
+#include "behind.h"
 #include "emit.h"
 #include "share.h"
 #include "task.h"
@@ -133,6 +134,8 @@ static __always_inline bool tell(struct bpf_sock_addr *ctx, __u32 tgid, const st
 	struct unix_scratch *s = relative ? slot_claim() : NULL;
 	bool told;
 
+	if (others_behind())
+		flags |= CONNECT_BEHIND;
 	if (!s)
 		return tell_plain(ctx, tgid, tag, sequence,
 				  flags | (relative ? CONNECT_CWD_CUT : 0));

@@ -247,7 +247,10 @@ static const struct sample {
 		LIST(open_connections, Affiant__V1__OpenConnection *, &(Affiant__V1__OpenConnection){
 			BASE(open_connection), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),
 			.local = V4(192, 0, 2, 10, 40312), .remote = V4(203, 0, 113, 80, 443),
-			HAS(tgid, 4211) }) }) },
+			HAS(tgid, 4211) },
+		     &(Affiant__V1__OpenConnection){
+			BASE(open_connection), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),
+			.local = V4(127, 0, 0, 1, 8080), HAS(tgid, 4211), HAS(listening, 1) }) }) },
 	{ "exec", RECORD(4, sample_process, exec, EXEC, (Affiant__V1__Exec){
 		BASE(exec), HAS(filename, BYTES("/usr/bin/python3")),
 		HAS(interpreter, BYTES("/usr/bin/python3")) }) },
@@ -325,6 +328,27 @@ static const struct sample {
 		(Affiant__V1__UntrackedSocket){
 		BASE(untracked_socket), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_RAW), HAS(family, 2),
 		HAS(type, 3), HAS(protocol_number, 1), HAS(cookie, 8300) }) },
+	{ "untracked_socket denied", RECORD(34, sample_child, untracked_socket, UNTRACKED_SOCKET,
+		(Affiant__V1__UntrackedSocket){
+		BASE(untracked_socket), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP), HAS(family, 10),
+		HAS(type, 1), HAS(protocol_number, 6), HAS(cookie, 8301), HAS(denied, 1) }) },
+	{ "listening", RECORD(35, sample_process, listening, LISTENING, (Affiant__V1__Listening){
+		BASE(listening), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),
+		.local = V4(0, 0, 0, 0, 8080), HAS(cookie, 8302), HAS(uid, 1000), HAS(gid, 1000) }) },
+	{ "listening given", RECORD(36, sample_child, listening, LISTENING, (Affiant__V1__Listening){
+		BASE(listening), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),
+		.local = V4(127, 0, 0, 1, 40123), HAS(cookie, 8303), HAS(uid, 1000), HAS(gid, 1000),
+		.opener = UNKNOWN_OPENER }) },
+	{ "connect unsure", CONNECT(37, sample_process, .connection = CONNECTION(37),
+		HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UDP),
+		HAS(outcome, AFFIANT__V1__OUTCOME__ATTEMPTED), HAS(by_datagram, 1),
+		.reached = V4(10, 96, 0, 10, 53), HAS(reached_unsure, 1), HAS(outcome_unsure, 1)) },
+	{ "connect repaired", CONNECT(38, sample_process, TCP(38, ESTABLISHED),
+		.reached = V4(203, 0, 113, 84, 443), HAS(repaired, 1)) },
+	{ "close repaired", RECORD(39, sample_process, close, CLOSE, (Affiant__V1__Close){
+		BASE(close), .connection = CONNECTION(38), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),
+		.remote = V4(203, 0, 113, 84, 443), HAS(bytes_sent, 0), HAS(bytes_received, 0),
+		HAS(duration_ns, 4000000), HAS(reset, 0), HAS(repaired, 1) }) },
 	{ "lost", HOST_RECORD(27, lost, LOST, (Affiant__V1__Lost){
 		BASE(lost), LIST(counts, Affiant__V1__LostCount *, LOSS("ring", "connect", 17), LOSS("ring", "exec", 2)),
 		LIST(ranges, Affiant__V1__LostRange *, &(Affiant__V1__LostRange){

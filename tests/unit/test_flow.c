@@ -247,6 +247,157 @@ static void tells_what_others_did_to_it(void **state)
 	assert_true(r->connect->v4_mapped);
 }
 
+/* What programs behind ours made of it, the socket tells. */
+static void tells_where_the_socket_went(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	const struct event_address backend = {
+		.family = AF_INET, .port = 8443, .bytes = {127, 0, 33, 11}};
+	const Affiant__V1__Record *r;
+	struct event_outcome o;
+
+	c.flags |= CONNECT_BEHIND;
+	give(f->p, &c);
+	o = outcome_event(f->p, &c, 0);
+	o.peer = backend;
+	give(f->p, &o);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_int_equal(r->connect->outcome, OUT(ESTABLISHED));
+	assert_int_equal(r->connect->reached->port, 8443);
+	assert_memory_equal(r->connect->reached->address.data, "\x7f\x00\x21\x0b", 4);
+	assert_int_equal(r->connect->asked->port, 443);
+	assert_memory_equal(r->connect->asked->address.data, "\xcb\x00\x71\x07", 4);
+	assert_false(r->connect->has_reached_unsure);
+	assert_false(r->connect->has_outcome_unsure);
+	do_close(f->p, &c);
+	r = NEXT(f->p, PART_MAIN, CLOSE);
+	assert_int_equal(r->close->remote->port, 8443);
+	assert_false(r->close->has_remote_unsure);
+
+	/* What was asked is known better; a failure tells whom it came from, too. */
+	c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	c.flags |= CONNECT_ASKED;
+	c.asked = c.reached;
+	c.asked.port = 80;
+	give(f->p, &c);
+	o = outcome_event(f->p, &c, ECONNREFUSED);
+	o.peer = backend;
+	give(f->p, &o);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_int_equal(r->connect->asked->port, 80);
+	assert_int_equal(r->connect->reached->port, 8443);
+	assert_int_equal(r->connect->outcome, OUT(REFUSED));
+}
+
+/* The same place is not asked for twice, and a scope that the socket does not tell stays. */
+static void keeps_what_the_socket_confirms(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	const Affiant__V1__Record *r;
+	struct event_outcome o;
+
+	c.reached = (struct event_address){
+		.family = AF_INET6, .port = 443, .scope_id = 3, .bytes = {0xfe, 0x80}};
+	give(f->p, &c);
+	o = outcome_event(f->p, &c, 0);
+	o.peer = c.reached;
+	o.peer.scope_id = 0;
+	give(f->p, &o);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_null(r->connect->asked);
+	assert_int_equal(r->connect->reached->scope_id, 3);
+
+	c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	c.reached.family = AF_INET6;
+	give(f->p, &c);
+	o = outcome_event(f->p, &c, 0);
+	o.peer = c.reached;
+	o.peer.scope_id = 4;
+	give(f->p, &o);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_null(r->connect->asked);
+	assert_int_equal(r->connect->reached->scope_id, 4);
+}
+
+static const Affiant__V1__Connect *told_of(struct fixture *f, struct event_connect *c,
+					   enum part part)
+{
+	give(f->p, c);
+	if (part == PART_OUTCOME && !(c->flags & CONNECT_DENIED)) {
+		struct event_outcome o = outcome_event(f->p, c, 0);
+
+		o.from = o.to = 0;
+		o.flags = OUTCOME_RELEASE;
+		o.peer.family = 0;
+		give(f->p, &o);
+	}
+	return NEXT(f->p, part, CONNECT)->connect;
+}
+
+static void says_what_others_can_have_changed(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	const Affiant__V1__Connect *m;
+
+	/* Their refusal looks like what was never sent. */
+	c.flags |= CONNECT_BEHIND;
+	m = told_of(f, &c, PART_OUTCOME);
+	assert_int_equal(m->outcome, OUT(NOT_SENT));
+	assert_true(m->reached_unsure && m->outcome_unsure);
+	/* They can let pass what was refused before. */
+	c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	c.flags |= CONNECT_BEHIND | CONNECT_DENIED;
+	m = told_of(f, &c, PART_OUTCOME);
+	assert_int_equal(m->outcome, OUT(DENIED));
+	assert_true(m->reached_unsure && m->outcome_unsure);
+	/* A datagram. */
+	c = connect_event(f->p, &f->run, IPPROTO_UDP, 53);
+	c.flags |= CONNECT_BEHIND;
+	m = told_of(f, &c, PART_MAIN);
+	assert_int_equal(m->outcome, OUT(ATTEMPTED));
+	assert_true(m->reached_unsure && m->outcome_unsure);
+	do_close(f->p, &c);
+	assert_true(NEXT(f->p, PART_MAIN, CLOSE)->close->remote_unsure);
+	/* Pending is not sure of anything; where it goes is not, either. */
+	c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	c.flags |= CONNECT_BEHIND;
+	give(f->p, &c);
+	attribute_tick(f->p->attribute, f->p->now += 5 * S);
+	m = NEXT(f->p, PART_MAIN, CONNECT)->connect;
+	assert_int_equal(m->outcome, OUT(PENDING));
+	assert_true(m->reached_unsure && !m->has_outcome_unsure);
+	/* Nobody behind: nothing of the kind. */
+	c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	m = told_of(f, &c, PART_OUTCOME);
+	assert_true(!m->has_reached_unsure && !m->has_outcome_unsure);
+}
+
+static void names_a_socket_in_repair(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect c = do_connect(f->p, &f->run, 443);
+	struct event_outcome o = outcome_event(f->p, &c, 0);
+	const Affiant__V1__Record *r;
+	struct event_close e;
+
+	o.flags = OUTCOME_REPAIR;
+	give(f->p, &o);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_true(r->connect->repaired);
+	assert_int_equal(r->connect->outcome, OUT(ESTABLISHED));
+	e = close_event(f->p, &c);
+	e.from = TCP_ESTABLISHED;
+	e.to = TCP_CLOSE;
+	e.flags = OUTCOME_REPAIR;
+	give(f->p, &e);
+	r = NEXT(f->p, PART_MAIN, CLOSE);
+	assert_true(r->close->repaired);
+	assert_false(r->close->reset);
+}
+
 static void says_what_it_cannot_follow(void **state)
 {
 	struct fixture *f = *state;
@@ -741,6 +892,10 @@ int main(void)
 		TEST(knows_that_what_closes_was_established),
 		TEST(follows_one_socket_over_several_attempts),
 		TEST(tells_what_others_did_to_it),
+		TEST(tells_where_the_socket_went),
+		TEST(keeps_what_the_socket_confirms),
+		TEST(says_what_others_can_have_changed),
+		TEST(names_a_socket_in_repair),
 		TEST(says_what_it_cannot_follow),
 		TEST(tells_flows_of_a_socket),
 		TEST(tells_a_refused_datagram_once),

@@ -57,7 +57,7 @@ static void every_type_has_a_sample(void **state)
 		if (!found)
 			fail_msg("no sample of %s", d->fields[i].name);
 	}
-	assert_int_equal(bodies, 11);
+	assert_int_equal(bodies, 12);
 	for (int outcome = 1; outcome < (int)affiant__v1__outcome__descriptor.n_values; outcome++) {
 		bool found = false;
 
@@ -95,6 +95,8 @@ static void classes(void **state)
 		{"close", 400102, 1, -1, NULL},
 		{"close reset", 400103, 1, -1, NULL},
 		{"untracked_socket", 400199, 3, -1, NULL},
+		{"untracked_socket denied", 400199, 3, 2, NULL},
+		{"listening", 400107, 1, -1, NULL},
 		{"lost", 600801, 4, -1, NULL},
 		{"gap", 600801, 3, -1, "retention"},
 		{"session_ended", 600204, 1, -1, NULL},

@@ -23,7 +23,7 @@
 
 #define DIRECTORY TEST_DATA "/../../docs/samples"
 #define BODY_FIRST 20
-#define BODY_LAST 30
+#define BODY_LAST 39
 
 static void ndjson_of(Affiant__V1__Record__BodyCase body, struct buffer *out)
 {
@@ -87,6 +87,8 @@ static void each_file(void (*with)(const char *name, const struct buffer *conten
 		_cleanup_buffer_ struct buffer content = {};
 		char name[64];
 
+		if (!strcmp(word_of_body(body), "unknown"))
+			continue; /* a number that is not given yet */
 		ndjson_of(body, &content);
 		snprintf(name, sizeof(name), "%s.ndjson", word_of_body(body));
 		with(name, &content);

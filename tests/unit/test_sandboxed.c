@@ -280,7 +280,10 @@ static int sockets_of(pid_t pid)
 {
 	Affiant__V1__SessionStarted m = AFFIANT__V1__SESSION_STARTED__INIT;
 
-	return opensockets_add(pid, &m);
+	int err = opensockets_add(pid, OPENSOCKETS_KEPT, &m);
+
+	opensockets_clear(&m);
+	return err;
 }
 
 static int sockets_live(struct place *p)
@@ -538,6 +541,16 @@ static int select_running(struct place *p)
 	return source_select_running(p->source, NULL);
 }
 
+static void ignore(void *data, enum behind_hook hook, uint32_t id, const char *name)
+{
+	(void)data, (void)hook, (void)id, (void)name;
+}
+
+static int behind(struct place *p)
+{
+	return source_behind(p->source, ignore, NULL);
+}
+
 static int object_there(struct place *p)
 {
 	struct selector_exe_key place;
@@ -598,6 +611,7 @@ static const struct check kernel[] = {
 	{"source_sweep_unseen", sweep_unseen, 0},
 	{"source_boottime", boottime, 0},
 	{"source_select_running", select_running, 0},
+	{"source_behind", behind, 0},
 	{"source_object_facts, source_place", object_there, 0},
 	{"source_object_facts, of none", object_gone, -EBADF},
 	{"source_read, of nothing", ring_empty, 0},

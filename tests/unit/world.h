@@ -274,9 +274,17 @@ static inline void world_other(struct world *w)
 	struct proc *p = some_proc(w, true);
 	struct event_untracked u = {.family = AF_INET, .sock_type = SOCK_RAW};
 	struct event_unix x = {.path_len = 4, .path = "/run", .flags = CONNECT_OPENER};
+	struct event_listen l = {.local = {.family = AF_INET, .port = 8080},
+				 .sock_type = SOCK_STREAM,
+				 .protocol = IPPROTO_TCP};
 
 	if (!p)
 		return;
+	if (!dice(w, 3)) {
+		head_fill(w->clock, &l.header, dice(w, 4), EVENT_LISTEN, sizeof(l), p);
+		world_add(w, &l, false);
+		return;
+	}
 	if (dice(w, 2)) {
 		head_fill(w->clock, &u.header, dice(w, 4), EVENT_UNTRACKED, sizeof(u), p);
 		world_add(w, &u, false);

@@ -129,6 +129,8 @@ static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
 	}
 	if (c->reached || c->asked)
 		cell_endpoint(l, c->reached ?: c->asked);
+	if (c->reached_unsure)
+		buffer_add_char(&l->cell, '?');
 	buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, c->protocol));
 	/* Of a Unix socket it is never known. */
 	if (c->opener && !c->opener->unknown)
@@ -137,6 +139,41 @@ static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
 		buffer_add_text(&l->cell, " (socket of unknown origin)");
 	if (c->foreign)
 		buffer_add_text(&l->cell, " (used from outside)");
+	if (c->repaired)
+		buffer_add_text(&l->cell, " (TCP_REPAIR)");
+}
+
+static void detail_close(struct line *l, const Affiant__V1__Close *c)
+{
+	if (c->remote)
+		cell_endpoint(l, c->remote);
+	if (!c->remote || c->remote_unsure)
+		buffer_add_char(&l->cell, '?');
+	buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, c->protocol));
+	if (c->excess_datagrams)
+		buffer_print(&l->cell, " and %" PRIu64 " datagrams elsewhere", c->excess_datagrams);
+	if (c->repaired)
+		buffer_add_text(&l->cell, " (TCP_REPAIR)");
+}
+
+static void detail_untracked(struct line *l, const Affiant__V1__UntrackedSocket *u)
+{
+	buffer_print(&l->cell, "%s %s, family %u type %u protocol %u",
+		     u->denied ? "denied" : "untracked",
+		     word_of(&affiant__v1__protocol__descriptor, u->protocol), u->family, u->type,
+		     u->protocol_number);
+}
+
+static void detail_listening(struct line *l, const Affiant__V1__Listening *m)
+{
+	if (m->local)
+		cell_endpoint(l, m->local);
+	else
+		buffer_add_char(&l->cell, '?');
+	buffer_print(&l->cell, "/%s", word_of(&affiant__v1__protocol__descriptor, m->protocol));
+	if (m->opener)
+		buffer_add_text(&l->cell, m->opener->unknown ? " (socket of unknown origin)"
+							     : " (socket of another)");
 }
 
 static void detail_started(struct line *l, const Affiant__V1__Record *r)
@@ -154,8 +191,9 @@ static void detail_started(struct line *l, const Affiant__V1__Record *r)
 		buffer_print(&l->cell, ", isolation %s",
 			     word_of(&affiant__v1__isolation__descriptor, r->session->isolation));
 	if (s->late)
-		buffer_print(&l->cell, ", LATE, connections open before: %zu",
-			     s->n_open_connections);
+		buffer_add_text(&l->cell, ", LATE");
+	if (s->late || s->n_open_connections)
+		buffer_print(&l->cell, ", connections open before: %zu", s->n_open_connections);
 	if (s->manifest && s->manifest->has_root && s->manifest->root.len >= 6) {
 		hex_encode(s->manifest->root.data, 6, hex);
 		buffer_print(&l->cell, ", manifest %s, files %" PRIu64, hex, s->manifest->entries);
@@ -226,22 +264,13 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		detail_connect(l, r->connect);
 		break;
 	case AFFIANT__V1__RECORD__BODY_CLOSE:
-		if (r->close->remote)
-			cell_endpoint(l, r->close->remote);
-		else
-			buffer_add_char(&l->cell, '?');
-		buffer_print(&l->cell, "/%s",
-			     word_of(&affiant__v1__protocol__descriptor, r->close->protocol));
-		if (r->close->excess_datagrams)
-			buffer_print(&l->cell, " and %" PRIu64 " datagrams elsewhere",
-				     r->close->excess_datagrams);
+		detail_close(l, r->close);
 		break;
 	case AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET:
-		buffer_print(
-			&l->cell, "untracked %s, family %u type %u protocol %u",
-			word_of(&affiant__v1__protocol__descriptor, r->untracked_socket->protocol),
-			r->untracked_socket->family, r->untracked_socket->type,
-			r->untracked_socket->protocol_number);
+		detail_untracked(l, r->untracked_socket);
+		break;
+	case AFFIANT__V1__RECORD__BODY_LISTENING:
+		detail_listening(l, r->listening);
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXEC:
 		if (r->process && r->process->executable && r->process->executable->has_path)
@@ -295,6 +324,8 @@ static const char *what(const Affiant__V1__Record *r)
 		return "session";
 	case AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET:
 		return "socket";
+	case AFFIANT__V1__RECORD__BODY_LISTENING:
+		return "listen";
 	case AFFIANT__V1__RECORD__BODY_DAEMON_STARTED:
 	case AFFIANT__V1__RECORD__BODY_DAEMON_STOPPING:
 		return "daemon";
@@ -365,6 +396,8 @@ static void put_result(struct line *l, const Affiant__V1__Record *r)
 	switch (r->body_case) {
 	case AFFIANT__V1__RECORD__BODY_CONNECT:
 		cell_word(l, word_of(&affiant__v1__outcome__descriptor, r->connect->outcome));
+		if (r->connect->outcome_unsure)
+			buffer_add_char(&l->cell, '?');
 		cell_end(l, 11, outcome_colour(r->connect->outcome));
 		if (r->connect->has_latency_ns)
 			cell_duration(l, r->connect->latency_ns);

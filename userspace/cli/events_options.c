@@ -34,7 +34,7 @@ static const char help[] =
 	"  --outcome WORD,...     established refused timed_out unreachable reset aborted denied\n"
 	"                         not_sent attempted pending\n"
 	"  --type WORD,...        session_started session_ended exec exit connect close\n"
-	"                         untracked_socket lost gap daemon_started daemon_stopping\n"
+	"                         untracked_socket listening lost gap daemon_started daemon_stopping\n"
 	"  --since, --until WHEN  2026-11-02T06:13:20Z, -10m, '1h30m ago'\n"
 	"\n"
 	"  --socket PATH          affiantd's socket, if not the usual one\n"

@@ -250,7 +250,7 @@ const char *filter_allowed(enum filter_kind kind)
 		       "not_sent, attempted, pending, unknown";
 	case FILTER_TYPE:
 		return "words by commas out of session_started, session_ended, exec, exit, connect, close, "
-		       "untracked_socket, lost, gap, daemon_started, daemon_stopping";
+		       "untracked_socket, listening, lost, gap, daemon_started, daemon_stopping";
 	default:
 		return "a name, in which * and ? stand for any";
 	}

@@ -75,6 +75,20 @@ static json_t *selector_gaps(const Affiant__V1__Status *s)
 	return a;
 }
 
+static json_t *behind(const Affiant__V1__Status *s)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < s->n_behind; i++) {
+		_cleanup_free_ char *name = answer_text(s->behind[i]->name, 0);
+
+		json_array_append_new(
+			a, json_pack("{s:s, s:I, s:s}", "hook", s->behind[i]->hook ?: "", "id",
+				     (json_int_t)s->behind[i]->id, "name", name ?: ""));
+	}
+	return a;
+}
+
 static json_t *hex_json(const ProtobufCBinaryData *b)
 {
 	_cleanup_free_ char *hex = malloc(2 * b->len + 1);
@@ -127,6 +141,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 	json_object_set_new(o, "records", counters(s->records, s->n_records));
 	json_object_set_new(o, "lost", losses(s));
 	json_object_set_new(o, "selector_gaps", selector_gaps(s));
+	json_object_set_new(o, "behind", behind(s));
 	if (s->cache)
 		json_object_set_new(o, "cache",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "entries",
@@ -182,6 +197,16 @@ static void print_selectors(const Affiant__V1__Status *s)
 							    : "looked for every 5 seconds only",
 			       g->error);
 		puts("");
+	}
+}
+
+static void print_behind(const Affiant__V1__Status *s)
+{
+	for (size_t i = 0; i < s->n_behind; i++) {
+		_cleanup_free_ char *name = answer_text(s->behind[i]->name, 0);
+
+		printf("%-12s %s: program %u (%s) runs after ours: what it rewrites or refuses is not seen\n",
+		       i ? "" : "behind", s->behind[i]->hook ?: "?", s->behind[i]->id, name ?: "?");
 	}
 }
 
@@ -252,6 +277,7 @@ static void print_text(const Affiant__V1__Status *s)
 		       s->cache->misses, s->cache->queued, a);
 	}
 	print_selectors(s);
+	print_behind(s);
 	print_evidence(s);
 	size_format(s->resident_bytes, a);
 	size_format(s->ring_bytes, b);

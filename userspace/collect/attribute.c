@@ -129,6 +129,8 @@ static int on_event(struct attribute *a, const struct event_header *h)
 		return flow_close(a, (const struct event_close *)h);
 	case EVENT_UNTRACKED:
 		return flow_untracked(a, (const struct event_untracked *)h);
+	case EVENT_LISTEN:
+		return flow_listen(a, (const struct event_listen *)h);
 	case EVENT_TAG_LOST:
 		if (a->config.untagged)
 			a->config.untagged(a->config.data, (const struct event_fork *)h);

@@ -5,7 +5,7 @@
  * record must wait for (a digest, a connection's outcome) holds it, within a bound, and nothing
  * else.
  *
- * sessions.c, processes.c, flow.c and epoch.c follow what their names say, tell.c makes records,
+ * sessions.c, processes.c, flow.c, listen.c and epoch.c follow what their names say, tell.c makes records,
  * state_save.c and state_load.c keep it all across a restart.
  */
 #pragma once
@@ -23,7 +23,8 @@
  * number.
  */
 enum part {
-	PART_MAIN = 0,    /* exec, exit, close, untracked, lost; a connection still pending */
+	/* exec, exit, close, untracked, listening, lost; a connection still pending */
+	PART_MAIN = 0,
 	PART_OUTCOME = 1, /* a connection's outcome; at a datagram flow, its refusal */
 	PART_SESSION_STARTED = 2,
 	PART_SESSION_ENDED = 3,
@@ -210,11 +211,15 @@ int flow_connect(struct attribute *a, const struct event_connect *e);
 int flow_unix(struct attribute *a, const struct event_unix *e);
 int flow_outcome(struct attribute *a, const struct event_outcome *e);
 int flow_close(struct attribute *a, const struct event_close *e);
-int flow_untracked(struct attribute *a, const struct event_untracked *e);
 /* @c is new, or loaded: it waits for its outcome, unless it is told already that it is pending. */
 void flow_await(struct attribute *a, struct connection *c);
 /* No outcome came in time: a pending record, once. */
 void flow_overdue(struct attribute *a, struct connection *c);
+
+/* ---- listen.c ---- */
+
+int flow_listen(struct attribute *a, const struct event_listen *e);
+int flow_untracked(struct attribute *a, const struct event_untracked *e);
 
 /* ---- tell.c ---- */
 

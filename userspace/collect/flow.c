@@ -9,6 +9,7 @@
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/decode.h"
+#include "collect/flow_impl.h"
 #include "collect/loss.h"
 #include "collect/outcome.h"
 #include "collect/unixpath.h"
@@ -17,7 +18,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-static Affiant__V1__Protocol protocol_of(uint16_t family, uint16_t type, uint16_t protocol)
+Affiant__V1__Protocol protocol_of(uint16_t family, uint16_t type, uint16_t protocol)
 {
 	if (family == AF_UNIX)
 		return AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX;
@@ -43,9 +44,7 @@ static Affiant__V1__Protocol protocol_of(uint16_t family, uint16_t type, uint16_
 	}
 }
 
-/* NULL for an absent address. Borrows the event's bytes. */
-static Affiant__V1__Endpoint *endpoint_of(const struct event_address *from,
-					  Affiant__V1__Endpoint *to)
+Affiant__V1__Endpoint *endpoint_of(const struct event_address *from, Affiant__V1__Endpoint *to)
 {
 	if (from->family != AF_INET && from->family != AF_INET6)
 		return NULL;
@@ -63,8 +62,7 @@ struct connect_parts {
 	Affiant__V1__Connect body;
 	Affiant__V1__ConnectionId id;
 	Affiant__V1__Endpoint asked, reached, local;
-	Affiant__V1__Opener opener;
-	Affiant__V1__ProcessId opener_id;
+	struct opener_parts opener;
 	char resolved[UNIX_PATH_TEXT_SIZE];
 };
 
@@ -83,33 +81,33 @@ static bool is_own(const struct actor *actor, uint16_t flags, const struct event
 	       opener->start_boottime == actor->key.start;
 }
 
-/* By now: later the key may be that of another session. */
-static struct session *session_of_socket(struct attribute *a, const struct actor *actor,
-					 uint16_t flags, const struct event_actor *opener)
+struct session *session_of_socket(struct attribute *a, const struct actor *actor, uint16_t flags,
+				  const struct event_actor *opener)
 {
 	if (!(flags & CONNECT_OPENER) || is_own(actor, flags, opener))
 		return NULL;
 	return session_find_any(&a->table, opener->session);
 }
 
-static void set_opener(struct connect_parts *p, const struct actor *actor, uint16_t flags,
-		       const struct event_actor *opener, const struct session *s)
+Affiant__V1__Opener *opener_of(const struct actor *actor, uint16_t flags,
+			       const struct event_actor *opener, const struct session *s,
+			       struct opener_parts *to)
 {
 	if (is_own(actor, flags, opener))
-		return;
-	affiant__v1__opener__init(&p->opener);
-	p->body.opener = &p->opener;
+		return NULL;
+	affiant__v1__opener__init(&to->opener);
 	if (!(flags & CONNECT_OPENER)) {
-		SET(&p->opener, unknown, true);
-		return;
+		SET(&to->opener, unknown, true);
+		return &to->opener;
 	}
-	affiant__v1__process_id__init(&p->opener_id);
-	SET(&p->opener_id, tgid, opener->tgid);
-	SET(&p->opener_id, start_boottime_ns, opener->start_boottime);
-	SET(&p->opener_id, exec_seq, opener->exec_seq);
-	p->opener.process = &p->opener_id;
+	affiant__v1__process_id__init(&to->id);
+	SET(&to->id, tgid, opener->tgid);
+	SET(&to->id, start_boottime_ns, opener->start_boottime);
+	SET(&to->id, exec_seq, opener->exec_seq);
+	to->opener.process = &to->id;
 	if (s)
-		SET(&p->opener, session, pb_bytes(s->id.bytes, UUID_SIZE));
+		SET(&to->opener, session, pb_bytes(s->id.bytes, UUID_SIZE));
+	return &to->opener;
 }
 
 static void set_unix(struct connect_parts *p, const struct event_unix *e)
@@ -149,6 +147,19 @@ static void set_inet(struct connect_parts *p, const struct event_connect *e)
 		SET(&p->body, outcome_untracked, true);
 }
 
+/*
+ * Other programs ran behind ours, and the socket did not say where it went. What was seen after
+ * them is sure: that it was established, or why it failed.
+ */
+static void set_unsure(Affiant__V1__Connect *m)
+{
+	SET(m, reached_unsure, true);
+	if (m->outcome == AFFIANT__V1__OUTCOME__ATTEMPTED ||
+	    m->outcome == AFFIANT__V1__OUTCOME__NOT_SENT ||
+	    m->outcome == AFFIANT__V1__OUTCOME__DENIED)
+		SET(m, outcome_unsure, true);
+}
+
 /* What is said of an attempt, and when. */
 struct telling {
 	const struct event_header *attempt; /* an event_connect or event_unix */
@@ -165,6 +176,7 @@ static int tell_connect(struct attribute *a, const struct telling *t)
 {
 	struct connect_parts p;
 	Affiant__V1__Outcome outcome = t->outcome;
+	uint16_t flags;
 	int32_t error;
 
 	affiant__v1__record__init(&p.record);
@@ -174,12 +186,14 @@ static int tell_connect(struct attribute *a, const struct telling *t)
 		const struct event_unix *e = (const struct event_unix *)t->attempt;
 
 		set_unix(&p, e);
-		set_opener(&p, t->actor, e->flags, &e->opener, t->opener);
+		flags = e->flags;
+		p.body.opener = opener_of(t->actor, flags, &e->opener, t->opener, &p.opener);
 	} else {
 		const struct event_connect *e = (const struct event_connect *)t->attempt;
 
 		set_inet(&p, e);
-		set_opener(&p, t->actor, e->flags, &e->opener, t->opener);
+		flags = e->flags;
+		p.body.opener = opener_of(t->actor, flags, &e->opener, t->opener, &p.opener);
 	}
 
 	if (t->event) {
@@ -191,9 +205,13 @@ static int tell_connect(struct attribute *a, const struct telling *t)
 			SET(&p.body, latency_ns, t->event->latency_ns);
 		if (error >= 0)
 			SET(&p.body, errno_, error);
+		if (t->event->flags & OUTCOME_REPAIR)
+			SET(&p.body, repaired, true);
 	}
 	if (outcome != AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN)
 		SET(&p.body, outcome, outcome);
+	if (flags & CONNECT_BEHIND)
+		set_unsure(&p.body);
 	if (t->completes_pending)
 		SET(&p.body, completes_pending, true);
 
@@ -358,6 +376,33 @@ int flow_unix(struct attribute *a, const struct event_unix *e)
 	return 0;
 }
 
+static bool same_place(const struct event_address *a, const struct event_address *b)
+{
+	return a->family == b->family && a->port == b->port &&
+	       !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+/*
+ * The socket says whom it talks to, whatever our hook saw: programs behind it may have rewritten
+ * the address, and the kernel goes elsewhere for 0.0.0.0.
+ */
+static void set_reached(struct event_connect *attempt, const struct event_address *peer)
+{
+	if (!peer->family || !peer->port)
+		return;
+	attempt->flags &= ~CONNECT_BEHIND;
+	if (same_place(&attempt->reached, peer)) {
+		if (peer->scope_id)
+			attempt->reached.scope_id = peer->scope_id;
+		return;
+	}
+	if (!(attempt->flags & CONNECT_ASKED)) {
+		attempt->asked = attempt->reached;
+		attempt->flags |= CONNECT_ASKED;
+	}
+	attempt->reached = *peer;
+}
+
 int flow_outcome(struct attribute *a, const struct event_outcome *e)
 {
 	struct connection *c = connection_find(&a->table, e->connection);
@@ -371,6 +416,7 @@ int flow_outcome(struct attribute *a, const struct event_outcome *e)
 	/* Bound by now: its Close tells the same. */
 	if (e->local.family)
 		c->attempt.local = e->local;
+	set_reached(&c->attempt, &e->peer);
 	tell_outcome(a, c, e->header.boottime_ns, e);
 	if (!attempt_is_datagram(&c->attempt) && e->to != TCP_ESTABLISHED)
 		connection_remove(&a->table, c);
@@ -391,6 +437,10 @@ static void tell_close(struct attribute *a, struct connection *c, const struct e
 	    protocol_of(attempt->reached.family, attempt->sock_type, attempt->protocol));
 	body.remote = endpoint_of(&attempt->reached, &remote);
 	body.local = endpoint_of(&attempt->local, &local);
+	if (attempt->flags & CONNECT_BEHIND)
+		SET(&body, remote_unsure, true);
+	if (e->flags & OUTCOME_REPAIR)
+		SET(&body, repaired, true);
 	SET(&body, duration_ns, e->duration_ns);
 	if (!attempt_is_datagram(attempt) && close_is_counted(e)) {
 		SET(&body, bytes_sent, e->bytes_sent);
@@ -424,25 +474,5 @@ int flow_close(struct attribute *a, const struct event_close *e)
 	c = connection_find(&a->table, e->connection);
 	if (c)
 		connection_remove(&a->table, c);
-	return 0;
-}
-
-int flow_untracked(struct attribute *a, const struct event_untracked *e)
-{
-	struct actor *actor = attribute_actor(a, &e->header);
-	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
-	Affiant__V1__UntrackedSocket body = AFFIANT__V1__UNTRACKED_SOCKET__INIT;
-
-	if (!actor)
-		return -ENOMEM;
-	SET(&body, protocol, protocol_of(e->family, e->sock_type, e->protocol));
-	SET(&body, family, e->family);
-	SET(&body, type, e->sock_type);
-	SET(&body, protocol_number, e->protocol);
-	if (e->cookie)
-		SET(&body, cookie, e->cookie);
-	r.body_case = AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET;
-	r.untracked_socket = &body;
-	(void)tell(a, event_source(&e->header), PART_MAIN, e->header.boottime_ns, &r, actor, NULL);
 	return 0;
 }

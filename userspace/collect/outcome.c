@@ -62,6 +62,8 @@ Affiant__V1__Outcome outcome_of(const struct event_outcome *e, int32_t *ret_errn
 
 bool was_reset(const struct event_close *e)
 {
+	if (e->flags & OUTCOME_REPAIR)
+		return false; /* nothing was sent */
 	if (e->error)
 		return e->error == ECONNRESET || e->error == EPIPE;
 	return e->to == TCP_CLOSE && (e->from == TCP_ESTABLISHED || e->from == TCP_CLOSE_WAIT);

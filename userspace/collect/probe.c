@@ -2,6 +2,7 @@
 #include "collect/probe.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -150,6 +151,24 @@ bool probe_hook(int cgroup_fd, int attach_type, unsigned int flags)
 	if (prog < 0)
 		return false;
 	link = bpf_link_create(prog, cgroup_fd, attach_type, &opts);
+	return link >= 0;
+}
+
+bool probe_function(const char *name)
+{
+	static const struct bpf_insn insns[] = {MOV(BPF_REG_0, 0), EXIT};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT);
+	_cleanup_close_ int prog = -1, link = -1;
+	int id = libbpf_find_vmlinux_btf_id(name, BPF_TRACE_FEXIT);
+
+	if (id <= 0)
+		return false;
+	opts.attach_btf_id = id;
+	prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "affiant_probe", "GPL", insns,
+			     sizeof(insns) / sizeof(*insns), &opts);
+	if (prog < 0)
+		return false;
+	link = bpf_raw_tracepoint_open(NULL, prog);
 	return link >= 0;
 }
 

@@ -25,5 +25,8 @@ int probe_baseline(char *why, size_t why_size);
 /* A socket-address program of that attach type can be attached. */
 bool probe_hook(int cgroup_fd, int attach_type, unsigned int flags);
 
+/* The end of that function of the kernel can be traced. */
+bool probe_function(const char *name);
+
 /* Such a program may call bpf_get_retval(), which tells that another one refused. */
 bool probe_retval(void);

@@ -382,6 +382,8 @@ int source_losses(struct source *s, uint64_t ret[static LOSS_KINDS], uint64_t *r
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);
 
+		if (s->stubs[i] < 0)
+			continue; /* of a feature that is missing */
 		if (bpf_obj_get_info_by_fd(s->stubs[i], &info, &len))
 			return -errno;
 		missed += info.recursion_misses;

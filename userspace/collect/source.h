@@ -127,6 +127,16 @@ void source_forget_unseen(struct source *s, uint64_t session, uint64_t before_ns
 int source_sweep_unseen(struct source *s, uint64_t before_ns,
 			bool (*keep)(uint64_t session, void *data), void *data);
 
+/*
+ * Calls @each with every program at the root of cgroup2 that runs after ours, and so has the last
+ * word, in the order in which they run. @name: as loaded, at most 15 bytes, and whatever its loader
+ * likes.
+ */
+typedef void (*source_behind_fn)(void *data, enum behind_hook hook, uint32_t id, const char *name);
+int source_behind(struct source *s, source_behind_fn each, void *data);
+/* "connect4" */
+const char *source_behind_word(enum behind_hook hook);
+
 /* The groups that can write to a block device: whoever is in one has root's power. */
 void source_set_disk_groups(struct source *s, const struct disk_groups *groups);
 

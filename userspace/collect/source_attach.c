@@ -34,10 +34,12 @@ static struct bpf_map *map_of(const struct source *s, size_t offset)
 static const struct stub {
 	const char *name;
 	size_t stub, target, dispatch;
+	const char *feature; /* NULL: the baseline */
 } stubs[STUBS] = {
 	{"fork", PROGRAM(stub_fork), PROGRAM(on_fork), MAP(dispatch_fork)},
 	{"exec", PROGRAM(stub_exec), PROGRAM(on_exec), MAP(dispatch_exec)},
 	{"exit", PROGRAM(stub_exit), PROGRAM(on_exit), MAP(dispatch_exit)},
+	{"listen", PROGRAM(stub_listen), PROGRAM(on_listen), MAP(dispatch_listen), "listen"},
 	{"state", PROGRAM(stub_state), PROGRAM(on_state), MAP(dispatch_state)},
 	{"report", PROGRAM(stub_report), PROGRAM(on_report), MAP(dispatch_report)},
 	{"mkdir", PROGRAM(stub_mkdir), PROGRAM(on_mkdir), MAP(dispatch_mkdir)},
@@ -97,9 +99,9 @@ static void feature_note(struct source *s, const char *word, bool granted)
 	list_add(granted ? s->features : s->missing, word);
 }
 
-static bool hook_granted(const struct source *s, const struct hook *h)
+static bool granted(const struct source *s, const char *feature)
 {
-	return !h->feature || listed(s->features, h->feature);
+	return !feature || listed(s->features, feature);
 }
 
 /* A stub is loaded only when none is attached: it stays as it is for good. */
@@ -107,7 +109,11 @@ static int prepare_stub(struct source *s, const struct stub *stub)
 {
 	_cleanup_close_ int link = -1, prog = -1;
 	bool attached;
+	int err;
 
+	err = bpf_program__set_autoload(program_of(s, stub->target), granted(s, stub->feature));
+	if (err || !granted(s, stub->feature))
+		return err ?: bpf_program__set_autoload(program_of(s, stub->stub), false);
 	link = pins_get(s->pins, "link", stub->name);
 	prog = pins_get(s->pins, "prog", stub->name);
 	attached = link >= 0 && prog >= 0;
@@ -169,13 +175,15 @@ int attach_prepare(struct source *s, char *why, size_t why_size)
 			feature_note(s, h->feature, probe_hook(s->cgroup, h->type, h->flags));
 		err = err
 			      ?: bpf_program__set_autoload(program_of(s, h->program),
-							   hook_granted(s, h));
+							   granted(s, h->feature));
 		err = err
 			      ?: bpf_program__set_expected_attach_type(program_of(s, h->program),
 								       h->type);
 	}
 	s->skeleton->rodata->granted_retval = probe_retval();
 	feature_note(s, "denied", s->skeleton->rodata->granted_retval);
+	s->skeleton->rodata->granted_listen = probe_function("inet_csk_listen_start");
+	feature_note(s, "listen", s->skeleton->rodata->granted_listen);
 	for (size_t i = 0; i < STUBS && !err; i++)
 		err = prepare_stub(s, &stubs[i]);
 	return err ? why_say(why, why_size, err, "can't prepare the programs: %s", strerror(-err))
@@ -226,6 +234,11 @@ static int fill_stub(struct source *s, size_t i, char *why, size_t why_size)
 	struct bpf_map *dispatch = map_of(s, stub->dispatch);
 	uint32_t slot = 0;
 
+	if (!granted(s, stub->feature)) {
+		pins_remove(s->pins, "link", stub->name);
+		pins_remove(s->pins, "prog", stub->name);
+		return 0;
+	}
 	if (bpf_map_update_elem(bpf_map__fd(dispatch), &slot, &target, BPF_ANY))
 		return why_errno(why, why_size, "can't set program on_%s", stub->name);
 	if (bpf_program__autoload(program_of(s, stub->stub))) {
@@ -311,7 +324,7 @@ int attach_programs(struct source *s, char *why, size_t why_size)
 			return err;
 	}
 	for (size_t i = 0; i < HOOKS; i++) {
-		if (hook_granted(s, &hooks[i]))
+		if (granted(s, hooks[i].feature))
 			err = attach_hook(s, &hooks[i]);
 		else
 			err = pins_remove(s->pins, "link", hooks[i].name);

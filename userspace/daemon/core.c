@@ -122,7 +122,7 @@ static int look_at_member(pid_t tgid, const struct tag *tag, void *looking)
 	struct looking *l = looking;
 
 	return tag->session == l->session->key
-		       ? opensockets_add(tgid, l->session->head->session_started)
+		       ? opensockets_add(tgid, OPENSOCKETS_ALL, l->session->head->session_started)
 		       : 0;
 }
 

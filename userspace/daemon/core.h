@@ -21,6 +21,7 @@
 #include "collect/redact.h"
 #include "collect/source.h"
 #include "daemon/config.h"
+#include "daemon/listening.h"
 #include "daemon/saver.h"
 #include "daemon/server.h"
 #include "record/segment.h"
@@ -82,6 +83,7 @@ struct core {
 	uint64_t note_sequence;
 	uint64_t rotate_bytes; /* journal size at which the state is saved */
 
+	struct listening listening;
 	uint8_t *events;   /* what source_read() gave */
 	size_t events_len; /* not yet in the journal */
 	struct backlog *backlog, **backlog_end;

@@ -12,6 +12,7 @@
 #include "collect/decode.h"
 #include "collect/manifest.h"
 #include "daemon/core.h"
+#include "daemon/opensockets.h"
 
 #define TEXT_MAX 1024 /* bytes of a task's id, purpose, scope, or of a principal */
 #define SCOPES_MAX 64
@@ -105,6 +106,23 @@ struct opening {
 	char spiffe_id[512];
 };
 
+/*
+ * What the first process is given that reaches out already: it waits for its answer, and then
+ * executes the agent. Of one that runs already more is looked for when it is tagged.
+ */
+static int set_given(struct opening *o, bool late, Affiant__V1__SessionStarted *m)
+{
+	int err = late ? 0 : opensockets_add(o->open.target, OPENSOCKETS_KEPT, m);
+
+	if (err)
+		return err;
+	/* They are under the root all the same. */
+	if (m->manifest && affiant__v1__session_started__get_packed_size(m) > STARTED_MAX)
+		m->manifest->n_files = 0;
+	opensockets_cut(m, STARTED_MAX);
+	return affiant__v1__session_started__get_packed_size(m) > STARTED_MAX ? -EMSGSIZE : 0;
+}
+
 static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 {
 	const Affiant__V1__OpenSession *request = o->open.request;
@@ -117,6 +135,7 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 	Affiant__V1__Principal principal = AFFIANT__V1__PRINCIPAL__INIT;
 	Affiant__V1__ProcessId launcher = AFFIANT__V1__PROCESS_ID__INIT;
 	bool late;
+	int err;
 
 	agent.name = request->agent;
 	agent.spiffe_id = o->spiffe_id;
@@ -140,16 +159,14 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 	SET(&launcher, tgid, caller->pid);
 	started.launcher = &launcher;
 	started.manifest = manifest;
-	/* They are under the root all the same. */
-	if (manifest && affiant__v1__session_started__get_packed_size(&started) > STARTED_MAX)
-		manifest->n_files = 0;
-	if (affiant__v1__session_started__get_packed_size(&started) > STARTED_MAX)
-		return -EMSGSIZE;
+	err = set_given(o, late, &started);
 	head.body_case = AFFIANT__V1__RECORD__BODY_SESSION_STARTED;
 	head.session_started = &started;
 	SET(&note, key, o->key);
 	note.head = &head;
-	return core_note(o->core, NOTE_SESSION, &note.base);
+	err = err ?: core_note(o->core, NOTE_SESSION, &note.base);
+	opensockets_clear(&started);
+	return err;
 }
 
 static void answer_opened(struct opening *o)

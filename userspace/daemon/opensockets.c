@@ -2,6 +2,7 @@
 #include "daemon/opensockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,8 +21,23 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* proc_pid_fdinfo(5): "flags:", in octal. A descriptor that went away meanwhile is not kept. */
+static bool is_kept(pid_t tgid, const char *fd)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[300], line[128];
+	unsigned int flags;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", tgid, fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "flags: %o", &flags) == 1)
+			return !(flags & O_CLOEXEC);
+	return false;
+}
+
 /* The inodes of its sockets, sorted. */
-static uint64_t *socket_inodes(pid_t tgid, size_t *ret_n)
+static uint64_t *socket_inodes(pid_t tgid, enum opensockets_which which, size_t *ret_n)
 {
 	_cleanup_closedir_ DIR *d = NULL;
 	uint64_t *inodes = NULL;
@@ -39,7 +55,8 @@ static uint64_t *socket_inodes(pid_t tgid, size_t *ret_n)
 		if (len < 0)
 			continue;
 		link[len] = '\0';
-		if (sscanf(link, "socket:[%" SCNu64 "]", &inode) != 1)
+		if (sscanf(link, "socket:[%" SCNu64 "]", &inode) != 1 ||
+		    (which == OPENSOCKETS_KEPT && !is_kept(tgid, e->d_name)))
 			continue;
 		if (!(n & (n - 1))) {
 			more = realloc(inodes, (n ? 2 * n : 1) * sizeof(*inodes));
@@ -96,6 +113,7 @@ static bool parse_endpoint(const char *text, Affiant__V1__Endpoint **ret)
 	return true;
 }
 
+/* @remote NULL: it listens. */
 static int add_one(Affiant__V1__SessionStarted *m, Affiant__V1__Protocol protocol,
 		   const char *local, const char *remote, pid_t tgid)
 {
@@ -109,12 +127,14 @@ static int add_one(Affiant__V1__SessionStarted *m, Affiant__V1__Protocol protoco
 	if (!c)
 		return -ENOMEM;
 	affiant__v1__open_connection__init(c);
-	if (!parse_endpoint(local, &c->local) || !parse_endpoint(remote, &c->remote)) {
+	if (!parse_endpoint(local, &c->local) || (remote && !parse_endpoint(remote, &c->remote))) {
 		affiant__v1__open_connection__free_unpacked(c, NULL);
 		return 0;
 	}
 	SET(c, protocol, protocol);
 	SET(c, tgid, tgid);
+	if (!remote)
+		SET(c, listening, true);
 	m->open_connections[m->n_open_connections++] = c;
 	return 0;
 }
@@ -127,7 +147,7 @@ static int read_table(pid_t tgid, const char *name, Affiant__V1__Protocol protoc
 
 	snprintf(path, sizeof(path), "/proc/%d/net/%s", tgid, name);
 	f = fopen(path, "re");
-	while (f && m->n_open_connections < OPENSOCKETS_MAX && fgets(line, sizeof(line), f)) {
+	while (f && fgets(line, sizeof(line), f)) {
 		char local[48], remote[48];
 		unsigned int state;
 		uint64_t inode;
@@ -137,16 +157,19 @@ static int read_table(pid_t tgid, const char *name, Affiant__V1__Protocol protoc
 		 */
 		if (sscanf(line, "%*d: %47s %47s %x %*s %*s %*s %*u %*u %" SCNu64, local, remote,
 			   &state, &inode) != 4 ||
-		    state == TCP_LISTEN || state == TCP_CLOSE ||
-		    !bsearch(&inode, inodes, n, sizeof(inode), by_number))
+		    state == TCP_CLOSE || !bsearch(&inode, inodes, n, sizeof(inode), by_number))
 			continue;
-		if (add_one(m, protocol, local, remote, tgid) < 0)
+		if (m->n_open_connections == OPENSOCKETS_MAX) {
+			SET(m, open_connections_cut, true);
+			break;
+		}
+		if (add_one(m, protocol, local, state == TCP_LISTEN ? NULL : remote, tgid) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-int opensockets_add(pid_t tgid, Affiant__V1__SessionStarted *m)
+int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__SessionStarted *m)
 {
 	static const struct {
 		const char *name;
@@ -161,8 +184,30 @@ int opensockets_add(pid_t tgid, Affiant__V1__SessionStarted *m)
 	size_t n;
 	int err = 0;
 
-	inodes = socket_inodes(tgid, &n);
+	inodes = socket_inodes(tgid, which, &n);
 	for (size_t i = 0; !err && n && i < sizeof(tables) / sizeof(tables[0]); i++)
 		err = read_table(tgid, tables[i].name, tables[i].protocol, inodes, n, m);
 	return err;
+}
+
+static void drop_last(Affiant__V1__SessionStarted *m)
+{
+	affiant__v1__open_connection__free_unpacked(m->open_connections[--m->n_open_connections],
+						    NULL);
+}
+
+void opensockets_cut(Affiant__V1__SessionStarted *m, size_t max)
+{
+	while (m->n_open_connections && affiant__v1__session_started__get_packed_size(m) > max) {
+		drop_last(m);
+		SET(m, open_connections_cut, true);
+	}
+}
+
+void opensockets_clear(Affiant__V1__SessionStarted *m)
+{
+	while (m->n_open_connections)
+		drop_last(m);
+	free(m->open_connections);
+	m->open_connections = NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * opensockets: the connections that a process had before anybody looked, out of /proc: what the
- * record of a session that begins late says of the time before.
+ * opensockets: the connections that a process had before anybody looked, or that it was given, out
+ * of /proc: what the record of a session's beginning says of the time before.
  */
 #pragma once
 
@@ -11,8 +11,19 @@
 
 #define OPENSOCKETS_MAX 256
 
+enum opensockets_which {
+	OPENSOCKETS_ALL,
+	OPENSOCKETS_KEPT, /* by an exec: those that are not close-on-exec */
+};
+
 /*
- * Appends the outbound connections of @tgid to @m, up to OPENSOCKETS_MAX in all: TCP that is not
- * listening, UDP that is connected. A process that is gone adds nothing. 0 or -ENOMEM.
+ * Appends the sockets of @tgid to @m, up to OPENSOCKETS_MAX in all: TCP that listens or is
+ * connected, UDP that is connected. Of more, open_connections_cut says so. A process that is gone
+ * adds nothing. 0 or -ENOMEM.
  */
-int opensockets_add(pid_t tgid, Affiant__V1__SessionStarted *m);
+int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__SessionStarted *m);
+
+/* Takes the last ones off, until @m is no larger than @max, if it can be. */
+void opensockets_cut(Affiant__V1__SessionStarted *m, size_t max);
+/* Takes off all. */
+void opensockets_clear(Affiant__V1__SessionStarted *m);

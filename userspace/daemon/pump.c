@@ -266,6 +266,7 @@ static int take(struct core *c)
 		if (!c->events_len)
 			return 0;
 		redact_events(c->redact, c->events, c->events_len);
+		listening_fill(&c->listening, c->events, c->events_len);
 	}
 	err = journal_append(c->journal, c->events, c->events_len);
 	if (err) {

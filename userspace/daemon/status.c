@@ -13,6 +13,7 @@
 #include "daemon/executables.h"
 
 #define REFUSALS_MAX 16
+#define BEHIND_MAX (BEHIND_HOOKS * BEHIND_PROGRAMS)
 
 static uint64_t resident_bytes(void)
 {
@@ -68,6 +69,28 @@ static void set_storage(struct core *c, Affiant__V1__Status *m)
 	if (!source_each_tag(c->source, count_tag, &tags))
 		SET(m, tags, tags);
 	SET(m, tags_max, source_tags_max(c->source));
+}
+
+struct behind_list {
+	size_t count;
+	Affiant__V1__BehindProgram *list[BEHIND_MAX];
+	Affiant__V1__BehindProgram programs[BEHIND_MAX];
+	char names[BEHIND_MAX][sizeof(((struct behind *)0)->name) + 1];
+};
+
+static void add_behind(void *behind, enum behind_hook hook, uint32_t id, const char *name)
+{
+	struct behind_list *b = behind;
+	Affiant__V1__BehindProgram *m;
+
+	if (b->count == BEHIND_MAX)
+		return;
+	m = b->list[b->count] = &b->programs[b->count];
+	affiant__v1__behind_program__init(m);
+	m->hook = (char *)source_behind_word(hook);
+	SET(m, id, id);
+	m->name = b->names[b->count++];
+	snprintf(m->name, sizeof(*b->names), "%s", name);
 }
 
 static void set_cache(struct core *c, Affiant__V1__HashCache *m)
@@ -145,6 +168,7 @@ void core_get_status(void *core, struct server_call *call)
 	struct tpm_status tpm_now;
 	Affiant__V1__LostCount lost[LOSS_ALL], *lost_list[LOSS_ALL];
 	_cleanup_free_ Affiant__V1__SelectorGap **gaps = NULL;
+	_cleanup_free_ struct behind_list *behind = calloc(1, sizeof(*behind));
 
 	core_drain(c);
 	m.version = (char *)AFFIANT_VERSION;
@@ -186,6 +210,10 @@ void core_get_status(void *core, struct server_call *call)
 	SET(&m, left_alone, selectors_left_alone(c->selectors));
 	m.selector_gaps = gaps =
 		executables_gaps(selectors_executables(c->selectors), &m.n_selector_gaps);
+	if (behind && !source_behind(c->source, add_behind, behind)) {
+		m.behind = behind->list;
+		m.n_behind = behind->count;
+	}
 	SET(&m, resident_bytes, resident_bytes());
 	m.features = (char **)source_features(c->source);
 	m.n_features = list_size(source_features(c->source));

@@ -8,7 +8,7 @@
 #include "record/segment.h"
 
 #define FIELD_FIRST_BODY 20
-#define FIELD_LAST_BODY 30
+#define FIELD_LAST_BODY 39 /* not all are given: a later version's */
 
 void record_free(Affiant__V1__Record *r)
 {
@@ -151,6 +151,13 @@ static int skip_field(struct reader *r, unsigned int wire_type)
 	}
 }
 
+static bool is_later(uint64_t number)
+{
+	return number > FIELD_LAST_BODY ||
+	       (number >= FIELD_FIRST_BODY &&
+		!protobuf_c_message_descriptor_get_field(&affiant__v1__record__descriptor, number));
+}
+
 /*
  * No field of a Record is repeated. protobuf-c would take the last body of several, and merge two
  * processes into one that never was.
@@ -169,7 +176,7 @@ static int check_fields(const void *data, size_t len)
 		if (err)
 			return err;
 		number = tag >> 3;
-		if (number > FIELD_LAST_BODY) {
+		if (is_later(number)) {
 			later = true;
 			continue;
 		}

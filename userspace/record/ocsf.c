@@ -39,6 +39,7 @@ static const struct {
 	{AFFIANT__V1__RECORD__BODY_CLOSE, {NETWORK_ACTIVITY, 2, "Close", INFORMATIONAL}},
 	{AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET,
 	 {NETWORK_ACTIVITY, 99, "Untracked Socket", MEDIUM}},
+	{AFFIANT__V1__RECORD__BODY_LISTENING, {NETWORK_ACTIVITY, 7, "Listen", INFORMATIONAL}},
 	{AFFIANT__V1__RECORD__BODY_LOST, {ERROR, 1, "General Error", HIGH}},
 	{AFFIANT__V1__RECORD__BODY_GAP, {ERROR, 1, "General Error", MEDIUM}},
 	{AFFIANT__V1__RECORD__BODY_DAEMON_STARTED, {LIFECYCLE, 3, "Start", INFORMATIONAL}},
@@ -325,7 +326,22 @@ static void put_untracked(struct json_builder *b, json_t *root, const Affiant__V
 
 	put_endpoints(b, root, r, NULL, NULL);
 	json_put(b, root, "connection_info", ocsf_connection(b, r, u->protocol, NULL, NULL));
+	if (u->denied)
+		put_status(b, root, FAILURE);
 	json_put_message(b, unmapped, "untracked_socket", &u->base, MAPPED("protocol"));
+}
+
+static void put_listening(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
+			  json_t *unmapped)
+{
+	const Affiant__V1__Listening *m = r->listening;
+	json_t *info = ocsf_connection(b, r, m->protocol, NULL, m->local);
+
+	put_endpoints(b, root, r, m->local, NULL);
+	json_put(b, info, "direction_id", json_integer(1));
+	json_put(b, info, "direction", json_string("Inbound"));
+	json_put(b, root, "connection_info", info);
+	json_put_message(b, unmapped, "listening", &m->base, MAPPED("protocol", "local", "uid"));
 }
 
 static void put_exit(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
@@ -415,6 +431,9 @@ static void put_body(struct json_builder *b, json_t *root, const Affiant__V1__Re
 		break;
 	case AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET:
 		put_untracked(b, root, r, unmapped);
+		break;
+	case AFFIANT__V1__RECORD__BODY_LISTENING:
+		put_listening(b, root, r, unmapped);
 		break;
 	case AFFIANT__V1__RECORD__BODY_LOST:
 		put_lost(b, root, r, unmapped);

@@ -161,17 +161,32 @@ static json_t *of_ancestry(struct json_builder *b, const Affiant__V1__Record *r)
 	return ancestry;
 }
 
-static void put_account(struct json_builder *b, const Affiant__V1__Record *r, json_t *process)
+/* At the attempt, where that is known; else at the exec. */
+static bool account_of(const Affiant__V1__Record *r, uint32_t *ret)
 {
 	const Affiant__V1__Process *p = r->process;
-	bool at_attempt = r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT && r->connect->has_uid;
+
+	if (r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT && r->connect->has_uid)
+		*ret = r->connect->uid;
+	else if (r->body_case == AFFIANT__V1__RECORD__BODY_LISTENING && r->listening->has_uid)
+		*ret = r->listening->uid;
+	else if (p && p->has_uid)
+		*ret = p->uid;
+	else
+		return false;
+	return true;
+}
+
+static void put_account(struct json_builder *b, const Affiant__V1__Record *r, json_t *process)
+{
+	uint32_t number;
 	json_t *user;
 	char uid[16];
 
-	if (!at_attempt && (!p || !p->has_uid))
+	if (!account_of(r, &number))
 		return;
 	/* A number: names are never looked up. */
-	snprintf(uid, sizeof(uid), "%u", at_attempt ? r->connect->uid : p->uid);
+	snprintf(uid, sizeof(uid), "%u", number);
 	user = json_object();
 	json_put(b, user, "uid", json_string(uid));
 	json_put(b, process, "user", user);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cgroup_program deny CGROUP, or redirect CGROUP ADDRESS PORT: attaches somebody else's connect4
- * program to a cgroup, which stays until the cgroup goes: one refuses every connection, one sends
- * it to ADDRESS PORT.
+ * cgroup_program deny CGROUP, nosocket CGROUP, or redirect CGROUP ADDRESS PORT: attaches somebody
+ * else's program to a cgroup, which stays until the cgroup goes: one refuses every connection, one
+ * every socket, one sends connections to ADDRESS PORT.
  */
 #include "program.h"
 
@@ -19,16 +19,19 @@
 			   .off = offsetof(struct bpf_sock_addr, field)})
 #define RETURN ((struct bpf_insn){.code = BPF_JMP | BPF_EXIT})
 
-static void attach(const char *cgroup, const struct bpf_insn *code, size_t count)
+static void attach(const char *cgroup, enum bpf_attach_type type, const struct bpf_insn *code,
+		   size_t count)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_CGROUP_INET4_CONNECT);
-	int program = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "test_connect4", "GPL", code,
-				    count, &options);
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type);
+	int program =
+		bpf_prog_load(type == BPF_CGROUP_INET_SOCK_CREATE ? BPF_PROG_TYPE_CGROUP_SOCK
+								  : BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+			      "test_cgroup", "GPL", code, count, &options);
 	int group = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (program < 0 || group < 0)
 		err(1, "%s", cgroup);
-	if (bpf_prog_attach(program, group, BPF_CGROUP_INET4_CONNECT, BPF_F_ALLOW_MULTI))
+	if (bpf_prog_attach(program, group, type, BPF_F_ALLOW_MULTI))
 		err(1, "attach to %s", cgroup);
 }
 
@@ -36,14 +39,16 @@ int main(int argc, char **argv)
 {
 	union address to;
 
-	if (argc == 3 && !strcmp(argv[1], "deny")) {
+	if (argc == 3 && (!strcmp(argv[1], "deny") || !strcmp(argv[1], "nosocket"))) {
 		const struct bpf_insn deny[] = {LOAD(BPF_REG_0, 0), RETURN};
 
-		attach(argv[2], deny, 2);
+		attach(argv[2],
+		       *argv[1] == 'd' ? BPF_CGROUP_INET4_CONNECT : BPF_CGROUP_INET_SOCK_CREATE,
+		       deny, 2);
 		return 0;
 	}
 	usage_unless(argc == 5 && !strcmp(argv[1], "redirect"),
-		     "cgroup_program deny|redirect CGROUP [ADDRESS PORT]");
+		     "cgroup_program deny|nosocket|redirect CGROUP [ADDRESS PORT]");
 	address_read(argv[3], argv[4], &to);
 	const struct bpf_insn redirect[] = {
 		LOAD(BPF_REG_2, to.v4.sin_addr.s_addr),
@@ -53,6 +58,6 @@ int main(int argc, char **argv)
 		LOAD(BPF_REG_0, 1),
 		RETURN,
 	};
-	attach(argv[2], redirect, sizeof(redirect) / sizeof(redirect[0]));
+	attach(argv[2], BPF_CGROUP_INET4_CONNECT, redirect, sizeof(redirect) / sizeof(redirect[0]));
 	return 0;
 }
