@@ -355,7 +355,7 @@ static void says_what_others_can_have_changed(void **state)
 	assert_true(m->reached_unsure && m->outcome_unsure);
 	/* A datagram. */
 	c = connect_event(f->p, &f->run, IPPROTO_UDP, 53);
-	c.flags |= CONNECT_BEHIND;
+	c.flags |= CONNECT_BEHIND | CONNECT_SENDMSG;
 	m = told_of(f, &c, PART_MAIN);
 	assert_int_equal(m->outcome, OUT(ATTEMPTED));
 	assert_true(m->reached_unsure && m->outcome_unsure);
