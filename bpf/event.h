@@ -18,7 +18,8 @@
 #define EVENT_UNIX_PATH_MAX 112 /* sun_path is 108 (unix(7)), rounded up */
 /* Destinations of one session's datagrams to Unix sockets that are remembered, to be told once */
 #define EVENT_UNIX_FLOWS_PER_MINUTE 512
-#define EVENT_UDP_FLOWS 16      /* destinations of one UDP socket that get a record of their own */
+#define EVENT_FLOWS_MAX 65536   /* entries of 'flows' */
+#define EVENT_FLOWS_PER_MINUTE 1024 /* of one datagram socket, beside its first: the default */
 #define EVENT_TYPES_MAX 32      /* room for types: what is counted after them keeps its number */
 
 /* Numbers are stored in journals: never reuse one. */
@@ -189,7 +190,7 @@ enum connect_flag {
 	CONNECT_SENDMSG = 1 << 4,    /* seen at a datagram, not at connect(2) */
 	CONNECT_FOREIGN = 1 << 5,    /* by an untagged task, over a tagged opener's socket */
 	CONNECT_MAPPED = 1 << 6,     /* an IPv6 socket talking IPv4 */
-	/* seen when it sends, over a socket that another process connected */
+	/* seen when it sent: nobody of ours, or another process, connected the socket to there */
 	CONNECT_SEND = 1 << 7,
 	CONNECT_CWD_CUT = 1 << 8, /* of event_unix: 'cwd' did not fit */
 	/* other programs ran behind ours, and had the last word: on the address, and whether at all */
@@ -243,7 +244,7 @@ struct event_close {
 	__u64 bytes_sent; /* acknowledged payload: SYN and FIN taken off; TCP only */
 	__u64 bytes_received;
 	__u64 duration_ns; /* since the attempt */
-	__u64 excess;      /* UDP: datagrams to destinations beyond EVENT_UDP_FLOWS */
+	__u64 excess;      /* UDP: datagrams to destinations that found no room in 'flows' */
 	__s32 error;
 	__s32 error_soft;
 	__u8 from, to;
@@ -318,6 +319,39 @@ struct share {
 };
 #define SHARE_OF(entries) ((entries) / 4) /* that one session may hold of a map's entries */
 
+/*
+ * 'flows': destinations that were told of a socket, by process, but for the first one of a datagram
+ * socket and the one it is connected to, which are kept with it. Who sends over a connection that
+ * another made has an entry with 'to' all zero.
+ */
+struct flow_key {
+	__u64 cookie;
+	struct event_address to;
+	__u32 tgid;
+	__u32 zero;
+};
+
+enum flow_flag {
+	FLOW_ALLOWED = 1 << 0, /* told as sent */
+	FLOW_DENIED = 1 << 1,  /* told as refused */
+	FLOW_LOOSE = 1 << 2,   /* linked to no socket's others: it ends by its age */
+};
+
+struct flow {
+	__u64 session; /* whose share it counts in */
+	__u64 start;   /* start_boottime of 'tgid', and the image that it ran */
+	__u32 exec_seq;
+	__u32 spare;
+	/*
+	 * The next of the socket, where linked. Where 'to' is all zero: whereto the process sent,
+	 * and the tgid of the next one who did.
+	 */
+	struct event_address next;
+	__u32 next_tgid;
+	__u32 flags;  /* enum flow_flag */
+	__u64 made_ns; /* CLOCK_BOOTTIME */
+};
+
 /* 'cgroups', 'selectors_exe', 'selectors_uid': what an untagged exec is matched with. */
 struct selector {
 	__u64 session; /* key of the session; 0: a new key for each match, or (cgroups) no match */
@@ -349,8 +383,8 @@ struct cgroup_state {
 
 /*
  * Where an executable stands: whichever file has the name there when it is executed, by whatever
- * mount it is reached. On btrfs inodes of different subvolumes have the same number, and anybody can
- * make a subvolume. What he makes there is his, and of a later generation.
+ * mount it is reached. On btrfs inodes of different subvolumes have the same number, and anybody
+ * can make a subvolume. What he makes there is his, and of a later generation.
  */
 struct selector_exe_key {
 	__u64 inode; /* of the directory, and what follows */
@@ -409,8 +443,8 @@ struct control {
 	__u32 cgroups_of_others; /* states with by_others, about */
 	__u32 max_tags;          /* entries of 'tags' */
 	/*
-	 * Of this set of maps, which begins to count at 'sequence_base' on every CPU: the numbers of
-	 * two sets made in one boot never meet.
+	 * Of this set of maps, which begins to count at 'sequence_base' on every CPU: the numbers
+	 * of two sets made in one boot never meet.
 	 */
 	__u64 epoch[2];      /* random */
 	__u64 sequence_base; /* of the numbers that were given, none is as low; 0: not set yet */
@@ -497,6 +531,8 @@ _Static_assert(sizeof(struct event_untracked) == 88, "event_untracked");
 _Static_assert(sizeof(struct event_listen) == 144, "event_listen");
 _Static_assert(sizeof(struct tag) == 64, "tag");
 _Static_assert(sizeof(struct share) == 32, "share");
+_Static_assert(sizeof(struct flow_key) == 40, "flow_key");
+_Static_assert(sizeof(struct flow) == 64, "flow");
 _Static_assert(sizeof(struct control) == 344, "control");
 _Static_assert(sizeof(struct selector_exe_key) == 280, "selector_exe_key");
 _Static_assert(sizeof(struct component) == 520, "component");

@@ -23,6 +23,7 @@
 #define SOCK_DGRAM 2
 
 #define EPERM 1
+#define ENOENT 2
 #define ESRCH 3
 #define EBADF 9
 #define EAGAIN 11
@@ -69,6 +70,12 @@ enum {
 
 /* include/net/sock.h, enum sock_flags: the peer's FIN came */
 #define SOCK_DONE 1
+
+/* include/uapi/linux/in.h */
+#define INADDR_LOOPBACK 0x7f000001u
+
+/* include/linux/netdevice.h */
+#define NETDEV_HASHENTRIES 256
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -250,9 +257,27 @@ struct pid_namespace {
 	struct ns_common ns;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct net {
 	struct ns_common ns;
+	struct hlist_head *dev_index_head; /* NETDEV_HASHENTRIES of them */
 };
+
+struct net_device {
+	int ifindex;
+	struct hlist_node index_hlist;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
 
 struct time_namespace {
 	struct ns_common ns;
@@ -413,6 +438,7 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	int skc_bound_dev_if;
 	unsigned long skc_flags;
+	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 	struct {
 		__s64 counter;
@@ -421,8 +447,10 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	unsigned char sk_kern_sock : 1;
 	__u16 sk_type, sk_protocol;
 	int sk_err, sk_err_soft;
+	__u32 sk_txhash;
 	__u8 sk_shutdown;
 	struct socket *sk_socket;
 };
@@ -436,8 +464,14 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct ipv6_pinfo {
+	int mcast_oif;
+};
+
 struct inet_sock {
+	struct ipv6_pinfo *pinet6;
 	__be16 inet_sport;
+	int mc_index;
 };
 
 struct tcp_sock {
@@ -447,8 +481,9 @@ struct tcp_sock {
 };
 
 struct bpf_sock_addr_kern {
+	struct sock *sk;
 	void *uaddr;
-	__u32 uaddrlen;
+	__u32 uaddrlen; /* 6.7 on (fefba7d1ae19) */
 };
 
 struct seq_file;

@@ -23,6 +23,7 @@ struct map_dispatch dispatch_exit SEC(".maps");
 struct map_dispatch dispatch_state SEC(".maps");
 struct map_dispatch dispatch_report SEC(".maps");
 struct map_dispatch dispatch_listen SEC(".maps");
+struct map_dispatch dispatch_send SEC(".maps");
 struct map_dispatch dispatch_mkdir SEC(".maps");
 struct map_dispatch dispatch_rmdir SEC(".maps");
 struct map_scratch scratch_exec SEC(".maps");
@@ -32,5 +33,6 @@ struct map_scratch_cgroup scratch_cgroup SEC(".maps");
 struct map_scratch_unix scratch_unix SEC(".maps");
 struct map_adopt adopt SEC(".maps");
 
-const volatile bool granted_retval = false;
+const volatile bool granted_retval = false, granted_loop = false;
 const volatile bool granted_listen = false;
+const volatile __u32 flows_per_minute = EVENT_FLOWS_PER_MINUTE;

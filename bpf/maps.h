@@ -15,12 +15,19 @@
  * releases and reports don't: 'phase' is claimed by compare-and-exchange.
  */
 struct socket_state {
-	struct event_actor opener;  /* session 0: opened by nobody of ours, or unknown */
-	struct event_actor actor;   /* of the last attempt */
+	struct event_actor opener; /* session 0: opened by nobody of ours, or unknown */
+	/* of the last attempt; of a datagram socket: of its last connect, or of its first flow */
+	struct event_actor actor;
 	struct event_address asked; /* set by the pre-order hook, used up by the hook after it */
-	struct event_address flow;  /* UDP: the first destination; most sockets have no other */
-	__u64 connection;           /* of the last attempt; UDP: of the connected flow */
-	__u64 first;                /* UDP: of the first flow */
+	struct event_address connected; /* by 'actor'; no family: not that we know */
+	struct event_address flow; /* UDP: the first destination; most sockets have no other */
+	__u64 flow_start;          /* and who sent there */
+	__u32 flow_tgid;
+	__u32 flow_exec_seq;
+	__u32 flow_told; /* enum flow_flag */
+	__u32 spare_told;
+	__u64 connection; /* of the last attempt; UDP: of the connected flow */
+	__u64 first;      /* UDP: of the first flow */
 	__u64 attempt_ns;
 	__u64 first_ns; /* of 'first' */
 	__u64 cookie;
@@ -28,9 +35,18 @@ struct socket_state {
 	__s32 stale_error; /* sk_err and sk_err_soft when the attempt began */
 	__s32 stale_error_soft;
 	__u16 protocol;
-	__u16 spare16;
+	__u16 first_allowed; /* 0: 'first' was refused */
 	__u32 segments; /* that had left the socket when the attempt began */
+	__u32 txhash;   /* UDP: sk_txhash when the last connect began; one that works changes it */
+	__u64 connecting; /* UDP: the thread whose connect that was, until its end is known */
+	__u64 excess;     /* UDP: datagrams that were not told */
+	__u64 minute_ns;  /* when it began, and the flows that were told since */
+	__u32 minute_flows;
+	__u32 senders; /* tgid of the last entry of 'flows' of who sent over the connection */
+	struct event_address others; /* likewise, of destinations */
+	__u32 others_tgid;
 	__u32 spare32;
+	__u32 named[4]; /* UDP: threads that gave an address with what they are sending */
 	__u64 spare[3];
 };
 
@@ -39,16 +55,6 @@ enum phase {
 	PHASE_ATTEMPTED,   /* the connect hook saw it */
 	PHASE_SYN,         /* TCP took it up */
 	PHASE_ESTABLISHED, /* UDP: connected, no error told yet */
-};
-
-/* UDP sockets with more than one destination: the others that had their record. */
-struct socket_flows {
-	struct event_address connected;
-	__u32 count; /* of 'to' */
-	__u32 spare32;
-	__u64 excess; /* datagrams to destinations beyond */
-	struct event_address to[EVENT_UDP_FLOWS - 1];
-	__u64 spare[2];
 };
 
 /* Assembled here, because an exec event is larger than a program's stack and varies in length. */
@@ -117,10 +123,10 @@ struct map_sockets {
 };
 
 struct map_flows {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct socket_flows);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, EVENT_FLOWS_MAX);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
 };
 
 struct map_patterns {
@@ -275,6 +281,7 @@ extern struct map_dispatch dispatch_exit SEC(".maps");
 extern struct map_dispatch dispatch_state SEC(".maps");
 extern struct map_dispatch dispatch_report SEC(".maps");
 extern struct map_dispatch dispatch_listen SEC(".maps");
+extern struct map_dispatch dispatch_send SEC(".maps");
 extern struct map_dispatch dispatch_mkdir SEC(".maps");
 extern struct map_dispatch dispatch_rmdir SEC(".maps");
 
@@ -289,7 +296,12 @@ extern struct map_scratch_cgroup scratch_cgroup SEC(".maps");
 extern struct map_scratch_unix scratch_unix SEC(".maps");
 extern struct map_adopt adopt SEC(".maps");
 
-/* Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on). */
-extern const volatile bool granted_retval;
+/*
+ * Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on), bpf_loop()
+ * (5.17).
+ */
+extern const volatile bool granted_retval, granted_loop;
 /* Likewise: the end of inet_csk_listen_start() can be traced. */
 extern const volatile bool granted_listen;
+/* Likewise, from its configuration: new destinations that a datagram socket tells in a minute. */
+extern const volatile __u32 flows_per_minute;

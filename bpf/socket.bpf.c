@@ -2,6 +2,7 @@
 /*
  * socket: its beginning, its end, and errors that are no change of state.
  */
+#include "forget.h"
 #include "socket.h"
 #include "behind.h"
 
@@ -76,17 +77,18 @@ static __always_inline void released_tcp(struct bpf_sock *ctx, struct socket_sta
 		attempt_over(s, OUTCOME_RELEASE);
 }
 
-static __always_inline void released_flows(struct bpf_sock *ctx, struct socket_state *s)
+static __always_inline void released_datagrams(struct bpf_sock *ctx, struct socket_state *s)
 {
-	struct socket_flows *f = bpf_sk_storage_get(&flows, ctx, NULL, 0);
 	struct event_close *e;
 
+	if (s->connecting)
+		connect_returned(s, sock_txhash((void *)ctx), OUTCOME_RELEASE);
 	if (!s->first)
 		return;
 	e = close_reserve(s, s->first, s->first_ns, EMIT_TASK);
 	if (!e)
 		return;
-	e->excess = f ? f->excess : 0;
+	e->excess = s->excess;
 	e->flags = OUTCOME_RELEASE;
 	event_submit(e);
 }
@@ -101,7 +103,8 @@ int on_release(struct bpf_sock *ctx)
 	if (ctx->protocol == IPPROTO_TCP)
 		released_tcp(ctx, s);
 	else
-		released_flows(ctx, s);
+		released_datagrams(ctx, s);
+	forget_flows(s);
 	return 1;
 }
 
@@ -110,8 +113,12 @@ static __always_inline int error_reported(struct sock *sk, struct socket_state *
 {
 	struct event_outcome *e;
 
-	if (sk->sk_protocol == IPPROTO_TCP || sk->__sk_common.skc_state != TCP_ESTABLISHED ||
-	    !phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE))
+	if (sk->sk_protocol == IPPROTO_TCP || sk->__sk_common.skc_state != TCP_ESTABLISHED)
+		return 0;
+	/* Of the flow before, while the connect is under way or if it failed. */
+	if (s->connecting && sk->sk_txhash == s->txhash)
+		return 0;
+	if (!phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE))
 		return 0;
 	e = outcome_reserve(s, EMIT_SOFTIRQ);
 	if (!e)

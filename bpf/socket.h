@@ -29,10 +29,28 @@ static __always_inline bool address_v6(struct event_address *a, const __be32 ip[
 	return false;
 }
 
-/* fe80::/10, whose meaning depends on the interface */
-static __always_inline bool address_is_link_local(const struct event_address *a)
+/*
+ * Link-local (fe80::/10), and multicast of the interface or the link (ff?1::/16, ff?2::/16): what
+ * it means depends on the interface. As the kernel's __ipv6_addr_needs_scope_id().
+ */
+static __always_inline bool address_has_scope(const struct event_address *a)
 {
-	return a->family == AF_INET6 && a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+	__u8 scope = a->bytes[1] & 0x0f;
+
+	if (a->family != AF_INET6)
+		return false;
+	if (a->bytes[0] == 0xfe)
+		return (a->bytes[1] & 0xc0) == 0x80;
+	return a->bytes[0] == 0xff && (scope == 1 || scope == 2);
+}
+
+/* 0.0.0.0 or ::, whichever the family */
+static __always_inline bool address_is_any(const struct event_address *a)
+{
+	typedef __u32 __attribute__((may_alias)) word;
+	const word *x = (const void *)a->bytes;
+
+	return !(x[0] | x[1] | x[2] | x[3]);
 }
 
 static __always_inline bool address_equal(const struct event_address *a,
@@ -64,7 +82,7 @@ static __always_inline void sock_address(struct event_address *ret, struct sock 
 	}
 	bpf_core_read(ip, sizeof(ip), peer ? &c->skc_v6_daddr : &c->skc_v6_rcv_saddr);
 	address_v6(ret, ip, port);
-	if (address_is_link_local(ret))
+	if (address_has_scope(ret))
 		ret->scope_id = c->skc_bound_dev_if;
 }
 
@@ -104,6 +122,44 @@ static __always_inline struct event_close *close_reserve(struct socket_state *s,
 	e->protocol = s->protocol;
 	e->duration_ns = e->header.boottime_ns - since;
 	return e;
+}
+
+/* Where this thread leaves that it gave an address; few send over one socket at once. */
+static __always_inline __u32 *name_slot(struct socket_state *s)
+{
+	return &s->named[(__u32)bpf_get_current_pid_tgid() & 3];
+}
+
+static __always_inline __u32 sock_txhash(struct sock *sk)
+{
+	__u32 hash = 0;
+
+	bpf_core_read(&hash, sizeof(hash), &sk->sk_txhash);
+	return hash;
+}
+
+/*
+ * A datagram socket's connect(2) that failed on this host leaves its sk_txhash as it was, and any
+ * other one makes it anew. Asked where that call has returned for sure: later in its thread, or at
+ * the socket's release.
+ */
+static __always_inline void connect_returned(struct socket_state *s, __u32 txhash, __u8 flag)
+{
+	struct event_outcome *e;
+
+	s->connecting = 0;
+	if (txhash != s->txhash)
+		return;
+	if (address_equal(&s->flow, &s->connected))
+		s->flow_told &= ~FLOW_ALLOWED;
+	s->connected.family = 0;
+	if (!phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE))
+		return;
+	e = outcome_reserve(s, EMIT_TASK);
+	if (!e)
+		return;
+	e->flags = OUTCOME_NOT_SENT | flag;
+	event_submit(e);
 }
 
 /*

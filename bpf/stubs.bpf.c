@@ -44,8 +44,8 @@ int BPF_PROG(stub_exit, struct task_struct *task)
 }
 
 /*
- * Whoever keeps anything of a socket asked for its cookie first. Without one it is nobody's, and that
- * costs no look-up; where sockets are kept, a later version may change.
+ * Whoever keeps anything of a socket asked for its cookie first. Without one it is nobody's, and
+ * that costs no look-up; where sockets are kept, a later version may change.
  */
 static __always_inline bool has_cookie(struct sock *sk)
 {
@@ -77,6 +77,30 @@ int BPF_PROG(stub_report, struct sock *sk)
 {
 	if (has_cookie(sk))
 		bpf_tail_call(ctx, &dispatch_report, 0);
+	return 0;
+}
+
+/*
+ * Sends of local sockets cost no look-up, and none of datagram sockets that are not connected: the
+ * sendmsg hooks see those.
+ */
+static __always_inline bool sends_to_peer(struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	return sk->sk_type != SOCK_DGRAM || sk->__sk_common.skc_state == TCP_ESTABLISHED;
+}
+
+/* In the context of whoever sends, after each send. */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(stub_send, struct sock *sk, int ret, int flags)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (sends_to_peer(sk) && bpf_map_lookup_elem(&tags, &tgid))
+		bpf_tail_call(ctx, &dispatch_send, 0);
 	return 0;
 }
 

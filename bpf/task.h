@@ -14,6 +14,13 @@ static __always_inline void actor_set(struct event_actor *a, __u32 tgid, const s
 	a->flags = tag->flags;
 }
 
+/* The very process, since its last exec. */
+static __always_inline bool actor_is(const struct event_actor *a, __u32 tgid, const struct tag *tag)
+{
+	return a->tgid == tgid && a->start_boottime == tag->start_boottime &&
+	       a->exec_seq == tag->exec_seq;
+}
+
 /*
  * The tag of the process that runs, or NULL. A tag that outlived its process (its exit was never
  * seen) must not pass to the next owner of the pid.

@@ -147,6 +147,7 @@ static __always_inline int attempt_begins(struct sock *sk, struct socket_state *
 			return 0;
 		foreign_emit(sk, s);
 	}
+	sock_address(&s->connected, sk, true);
 	s->segments = segments_out(sk);
 	s->stale_error = sk->sk_err;
 	s->stale_error_soft = sk->sk_err_soft;

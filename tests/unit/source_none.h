@@ -97,6 +97,7 @@ NOTHING(int source_tag_of, (struct source * s, pid_t tgid, struct tag *ret), -EN
 NOTHING(int source_untag, (struct source * s, pid_t tgid, uint64_t start_boottime), 0)
 NOTHING(int source_each_connection,
 	(struct source * s, void (*each)(uint64_t number, void *data), void *data), 0)
+NOTHING(int source_sweep_flows, (struct source * s, uint64_t now_ns), 0)
 NOTHING(int source_each_tag,
 	(struct source * s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data),
 	0)

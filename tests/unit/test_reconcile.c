@@ -28,6 +28,7 @@ struct source {
 	pid_t untagged;
 	uint64_t live; /* the connection of the one socket there is; 0: none */
 	unsigned int looks;
+	unsigned int sweeps;
 };
 
 int source_tag_of(struct source *s, pid_t tgid, struct tag *ret)
@@ -55,6 +56,13 @@ int source_each_connection(struct source *s, void (*each)(uint64_t number, void 
 	each(4711, data); /* of somebody who is not known here */
 	if (s->live)
 		each(s->live, data);
+	return 0;
+}
+
+int source_sweep_flows(struct source *s, uint64_t now_ns)
+{
+	(void)now_ns;
+	s->sweeps++;
 	return 0;
 }
 

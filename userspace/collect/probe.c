@@ -2,6 +2,7 @@
 #include "collect/probe.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -179,4 +180,23 @@ bool probe_retval(void)
 		load(insns, sizeof(insns) / sizeof(*insns), BPF_CGROUP_INET4_CONNECT);
 
 	return prog >= 0;
+}
+
+bool probe_loop(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK, BPF_FUNC_loop, NULL) == 1;
+}
+
+bool probe_tracepoint(const char *name)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	char typedef_name[128];
+	bool there;
+
+	if (!btf)
+		return false;
+	snprintf(typedef_name, sizeof(typedef_name), "btf_trace_%s", name);
+	there = btf__find_by_name_kind(btf, typedef_name, BTF_KIND_TYPEDEF) > 0;
+	btf__free(btf);
+	return there;
 }

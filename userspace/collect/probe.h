@@ -30,3 +30,9 @@ bool probe_function(const char *name);
 
 /* Such a program may call bpf_get_retval(), which tells that another one refused. */
 bool probe_retval(void);
+
+/* A program may call bpf_loop(). */
+bool probe_loop(void);
+
+/* The kernel has that tracepoint, for programs of BTF. */
+bool probe_tracepoint(const char *name);

@@ -42,6 +42,8 @@ static int size_maps(struct source *s, const struct source_config *config, char 
 		      ?: bpf_map__set_max_entries(s->skeleton->maps.tags, config->max_tags);
 	if (err)
 		return why_say(why, why_size, err, "can't size the maps: %s", strerror(-err));
+	if (config->flows_per_minute)
+		s->skeleton->rodata->flows_per_minute = config->flows_per_minute;
 	bpf_object__for_each_map(map, s->skeleton->obj)
 	{
 		err = is_pinned(map) ? pins_reuse_map(s->pins, map, why, why_size) : 0;

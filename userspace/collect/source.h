@@ -26,6 +26,8 @@ struct source_config {
 	 */
 	uint32_t ring_bytes;
 	uint32_t max_tags; /* ignored likewise */
+	/* new destinations that a datagram socket tells in a minute; 0: EVENT_FLOWS_PER_MINUTE */
+	uint32_t flows_per_minute;
 };
 
 /*
@@ -176,6 +178,14 @@ uint32_t source_tags_max(const struct source *s);
  * among them.
  */
 int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data);
+/* Likewise, with the cookie of every socket of which something is kept. */
+int source_each_socket(struct source *s, void (*each)(uint64_t cookie, void *data), void *data);
+
+/*
+ * Removes what the kernel remembers of flows of sockets that are no more, or could not keep with
+ * its socket. To be called every now and then. @now_ns: CLOCK_BOOTTIME.
+ */
+int source_sweep_flows(struct source *s, uint64_t now_ns);
 
 /*
  * Selectors: what an untagged process is matched with at exec. Setting an existing key replaces it,

@@ -42,6 +42,7 @@ static const struct stub {
 	{"listen", PROGRAM(stub_listen), PROGRAM(on_listen), MAP(dispatch_listen), "listen"},
 	{"state", PROGRAM(stub_state), PROGRAM(on_state), MAP(dispatch_state)},
 	{"report", PROGRAM(stub_report), PROGRAM(on_report), MAP(dispatch_report)},
+	{"send", PROGRAM(stub_send), PROGRAM(on_send), MAP(dispatch_send), "send"},
 	{"mkdir", PROGRAM(stub_mkdir), PROGRAM(on_mkdir), MAP(dispatch_mkdir)},
 	{"rmdir", PROGRAM(stub_rmdir), PROGRAM(on_rmdir), MAP(dispatch_rmdir)},
 };
@@ -181,9 +182,11 @@ int attach_prepare(struct source *s, char *why, size_t why_size)
 								       h->type);
 	}
 	s->skeleton->rodata->granted_retval = probe_retval();
+	s->skeleton->rodata->granted_loop = probe_loop();
 	feature_note(s, "denied", s->skeleton->rodata->granted_retval);
 	s->skeleton->rodata->granted_listen = probe_function("inet_csk_listen_start");
 	feature_note(s, "listen", s->skeleton->rodata->granted_listen);
+	feature_note(s, "send", probe_tracepoint("sock_send_length"));
 	for (size_t i = 0; i < STUBS && !err; i++)
 		err = prepare_stub(s, &stubs[i]);
 	return err ? why_say(why, why_size, err, "can't prepare the programs: %s", strerror(-err))

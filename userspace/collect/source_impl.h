@@ -8,7 +8,7 @@
 #include "collect/ring.h"
 #include "collect/source.h"
 
-#define STUBS 8
+#define STUBS 9
 #define LINKS_MAX 32
 #define FEATURES_MAX 8
 

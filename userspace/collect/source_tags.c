@@ -211,21 +211,50 @@ uint32_t source_tags_max(const struct source *s)
 	return s->max_tags;
 }
 
-int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)
+struct live {
+	uint64_t numbers[2]; /* of connections; 0: none */
+	uint64_t cookie;
+};
+
+struct live_walk {
+	void (*connection)(uint64_t number, void *data); /* NULL: nobody asks */
+	void (*socket)(uint64_t cookie, void *data);     /* likewise */
+	void *data;
+};
+
+static void live_hand_on(const struct live_walk *w, const struct live *l)
+{
+	for (size_t i = 0; w->connection && i < 2; i++)
+		if (l->numbers[i])
+			w->connection(l->numbers[i], w->data);
+	if (w->socket && l->cookie)
+		w->socket(l->cookie, w->data);
+}
+
+static int live_walk(struct source *s, const struct live_walk *w)
 {
 	_cleanup_close_ int iter = bpf_iter_create(s->live);
-	uint64_t numbers[512];
+	struct live live[128];
 	ssize_t n;
 
 	if (iter < 0)
 		return -errno;
-	/* The kernel hands out what it has written whole: pairs. */
-	while ((n = read(iter, numbers, sizeof(numbers))) > 0 ||
+	/* The kernel hands out whole ones. */
+	while ((n = read(iter, live, sizeof(live))) > 0 ||
 	       (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*numbers); i++)
-			if (numbers[i])
-				each(numbers[i], data);
+		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*live); i++)
+			live_hand_on(w, &live[i]);
 	return n < 0 ? -errno : 0;
+}
+
+int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)
+{
+	return live_walk(s, &(struct live_walk){.connection = each, .data = data});
+}
+
+int source_each_socket(struct source *s, void (*each)(uint64_t cookie, void *data), void *data)
+{
+	return live_walk(s, &(struct live_walk){.socket = each, .data = data});
 }
 
 static int select_add(struct source *s, struct bpf_map *map, const void *key,

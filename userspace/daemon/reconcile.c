@@ -176,6 +176,7 @@ void reconcile(struct core *c)
 			tell_gone(c, p);
 	if (lost_any_end(c->attribute))
 		forget_over(c, now);
+	(void)source_sweep_flows(c->source, now);
 	tag_untagged(c);
 	end_unbegun(c, now);
 	unseen_sweep(c);
