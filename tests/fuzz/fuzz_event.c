@@ -39,6 +39,7 @@ static const struct attribute_config config = {
 	.trust_domain = "example.org",
 	.clock = {1790000000000000000, AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED},
 	.outcome_wait_ns = 1000,
+	.failure_wait_ns = 50,
 	.digest_wait_ns = 2000,
 	.connections_max = 8,
 	.held_max = 4,

@@ -28,6 +28,7 @@ static void emit(void *data, uint64_t source, uint32_t part, const uint8_t *reco
 static const struct attribute_config config = {
 	.trust_domain = "example.org",
 	.outcome_wait_ns = 1000,
+	.failure_wait_ns = 50,
 	.connections_max = 64,
 	.held_max = 4,
 	.emit = emit,

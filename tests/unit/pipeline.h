@@ -194,6 +194,7 @@ static inline struct pipeline *pipeline_new(void)
 		.trust_domain = "example.org",
 		.clock = {WALL_OFFSET, AFFIANT__V1__CLOCK_STATE__CLOCK_SYNCHRONISED},
 		.outcome_wait_ns = S,
+		.failure_wait_ns = S / 20,
 		.digest_wait_ns = 2 * S,
 		.connections_max = 1000,
 		.held_max = 1000,

@@ -371,6 +371,11 @@ static const struct sample {
 	{ "connect claimed", CONNECT(33, sample_claimed, TCP(33, ESTABLISHED),
 		.reached = V4(192, 0, 2, 77, 8444), .local = V4(192, 0, 2, 10, 40333),
 		HAS(latency_ns, 12345678)) },
+	{ "connect by send", CONNECT(43, sample_child, .connection = CONNECTION(43),
+		HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP), HAS(by_send, 1),
+		.reached = V4(203, 0, 113, 85, 443), .local = V4(192, 0, 2, 10, 40343),
+		.opener = &(Affiant__V1__Opener){ BASE(opener),
+			.process = PROCESS_ID(4211, UINT64_C(5020100000000), 3), HAS(session, BYTES(SESSION)) }) },
 	{ "daemon_stopping", HOST_RECORD(31, daemon_stopping, DAEMON_STOPPING, (Affiant__V1__DaemonStopping){
 		BASE(daemon_stopping), .reason = TEXT("SIGTERM") }) },
 };

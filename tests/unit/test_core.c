@@ -466,10 +466,24 @@ static void assert_equal(Affiant__V1__Record *w, Affiant__V1__Record *g)
 	free(b);
 }
 
+/*
+ * That it is pending; and that a datagram socket was connected, where it is told in time that this
+ * failed, or was refused.
+ */
 static bool may_be_missing(const struct told_one *t)
 {
-	return t->r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT &&
-	       t->r->connect->outcome == AFFIANT__V1__OUTCOME__PENDING;
+	const Affiant__V1__Connect *c = t->r->connect;
+
+	if (t->r->body_case != AFFIANT__V1__RECORD__BODY_CONNECT)
+		return false;
+	if (c->outcome == AFFIANT__V1__OUTCOME__PENDING)
+		return true;
+	if (c->outcome != AFFIANT__V1__OUTCOME__ATTEMPTED || c->by_datagram || c->by_send)
+		return false;
+	for (size_t i = 0; i < want.count; i++)
+		if (want.at[i].source == t->source && want.at[i].part == PART_OUTCOME)
+			return true;
+	return false;
 }
 
 static void assert_told_once(void)

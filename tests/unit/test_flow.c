@@ -430,6 +430,17 @@ static struct event_connect do_flow(struct pipeline *p, const struct proc *by, u
 	return e;
 }
 
+/* connect(2), which did not fail: nothing is heard of it for a while. */
+static struct event_connect do_connected(struct fixture *f, uint64_t cookie, uint16_t port)
+{
+	struct event_connect e = do_flow(f->p, &f->run, cookie, port, 0);
+
+	no_more(f->p);
+	f->p->now += S / 20;
+	attribute_tick(f->p->attribute, f->p->now);
+	return e;
+}
+
 static void do_refusal(struct pipeline *p, const struct event_connect *of, int error)
 {
 	struct event_outcome e = outcome_event(p, of, error);
@@ -477,7 +488,7 @@ static void tells_flows_of_a_socket(void **state)
 static void tells_a_refused_datagram_once(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect c = do_flow(f->p, &f->run, 555, 53, 0), second;
+	struct event_connect c = do_connected(f, 555, 53), second;
 	const Affiant__V1__Record *r;
 
 	NEXT(f->p, PART_MAIN, CONNECT);
@@ -490,7 +501,7 @@ static void tells_a_refused_datagram_once(void **state)
 	do_refusal(f->p, &c, EHOSTUNREACH);
 	no_more(f->p);
 	/* Connected anew, it can be refused anew. */
-	second = do_flow(f->p, &f->run, 555, 54, 0);
+	second = do_connected(f, 555, 54);
 	NEXT(f->p, PART_MAIN, CONNECT);
 	do_refusal(f->p, &second, ECONNREFUSED);
 	assert_connection(NEXT(f->p, PART_OUTCOME, CONNECT)->connect->connection, &second);
@@ -503,7 +514,7 @@ static void tells_a_refused_datagram_once(void **state)
 static void keeps_two_flows_of_a_socket(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect first = do_flow(f->p, &f->run, 555, 53, 0), last = first;
+	struct event_connect first = do_connected(f, 555, 53), last = first;
 
 	for (uint16_t i = 0; i < 100; i++) {
 		last = do_flow(f->p, &f->run, 555, 1000 + i, 0);
@@ -523,7 +534,7 @@ static void keeps_two_flows_of_a_socket(void **state)
 static void keeps_a_socket_of_which_a_flow_is_denied(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect first = do_flow(f->p, &f->run, 555, 53, 0);
+	struct event_connect first = do_connected(f, 555, 53);
 
 	NEXT(f->p, PART_MAIN, CONNECT);
 	do_flow(f->p, &f->run, 555, 54, CONNECT_SENDMSG | CONNECT_DENIED);
@@ -533,28 +544,182 @@ static void keeps_a_socket_of_which_a_flow_is_denied(void **state)
 	no_more(f->p);
 }
 
+static void do_failure(struct pipeline *p, const struct event_connect *of)
+{
+	struct event_outcome e = outcome_event(p, of, 0);
+
+	e.from = e.to = 0;
+	e.latency_ns = 0;
+	e.local.family = 0;
+	e.flags = OUTCOME_NOT_SENT | OUTCOME_REUSED;
+	give(p, &e);
+}
+
+/* No route, for one: known when the socket is used again, mostly at once. */
+static void tells_a_connect_that_failed(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect c = do_flow(f->p, &f->run, 555, 53, 0), next;
+	const Affiant__V1__Record *r;
+
+	no_more(f->p);
+	do_failure(f->p, &c);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_connection(r->connect->connection, &c);
+	assert_int_equal(r->connect->outcome, OUT(NOT_SENT));
+	assert_false(r->connect->has_errno_);
+	assert_false(r->connect->has_completes_pending);
+	f->p->now += S;
+	assert_int_equal(attribute_tick(f->p->attribute, f->p->now), UINT64_MAX);
+	no_more(f->p);
+
+	/* It is used again after a while. */
+	next = do_connected(f, 555, 54);
+	assert_int_equal(NEXT(f->p, PART_MAIN, CONNECT)->connect->outcome, OUT(ATTEMPTED));
+	do_failure(f->p, &next);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_connection(r->connect->connection, &next);
+	assert_int_equal(r->connect->outcome, OUT(NOT_SENT));
+	do_refusal(f->p, &next, ECONNREFUSED);
+	no_more(f->p);
+	do_close(f->p, &c);
+	NEXT(f->p, PART_MAIN, CLOSE);
+	assert_int_equal(known(f->p), 0);
+}
+
+/* Nobody waits for what can't come any more, and nothing is left out. */
+static void tells_connects_before_what_ends_them(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect first = do_flow(f->p, &f->run, 555, 53, 0), tcp;
+	struct event_connect second = do_flow(f->p, &f->run, 555, 54, 0), third;
+	const Affiant__V1__Record *r;
+
+	no_more(f->p);
+	third = do_flow(f->p, &f->run, 555, 55, 0);
+	assert_connection(NEXT(f->p, PART_MAIN, CONNECT)->connect->connection, &second);
+	no_more(f->p);
+	do_close(f->p, &first);
+	r = NEXT(f->p, PART_MAIN, CONNECT);
+	assert_connection(r->connect->connection, &first);
+	assert_int_equal(r->connect->outcome, OUT(ATTEMPTED));
+	assert_int_equal(r->boottime_ns, first.header.boottime_ns);
+	assert_connection(NEXT(f->p, PART_MAIN, CONNECT)->connect->connection, &third);
+	NEXT(f->p, PART_MAIN, CLOSE);
+	no_more(f->p);
+	assert_int_equal(known(f->p), 0);
+
+	/* A stream's attempt is awaited longer, and holds nothing up. */
+	attribute_tick(f->p->attribute, f->p->now);
+	tcp = do_connect(f->p, &f->run, 443);
+	first = do_flow(f->p, &f->run, 556, 53, 0);
+	f->p->now += S / 20;
+	attribute_tick(f->p->attribute, f->p->now);
+	assert_connection(NEXT(f->p, PART_MAIN, CONNECT)->connect->connection, &first);
+	no_more(f->p);
+	f->p->now += S;
+	assert_int_equal(attribute_tick(f->p->attribute, f->p->now), UINT64_MAX);
+	assert_connection(NEXT(f->p, PART_MAIN, CONNECT)->connect->connection, &tcp);
+}
+
+/* What was refused stands for the socket until another flow is let pass. */
+static void tells_refused_datagrams_of_a_socket(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect denied =
+		do_flow(f->p, &f->run, 555, 53, CONNECT_SENDMSG | CONNECT_DENIED);
+	struct event_connect first;
+	struct event_close e;
+
+	assert_int_equal(NEXT(f->p, PART_OUTCOME, CONNECT)->connect->outcome, OUT(DENIED));
+	first = do_flow(f->p, &f->run, 555, 53, CONNECT_SENDMSG);
+	assert_int_equal(NEXT(f->p, PART_MAIN, CONNECT)->connect->outcome, OUT(ATTEMPTED));
+	assert_int_equal(known(f->p), 1);
+	do_close(f->p, &first);
+	assert_connection(NEXT(f->p, PART_MAIN, CLOSE)->close->connection, &first);
+
+	/* Nothing was let pass: there is no end to tell, but for what was counted. */
+	denied = do_flow(f->p, &f->run, 556, 53, CONNECT_SENDMSG | CONNECT_DENIED);
+	NEXT(f->p, PART_OUTCOME, CONNECT);
+	do_close(f->p, &denied);
+	no_more(f->p);
+	denied = do_flow(f->p, &f->run, 557, 53, CONNECT_SENDMSG | CONNECT_DENIED);
+	NEXT(f->p, PART_OUTCOME, CONNECT);
+	e = close_event(f->p, &denied);
+	e.excess = 4;
+	give(f->p, &e);
+	assert_int_equal(NEXT(f->p, PART_MAIN, CLOSE)->close->excess_datagrams, 4);
+	assert_int_equal(known(f->p), 0);
+	assert_int_equal(f->p->attribute->counts.orphans, 0);
+}
+
+/* Over a connection that another one made: whose it is and who uses it, but no outcome. */
+static void tells_who_sends_over_another_ones(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect c = connect_event(f->p, &f->run, IPPROTO_TCP, 443);
+	const Affiant__V1__Record *r;
+
+	c.flags = CONNECT_SEND;
+	give(f->p, &c);
+	r = NEXT(f->p, PART_OUTCOME, CONNECT);
+	assert_true(r->connect->by_send);
+	assert_false(r->connect->has_outcome);
+	assert_false(r->connect->has_outcome_untracked);
+	assert_true(r->connect->opener->unknown);
+	assert_int_equal(known(f->p), 0);
+
+	c = do_flow(f->p, &f->run, 555, 53, CONNECT_SEND);
+	r = NEXT(f->p, PART_MAIN, CONNECT);
+	assert_true(r->connect->by_send);
+	assert_int_equal(r->connect->outcome, OUT(ATTEMPTED));
+	do_flow(f->p, &f->run, 555, 54, CONNECT_SEND);
+	NEXT(f->p, PART_MAIN, CONNECT);
+	assert_int_equal(known(f->p), 1);
+	do_close(f->p, &c);
+	assert_connection(NEXT(f->p, PART_MAIN, CLOSE)->close->connection, &c);
+	assert_int_equal(known(f->p), 0);
+}
+
 /* The first flow's event was lost: the end of the socket ends what is left of it. */
 static void ends_a_socket_whose_first_flow_is_unknown(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect lost = connect_event(f->p, &f->run, IPPROTO_UDP, 53);
+	struct event_connect lost = connect_event(f->p, &f->run, IPPROTO_UDP, 53), other;
+	const Affiant__V1__Record *r;
+	struct event_close e;
 
 	lost.cookie = 555;
-	do_flow(f->p, &f->run, 555, 54, 0);
-	do_flow(f->p, &f->run, 555, 55, 0);
+	do_connected(f, 555, 54);
+	skip_all(f->p);
+	do_connected(f, 555, 55);
 	skip_all(f->p);
 	do_close(f->p, &lost);
 	no_more(f->p);
 	assert_int_equal(known(f->p), 0);
 	assert_int_equal(f->p->attribute->counts.orphans, 1);
+
+	/* What it did not tell is counted in any case. */
+	other = do_flow(f->p, &f->run, 556, 56, CONNECT_SENDMSG);
+	skip_all(f->p);
+	lost = connect_event(f->p, &f->run, IPPROTO_UDP, 53);
+	e = close_event(f->p, &lost);
+	e.cookie = 556;
+	e.excess = 3;
+	give(f->p, &e);
+	r = NEXT(f->p, PART_MAIN, CLOSE);
+	assert_connection(r->close->connection, &other);
+	assert_int_equal(r->close->excess_datagrams, 3);
+	assert_int_equal(known(f->p), 0);
 }
 
 static void keeps_sockets_without_a_cookie_apart(void **state)
 {
 	struct fixture *f = *state;
-	struct event_connect a = do_flow(f->p, &f->run, 0, 53, 0),
-			     b = do_flow(f->p, &f->run, 0, 54, 0);
+	struct event_connect a = do_connected(f, 0, 53), b;
 
+	skip_all(f->p);
+	b = do_connected(f, 0, 54);
 	skip_all(f->p);
 	do_close(f->p, &a);
 	NEXT(f->p, PART_MAIN, CLOSE);
@@ -839,8 +1004,9 @@ static void forgets_the_oldest_and_counts_it(void **state)
 	struct event_connect udp;
 
 	f->p->attribute->config.connections_max = 10;
-	udp = do_flow(f->p, &f->run, 555, 53, 0);
-	do_flow(f->p, &f->run, 555, 54, 0);
+	udp = do_connected(f, 555, 53);
+	skip_all(f->p);
+	do_connected(f, 555, 54);
 	skip_all(f->p);
 	for (int i = 0; i < 12; i++) {
 		c[i] = do_connect(f->p, &f->run, 1000 + i);
@@ -867,7 +1033,7 @@ static void lets_the_first_flow_go_before_the_last(void **state)
 {
 	struct fixture *f = *state;
 	struct event_connect first = do_flow(f->p, &f->run, 555, 53, 0),
-			     second = do_flow(f->p, &f->run, 555, 54, 0);
+			     second = do_connected(f, 555, 54);
 
 	f->p->attribute->config.connections_max = 2;
 	skip_all(f->p);
@@ -899,6 +1065,10 @@ int main(void)
 		TEST(says_what_it_cannot_follow),
 		TEST(tells_flows_of_a_socket),
 		TEST(tells_a_refused_datagram_once),
+		TEST(tells_a_connect_that_failed),
+		TEST(tells_connects_before_what_ends_them),
+		TEST(tells_refused_datagrams_of_a_socket),
+		TEST(tells_who_sends_over_another_ones),
 		TEST(keeps_two_flows_of_a_socket),
 		TEST(keeps_a_socket_of_which_a_flow_is_denied),
 		TEST(ends_a_socket_whose_first_flow_is_unknown),

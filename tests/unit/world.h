@@ -230,8 +230,11 @@ static inline void world_connect(struct world *w)
 		if (dice(w, 2))
 			e.flags |= CONNECT_SENDMSG;
 	}
+	if (!(e.flags & (CONNECT_SENDMSG | CONNECT_DENIED | CONNECT_FOREIGN)) && dice(w, 8) == 0)
+		e.flags |= CONNECT_SEND; /* over the connection of another process */
 	world_add(w, &e, false);
-	if (e.flags & (CONNECT_DENIED | CONNECT_NO_STORAGE))
+	if (e.flags & (CONNECT_DENIED | CONNECT_NO_STORAGE) ||
+	    (e.flags & CONNECT_SEND && protocol == IPPROTO_TCP))
 		return;
 	w->connections[i] = e;
 	w->open[i] = true;
@@ -250,6 +253,10 @@ static inline void world_outcome(struct world *w)
 	if (w->established[i]) {
 		e.from = e.to = 0;
 		e.flags = OUTCOME_REPORT;
+		if (!(w->connections[i].flags & (CONNECT_SENDMSG | CONNECT_SEND)) && dice(w, 2)) {
+			e.flags = OUTCOME_NOT_SENT | OUTCOME_REUSED;
+			e.error = 0;
+		}
 	} else if (e.error) {
 		w->open[i] = false;
 	}

@@ -137,6 +137,8 @@ static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
 		buffer_add_text(&l->cell, " (socket of another)");
 	else if (c->opener && c->protocol != AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX)
 		buffer_add_text(&l->cell, " (socket of unknown origin)");
+	if (c->by_send)
+		buffer_add_text(&l->cell, " (seen sending)");
 	if (c->foreign)
 		buffer_add_text(&l->cell, " (used from outside)");
 	if (c->repaired)
@@ -395,7 +397,9 @@ static void put_result(struct line *l, const Affiant__V1__Record *r)
 
 	switch (r->body_case) {
 	case AFFIANT__V1__RECORD__BODY_CONNECT:
-		cell_word(l, word_of(&affiant__v1__outcome__descriptor, r->connect->outcome));
+		if (r->connect->has_outcome || !r->connect->by_send)
+			cell_word(l, word_of(&affiant__v1__outcome__descriptor,
+					     r->connect->outcome));
 		if (r->connect->outcome_unsure)
 			buffer_add_char(&l->cell, '?');
 		cell_end(l, 11, outcome_colour(r->connect->outcome));

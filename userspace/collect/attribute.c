@@ -156,6 +156,16 @@ void attribute_unknown(struct attribute *a, const struct event_header *h)
 		a->dropped[LOSS_EVENT]++;
 }
 
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t connection_deadline(const struct connection *first)
+{
+	return first ? first->deadline_ns : UINT64_MAX;
+}
+
 uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 {
 	struct table *t = &a->table;
@@ -163,15 +173,11 @@ uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 	a->now_ns = now_ns;
 	while (t->drafts && t->drafts->deadline_ns <= now_ns)
 		attribute_image_ready(a, t->drafts);
-	while (t->awaiting && t->awaiting->deadline_ns <= now_ns)
-		flow_overdue(a, t->awaiting);
+	flow_due(a, now_ns);
 
-	if (t->drafts && t->awaiting)
-		return t->drafts->deadline_ns < t->awaiting->deadline_ns ? t->drafts->deadline_ns
-									 : t->awaiting->deadline_ns;
-	if (t->drafts)
-		return t->drafts->deadline_ns;
-	return t->awaiting ? t->awaiting->deadline_ns : UINT64_MAX;
+	return earliest(t->drafts ? t->drafts->deadline_ns : UINT64_MAX,
+			earliest(connection_deadline(t->awaiting),
+				 connection_deadline(t->awaiting_datagrams)));
 }
 
 static bool ended_before(const struct attribute *a, const struct session *s)

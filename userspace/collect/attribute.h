@@ -25,7 +25,8 @@
 enum part {
 	/* exec, exit, close, untracked, listening, lost; a connection still pending */
 	PART_MAIN = 0,
-	PART_OUTCOME = 1, /* a connection's outcome; at a datagram flow, its refusal */
+	/* a connection's outcome; at a datagram flow, that it was refused or failed */
+	PART_OUTCOME = 1,
 	PART_SESSION_STARTED = 2,
 	PART_SESSION_ENDED = 3,
 };
@@ -51,6 +52,7 @@ struct attribute_config {
 	const char *trust_domain;
 	struct wall_clock clock; /* until a NOTE_CLOCK says otherwise */
 	uint64_t outcome_wait_ns;
+	uint64_t failure_wait_ns; /* for a datagram socket's connect, which can only have failed */
 	uint64_t digest_wait_ns;
 	size_t connections_max;
 	size_t held_max;       /* records that wait for digests */
@@ -213,8 +215,10 @@ int flow_outcome(struct attribute *a, const struct event_outcome *e);
 int flow_close(struct attribute *a, const struct event_close *e);
 /* @c is new, or loaded: it waits for its outcome, unless it is told already that it is pending. */
 void flow_await(struct attribute *a, struct connection *c);
-/* No outcome came in time: a pending record, once. */
+/* No outcome came in time: a pending record, once; of a datagram socket, that it was connected. */
 void flow_overdue(struct attribute *a, struct connection *c);
+/* Likewise, of all whose deadline is not after @now_ns. */
+void flow_due(struct attribute *a, uint64_t now_ns);
 
 /* ---- listen.c ---- */
 

@@ -24,8 +24,7 @@ static void drop_connections(struct attribute *a)
 {
 	struct connection *c, *next;
 
-	while (a->table.awaiting)
-		flow_overdue(a, a->table.awaiting);
+	flow_due(a, UINT64_MAX);
 	HASH_ITER (hh, a->table.connections, c, next)
 		connection_remove(&a->table, c);
 }

@@ -143,6 +143,8 @@ static void set_inet(struct connect_parts *p, const struct event_connect *e)
 		SET(&p->body, foreign, true);
 	if (e->flags & CONNECT_SENDMSG)
 		SET(&p->body, by_datagram, true);
+	if (e->flags & CONNECT_SEND)
+		SET(&p->body, by_send, true);
 	if (e->flags & CONNECT_NO_STORAGE)
 		SET(&p->body, outcome_untracked, true);
 }
@@ -242,6 +244,12 @@ static void tell_outcome(struct attribute *a, struct connection *c, uint64_t boo
 	c->told = TOLD_OUTCOME;
 }
 
+/* What the first record of one that waited says: of a datagram's flow, all there is as a rule. */
+static enum told told_of_main(const struct connection *c)
+{
+	return attempt_is_datagram(&c->attempt) ? TOLD_ATTEMPT : TOLD_PENDING;
+}
+
 void flow_overdue(struct attribute *a, struct connection *c)
 {
 	const struct telling t = {
@@ -250,7 +258,8 @@ void flow_overdue(struct attribute *a, struct connection *c)
 		.opener = c->opener,
 		.part = PART_MAIN,
 		.boottime_ns = c->attempt.header.boottime_ns,
-		.outcome = AFFIANT__V1__OUTCOME__PENDING,
+		.outcome = attempt_is_datagram(&c->attempt) ? AFFIANT__V1__OUTCOME__ATTEMPTED
+							    : AFFIANT__V1__OUTCOME__PENDING,
 	};
 
 	connection_settle(&a->table, c);
@@ -262,8 +271,18 @@ void flow_overdue(struct attribute *a, struct connection *c)
 		c->told = TOLD_OUTCOME;
 		return;
 	}
-	c->told = TOLD_PENDING;
+	c->told = told_of_main(c);
 	(void)tell_connect(a, &t);
+}
+
+void flow_due(struct attribute *a, uint64_t now_ns)
+{
+	struct table *t = &a->table;
+
+	while (t->awaiting && t->awaiting->deadline_ns <= now_ns)
+		flow_overdue(a, t->awaiting);
+	while (t->awaiting_datagrams && t->awaiting_datagrams->deadline_ns <= now_ns)
+		flow_overdue(a, t->awaiting_datagrams);
 }
 
 static void make_room(struct attribute *a)
@@ -307,33 +326,58 @@ static void tell_at_once(struct attribute *a, const struct event_header *h, uint
 
 void flow_await(struct attribute *a, struct connection *c)
 {
+	bool datagram = attempt_is_datagram(&c->attempt);
+
 	/* Said before a crash, which came before the outcome. */
 	if (told_before(a, event_source(&c->attempt.header), PART_MAIN)) {
-		c->told = TOLD_PENDING;
+		c->told = told_of_main(c);
 		return;
 	}
-	c->deadline_ns = a->now_ns + a->config.outcome_wait_ns;
+	c->deadline_ns =
+		a->now_ns + (datagram ? a->config.failure_wait_ns : a->config.outcome_wait_ns);
 	c->waiting = true;
-	DL_APPEND(a->table.awaiting, c);
+	connection_await(&a->table, c);
 }
 
 /*
  * A datagram's socket ends by the number of its first flow, and is refused by that of the one it is
- * connected to.
+ * connected to. A refused flow stands for the socket until another one is let pass.
  */
+static bool datagram_matters(struct attribute *a, const struct event_connect *e)
+{
+	struct connection *first = e->cookie ? socket_find(&a->table, e->cookie) : NULL;
+	bool connect = !(e->flags & (CONNECT_SENDMSG | CONNECT_SEND));
+
+	if (e->flags & CONNECT_DENIED)
+		return e->cookie && !connect && !first;
+	if (first && first->attempt.flags & CONNECT_DENIED) {
+		connection_remove(&a->table, first);
+		return true;
+	}
+	/* The socket is connected to that one no more. */
+	if (connect && first && first->latest && first->latest->waiting)
+		flow_overdue(a, first->latest);
+	return connect || (e->cookie && !first);
+}
+
+/* Whether more may be heard of it. */
 static bool flow_matters(struct attribute *a, const struct event_connect *e)
 {
-	return !(e->flags & CONNECT_SENDMSG) || (e->cookie && !socket_find(&a->table, e->cookie));
+	if (e->flags & CONNECT_NO_STORAGE)
+		return false;
+	if (attempt_is_datagram(e))
+		return datagram_matters(a, e);
+	/* Who sends over a connection did not make it: its end is told to who did. */
+	return !(e->flags & (CONNECT_DENIED | CONNECT_SEND));
 }
 
 static int flow_inet(struct attribute *a, const struct event_connect *e, struct actor *actor)
 {
-	bool followed = !(e->flags & (CONNECT_DENIED | CONNECT_NO_STORAGE));
 	struct session *opener = session_of_socket(a, actor, e->flags, &e->opener);
-	bool datagram = attempt_is_datagram(e);
+	bool denied = e->flags & CONNECT_DENIED;
 	struct connection *c = NULL;
 
-	if (followed && (!datagram || flow_matters(a, e))) {
+	if (flow_matters(a, e)) {
 		/* A number that is there already is not the kernel's: it gives each once. */
 		if (connection_find(&a->table, e->connection))
 			return 0;
@@ -343,12 +387,13 @@ static int flow_inet(struct attribute *a, const struct event_connect *e, struct 
 			return -ENOMEM;
 	}
 	actor->session->connections++;
-	if (followed && !datagram) {
+	/* A datagram socket's connect can have failed: that is known soon, or when it matters. */
+	if (c && !(e->flags & (CONNECT_SENDMSG | CONNECT_SEND))) {
 		flow_await(a, c);
 		return 0;
 	}
 	if (c)
-		c->told = TOLD_ATTEMPT;
+		c->told = denied ? TOLD_OUTCOME : TOLD_ATTEMPT;
 	tell_at_once(a, &e->header, e->flags, actor, opener);
 	return 0;
 }
@@ -456,6 +501,21 @@ static void tell_close(struct attribute *a, struct connection *c, const struct e
 		   NULL);
 }
 
+/* Nothing more is to be known of its flows. */
+static void settle_flows(struct attribute *a, struct connection *first)
+{
+	if (first && first->waiting)
+		flow_overdue(a, first);
+	if (first && first->latest && first->latest->waiting)
+		flow_overdue(a, first->latest);
+}
+
+/* A datagram socket of which nothing was let pass has no end, but for what was counted. */
+static bool close_is_told(const struct connection *c, const struct event_close *e)
+{
+	return c && (e->excess || !(c->attempt.flags & CONNECT_DENIED));
+}
+
 int flow_close(struct attribute *a, const struct event_close *e)
 {
 	struct connection *c = connection_find(&a->table, e->connection), *first;
@@ -465,10 +525,13 @@ int flow_close(struct attribute *a, const struct event_close *e)
 	/* What can be closed had been established, though the event that said so was lost. */
 	if (c && !attempt_is_datagram(&c->attempt) && c->told != TOLD_OUTCOME)
 		tell_outcome(a, c, e->header.boottime_ns, NULL);
-	if (c)
-		tell_close(a, c, e);
 	/* Of a socket whose first flow is not known any more, another one may be. */
 	first = e->protocol == IPPROTO_TCP ? NULL : socket_find(&a->table, e->cookie);
+	settle_flows(a, first ?: c);
+	if (close_is_told(c, e))
+		tell_close(a, c, e);
+	else if (!c && first && e->excess)
+		tell_close(a, first, e); /* what was counted is told in any case */
 	if (first)
 		socket_remove(&a->table, first);
 	c = connection_find(&a->table, e->connection);

@@ -48,6 +48,10 @@ Affiant__V1__Outcome outcome_of(const struct event_outcome *e, int32_t *ret_errn
 		/* An error of a datagram that says nothing of the peer: too long, say. */
 		return outcome ?: AFFIANT__V1__OUTCOME__ATTEMPTED;
 	}
+	if (e->flags & OUTCOME_NOT_SENT) {
+		*ret_errno = -1;
+		return AFFIANT__V1__OUTCOME__NOT_SENT;
+	}
 	/*
 	 * Told by the socket's release or its next use. Without a state nothing left, and no hook
 	 * knows the errno; with one the kernel took it up, and what came of it was not seen.

@@ -363,9 +363,19 @@ struct connection *connection_new(struct table *t, const struct event_connect *a
 	return c;
 }
 
+void connection_await(struct table *t, struct connection *c)
+{
+	if (attempt_is_datagram(&c->attempt))
+		DL_APPEND(t->awaiting_datagrams, c);
+	else
+		DL_APPEND(t->awaiting, c);
+}
+
 void connection_settle(struct table *t, struct connection *c)
 {
-	if (c->waiting)
+	if (c->waiting && attempt_is_datagram(&c->attempt))
+		DL_DELETE(t->awaiting_datagrams, c);
+	else if (c->waiting)
 		DL_DELETE(t->awaiting, c);
 	c->waiting = false;
 }

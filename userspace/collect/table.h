@@ -133,7 +133,7 @@ struct process {
 enum told {
 	TOLD_NOTHING,
 	TOLD_PENDING,
-	TOLD_ATTEMPT, /* of a datagram socket: all there is, unless it is refused */
+	TOLD_ATTEMPT, /* of a datagram socket: all there is, unless it is refused or failed */
 	TOLD_OUTCOME,
 	TOLD_LAST = TOLD_OUTCOME,
 };
@@ -153,7 +153,7 @@ struct connection {
 	/* of who made the socket, if another process; NULL: of none that is known */
 	struct session *opener;
 	uint64_t deadline_ns;
-	struct connection *prev, *next; /* table.awaiting, while no outcome is told */
+	struct connection *prev, *next; /* table.awaiting_*, while nothing is told */
 	enum told told;
 	bool waiting;
 	bool live;          /* its socket was met just now */
@@ -178,6 +178,7 @@ struct table {
 	struct connection *connections;
 	struct connection *sockets;
 	struct connection *awaiting; /* by deadline */
+	struct connection *awaiting_datagrams; /* likewise: these wait less long */
 	struct image *drafts;        /* by deadline */
 	size_t held;                 /* records that wait for drafts */
 	struct path *paths;
@@ -235,6 +236,8 @@ struct connection *connection_find(struct table *t, uint64_t number);
 /* @opener: NULL, or the session of the socket's opener. */
 struct connection *connection_new(struct table *t, const struct event_connect *attempt,
 				  struct actor *a, struct session *opener);
+/* An outcome is awaited until its deadline, the last one of all. */
+void connection_await(struct table *t, struct connection *c);
 /* No outcome is awaited any more. */
 void connection_settle(struct table *t, struct connection *c);
 void connection_remove(struct table *t, struct connection *c);

@@ -354,6 +354,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.trust_domain = c->config->trust_domain,
 		.clock = c->clock,
 		.outcome_wait_ns = CORE_SECOND_NS,
+		.failure_wait_ns = CORE_SECOND_NS / 20,
 		.digest_wait_ns = c->config->hash.wait_ns,
 		.connections_max = c->config->limits.connections,
 		.held_max = HELD_MAX,
