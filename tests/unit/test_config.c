@@ -522,7 +522,7 @@ static void test_everything(void **state)
 		"hash: {mode: off, workers: 3, max_size: 1GiB, cache_entries: 17, wait: 1s500ms}\n"
 		"redact: {defaults: off, flags: [--pin], patterns: ['pin=([0-9]+)']}\n"
 		"launchers: {users: [12, nobody], groups: [13]}\nreaders: {}\n"
-		"limits: {sessions: 5, connections: 64}\n"
+		"limits: {sessions: 5, connections: 64, udp_flows: 7}\n"
 		"tpm: {tcti: 'swtpm:path=/run/x', timeout: 1s, pcrs: 'sha256:0,2-4', ek: rsa-2048}\n"
 		"evidence: {lifetime: 1m, rate: 2, burst: 3}\n"
 		"agents:\n"
@@ -559,6 +559,7 @@ static void test_everything(void **state)
 	assert_int_equal(c->evidence.burst, 3);
 	assert_int_equal(c->limits.sessions, 5);
 	assert_int_equal(c->limits.connections, 64);
+	assert_int_equal(c->limits.udp_flows, 7);
 	assert_false(c->any_agent);
 	assert_int_equal(c->agents_count, 2);
 	assert_int_equal(c->selectors_count, 3);

@@ -95,6 +95,7 @@ struct config_redact {
 struct config_limits {
 	size_t sessions;    /* live at once */
 	size_t connections; /* open at once; beyond, the oldest is forgotten, and told as lost */
+	uint32_t udp_flows; /* told of a socket in a minute; beyond, its datagrams are counted */
 };
 
 enum config_ek { CONFIG_EK_AUTO, CONFIG_EK_ECC_P256, CONFIG_EK_ECC_P384, CONFIG_EK_RSA_2048 };

@@ -321,6 +321,7 @@ static int open_source(struct core *c, char **ret_why)
 		.pin_dir = c->config->pin_dir,
 		.ring_bytes = c->config->ring_bytes,
 		.max_tags = c->config->max_tags,
+		.flows_per_minute = c->config->limits.udp_flows,
 	};
 	char text[512] = "";
 	int err;

@@ -11,6 +11,7 @@
 #include "daemon/account.h"
 #include "daemon/schema.h"
 #include "daemon/value.h"
+#include "event.h"
 
 #define PATTERN_MAX 256
 #define LAUNCH_GROUP "affiant-launch"
@@ -103,7 +104,8 @@ int interpret_defaults(struct config *c)
 		.cache_entries = 8192,
 		.wait_ns = 2 * SECOND,
 	};
-	c->limits = (struct config_limits){.sessions = 4096, .connections = 131072};
+	c->limits = (struct config_limits){
+		.sessions = 4096, .connections = 131072, .udp_flows = EVENT_FLOWS_PER_MINUTE};
 	c->tpm = (struct config_tpm){.timeout_ns = 5 * SECOND, .pcrs = 0x4fff};
 	c->evidence =
 		(struct config_evidence){.lifetime_ns = 300 * SECOND, .rate = 10, .burst = 100};
@@ -344,7 +346,7 @@ static int get_trusted_owners(const struct values *x, const struct raw_list *raw
 static int get_bounds(const struct values *x, const struct raw_config *raw, struct config *c)
 {
 	uint64_t ring = c->ring_bytes, tags = c->max_tags, sessions = c->limits.sessions;
-	uint64_t connections = c->limits.connections;
+	uint64_t connections = c->limits.connections, flows = c->limits.udp_flows;
 	int err;
 
 	err = value_size(x, "ring_bytes", raw->ring_bytes, 16 * KIB, GIB, &ring) ?:
@@ -352,7 +354,8 @@ static int get_bounds(const struct values *x, const struct raw_config *raw, stru
 	      value_size(x, "segment_bytes", raw->segment_bytes, 64 * KIB, 4 * GIB, &c->segment_bytes) ?:
 	      value_size(x, "state_bytes", raw->state_bytes, 128 * KIB, 1ULL << 48, &c->state_bytes) ?:
 	      value_count(x, "limits.sessions", raw->limits.sessions, 1, 1 << 16, &sessions) ?:
-	      value_count(x, "limits.connections", raw->limits.connections, 64, 1 << 24, &connections);
+	      value_count(x, "limits.connections", raw->limits.connections, 64, 1 << 24, &connections) ?:
+	      value_count(x, "limits.udp_flows", raw->limits.udp_flows, 1, EVENT_FLOWS_MAX, &flows);
 	if (err)
 		return err;
 	if (ring & (ring - 1))
@@ -364,7 +367,8 @@ static int get_bounds(const struct values *x, const struct raw_config *raw, stru
 			"state_bytes must hold two segments at least (2 x segment_bytes)");
 	c->ring_bytes = ring;
 	c->max_tags = tags;
-	c->limits = (struct config_limits){.sessions = sessions, .connections = connections};
+	c->limits = (struct config_limits){
+		.sessions = sessions, .connections = connections, .udp_flows = flows};
 	return 0;
 }
 

@@ -49,6 +49,7 @@ static const cyaml_schema_field_t launchers_fields[] = {
 static const cyaml_schema_field_t limits_fields[] = {
 	TEXT(struct raw_limits, sessions),
 	TEXT(struct raw_limits, connections),
+	TEXT(struct raw_limits, udp_flows),
 	CYAML_FIELD_END,
 };
 

@@ -50,7 +50,7 @@ struct raw_redact {
 };
 
 struct raw_limits {
-	char *sessions, *connections;
+	char *sessions, *connections, *udp_flows;
 };
 
 struct raw_tpm {
