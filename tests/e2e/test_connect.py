@@ -310,14 +310,6 @@ def test_udp_refused(daemon, programs, lab):
 	assert (outcome(connect), connect.errno_) == ("refused", 111)
 
 
-def test_udp_bound(daemon, programs, lab):
-	"""Sixteen destinations have a record of their own; the rest is counted."""
-	run = daemon.run(programs["udp"], "spray", lab.host4, 20000, 40, netns=lab.agent)
-	records = run.records(until=lambda r: r.of("close"))
-	assert sorted(r.connect.reached.port for r in records.connects) == list(range(20000, 20016))
-	assert sum(r.close.excess_datagrams for r in records.of("close")) == 24
-
-
 @pytest.mark.parametrize("what", ["tcp", "udp"])
 def test_one_cookie_two_connections(daemon, programs, lab, peer, what):
 	ports = (peer.echo, peer.echo2) if what == "tcp" else (peer.udp, peer.udp2)

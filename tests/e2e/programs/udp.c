@@ -7,8 +7,7 @@
  * the same, with the address given with each. silent: connects, sends nothing. refused: connects,
  * sends until the error comes back. mapped: repeat by an IPv6 socket. mapped_named: named by an
  * IPv6 socket. lite: sendto by UDP-Lite. gso: sends that the kernel cuts into many datagrams, one
- * to each port. spray: one datagram to each of as many ports from the first on as the second number
- * says.
+ * to each port.
  */
 #include "program.h"
 
@@ -83,16 +82,6 @@ static void send_segments(char **ports, int count)
 	}
 }
 
-static void spray(const char *first, const char *count)
-{
-	for (int i = 0; i < atoi(count); i++) {
-		char port[16];
-
-		snprintf(port, sizeof(port), "%d", atoi(first) + i);
-		send_to(port);
-	}
-}
-
 static void wait_for_refusal(void)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
@@ -147,8 +136,6 @@ int main(int argc, char **argv)
 	} else if (is(how, "refused")) {
 		connect_to(argv[3]);
 		wait_for_refusal();
-	} else if (is(how, "spray") && argc == 5) {
-		spray(argv[3], argv[4]);
 	} else {
 		errx(64, "%s: unknown", how);
 	}
