@@ -166,8 +166,8 @@ static void hidden_losses_are_said(void **state)
 	(void)state;
 	fill();
 	assert_int_equal(EVENTS(&len, "--agent=research"), 0);
-	assert_int_equal(lines(), TURNS * (samples_count - 5));
-	assert_non_null(strstr(complaint, "9 records tell of losses"));
+	assert_int_equal(lines(), TURNS * (samples_count - 6));
+	assert_non_null(strstr(complaint, "12 records tell of losses"));
 	assert_int_equal(EVENTS(&len, "--type=exec,lost"), 0);
 	assert_string_equal(complaint, "");
 }
