@@ -775,8 +775,10 @@ static int fill_disk(void)
 		if (!pid)
 			_exit(live(true));
 		while (waitpid(pid, &status, WNOHANG) == 0) {
-			if (kernel->idle && kernel->room)
+			if (kernel->idle && kernel->room) {
+				usleep(100000); /* what may still fail is told later than it is read */
 				kernel->stop = true;
+			}
 			usleep(1000);
 		}
 		if (status)
