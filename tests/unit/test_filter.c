@@ -41,7 +41,7 @@ static const char *passes(const struct wish *wishes, size_t count)
 	passes((struct wish[]){__VA_ARGS__},                                                       \
 	       sizeof((struct wish[]){__VA_ARGS__}) / sizeof(struct wish))
 
-#define OF_HOST "daemon_started,lost,gap,gap torn,daemon_stopping"
+#define OF_HOST "daemon_started,lost,gap,gap torn,gap tracing_removed,daemon_stopping"
 
 static void who(void **state)
 {
