@@ -776,7 +776,7 @@ static int fill_disk(void)
 			_exit(live(true));
 		while (waitpid(pid, &status, WNOHANG) == 0) {
 			if (kernel->idle && kernel->room) {
-				usleep(100000); /* a datagram socket's connect may wait yet */
+				usleep(100000); /* what may still fail is told later than it is read */
 				kernel->stop = true;
 			}
 			usleep(1000);

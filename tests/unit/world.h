@@ -370,6 +370,9 @@ static inline void world_invert(struct world *w, size_t from)
 		    a->type == EVENT_CONNECT || b->type == EVENT_CONNECT || a->type == EVENT_UNIX ||
 		    b->type == EVENT_UNIX || dice(w, 10))
 			continue;
+		/* Nobody takes that long from the one to the other. */
+		if (b->boottime_ns - a->boottime_ns >= SEEN_FINAL_NS)
+			continue;
 		a->sequence = b->sequence;
 		b->sequence = n;
 	}

@@ -239,7 +239,8 @@ static int load_counters(struct loader *l)
 		if (err)
 			return err;
 	}
-	l->a->seen.now_ns = l->a->newest_ns = l->m->boottime_ns;
+	l->a->seen.now_ns = l->m->boottime_ns;
+	l->a->newest_ns = l->m->has_newest_ns ? l->m->newest_ns : l->m->boottime_ns;
 	if (l->m->clock)
 		attribute_set_clock(l->a, l->m->clock);
 	return 0;

@@ -315,6 +315,7 @@ static void save_clock(struct saver *s, const struct attribute *a)
 	Affiant__V1__NoteClock *m = malloc(sizeof(*m));
 
 	SET(s->m, boottime_ns, a->seen.now_ns);
+	SET(s->m, newest_ns, a->newest_ns);
 	if (!m) {
 		s->err = -ENOMEM;
 		return;
