@@ -168,8 +168,12 @@ static void hidden_losses_are_said(void **state)
 	assert_int_equal(EVENTS(&len, "--agent=research"), 0);
 	assert_int_equal(lines(), TURNS * (samples_count - 6));
 	assert_non_null(strstr(complaint, "12 records tell of losses"));
-	assert_int_equal(EVENTS(&len, "--type=exec,lost"), 0);
+	assert_int_equal(EVENTS(&len, "--type=session_started,lost"), 0);
 	assert_string_equal(complaint, "");
+	assert_int_equal(EVENTS(&len, "--type=exec"), 0);
+	assert_string_equal(complaint, "affiant events: 3 records count, of agents past their "
+				       "budget, what may be among these: --type folded shows "
+				       "them\n");
 }
 
 static void damage_is_said_and_passed_over(void **state)

@@ -107,6 +107,9 @@ static void destinations(void **state)
 		{"@*X11*", "connect abstract"},
 		{"/tmp/.X11-unix/X0", "none"},
 		{"/srv/run/*", "connect relative"}, /* where it led */
+		{"192.0.2.200", "folded"},
+		{"192.0.2.0/24:9999", "folded"},
+		{"/srv/*.sock", "folded"},
 	};
 
 	(void)state;
@@ -120,12 +123,15 @@ static void words(void **state)
 {
 	(void)state;
 	assert_string_equal(PASSES({FILTER_OUTCOME, "refused,timed_out"}),
-			    "connect refused,connect timed_out");
+			    "connect refused,connect timed_out,folded");
 	assert_string_equal(PASSES({FILTER_OUTCOME, "denied"}, {FILTER_OUTCOME, "reset"}),
 			    "connect reset,connect denied");
 	assert_string_equal(PASSES({FILTER_TYPE, "lost,gap,daemon_started,daemon_stopping"}),
 			    OF_HOST);
 	assert_string_equal(PASSES({FILTER_TYPE, "close"}, {FILTER_OUTCOME, "reset"}), "none");
+	assert_string_equal(PASSES({FILTER_TYPE, "folded"}), "folded,folded processes");
+	/* One group that matches in all. */
+	assert_string_equal(PASSES({FILTER_DST, "192.0.2.200"}, {FILTER_OUTCOME, "timed_out"}), "none");
 }
 
 static void values_that_are_none(void **state)
@@ -210,12 +216,52 @@ static void hidden_losses_are_known(void **state)
 	filter_free(f);
 }
 
+static size_t hidden(struct wish *wishes, size_t n)
+{
+	struct filter *f;
+	size_t found = 0;
+
+	assert_int_equal(filter_new(&f), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(filter_add(f, wishes[i].kind, wishes[i].value), 0);
+	for (size_t i = 0; i < samples_count; i++)
+		found += filter_hides_folded(f, samples[i].record);
+	filter_free(f);
+	return found;
+}
+
+#define HIDDEN(...)                                                                                \
+	hidden((struct wish[]){__VA_ARGS__},                                                       \
+	       sizeof((struct wish[]){__VA_ARGS__}) / sizeof(struct wish))
+
+/* There are two samples: one of connections, one of processes. */
+static void hidden_counts_are_known(void **state)
+{
+	(void)state;
+	assert_int_equal(HIDDEN({FILTER_AGENT, "research"}), 0); /* they are shown */
+	assert_int_equal(HIDDEN({FILTER_AGENT, "other"}), 0);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "folded"}), 0);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "connect"}), 1);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "close"}), 1);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "exec"}), 1);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "exit,connect"}), 2);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "lost"}), 0);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "untracked_socket"}), 1);
+	/* Among what it names there is none, among the others there may be. */
+	assert_int_equal(HIDDEN({FILTER_DST, "198.51.100.1"}), 1);
+	assert_int_equal(HIDDEN({FILTER_OUTCOME, "denied"}), 1);
+	assert_int_equal(HIDDEN({FILTER_DST, "198.51.100.1"}, {FILTER_TYPE, "exec"}), 0);
+	assert_int_equal(HIDDEN({FILTER_DST, "192.0.2.200"}), 0);
+	assert_int_equal(HIDDEN({FILTER_DST, "192.0.2.200"}, {FILTER_TYPE, "connect"}), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who),   cmocka_unit_test(destinations),
 		cmocka_unit_test(words), cmocka_unit_test(values_that_are_none),
 		cmocka_unit_test(times), cmocka_unit_test(hidden_losses_are_known),
+		cmocka_unit_test(hidden_counts_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ struct events {
 	struct events_options o;
 	struct compact_style style;
 	bool incomplete;            /* damage was met */
-	unsigned int hidden_losses; /* since it was last said */
+	unsigned int hidden_losses, hidden_folded; /* since it was last said */
 	uint64_t hidden_sockets;
 	bool told_sockets; /* that there are such */
 	struct buffer out;
@@ -95,6 +95,12 @@ static int finish(struct events *e)
 			e->hidden_sockets, e->o.follow ? " so far" : "");
 	e->told_sockets |= e->hidden_sockets > 0;
 	e->hidden_losses = 0;
+	if (e->hidden_folded)
+		fprintf(stderr,
+			"affiant events: %u records count, of agents past their budget, what may "
+			"be among these: --type folded shows them\n",
+			e->hidden_folded);
+	e->hidden_folded = 0;
 	return err;
 }
 
@@ -119,6 +125,7 @@ static int take(struct events *e, const struct segment_frame *frame, Affiant__V1
 	}
 	if (!filter_match(e->o.filter, r)) {
 		e->hidden_losses += filter_hides_loss(e->o.filter, r);
+		e->hidden_folded += filter_hides_folded(e->o.filter, r);
 		return 0;
 	}
 	if (is_left_out(e, r)) {

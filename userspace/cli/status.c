@@ -128,6 +128,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		{"last_sequence", s->last_sequence}, {"resident_bytes", s->resident_bytes},
 		{"left_alone", s->left_alone},       {"sessions_unproven", s->sessions_unproven},
 		{"doubles", s->doubles},
+		{"events_folded", s->events_folded}, {"sessions_folding", s->sessions_folding},
 	};
 
 	answer_time(s->started_wall_ns, started);
@@ -245,6 +246,10 @@ static void print_text(const Affiant__V1__Status *s)
 	if (s->sessions_unproven)
 		printf("%-12s %" PRIu64 " sessions had root's power: none of their digests is proven\n",
 		       "unproven", s->sessions_unproven);
+	if (s->events_folded || s->sessions_folding)
+		printf("%-12s %" PRIu64 " events are counted, not told one by one; %" PRIu64
+		       " sessions are past their agent's budget\n",
+		       "folded", s->events_folded, s->sessions_folding);
 	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
 	printf("%-12s", "events");
 	for (size_t i = 0; i < s->n_events; i++)

@@ -28,6 +28,7 @@ void attribute_free(struct attribute *a)
 {
 	if (!a)
 		return;
+	fold_clear(a);
 	table_clear(&a->table);
 	seen_clear(&a->seen);
 	free(a->gaps);
@@ -97,6 +98,9 @@ static int on_note(struct attribute *a, const struct event_header *h)
 		return 0;
 	case NOTE_EPOCH:
 		epoch_noted(a, h, note, len);
+		return 0;
+	case NOTE_FOLD:
+		fold_noted(a, h, note, len);
 		return 0;
 	}
 	return 0;
@@ -188,10 +192,13 @@ static bool ended_before(const struct attribute *a, const struct session *s)
 void attribute_finish(struct attribute *a, bool reboot)
 {
 	struct session *s, *next;
+	struct fold *f, *next_f;
 
 	attribute_tick(a, UINT64_MAX);
 	if (!reboot)
 		return;
+	HASH_ITER (hh, a->folding, f, next_f)
+		fold_end(a, f->session, a->seen.now_ns ?: f->window->to_ns);
 	/* It ended with the last that was heard of that boot. */
 	HASH_ITER (hh, a->table.sessions, s, next)
 		if (s->told && !ended_before(a, s))

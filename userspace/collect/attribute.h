@@ -14,7 +14,9 @@
 #include <stdint.h>
 
 #include "affiant/v1/state.pb-c.h"
+#include "collect/budget.h"
 #include "collect/enrich.h"
+#include "collect/fold.h"
 #include "collect/seen.h"
 #include "collect/table.h"
 
@@ -29,6 +31,7 @@ enum part {
 	PART_OUTCOME = 1,
 	PART_SESSION_STARTED = 2,
 	PART_SESSION_ENDED = 3,
+	/* PART_FOLDED + n (fold.h), of a session's source */
 };
 
 /* CLOCK_REALTIME - CLOCK_BOOTTIME, and how far it is to be trusted. */
@@ -95,6 +98,7 @@ struct attribute_counts {
 	uint64_t records;
 	uint64_t doubles; /* events that were seen before */
 	uint64_t orphans; /* outcomes and closes whose attempt was lost, or had to be dropped */
+	uint64_t folded;  /* events counted in windows */
 };
 
 #define LOSS_SLOTS (LOSS_KINDS + 8)
@@ -121,6 +125,9 @@ struct attribute {
 	size_t gaps_count;
 	uint64_t losses[LOSS_SLOTS];  /* told so far: enum loss, enum loss_user (loss.h) */
 	uint64_t dropped[LOSS_SLOTS]; /* by user space, told or not; kept across restarts */
+	struct budgets budgets;
+	struct fold *folding; /* by session: those with an open window */
+	struct fold_room *fold_room;
 };
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret);
@@ -236,7 +243,7 @@ int flow_untracked(struct attribute *a, const struct event_untracked *e);
  * draft.
  * @actor NULL: the daemon's own word, of @session or of none.
  */
-int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+int tell(struct attribute *a, uint64_t source, uint32_t part, uint64_t boottime_ns,
 	 Affiant__V1__Record *r, struct actor *actor, struct session *session);
 
 void tell_session_started(struct attribute *a, struct session *s, struct actor *first,
@@ -249,7 +256,7 @@ void tell_session_ended(struct attribute *a, struct session *s, uint64_t source,
 void tell_held(struct attribute *a, struct image *i);
 
 /* Whether that record was handed on before a restart. */
-bool told_before(const struct attribute *a, uint64_t source, enum part part);
+bool told_before(const struct attribute *a, uint64_t source, uint32_t part);
 
 /* A record that was held when the state was saved. */
 void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor,

@@ -7,6 +7,7 @@
 #include "collect/attribute.h"
 #include "collect/decode.h"
 #include "collect/power.h"
+#include "collect/price.h"
 
 /* ---- who acts ---- */
 
@@ -222,12 +223,14 @@ static void begin_image(struct attribute *a, const struct event_exec *e, struct 
 			struct image *i)
 {
 	set_parent(a, actor, e);
+	i->weight = price_image(e);
 	if (a->config.entered)
 		a->config.entered(a->config.data, e);
 	session_begin(a, actor, e->header.boottime_ns);
 	if (e->header.type == EVENT_EXEC) {
 		actor->session->execs++;
-		tell_exec(a, e, actor);
+		if (!fold_exec(a, actor, e))
+			tell_exec(a, e, actor);
 	}
 	complete(a, e, i, actor->session);
 }
@@ -316,7 +319,8 @@ static void leave(struct attribute *a, struct process *p, const struct event_hea
 	}
 	r.body_case = AFFIANT__V1__RECORD__BODY_EXIT;
 	r.exit = &body;
-	(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, actor, NULL);
+	if (!fold_exit(a, actor, h->boottime_ns))
+		(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, actor, NULL);
 
 	process_remove(&a->table, p);
 	if (!s->live)

@@ -73,7 +73,9 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 		HASH_DEL(l->a->table.sessions, s);
 		session_unref(s);
 	}
-	return load_programs(&s->programs, &m->programs) ?: session_pack(s);
+	return load_programs(&s->programs, &m->programs)
+		       ?: session_pack(s)
+		       ?: fold_load(l->a, s, m);
 }
 
 static int load_sessions(struct loader *l)
@@ -105,6 +107,7 @@ static int load_images(struct loader *l)
 			return err;
 		i->known = m->known;
 		i->power = m->power;
+		i->weight = m->weight;
 		i->has_id = m->object.len == sizeof(i->id);
 		if (i->has_id)
 			memcpy(&i->id, m->object.data, sizeof(i->id));
@@ -210,7 +213,8 @@ static int load_connection(struct loader *l, const Affiant__V1__StateConnection 
 	if (!c)
 		return -ENOMEM;
 	c->told = m->told;
-	if (c->told == TOLD_NOTHING)
+	c->folded = m->folded;
+	if (c->told == TOLD_NOTHING && !c->folded)
 		flow_await(l->a, c);
 	return 0;
 }
@@ -284,6 +288,7 @@ int state_load(struct attribute *a, const Affiant__V1__State *m)
 	l.sessions = calloc(m->n_sessions + 1, sizeof(*l.sessions));
 	if (l.images && l.actors && l.sessions)
 		err = load_epoch(&l) ?:
+		      budgets_load(&a->budgets, m) ?:
 		      load_sessions(&l) ?:
 		      load_images(&l) ?:
 		      load_actors(&l) ?:

@@ -99,6 +99,7 @@ static uint64_t save_image(struct saver *s, struct image *i)
 	if (i->has_id)
 		SET(m, object, pb_copy(&i->id, sizeof(i->id)));
 	SET(m, power, i->power);
+	SET(m, weight, i->weight);
 	SET(m, packed, i->draft ? packed_draft(i) : pb_copy(i->packed, i->packed_len));
 	return m->number;
 }
@@ -139,7 +140,7 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	len = packed ? affiant__v1__record__pack(from->head, packed) : 0;
 	m->head = packed ? affiant__v1__record__unpack(NULL, len, packed) : NULL;
 	free(packed);
-	if (!m->head)
+	if (!m->head || fold_save(from, m))
 		s->err = -ENOMEM;
 	return from->saved - s->round;
 }
@@ -198,6 +199,7 @@ static void save_connection(struct saver *s, struct connection *c)
 	}
 	SET(m, actor, actor);
 	SET(m, told, c->told);
+	SET(m, folded, c->folded);
 	if (c->opener)
 		SET(m, opener, save_session(s, c->opener));
 	SET(m, attempt, pb_copy(&c->attempt, sizeof(c->attempt)));
@@ -356,6 +358,8 @@ Affiant__V1__State *state_save(struct attribute *a)
 	save_seen(&s, &a->seen);
 	save_clock(&s, a);
 	save_epoch(&s, a);
+	if (budgets_save(&a->budgets, s.m))
+		s.err = -ENOMEM;
 
 	rounds += s.m->n_actors + s.m->n_images + s.m->n_sessions + 1;
 	if (s.err) {

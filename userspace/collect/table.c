@@ -8,6 +8,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "collect/fold.h"
+
 /* The key is (start, tgid): what comes first in struct process_key. */
 #define KEY_SIZE offsetof(struct process_key, exec_seq)
 
@@ -67,6 +69,7 @@ void session_unref(struct session *s)
 		affiant__v1__record__free_unpacked(s->head, NULL);
 	free(s->packed);
 	programs_clear(&s->programs);
+	fold_free(s->fold);
 	free(s);
 }
 
@@ -126,8 +129,8 @@ int session_add_programs(struct session *s, const struct image *i)
 	if (!i->packed)
 		return 0;
 	p = affiant__v1__process__unpack(NULL, i->packed_len, i->packed);
-	if (!p)
-		return -ENOMEM;
+	if (!p) /* or no memory, of which there is little use in going on either */
+		return -EBADMSG;
 	err = programs_add_process(&s->programs, p);
 	affiant__v1__process__free_unpacked(p, NULL);
 	return err;

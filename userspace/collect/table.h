@@ -60,6 +60,7 @@ struct session {
 	bool has_status;
 	int32_t status; /* of the first process, once it exited */
 	uint64_t saved; /* as image.saved */
+	struct fold *fold; /* fold.h; NULL: its budget was never asked */
 };
 
 /* A file whose digest is awaited, or known. */
@@ -79,6 +80,7 @@ struct image {
 	bool has_id;
 	struct object_id id; /* the executable, as the kernel saw it at the exec */
 	struct path *exe;    /* NULL: unknown */
+	uint32_t weight;     /* bytes that it takes of a record, about (price.h) */
 	uint8_t *packed;     /* fields of Process, all but id, parent and ancestry; NULL: none */
 	size_t packed_len;
 	/* While it is a draft: */
@@ -157,6 +159,8 @@ struct connection {
 	enum told told;
 	bool waiting;
 	bool live;          /* its socket was met just now */
+	/* 1 + number of the Folded record that counts the attempt; 0: it is told */
+	uint64_t folded;
 	uint64_t missed_ns; /* since when it has no socket; 0: it has one, or nobody looked */
 	struct event_connect attempt;
 };
@@ -202,7 +206,9 @@ struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SI
 void session_end(struct table *t, struct session *s, uint64_t wall_ns);
 /* Takes the reference over. */
 void session_remember(struct table *t, struct session *s);
-/* Enters the programs of @i, which is settled: 0 or -ENOMEM. */
+/*
+ * Enters the programs of @i, which is settled: 0, -ENOMEM, or -EBADMSG: its bytes are no Process.
+ */
 int session_add_programs(struct session *s, const struct image *i);
 /* Serialises the head's four fields into @s->packed: 0 or -ENOMEM. */
 int session_pack(struct session *s);

@@ -416,7 +416,8 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	err = err ?: selectors_new(c, &c->selectors);
 	fill_attribute(c, &attribute);
 	err = err ?: recover(c, &attribute, &past, ret_why) ?: attach(c, past, ret_why);
-	err = err ?: core_note_clock(c) ?: evidence_new(c, &c->evidence, ret_why);
+	err = err ?: core_note_clock(c) ?: core_note_budget(c);
+	err = err ?: evidence_new(c, &c->evidence, ret_why);
 	if (err) {
 		core_close(c);
 		return err;

@@ -6,7 +6,7 @@
  * core.c opens and closes; pump.c moves events in and records out; recover.c saves the state and
  * reads back what a crash left; opening.c and sessions.c answer the local socket; selectors.c
  * keeps the kernel's selectors; reconcile.c and unseen.c find what events did not tell; epoch.c
- * knows when the kernel began anew; status.c counts.
+ * knows when the kernel began anew; folding.c tells what was counted; status.c counts.
  */
 #pragma once
 
@@ -150,6 +150,13 @@ void core_emit(void *core, uint64_t source, uint32_t part, const uint8_t *record
 void core_read_clock(struct core *c, bool first);
 
 uint64_t core_boottime_ns(void);
+
+/* ---- folding.c ---- */
+
+/* Journals how large the ledger may be, which budgets follow from. */
+int core_note_budget(struct core *c);
+/* By notes: what was folded and is due is told, and what records took beyond their prices charged. */
+void core_tell_folded(struct core *c, uint64_t now_ns);
 
 /* ---- recover.c ---- */
 

@@ -128,6 +128,7 @@ static int take_state(struct core *c, struct saver_job *job)
 	/* Each file says by itself what time it was, and of which maps: the state may be lost. */
 	(void)core_note_clock(c);
 	(void)core_repeat_epoch(c);
+	(void)core_note_budget(c);
 	return 0;
 }
 
