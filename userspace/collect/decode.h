@@ -24,7 +24,8 @@ enum note_type {
 	NOTE_GONE = 0x8004,  /* NoteGone: the exit of this process was missed */
 	NOTE_CLOCK = 0x8005, /* NoteClock: the wall clock, as records tell it from here on */
 	NOTE_EPOCH = 0x8006, /* NoteEpoch: which maps of the kernel the events are from */
-	NOTE_LAST = NOTE_EPOCH,
+	NOTE_UNTAGGED = 0x8009, /* NoteUntagged */
+	NOTE_LAST = NOTE_UNTAGGED,
 };
 
 #define NOTE_SIZE_MAX 65528

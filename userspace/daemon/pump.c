@@ -378,6 +378,7 @@ static void now_and_then(struct core *c, uint64_t now)
 		c->losses_ns = now;
 		tell_losses(c);
 	}
+	reconcile_untagged(c, now);
 	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
 		c->reconciled_ns = now;
 		core_look_at_disks(c);
