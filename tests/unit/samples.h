@@ -377,6 +377,13 @@ static const struct sample {
 		LIST(ranges, Affiant__V1__LostRange *, &(Affiant__V1__LostRange){
 			BASE(lost_range), HAS(cpu, 1), HAS(first, 90210), HAS(last, 90228) }),
 		LIST(totals, Affiant__V1__LostCount *, LOSS("ring", "connect", 40), LOSS("ring", "exec", 2)) }) },
+	{ "lost tag", HOST_RECORD(33, lost, LOST, (Affiant__V1__Lost){
+		BASE(lost), LIST(counts, Affiant__V1__LostCount *, LOSS("tag", "process", 1)),
+		LIST(totals, Affiant__V1__LostCount *, LOSS("tag", "process", 1)),
+		LIST(processes, Affiant__V1__LostProcess *, &(Affiant__V1__LostProcess){
+			BASE(lost_process), .id = PROCESS_ID(4230, UINT64_C(5020350000000), 3),
+			.parent = PROCESS_ID(4211, UINT64_C(5020100000000), 3),
+			HAS(session, BYTES("\x01\xa1\x99\x0c\x52\x10\x7a\xbc\x9d\xef\x01\x23\x45\x67\x89\xab")) }) }) },
 	{ "gap", HOST_RECORD(28, gap, GAP, (Affiant__V1__Gap){
 		BASE(gap), HAS(reason, AFFIANT__V1__GAP_REASON__GAP_RETENTION), HAS(first_sequence, 1),
 		HAS(last_sequence, 98304), HAS(bytes, 67108912) }) },

@@ -510,7 +510,8 @@ static void level(Affiant__V1__Record *want, Affiant__V1__Record *got)
 	if (want->body_case == AFFIANT__V1__RECORD__BODY_CONNECT)
 		want->connect->has_completes_pending = got->connect->has_completes_pending = false;
 	if (is_pending(want) || is_attempt(want)) {
-		/* The clock is that of the moment of looking. */
+		/* The clock is that of the moment of looking, and what is known of the session. */
+		want->session->has_untagged_children = got->session->has_untagged_children = false;
 		want->has_wall_ns = got->has_wall_ns = want->has_id = got->has_id = false;
 		want->has_clock_state = got->has_clock_state = false;
 		want->session->has_folded = got->session->has_folded = false;
@@ -722,7 +723,6 @@ static void prepare(struct fixture *f, unsigned int seed, size_t count)
 	f->config = f->world.clock->config;
 	f->config.began = NULL;
 	f->config.entered = NULL;
-	f->config.untagged = NULL;
 	f->config.connections_max = 14; /* small enough to be met */
 	f->config.held_max = 40;
 	f->calm =

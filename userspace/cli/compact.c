@@ -216,6 +216,20 @@ static void detail_exit(struct line *l, const Affiant__V1__Exit *e)
 		buffer_print(&l->cell, "status %d", WEXITSTATUS(e->status));
 }
 
+#define LOST_PIDS_MAX 8
+
+static void detail_lost_processes(struct line *l, const Affiant__V1__Lost *lost)
+{
+	if (!lost->n_processes)
+		return;
+	buffer_add_text(&l->cell, lost->n_counts ? ", without a tag:" : "without a tag:");
+	for (size_t i = 0; i < lost->n_processes && i < LOST_PIDS_MAX; i++)
+		if (lost->processes[i]->id)
+			buffer_print(&l->cell, " %u", lost->processes[i]->id->tgid);
+	if (lost->n_processes > LOST_PIDS_MAX)
+		buffer_print(&l->cell, " and %zu more", lost->n_processes - LOST_PIDS_MAX);
+}
+
 static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
 {
 	for (size_t i = 0; i < lost->n_counts; i++) {
@@ -227,6 +241,7 @@ static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
 		cell_word(l, c->stage ?: "?");
 		buffer_add_char(&l->cell, ')');
 	}
+	detail_lost_processes(l, lost);
 }
 
 static void detail_gap(struct line *l, const Affiant__V1__Gap *g)

@@ -9,6 +9,7 @@
 
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/untagged.h"
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret)
 {
@@ -32,6 +33,7 @@ void attribute_free(struct attribute *a)
 	table_clear(&a->table);
 	seen_clear(&a->seen);
 	free(a->gaps);
+	free(a->untagged);
 	free(a);
 }
 
@@ -102,6 +104,9 @@ static int on_note(struct attribute *a, const struct event_header *h)
 	case NOTE_FOLD:
 		fold_noted(a, h, note, len);
 		return 0;
+	case NOTE_UNTAGGED:
+		untagged_noted(a, note, len);
+		return 0;
 	}
 	return 0;
 }
@@ -136,9 +141,7 @@ static int on_event(struct attribute *a, const struct event_header *h)
 	case EVENT_LISTEN:
 		return flow_listen(a, (const struct event_listen *)h);
 	case EVENT_TAG_LOST:
-		if (a->config.untagged)
-			a->config.untagged(a->config.data, (const struct event_fork *)h);
-		return 0;
+		return process_untagged(a, (const struct event_untagged *)h);
 	}
 	return 0;
 }

@@ -78,8 +78,6 @@ struct attribute_config {
 	void (*began)(void *data, struct session *s, uint32_t tgid);
 	/* An exec in a session, before its image is enriched. */
 	void (*entered)(void *data, const struct event_exec *e);
-	/* A child that could not be tagged: the map was full. */
-	void (*untagged)(void *data, const struct event_fork *e);
 	/* Whether root alone can write to that file; NULL: it is not known of any. */
 	bool (*guarded)(void *data, const struct object_facts *file);
 	/* Whether that user's files count as root's do; NULL: nobody's do. */
@@ -110,6 +108,8 @@ struct attribute_epoch {
 	uint64_t past; /* no higher number was known when it began */
 };
 
+struct untagged;
+
 struct attribute {
 	struct attribute_config config;
 	struct table table;
@@ -123,6 +123,7 @@ struct attribute {
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;
+	struct untagged *untagged; /* untagged.c: until a Lost record names them */
 	uint64_t losses[LOSS_SLOTS];  /* told so far: enum loss, enum loss_user (loss.h) */
 	uint64_t dropped[LOSS_SLOTS]; /* by user space, told or not; kept across restarts */
 	struct budgets budgets;
@@ -197,6 +198,8 @@ int process_fork(struct attribute *a, const struct event_fork *e);
 int process_exec(struct attribute *a, const struct event_exec *e);
 int process_adopt(struct attribute *a, const struct event_exec *e);
 int process_exit(struct attribute *a, const struct event_exit *e);
+/* It is in the table like any other, so that its session goes on, but does nothing that is seen. */
+int process_untagged(struct attribute *a, const struct event_untagged *e);
 /* NOTE_GONE */
 void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note,
 		  size_t len);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "collect/decode.h"
+#include "collect/untagged.h"
 
 #define GAPS_MAX 64 /* ranges in one Lost record: the counts are exact without them */
 
@@ -71,7 +72,7 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static 
 
 	/* A gap that no counter explains is told too. */
 	seen_ripen(&a->seen);
-	any = a->gaps_count > 0;
+	any = a->gaps_count > 0 || untagged_ready(a);
 	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
 		any |= names[kind].stage && totals[kind] > a->losses[kind];
 	if (!any)
@@ -94,6 +95,7 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static 
 		m->n_counts += !!m->counts[m->n_counts];
 	}
 	copy_gaps(a, m);
+	untagged_name(a, m);
 	return m;
 }
 
@@ -153,9 +155,10 @@ void loss_told(struct attribute *a, const struct event_header *h, const uint8_t 
 	seen_ripen(&a->seen);
 	for (size_t i = 0; i < m->n_ranges; i++)
 		forget_gap(a, m->ranges[i]);
+	untagged_named(a, m);
 	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
 	r.lost = m;
-	if (m->n_counts || m->n_ranges)
+	if (m->n_counts || m->n_ranges || m->n_processes)
 		(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, NULL, NULL);
 	affiant__v1__lost__free_unpacked(m, NULL);
 }

@@ -7,6 +7,7 @@
 #include "collect/attribute.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/untagged.h"
 
 struct loader {
 	struct attribute *a;
@@ -63,6 +64,7 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 	s->execs = m->execs;
 	s->ending = m->ending;
 	s->power = m->power;
+	s->untagged = m->untagged_children;
 	s->programs.cut = m->programs_cut;
 	s->has_first = m->first != NULL;
 	s->first = key_of(m->first);
@@ -162,6 +164,7 @@ static int load_actors(struct loader *l)
 		l->actors[n] = a;
 		a->key = key_of(m->id);
 		a->parent = key_of(m->parent);
+		a->late = m->late;
 		/* Those whose digests were awaited are settled by now: too late. */
 		err = load_lineage(l, m, &a->lineage) ?: session_add_programs(a->session, a->image);
 		if (err)
@@ -174,6 +177,7 @@ static int load_processes(struct loader *l)
 {
 	for (size_t n = 0; n < l->m->n_processes; n++) {
 		uint64_t number = l->m->processes[n]->actor;
+		struct process *p;
 		struct actor *a;
 
 		if (number >= l->m->n_actors)
@@ -182,8 +186,10 @@ static int load_processes(struct loader *l)
 		if (a->session->ended_wall_ns ||
 		    process_find(&l->a->table, a->key.tgid, a->key.start))
 			return -EBADMSG;
-		if (!process_new(&l->a->table, actor_ref(a)))
+		p = process_new(&l->a->table, actor_ref(a));
+		if (!p)
 			return -ENOMEM;
+		process_set_untagged(&l->a->table, p, l->m->processes[n]->untagged);
 	}
 	/* process_new() counts: put back what had been counted. */
 	for (size_t n = 0; n < l->m->n_sessions; n++) {
@@ -236,6 +242,14 @@ static int load_counters(struct loader *l)
 	loss_set_totals(l->a->dropped, l->m->dropped, l->m->n_dropped);
 	for (size_t n = 0; n < l->m->n_gaps; n++)
 		loss_gap(l->a, l->m->gaps[n]->cpu, l->m->gaps[n]->first, l->m->gaps[n]->last);
+	for (size_t n = 0; n < l->m->n_untagged; n++) {
+		struct untagged_process p;
+		int err = untagged_of_message(l->m->untagged[n], &p);
+
+		if (err)
+			return err;
+		untagged_add(l->a, &p);
+	}
 	for (size_t n = 0; n < l->m->n_cpus; n++) {
 		const Affiant__V1__StateCpu *m = l->m->cpus[n];
 		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len);

@@ -7,6 +7,7 @@
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/loss.h"
+#include "collect/untagged.h"
 
 /* Lists of messages grow by doubling; NULL members never occur. */
 #define NEW(list, count, init)                                                                     \
@@ -129,6 +130,7 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	SET(m, execs, from->execs);
 	SET(m, ending, from->ending);
 	SET(m, power, from->power);
+	SET(m, untagged_children, from->untagged);
 	SET(m, programs, pb_copy(from->programs.leaves, from->programs.count * SHA256_SIZE));
 	SET(m, programs_cut, from->programs.cut);
 	if (from->has_first)
@@ -183,6 +185,8 @@ static uint64_t save_actor(struct saver *s, struct actor *a)
 	SET(m, image, image);
 	m->id = id_new(&a->key);
 	m->parent = id_new(&a->parent);
+	if (a->late)
+		SET(m, late, true);
 	save_lineage(s, m, a->lineage);
 	return m->number;
 }
@@ -255,6 +259,17 @@ static void save_counters(struct saver *s, struct attribute *a)
 		}
 		*m = a->gaps[i];
 	}
+	for (size_t i = 0; a->untagged && i < a->untagged->count; i++) {
+		Affiant__V1__LostProcess *m = untagged_message(&a->untagged->waiting[i]);
+
+		if (!m || grow((void ***)&s->m->untagged, s->m->n_untagged)) {
+			if (m)
+				affiant__v1__lost_process__free_unpacked(m, NULL);
+			s->err = -ENOMEM;
+			return;
+		}
+		s->m->untagged[s->m->n_untagged++] = m;
+	}
 }
 
 static void save_seen(struct saver *s, const struct seen *seen)
@@ -300,10 +315,13 @@ static void save_table(struct saver *s, struct table *t)
 		Affiant__V1__StateProcess *m =
 			NEW(s->m->processes, s->m->n_processes, affiant__v1__state_process__init);
 
-		if (m)
-			SET(m, actor, actor);
-		else
+		if (!m) {
 			s->err = -ENOMEM;
+			continue;
+		}
+		SET(m, actor, actor);
+		if (p->untagged)
+			SET(m, untagged, true);
 	}
 	HASH_ITER (hh, t->connections, c, next_c)
 		save_connection(s, c);

@@ -139,15 +139,17 @@ int session_add_programs(struct session *s, const struct image *i)
 int session_pack(struct session *s)
 {
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	uint8_t *packed;
 
 	r.agent = s->head->agent;
 	r.session = s->head->session;
 	r.task = s->head->task;
 	r.principal = s->head->principal;
-	free(s->packed);
-	s->packed = malloc(affiant__v1__record__get_packed_size(&r) + 1);
-	if (!s->packed)
+	packed = malloc(affiant__v1__record__get_packed_size(&r) + 1);
+	if (!packed)
 		return -ENOMEM;
+	free(s->packed);
+	s->packed = packed;
 	s->packed_len = affiant__v1__record__pack(&r, s->packed);
 	return 0;
 }
@@ -289,8 +291,16 @@ void process_set_actor(struct process *p, struct actor *a)
 	p->actor = a;
 }
 
+void process_set_untagged(struct table *t, struct process *p, bool untagged)
+{
+	t->untagged += untagged;
+	t->untagged -= p->untagged;
+	p->untagged = untagged;
+}
+
 void process_remove(struct table *t, struct process *p)
 {
+	process_set_untagged(t, p, false);
 	HASH_DEL(t->processes, p);
 	p->actor->session->live--;
 	lineage_unref(p->offspring);

@@ -54,6 +54,7 @@ struct session {
 	bool told;                /* SessionStarted was handed on */
 	bool ending;              /* ended by request: no evidence, but still recorded */
 	bool doomed;              /* its processes are killed, until there are none */
+	bool untagged; /* a process of it found no room among the tags: no evidence any more */
 	uint32_t power;           /* enum session_power (power.h) */
 	bool has_first;
 	struct process_key first;
@@ -119,6 +120,7 @@ struct actor {
 	/* tgid 0: unknown; exec_seq 0: unknown, as only the kernel's threads have it */
 	struct process_key parent;
 	struct lineage *lineage; /* NULL: the session's first process */
+	bool late;               /* nobody watched it for a while before */
 	uint64_t saved;
 };
 
@@ -129,6 +131,7 @@ struct process {
 	/* its children's lineage; NULL until it forks, and after an exec */
 	struct lineage *offspring;
 	uint64_t missed_ns; /* since when it has no tag; 0: it has one, or nobody looked */
+	bool untagged;      /* it found no room among the tags */
 };
 
 /* What was handed on of a connection. */
@@ -186,6 +189,7 @@ struct table {
 	struct image *drafts;        /* by deadline */
 	size_t held;                 /* records that wait for drafts */
 	struct path *paths;
+	size_t untagged; /* processes that found no room among the tags */
 	uint64_t images; /* numbers given */
 	uint64_t actors;
 };
@@ -236,6 +240,8 @@ struct process *process_new(struct table *t, struct actor *a);
  * gone.
  */
 void process_set_actor(struct process *p, struct actor *a);
+/* Whether it found no room among the tags. */
+void process_set_untagged(struct table *t, struct process *p, bool untagged);
 void process_remove(struct table *t, struct process *p);
 
 struct connection *connection_find(struct table *t, uint64_t number);

@@ -63,6 +63,8 @@ static uint8_t *pack_identity(const struct actor *actor, bool brief, size_t *ret
 	p.ancestry = list;
 	if (l && (l->cut || brief))
 		SET(&p, ancestry_cut, true);
+	if (actor->late)
+		SET(&p, late, true);
 
 	out = malloc(affiant__v1__process__get_packed_size(&p) ?: 1);
 	if (out)

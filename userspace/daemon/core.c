@@ -365,7 +365,6 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.hashes = hashes,
 		.began = began,
 		.entered = entered,
-		.untagged = reconcile_untagged,
 		.guarded = guarded,
 		.trusted = trusted,
 		.launcher = launcher,
@@ -461,7 +460,7 @@ void core_close(struct core *c)
 	}
 	free(c->cgroup_root);
 	free(c->events);
-	free(c->untagged);
+	shares_free(c->shares);
 	closep(&c->state_dir);
 	free(c);
 }

@@ -38,6 +38,7 @@ struct opening;
 		      */
 
 struct selectors;
+struct shares;
 struct told_set;
 
 /* A record that the disk had no room for: written before anything else is read. */
@@ -89,8 +90,9 @@ struct core {
 	struct backlog *backlog, **backlog_end;
 	int full; /* 0, or why the disk takes nothing (-errno): nothing is read until it does */
 
-	struct event_actor *untagged; /* who found no room among the tags; reconcile.c */
-	size_t untagged_count;
+	struct shares *shares;
+	uint32_t stale_tags, stale_round; /* tags at the last look, and which of them are next */
+	uint64_t untagged_ns; /* when processes without a tag are looked for again */
 
 	bool dooming; /* a session may be doomed */
 	sd_event_source *timer;
@@ -255,5 +257,14 @@ void core_match(void *core, struct server_call *call, pid_t pid);
 
 /* Processes and tags that do not agree: exits and forks whose events were lost. */
 void reconcile(struct core *c);
-/* For struct attribute_config: a child is without a tag. It gets one when there is room. */
-void reconcile_untagged(void *core, const struct event_fork *e);
+/* Processes that found no room among the tags get one as soon as there is some. */
+void reconcile_untagged(struct core *c, uint64_t now);
+
+/* ---- shares.c ---- */
+
+/*
+ * Whether the kernel's count of what sessions hold is what they hold, and which of them had
+ * processes without a tag of which no event came.
+ */
+void shares_look(struct core *c);
+void shares_free(struct shares *s);

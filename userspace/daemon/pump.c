@@ -379,6 +379,7 @@ static void now_and_then(struct core *c, uint64_t now)
 		tell_losses(c);
 		core_tell_folded(c, now);
 	}
+	reconcile_untagged(c, now);
 	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
 		c->reconciled_ns = now;
 		core_look_at_disks(c);

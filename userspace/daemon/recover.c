@@ -346,7 +346,6 @@ static int end_boots(struct core *c, const struct attribute_config *config, char
 	old.enrich = NULL;
 	old.began = NULL;
 	old.entered = NULL;
-	old.untagged = NULL;
 	while (journal_other_boot(c->journal, c->boot_id, old.boot_id)) {
 		uint8_t again[16];
 		int err = end_boot(c, &old, ret_why);
