@@ -166,8 +166,8 @@ static void hidden_losses_are_said(void **state)
 	(void)state;
 	fill();
 	assert_int_equal(EVENTS(&len, "--agent=research"), 0);
-	assert_int_equal(lines(), TURNS * (samples_count - 6));
-	assert_non_null(strstr(complaint, "12 records tell of losses"));
+	assert_int_equal(lines(), TURNS * (samples_count - 7));
+	assert_non_null(strstr(complaint, "15 records tell of losses"));
 	assert_int_equal(EVENTS(&len, "--type=session_started,lost"), 0);
 	assert_string_equal(complaint, "");
 	assert_int_equal(EVENTS(&len, "--type=exec"), 0);
