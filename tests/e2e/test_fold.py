@@ -226,6 +226,6 @@ def test_evidence_says_so(new_daemon):
 		assert workload["folded"] is True
 		assert workload["execs"] == 203
 		assert workload["programs"]["count"] > plain["programs"]["count"]
-		assert any(r.folded.others or groups(r) for r in agent.run.records_so_far().of("folded"))
+		agent.run.wait_records("a Folded record", lambda found: found.of("folded"))
 	finally:
 		attested.remove()
