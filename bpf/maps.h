@@ -9,6 +9,8 @@
 #include "environment.h"
 #include "event.h"
 #include "kernel.h"
+#include "orders.h"
+#include "values.h"
 
 /*
  * What is known of a socket; zero where nothing is. Programs of one socket run under its lock, but
