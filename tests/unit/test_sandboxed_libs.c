@@ -286,13 +286,13 @@ static const uint8_t boot[16] = {1};
 static int write_journal(struct place *p)
 {
 	const struct event_header note = {.type = 1, .size = sizeof(note)};
+	char path[PATH_MAX], file[JOURNAL_NAME_SIZE];
 	struct journal *j;
-	char path[PATH_MAX];
 	uint64_t index;
 	int err;
 
 	snprintf(path, sizeof(path), "%s/journal", p->dir);
-	err = journal_open(path, boot, &j);
+	err = journal_open(path, boot, 0, file, &j);
 	if (err)
 		return err;
 	err = journal_append(j, &note, sizeof(note)) ?: journal_rotate(j, &index);

@@ -342,11 +342,12 @@ static int end_boot(struct core *c, const struct attribute_config *config, char 
 static int end_boots(struct core *c, const struct attribute_config *config, char **ret_why)
 {
 	struct attribute_config old = *config;
+	int more;
 
 	old.enrich = NULL;
 	old.began = NULL;
 	old.entered = NULL;
-	while (journal_other_boot(c->journal, c->boot_id, old.boot_id)) {
+	while ((more = journal_other_boot(c->journal, c->boot_id, old.boot_id)) > 0) {
 		uint8_t again[16];
 		int err = end_boot(c, &old, ret_why);
 
@@ -354,11 +355,11 @@ static int end_boots(struct core *c, const struct attribute_config *config, char
 			return err;
 		journal_forget(c->journal, old.boot_id);
 		/* A directory that takes no more changes is found out elsewhere. */
-		if (journal_other_boot(c->journal, c->boot_id, again) &&
+		if (journal_other_boot(c->journal, c->boot_id, again) > 0 &&
 		    !memcmp(again, old.boot_id, sizeof(again)))
 			break;
 	}
-	return 0;
+	return more < 0 ? more : 0;
 }
 
 static bool was_told(void *core, uint64_t source, uint32_t part)
@@ -389,12 +390,12 @@ int recover(struct core *c, const struct attribute_config *config, uint64_t *ret
 	    char **ret_why)
 {
 	struct attribute_config mine = *config;
-	char path[4096];
+	char path[4096], file[JOURNAL_NAME_SIZE];
 	int err;
 
 	snprintf(path, sizeof(path), "%s/journal", c->config->state_dir);
-	err = journal_open(path, c->boot_id, &c->journal);
-	if (err && asprintf(ret_why, "%s: %s", path, strerror(-err)) < 0)
+	err = journal_open(path, c->boot_id, 0, file, &c->journal);
+	if (err && asprintf(ret_why, "%s%s%s: %s", path, *file ? "/" : "", file, strerror(-err)) < 0)
 		*ret_why = NULL;
 	mine.told = was_told;
 	mine.ended = was_ended;
