@@ -12,6 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pb.h"
+#include "collect/decode.h"
 #include "collect/manifest.h"
 #include "collect/power.h"
 #include "daemon/directory.h"
@@ -427,6 +429,22 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	return 0;
 }
 
+/*
+ * Nothing is in the ring, and nobody is left who could put something there: a reboot takes nothing
+ * along.
+ */
+static void note_stopped(struct core *c)
+{
+	Affiant__V1__NoteDaemon m = AFFIANT__V1__NOTE_DAEMON__INIT;
+
+	if (c->backlog || c->events_len || c->full || source_any_untagged(c->source) ||
+	    c->config->selectors_count || source_each_tag(c->source, is_any, NULL) ||
+	    source_ring_used(c->source))
+		return;
+	SET(&m, stopped, true);
+	(void)core_note(c, NOTE_DAEMON, &m.base); /* without it, a gap is told */
+}
+
 void core_close(struct core *c)
 {
 	if (!c)
@@ -436,6 +454,8 @@ void core_close(struct core *c)
 		core_flush(c);
 		if (state_write(c) < 0)
 			log_warning("the state was not saved: the journal will be read again");
+		else
+			note_stopped(c);
 	}
 	saver_free(c->saver);
 	sd_event_source_unref(c->timer);
@@ -461,6 +481,7 @@ void core_close(struct core *c)
 	free(c->cgroup_root);
 	free(c->events);
 	shares_free(c->shares);
+	affiant__v1__state__free_unpacked(c->saved, NULL);
 	closep(&c->state_dir);
 	free(c);
 }

@@ -50,6 +50,11 @@ struct backlog {
 	uint8_t record[];
 };
 
+/* What the journal of a boot said, as far as it was read. */
+struct replayed {
+	bool stopped; /* the last word is that the daemon did, and that nothing was left to be seen */
+};
+
 struct core {
 	const struct config *config; /* borrowed */
 	sd_event *event;
@@ -80,7 +85,9 @@ struct core {
 	struct evidence *evidence;
 	struct activation *activation; /* a credential's, under way; enrolment.c */
 
-	struct told_set *told; /* while it starts: in the ledger since the saved state */
+	struct told_set *told; /* while it starts: in the ledger since the saved state, */
+	Affiant__V1__State *saved; /* and that, of whichever boot; NULL: there is none */
+	struct replayed replayed;  /* likewise */
 	uint64_t note_sequence;
 	uint64_t rotate_bytes; /* journal size at which the state is saved */
 

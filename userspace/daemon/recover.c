@@ -13,6 +13,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/note.h"
 #include "daemon/core.h"
 #include "daemon/told.h"
 
@@ -49,38 +50,25 @@ static Affiant__V1__State *state_unpack(int fd)
 	return m;
 }
 
-/*
- * The state that was saved for that boot; an empty one when there is none, with *@ret_found false.
- */
-static int read_state(struct core *c, const uint8_t boot_id[static 16], Affiant__V1__State **ret,
-		      bool *ret_found)
+/* What was saved last, of whichever boot; c->saved stays NULL when nothing was, or it is damaged. */
+static int read_saved(struct core *c)
 {
 	_cleanup_close_ int fd =
 		openat(c->state_dir, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	Affiant__V1__State *m = NULL;
 
-	if (fd < 0 && errno != ENOENT)
-		return -errno;
-	if (fd >= 0) {
-		m = state_unpack(fd);
-		if (!m)
-			log_error("%s/" STATE_FILE
-				  ": damaged; only the journal that is left is read again",
-				  c->config->state_dir);
-	}
-	*ret_found = m && !memcmp(m->boot_id.data, boot_id, 16);
-	if (m && !*ret_found) {
-		affiant__v1__state__free_unpacked(m, NULL);
-		m = NULL;
-	}
-	if (!m) {
-		m = malloc(sizeof(*m));
-		if (!m)
-			return -ENOMEM;
-		affiant__v1__state__init(m);
-	}
-	*ret = m;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	c->saved = state_unpack(fd);
+	if (!c->saved)
+		log_error("%s/" STATE_FILE ": damaged; only the journal that is left is read again",
+			  c->config->state_dir);
 	return 0;
+}
+
+/* The state that was saved for that boot, borrowed; NULL: there is none. */
+static const Affiant__V1__State *saved_of(const struct core *c, const uint8_t boot_id[static 16])
+{
+	return c->saved && !memcmp(c->saved->boot_id.data, boot_id, 16) ? c->saved : NULL;
 }
 
 /* The file's bytes. */
@@ -198,6 +186,23 @@ int state_write(struct core *c)
 
 /* ---- reading back ---- */
 
+static void notice(struct core *c, const struct event_header *h)
+{
+	Affiant__V1__NoteDaemon *m = NULL;
+	const uint8_t *note;
+	size_t len;
+
+	c->replayed.stopped = false;
+	if (!event_is_note(h) || h->type != NOTE_DAEMON)
+		return;
+	note = note_message(h, &len);
+	m = note ? affiant__v1__note_daemon__unpack(NULL, len, note) : NULL;
+	if (!m)
+		return;
+	c->replayed.stopped = m->stopped;
+	affiant__v1__note_daemon__free_unpacked(m, NULL);
+}
+
 static int replay(void *core, const void *events, size_t len)
 {
 	const struct event_header *h;
@@ -217,6 +222,7 @@ static int replay(void *core, const void *events, size_t len)
 		}
 		if (event_is_note(h) && h->sequence >= c->note_sequence)
 			c->note_sequence = h->sequence + 1;
+		notice(c, h);
 		err = attribute_event(c->attribute, h);
 		if (err)
 			return err;
@@ -264,17 +270,15 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 		.segment_bytes = c->config->segment_bytes,
 		.total_bytes = c->config->state_bytes,
 	};
+	const Affiant__V1__State none = AFFIANT__V1__STATE__INIT,
+				 *found = saved_of(c, config->boot_id), *state = found ?: &none;
 	struct ledger_recovery recovery;
-	Affiant__V1__State *state = NULL;
 	uint64_t damaged = 0;
-	bool found = false;
 	int err;
 
+	c->replayed = (struct replayed){0};
 	snprintf(path, sizeof(path), "%s/ledger", c->config->state_dir);
 	memcpy(ledger.boot_id, config->boot_id, 16);
-	err = read_state(c, config->boot_id, &state, &found);
-	if (err)
-		return err;
 	err = told_new(&c->told)
 		      ?: ledger_open(&ledger, state->ledger_sequence, told_add, c->told, &recovery,
 				     &c->ledger);
@@ -302,7 +306,6 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 					c, &damaged);
 	if (!err)
 		note_damage(c, damaged);
-	affiant__v1__state__free_unpacked(state, NULL);
 	return err;
 }
 
@@ -320,6 +323,27 @@ static void tell_last_losses(struct core *c)
 	affiant__v1__lost__free_unpacked(r.lost, NULL);
 }
 
+/*
+ * Kernel programs outlive the daemon, but not the boot: what they saw and nobody read is gone with
+ * their ring, and the end of the journal perhaps with a disk's cache.
+ */
+static void tell_reboot(struct core *c)
+{
+	const uint64_t source = (uint64_t)NOTE_CPU << 48 | NOTE_REBOOT_SEQUENCE;
+	struct attribute *a = c->attribute;
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	if (c->replayed.stopped)
+		return;
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_REBOOT);
+	if (a->newest_ns)
+		SET(&gap, from_boottime_ns, a->newest_ns);
+	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+	r.gap = &gap;
+	(void)tell(a, source, PART_MAIN, a->newest_ns, &r, NULL, NULL);
+}
+
 /* Its sessions ended with it; what had not reached the ledger is told now. */
 static int end_boot(struct core *c, const struct attribute_config *config, char **ret_why)
 {
@@ -329,6 +353,7 @@ static int end_boot(struct core *c, const struct attribute_config *config, char 
 		return err;
 	attribute_finish(c->attribute, true);
 	tell_last_losses(c);
+	tell_reboot(c);
 	core_flush(c);
 	if (c->full)
 		return c->full;
@@ -339,9 +364,30 @@ static int end_boot(struct core *c, const struct attribute_config *config, char 
 	return err;
 }
 
+/*
+ * A state is of a boot whose journal may be gone, or damaged: what it knows is told all the same.
+ * Then it goes, so that this is done once.
+ */
+static int end_saved_boot(struct core *c, struct attribute_config *config, bool ended,
+			  char **ret_why)
+{
+	int err = 0;
+
+	if (!c->saved || saved_of(c, c->boot_id))
+		return 0;
+	if (!ended) {
+		memcpy(config->boot_id, c->saved->boot_id.data, 16);
+		err = end_boot(c, config, ret_why);
+	}
+	if (!err && unlinkat(c->state_dir, STATE_FILE, 0) && errno != ENOENT)
+		err = -errno;
+	return err;
+}
+
 static int end_boots(struct core *c, const struct attribute_config *config, char **ret_why)
 {
 	struct attribute_config old = *config;
+	bool ended = false;
 	int more;
 
 	old.enrich = NULL;
@@ -353,13 +399,14 @@ static int end_boots(struct core *c, const struct attribute_config *config, char
 
 		if (err)
 			return err;
+		ended |= saved_of(c, old.boot_id) != NULL;
 		journal_forget(c->journal, old.boot_id);
 		/* A directory that takes no more changes is found out elsewhere. */
 		if (journal_other_boot(c->journal, c->boot_id, again) > 0 &&
 		    !memcmp(again, old.boot_id, sizeof(again)))
 			break;
 	}
-	return more < 0 ? more : 0;
+	return more < 0 ? more : end_saved_boot(c, &old, ended, ret_why);
 }
 
 static bool was_told(void *core, uint64_t source, uint32_t part)
@@ -393,8 +440,13 @@ int recover(struct core *c, const struct attribute_config *config, uint64_t *ret
 	char path[4096], file[JOURNAL_NAME_SIZE];
 	int err;
 
+	err = read_saved(c);
+	if (err)
+		return err;
 	snprintf(path, sizeof(path), "%s/journal", c->config->state_dir);
-	err = journal_open(path, c->boot_id, 0, file, &c->journal);
+	/* Where a state is that contains all below its index, a file below is not read again. */
+	err = journal_open(path, c->boot_id, c->saved ? c->saved->journal_index : 0, file,
+			   &c->journal);
 	if (err && asprintf(ret_why, "%s%s%s: %s", path, *file ? "/" : "", file, strerror(-err)) < 0)
 		*ret_why = NULL;
 	mine.told = was_told;
@@ -407,5 +459,6 @@ int recover(struct core *c, const struct attribute_config *config, uint64_t *ret
 	}
 	/* What is told from now on is new. */
 	told_free(TAKE_PTR(c->told));
+	affiant__v1__state__free_unpacked(TAKE_PTR(c->saved), NULL);
 	return err;
 }

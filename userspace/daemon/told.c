@@ -93,7 +93,7 @@ void told_add(void *told_set, const struct segment_frame *frame)
 	add_record(t, &key);
 	if (frame->part == PART_SESSION_ENDED)
 		add_ended(t, frame);
-	if (frame->source >> 48 == NOTE_CPU && number >= t->notes)
+	if (frame->source >> 48 == NOTE_CPU && number >= t->notes && number < NOTE_REBOOT_SEQUENCE)
 		t->notes = number + 1;
 	if (frame->source >> 48 != NOTE_CPU && number > t->highest)
 		t->highest = number;

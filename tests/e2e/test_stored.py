@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies in the state directory, and is damaged, taken away, or outlived by a reboot: something always says so."""
+
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from harness import daemon as daemons
+from harness import wait
+from harness.records import pb
+
+# It connects when told to, to where nobody answers, and goes when its input ends.
+CONNECTS = """
+import socket, sys
+print('here', flush=True)
+port = int(sys.stdin.readline())
+s = socket.socket()
+s.setblocking(False)
+try:
+	s.connect((sys.argv[1], port))
+except OSError:
+	pass
+print('connects', flush=True)
+sys.stdin.readline()
+"""
+
+
+class Agent:
+	def __init__(self, daemon, host="127.0.0.1", **more):
+		self.run = daemon.launch("/usr/bin/python3", "-c", CONNECTS, host, stdin=subprocess.PIPE, **more)
+		assert self.run.line() == "here"
+		self.run.wait_exec("/usr/bin/python3")
+
+	def connect(self, port):
+		self.run.process.stdin.write(f"{port}\n")
+		self.run.process.stdin.flush()
+		assert self.run.line() == "connects"
+
+
+def gaps(daemon, reason):
+	return daemon.records("--type", "gap").where(lambda r: r.gap.reason == reason)
+
+
+def boottime():
+	return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def journals(daemon):
+	return sorted((daemon.state / "journal").glob("*.jnl"))
+
+
+# ---- the journal ----
+
+@pytest.mark.parametrize("saved", [False, True], ids=["no state", "a state"])
+def test_a_journal_that_cannot_be_read(new_daemon, saved):
+	"""It is not passed over: the daemon says which file it is, and goes on once that can be read again."""
+	daemon = new_daemon()
+	if saved:
+		daemon.stop()
+		daemon.start()
+	agent = Agent(daemon)
+	agent.connect(4321)
+	daemon.kill()
+	last = journals(daemon)[-1]
+	aside = last.with_suffix(".aside")
+	last.rename(aside)
+	last.symlink_to(aside.name)
+	daemon.spawn()
+	assert daemon.process.wait(wait.DEADLINE) not in (0, None)
+	assert f"{last}: Too many levels of symbolic links" in daemon.log().splitlines()[-1]
+	last.unlink()
+	aside.rename(last)
+	daemon.start()
+	agent.run.wait()
+	found = agent.run.records()
+	assert len(found.execs) == 1
+	assert [r.connect.reached.port for r in found.connects] == [4321]
+
+
+def test_an_emptied_journal(new_daemon):
+	"""Emptied while the daemon was stopped, by somebody who makes room: what is written then is read again after a crash."""
+	daemon = new_daemon()
+	for _ in range(2):
+		daemon.stop()
+		daemon.start()
+	daemon.stop()
+	for path in journals(daemon):
+		path.unlink()
+	daemon.start()
+	agent = Agent(daemon)
+	agent.connect(4323)
+	agent.run.records_so_far()
+	# As after a power cut, the ledger ends before.
+	daemon.kill()
+	for path in (daemon.state / "ledger").glob("*.seg"):
+		path.unlink()
+	daemon.start()
+	agent.run.wait()
+	found = agent.run.records()
+	assert found.one("session_started").agent.name == "tester"
+	assert [r.connect.reached.port for r in found.connects] == [4323]
+
+
+# ---- a reboot ----
+
+class Machine:
+	"""A daemon that is told another boot's id after each reboot()."""
+
+	def __init__(self, daemon, place):
+		self.daemon = daemon
+		self.boot_id = place / "boot_id"
+		self.program = place / "affiantd"
+		self.program.write_text(f"""#!/bin/sh
+exec unshare -m sh -c 'mount --bind {self.boot_id} /proc/sys/kernel/random/boot_id && exec {daemons.AFFIANTD} "$@"' affiantd "$@"
+""")
+		self.program.chmod(0o755)
+		daemon.program = self.program
+
+	def reboot(self):
+		"""Of a daemon that does not run: its pins are gone."""
+		if self.daemon.pins.exists():
+			done = self.daemon.affiant("uninstall-bpf", "--pin-dir", str(self.daemon.pins), socket=False)
+			assert done.returncode == 0, done.stderr
+		self.boot_id.write_text(f"{uuid.uuid4()}\n")
+
+
+@pytest.fixture
+def machine(new_daemon, place):
+	machine = Machine(new_daemon(start=False), place)
+	machine.reboot()
+	machine.daemon.start()
+	return machine
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_reboot_with_an_agent(machine, how):
+	"""What it did when nobody read is gone with the ring."""
+	daemon = machine.daemon
+	agent = Agent(daemon)
+	last = max(r.boottime_ns for r in daemon.records())
+	before = boottime()
+	getattr(daemon, how)()
+	agent.connect(4322)
+	agent.run.wait()
+	machine.reboot()
+	daemon.start()
+	gap = gaps(daemon, pb.GAP_REBOOT).only()
+	assert last <= gap.gap.from_boottime_ns <= before + 10 ** 9
+	ended = agent.run.records_so_far().one("session_ended")
+	assert ended.session_ended.reason == pb.END_REBOOT
+	assert gap.boot_id == ended.boot_id
+	assert "reboot" in daemon.affiant("events", "--type", "gap").stdout
+	daemon.kill()
+	daemon.start()
+	assert len(gaps(daemon, pb.GAP_REBOOT)) == 1, "it was told already"
+
+
+def test_a_reboot_when_nothing_was_left(machine):
+	"""Stopped in order, without a session and without selectors: nothing can have gone unseen."""
+	daemon = machine.daemon
+	daemon.run("/bin/true").records()
+	daemon.stop()
+	machine.reboot()
+	daemon.start()
+	assert not daemon.records("--type", "gap")
+	# Killed, it may not have read all.
+	daemon.kill()
+	machine.reboot()
+	daemon.start()
+	assert len(gaps(daemon, pb.GAP_REBOOT)) == 1
+
+
+def test_a_reboot_with_selectors(machine):
+	"""What they would have taken behind the daemon's end."""
+	daemon = machine.daemon
+	daemon.stop()
+	daemon.config.write_text("agents:\n  - name: chosen\n    selectors:\n      - user: 61234\n")
+	daemon.start()
+	daemon.stop()
+	machine.reboot()
+	daemon.start()
+	assert len(gaps(daemon, pb.GAP_REBOOT)) == 1
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_reboot_and_no_journal(machine, how):
+	"""The state says that there was another boot, and what it knew is told."""
+	daemon = machine.daemon
+	agent = Agent(daemon)
+	daemon.stop()
+	for path in journals(daemon):
+		if how == "gone":
+			path.unlink()
+		else:
+			path.write_bytes(b"x" * 40 + path.read_bytes()[40:])
+	agent.run.wait()
+	machine.reboot()
+	daemon.start()
+	assert len(gaps(daemon, pb.GAP_REBOOT)) == 1
+	assert agent.run.records_so_far().one("session_ended").session_ended.reason == pb.END_REBOOT
