@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies in the state directory, and is damaged, taken away, or outlived by a reboot: something always says so."""
 
+import struct
 import subprocess
 import time
 import uuid
+import zlib
 
 import pytest
 
 from harness import daemon as daemons
 from harness import wait
-from harness.records import pb
+from harness.records import pb, pb_state
 
 # It connects when told to, to where nobody answers, and goes when its input ends.
 CONNECTS = """
@@ -200,3 +202,50 @@ def test_a_reboot_and_no_journal(machine, how):
 	daemon.start()
 	assert len(gaps(daemon, pb.GAP_REBOOT)) == 1
 	assert agent.run.records_so_far().one("session_ended").session_ended.reason == pb.END_REBOOT
+
+
+# ---- the ledger ----
+
+def torn(daemon, length):
+	"""As a power cut leaves it."""
+	segment = sorted((daemon.state / "ledger").glob("*.seg"))[-1]
+	with open(segment, "ab") as file:
+		file.write(bytes(length))
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "pwrite64"])
+def test_killed_behind_the_cut(new_daemon, place, call):
+	"""A start that is killed when it has cut a torn end off: the next one tells of it."""
+	daemon = new_daemon()
+	daemon.run("/bin/true").records()
+	daemon.stop()
+	torn(daemon, 96)
+	trace = place / "trace"
+	# Of the calls that write, the first is to the note: the cut has not come, and comes with the next start.
+	subprocess.run(["strace", "-f", "-o", trace, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when=1", *daemon.command()],
+		       stdin=subprocess.DEVNULL, capture_output=True, timeout=wait.DEADLINE)
+	assert "+++ killed by SIGKILL +++" in trace.read_text()
+	for _ in range(2):
+		daemon.start()
+		assert [r.gap.bytes for r in gaps(daemon, pb.GAP_TORN)] == [96]
+		daemon.stop()
+
+
+def test_a_start_that_fails_behind_the_cut(new_daemon, place):
+	"""The state contradicts itself, and is moved away, as affiantd itself says: what was cut is told all the same."""
+	daemon = new_daemon()
+	agent = Agent(daemon)
+	daemon.stop()
+	torn(daemon, 64)
+	state = daemon.state / "state"
+	data = pb_state.State.FromString(state.read_bytes()[16:])
+	data.processes[0].actor = 999999
+	packed = data.SerializeToString()
+	state.write_bytes(b"AFFSTAT1" + struct.pack("=II", zlib.crc32(packed), len(packed)) + packed)
+	daemon.spawn()
+	assert daemon.process.wait(wait.DEADLINE) not in (0, None)
+	assert daemon.log().splitlines()[-1].endswith("contradicts itself; move it away")
+	state.rename(place / "state")
+	daemon.start()
+	assert [r.gap.bytes for r in gaps(daemon, pb.GAP_TORN)] == [64]
+	agent.run.wait()

@@ -322,6 +322,58 @@ static void removal_is_told_after_a_crash(void **state)
 	}
 }
 
+/*
+ * What it said is not known any more. All that is not there was removed once; what of it was told
+ * is told again, which is better than silence.
+ */
+static void a_damaged_note_stands_for_all_that_was_removed(void **state)
+{
+	uint64_t first = 0, last = 0, bytes = 1;
+	struct ledger_recovery recovery;
+	struct ledger_stats stats;
+	struct ledger *l;
+	uint8_t *data;
+	size_t size;
+
+	(void)state;
+	in_child(die_untold);
+	for (int i = 0; i < 3; i++) {
+		data = load("removed", &size);
+		data[9] ^= 1;
+		store("removed", data, i == 1 ? 20 : i == 2 ? 0 : size);
+		free(data);
+		l = open_with(&defaults, &recovery);
+		ledger_stats(l, &stats);
+		assert_true(stats.oldest_sequence > 1);
+		ledger_close(l); /* a start that fails */
+		l = open_with(&defaults, &recovery);
+		assert_true(ledger_removed(l, &first, &last, &bytes));
+		assert_int_equal(first, 1);
+		assert_int_equal(last, stats.oldest_sequence - 1);
+		assert_int_equal(bytes, 0);
+		append(l, 1);
+		assert_int_equal(ledger_sync(l), 0);
+		assert_false(ledger_removed(l, &first, &last, &bytes));
+		ledger_close(l);
+	}
+	/* Nor is known what was cut: that something may have been is all that is told. */
+	data = load("removed", &size);
+	data[40] ^= 1;
+	store("removed", data, size);
+	assert_int_equal(ledger_open(&defaults, 0, NULL, NULL, &recovery, &l), 0);
+	assert_true(recovery.repaired);
+	assert_int_equal(recovery.torn_bytes, 0);
+	ledger_close(l);
+	/* Of a ledger that has all, nothing was removed. */
+	begin(state);
+	ledger_close(open_clean());
+	store("removed", "x", 1);
+	l = open_untold(&defaults, &recovery);
+	assert_false(ledger_removed(l, &first, &last, &bytes));
+	ledger_close(l);
+	free(data);
+}
+
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +385,7 @@ static int run(void)
 		cmocka_unit_test_setup(shows_the_window, begin),
 		cmocka_unit_test_setup(retention_tells_what_it_took, begin),
 		cmocka_unit_test_setup(removal_is_told_after_a_crash, begin),
+		cmocka_unit_test_setup(a_damaged_note_stands_for_all_that_was_removed, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,6 +88,7 @@ struct core {
 	struct told_set *told; /* while it starts: in the ledger since the saved state, */
 	Affiant__V1__State *saved; /* and that, of whichever boot; NULL: there is none */
 	struct replayed replayed;  /* likewise */
+	bool repair_told; /* a Gap tells of what opening the ledger cut */
 	uint64_t note_sequence;
 	uint64_t rotate_bytes; /* journal size at which the state is saved */
 

@@ -160,7 +160,8 @@ static void tell_removed(struct core *c)
 
 	if (!ledger_removed(c->ledger, &gap.first_sequence, &gap.last_sequence, &gap.bytes))
 		return;
-	gap.has_first_sequence = gap.has_last_sequence = gap.has_bytes = true;
+	gap.has_first_sequence = gap.has_last_sequence = true;
+	gap.has_bytes = gap.bytes != 0; /* where only the place of them is known */
 	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_RETENTION);
 	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
 	r.gap = &gap;
@@ -192,6 +193,10 @@ void core_flush(struct core *c)
 		log_notice("%s: can be written again", c->config->state_dir);
 		c->full = 0;
 	}
+	/* Not before it is in the ledger: it could be in the backlog. */
+	if (c->repair_told)
+		ledger_repair_told(c->ledger);
+	c->repair_told = false;
 	tell_removed(c);
 	if (!c->server)
 		return;

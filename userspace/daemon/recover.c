@@ -235,20 +235,22 @@ static void tell_recovery(struct core *c, const struct ledger_recovery *r)
 	Affiant__V1__Record record = AFFIANT__V1__RECORD__INIT;
 	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
 
-	if (!r->torn_bytes && !r->damaged)
+	if (!r->repaired)
 		return;
 	log_warning("the ledger's end was damaged: %" PRIu64
 		    " bytes were cut, and are told as a gap",
 		    r->torn_bytes);
 	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_TORN);
-	SET(&gap, bytes, r->torn_bytes);
-	if (r->damaged) {
+	if (r->torn_bytes)
+		SET(&gap, bytes, r->torn_bytes);
+	if (r->lost_first) {
 		SET(&gap, first_sequence, r->lost_first);
 		SET(&gap, last_sequence, r->lost_last);
 	}
 	record.body_case = AFFIANT__V1__RECORD__BODY_GAP;
 	record.gap = &gap;
 	core_tell(c, &record);
+	c->repair_told = true;
 }
 
 /* The events in it can't be counted any more: the gaps in their numbers will show. */

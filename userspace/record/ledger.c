@@ -192,6 +192,7 @@ int ledger_sync_begin(struct ledger *l, int *ret_fd)
 	if (fd < 0)
 		return -errno;
 	l->syncing = l->told;
+	l->repair_syncing = l->repair_told;
 	*ret_fd = fd;
 	return 0;
 }
@@ -199,7 +200,10 @@ int ledger_sync_begin(struct ledger *l, int *ret_fd)
 int ledger_sync_end(struct ledger *l)
 {
 	/* A Gap that was appended meanwhile is left for the next time. */
-	return memcmp(&l->syncing, &l->told, sizeof(l->told)) ? 0 : retention_synced(l);
+	return memcmp(&l->syncing, &l->told, sizeof(l->told)) ||
+			       l->repair_syncing != l->repair_told
+		       ? 0
+		       : retention_synced(l);
 }
 
 uint64_t ledger_next_sequence(const struct ledger *l)
@@ -274,7 +278,10 @@ int ledger_open(const struct ledger_config *config, uint64_t from,
 	if (l->dir < 0)
 		return l->dir;
 
-	err = ledger_recover(l, seen ? from : 0, &recovery) ?: retention_open(l) ?: retention_apply(l);
+	err = retention_open(l) ?:
+	      ledger_recover(l, seen ? from : 0, &recovery) ?:
+	      retention_mend(l) ?:
+	      retention_apply(l);
 	if (!err && seen)
 		err = ledger_replay(l, from, seen, data);
 	if (err)

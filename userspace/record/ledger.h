@@ -33,6 +33,17 @@ struct removed {
 	uint64_t first, last, bytes; /* first 0: nothing */
 };
 
+/*
+ * What opening cut off or set aside, from before it does until a Gap that says so is synced; behind
+ * the other in that file.
+ */
+struct repaired {
+	uint64_t bytes;
+	uint64_t first, last;    /* records that are gone; first 0: none */
+	uint64_t segment, size;  /* the last segment, as it was found */
+	bool any;
+};
+
 struct ledger {
 	int dir; /* locked (flock) while the ledger is open */
 	int fd;  /* the current segment */
@@ -48,6 +59,9 @@ struct ledger {
 	struct removed untold; /* by ledger_removed() */
 	struct removed told;
 	struct removed syncing; /* 'told' when ledger_sync_begin() was called */
+	struct repaired repaired;
+	bool removed_damaged;
+	bool repair_told, repair_syncing; /* likewise */
 	size_t start, end;      /* of what is not written yet, in the buffer */
 	uint8_t buffer[LEDGER_BUFFER + SEGMENT_FRAME_MAX + SEGMENT_FRAME_HEADER_SIZE];
 };
@@ -79,7 +93,12 @@ int ledger_replay(struct ledger *l, uint64_t from,
 
 /* ---- retention.c ---- */
 
+/* Reads what is not told yet: l->untold, l->repaired. */
 int retention_open(struct ledger *l);
+/* Once the segments are known: a note that is damaged stands for all that can have been removed. */
+int retention_mend(struct ledger *l);
+/* On disk from now on: @r, which l->repaired becomes. Before anything is cut. */
+int retention_note_repair(struct ledger *l, const struct repaired *r);
 /*
  * Removes the oldest sealed segments while all of them, and a full current one, exceed total_bytes.
  */

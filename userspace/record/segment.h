@@ -71,7 +71,10 @@ struct ledger_config {
 	uint8_t boot_id[16];
 };
 
-/* What opening found and did: to be told as Gap records. */
+/*
+ * What opening found and did: to be told as Gap records. Also what an earlier opening did, until
+ * ledger_repair_told() is called and the ledger synced after that.
+ */
 struct ledger_recovery {
 	uint64_t torn_bytes;    /* cut off the last segment's end, or kept aside */
 	uint64_t last_sequence; /* the highest number ever given; 0: an empty ledger */
@@ -83,6 +86,7 @@ struct ledger_recovery {
 	/* damaged: the records that are gone from the ledger. Their numbers are */
 	uint64_t lost_first;
 	uint64_t lost_last; /* not given again: readers may have seen them */
+	bool repaired;      /* any of this, also when no more is known than that */
 };
 
 /*
@@ -123,6 +127,9 @@ int ledger_sync_end(struct ledger *l);
  * tell the same once more.
  */
 bool ledger_removed(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_bytes);
+
+/* A Gap that tells of what opening did was appended. */
+void ledger_repair_told(struct ledger *l);
 
 struct ledger_stats {
 	uint64_t bytes, segments, oldest_sequence, next_sequence, current_index;
