@@ -11,6 +11,7 @@ import pytest
 
 from harness import daemon as daemons
 from harness import wait
+from harness.load import status
 from harness.records import pb, pb_state
 
 # It connects when told to, to where nobody answers, and goes when its input ends.
@@ -249,3 +250,50 @@ def test_a_start_that_fails_behind_the_cut(new_daemon, place):
 	daemon.start()
 	assert [r.gap.bytes for r in gaps(daemon, pb.GAP_TORN)] == [64]
 	agent.run.wait()
+
+
+def test_a_disk_that_refuses_to_sync(new_daemon, place):
+	"""It is said in log and status; then another segment begins, and the ledger says which records are in doubt."""
+	daemon = new_daemon()
+	daemon.run("/bin/true").records()
+	trace = subprocess.Popen(["strace", "-f", "-p", str(daemon.process.pid), "-o", place / "trace", "-e", "trace=fdatasync",
+				  "-e", "inject=fdatasync:error=EIO"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+	try:
+		assert "attached" in trace.stderr.readline()
+		first = len(daemon.run("/bin/true").records()) and max(r.sequence for r in daemon.records())
+		wait.until("it is said", lambda: "made durable (Input/output error)" in daemon.log(), explain=daemon.log)
+		assert status(daemon)["unsaved"] == "Input/output error"
+		assert "cannot be made durable: Input/output error" in daemon.affiant("status").stdout
+		time.sleep(3)	# it is tried again and again
+		last = max(r.sequence for r in daemon.run("/bin/true").records())
+	finally:
+		trace.terminate()
+		trace.communicate()
+	gap = daemon.wait_records("the gap", lambda found: found.of("gap"), "--type", "gap").only()
+	assert gap.gap.reason == pb.GAP_UNSYNCED
+	assert gap.gap.first_sequence <= first < last <= gap.gap.last_sequence < gap.sequence
+	wait.until("all is well again", lambda: status(daemon)["unsaved"] is None)
+	assert "unsynced" in daemon.affiant("events", "--type", "gap").stdout
+	assert len(list((daemon.state / "ledger").glob("*.seg"))) == 2
+	assert len([line for line in daemon.log().splitlines() if "durable" in line]) == 2
+	sequences = [r.sequence for r in daemon.records()]
+	assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_a_state_that_cannot_be_saved(new_daemon):
+	"""Status says it."""
+	daemon = new_daemon()
+	(daemon.state / "state.new").mkdir()
+	run = daemon.launch("/usr/bin/python3", "-c", """
+import socket
+for _ in range(100000):
+	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	s.connect(('127.0.0.1', 9))
+	s.close()
+""")
+	try:
+		wait.until("it is said", lambda: "the state can't be saved (Is a directory)" in daemon.log(), explain=daemon.log)
+		assert status(daemon)["unsaved"] == "Is a directory"
+	finally:
+		run.kill()
+		(daemon.state / "state.new").rmdir()

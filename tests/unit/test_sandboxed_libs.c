@@ -349,12 +349,12 @@ static int save(struct place *p, const char *beside)
 				.data = malloc(1),
 				.len = 1};
 	struct saver *s;
-	int err = saver_new(&s), ret = -EBADMSG;
+	int err = saver_new(&s), ledger, ret = -EBADMSG;
 
 	if (err)
 		return err;
 	saver_start(s, &job);
-	(void)saver_collect(s, true, &ret);
+	(void)saver_collect(s, true, &ledger, &ret);
 	saver_free(s);
 	return ret;
 }

@@ -115,6 +115,7 @@ struct core {
 	uint64_t saving_sequence;  /* records below it will be durable with it */
 	uint64_t durable_sequence; /* those below it are */
 	int save_error;            /* of the last save; 0: it went well */
+	int undurable;             /* of the ledger's last sync, likewise */
 };
 
 /* Everything but the server. On failure *@ret_why is a line for a person, to be freed, or NULL. */

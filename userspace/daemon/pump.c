@@ -168,6 +168,21 @@ static void tell_removed(struct core *c)
 	core_tell(c, &r);
 }
 
+/* They are there, but the disk would not say that it has them. */
+static void tell_doubted(struct core *c)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	if (!ledger_doubted(c->ledger, &gap.first_sequence, &gap.last_sequence))
+		return;
+	gap.has_first_sequence = gap.has_last_sequence = true;
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_UNSYNCED);
+	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+	r.gap = &gap;
+	core_tell(c, &r);
+}
+
 void core_flush(struct core *c)
 {
 	struct ledger_stats stats;
@@ -198,6 +213,7 @@ void core_flush(struct core *c)
 		ledger_repair_told(c->ledger);
 	c->repair_told = false;
 	tell_removed(c);
+	tell_doubted(c);
 	if (!c->server)
 		return;
 	ledger_stats(c->ledger, &stats);

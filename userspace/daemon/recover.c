@@ -120,6 +120,18 @@ static int take_state(struct core *c, struct saver_job *job)
 	return 0;
 }
 
+/* Once, whenever it changes: it is tried every second. */
+static void say_durable(struct core *c, int err)
+{
+	if (err && !c->undurable)
+		log_error("%s/ledger: records can't be made durable (%s): a power cut may take those "
+			  "since record %" PRIu64,
+			  c->config->state_dir, strerror(-err), c->durable_sequence);
+	else if (!err && c->undurable)
+		log_notice("%s/ledger: records are made durable again", c->config->state_dir);
+	c->undurable = err;
+}
+
 int save_begin(struct core *c, bool state)
 {
 	struct saver_job job = {.ledger = -1,
@@ -133,6 +145,8 @@ int save_begin(struct core *c, bool state)
 	if (state && (c->backlog || c->events_len))
 		return -EAGAIN;
 	err = ledger_sync_begin(c->ledger, &job.ledger);
+	if (err && !c->full)
+		say_durable(c, err);
 	if (!err && state)
 		err = take_state(c, &job);
 	if (err) {
@@ -152,11 +166,13 @@ int save_begin(struct core *c, bool state)
  */
 bool save_end(struct core *c, bool wait, int *ret_err)
 {
-	int err;
+	int ledger, err, end;
 
-	if (!saver_collect(c->saver, wait, &err))
+	if (!saver_collect(c->saver, wait, &ledger, &err))
 		return false;
-	err = err ?: ledger_sync_end(c->ledger);
+	end = ledger_sync_end(c->ledger, ledger);
+	err = err ?: end;
+	say_durable(c, ledger);
 	c->unsynced |= err != 0;
 	c->save_error = err;
 	if (!err)

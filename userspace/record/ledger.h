@@ -61,6 +61,14 @@ struct ledger {
 	struct removed syncing; /* 'told' when ledger_sync_begin() was called */
 	struct repaired repaired;
 	bool removed_damaged;
+	/*
+	 * Records below it are on disk. The kernel tells once that it could not write some, and takes
+	 * them for written from then on: they are in doubt until another segment has begun.
+	 */
+	uint64_t durable;
+	bool doubtful;
+	uint64_t doubt_first, doubt_last;          /* of segments before; first 0: none */
+	uint64_t syncing_from, syncing_sequence; /* durable when ledger_sync_begin() was called, and then */
 	bool repair_told, repair_syncing; /* likewise */
 	size_t start, end;      /* of what is not written yet, in the buffer */
 	uint8_t buffer[LEDGER_BUFFER + SEGMENT_FRAME_MAX + SEGMENT_FRAME_HEADER_SIZE];

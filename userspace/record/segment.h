@@ -116,10 +116,15 @@ int ledger_flush(struct ledger *l);
 int ledger_sync(struct ledger *l);
 /*
  * The same for who can't wait: what was appended so far is durable once *@ret_fd, the caller's, is
- * synced. That is told by ledger_sync_end(). One at a time.
+ * synced. That, or why not (@err), is told by ledger_sync_end(). One at a time.
  */
 int ledger_sync_begin(struct ledger *l, int *ret_fd);
-int ledger_sync_end(struct ledger *l);
+int ledger_sync_end(struct ledger *l, int err);
+/*
+ * After a sync that failed the next one begins another segment. Then these records, to be told as a
+ * Gap, are in doubt: they can be read, but a power cut may take them. False: there are none.
+ */
+bool ledger_doubted(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last);
 
 /*
  * What retention removed since the last call, to be told as a Gap: false when nothing. The Gap is

@@ -32,7 +32,7 @@ static const struct words {
 	  "denied", "not_sent", "attempted", "pending"}},
 	{&affiant__v1__gap_reason__descriptor,
 	 {"unknown", "retention", "torn", "selectors", "tracing_removed", "void", "not_delivered",
-	  "reboot"}},
+	  "reboot", "state", "unsynced"}},
 	{&affiant__v1__folded_kind__descriptor,
 	 {"unknown", "connect", "close", "exec", "exit", "untracked_socket", "listening"}},
 };
