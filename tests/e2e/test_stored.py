@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies in the state directory, and is damaged, taken away, or outlived by a reboot: something always says so."""
 
+import os
 import struct
 import subprocess
 import time
@@ -297,3 +298,100 @@ for _ in range(100000):
 	finally:
 		run.kill()
 		(daemon.state / "state.new").rmdir()
+
+
+# ---- the state ----
+
+def lost(daemon):
+	return [(count.stage, count.kind, count.count) for r in daemon.records().of("lost") for count in r.lost.counts]
+
+
+def ranges(daemon):
+	return [(each.cpu, each.first, each.last) for r in daemon.records().of("lost") for each in r.lost.ranges]
+
+
+def busy(daemon):
+	"""Every CPU tells something, and then time passes: what is missing by now is told."""
+	for cpu in sorted(os.sched_getaffinity(0)):
+		daemon.run("taskset", "-c", str(cpu), "/bin/sh", "-c", "for i in 1 2 3; do /bin/true; done").records()
+	time.sleep(2.5)
+	daemon.run("/bin/true").records()
+	time.sleep(1.5)
+
+
+LOST = ["damaged", "moved away", "moved away with the journal", "all but the ledger, and killed"]
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_the_state_is_gone(new_daemon, place, lab, how):
+	"""A gap says so, once; nothing is called a loss that was none, and losses that were told are not told again."""
+	daemon = new_daemon(config="ring_bytes: 16KiB\n")
+	drowned = daemon.launch("/bin/sh", "-c", "read a; for i in $(seq 200); do /bin/true; done", stdin=subprocess.PIPE)
+	drowned.wait_exec("/bin/sh")
+	daemon.suspend()
+	drowned.process.stdin.write("\n")
+	drowned.process.stdin.close()
+	drowned.process.stdin = None
+	drowned.process.wait()
+	daemon.resume()
+	daemon.wait_records("losses", lambda found: found.of("lost"))
+	busy(daemon)
+	before = lost(daemon), ranges(daemon)
+	agent = Agent(daemon, lab.hole, netns=lab.agent)
+	connects = boottime()
+	agent.connect(4324)
+	# Stopped while the outcome is awaited.
+	daemon.stop()
+	state = daemon.state / "state"
+	if how == "damaged":
+		data = bytearray(state.read_bytes())
+		data[len(data) // 2] ^= 0xff
+		state.write_bytes(data)
+	else:
+		state.unlink()
+		if how != "moved away":
+			for path in journals(daemon):
+				path.unlink()
+	daemon.start()
+	if "killed" in how:
+		daemon.kill()
+		daemon.start()
+	agent.run.wait()
+	busy(daemon)
+	gap = gaps(daemon, pb.GAP_STATE).only()
+	assert gap.gap.from_boottime_ns < connects < gap.gap.to_boottime_ns
+	assert (lost(daemon), ranges(daemon)) == before
+	assert "what was saved of this boot is gone" in daemon.log()
+	for _ in range(2):
+		daemon.kill()
+		daemon.start()
+	daemon.stop()
+	daemon.start()
+	assert len(gaps(daemon, pb.GAP_STATE)) == 1, "it was told already"
+	assert not gaps(daemon, pb.GAP_TRACING_REMOVED)
+
+
+def test_another_state_directory(new_daemon):
+	"""The kernel's programs go on, and what they told went elsewhere."""
+	daemon = new_daemon()
+	agent = Agent(daemon)
+	daemon.stop()
+	daemon.state.rename(daemon.state.with_name("before"))
+	daemon.start()
+	agent.run.wait()
+	busy(daemon)
+	assert len(gaps(daemon, pb.GAP_STATE)) == 1
+	assert not lost(daemon) and not ranges(daemon)
+
+
+def test_killed_before_anything_was_saved(new_daemon):
+	"""Then the journal has all from the boot's beginning: no gap."""
+	daemon = new_daemon()
+	agent = Agent(daemon)
+	for _ in range(3):
+		daemon.kill()
+		daemon.start()
+	agent.run.wait()
+	busy(daemon)
+	assert not daemon.records("--type", "gap")
+	assert not lost(daemon) and not ranges(daemon)

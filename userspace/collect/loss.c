@@ -144,6 +144,25 @@ static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 	}
 }
 
+void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost, const Affiant__V1__Lost *before)
+{
+	uint64_t told[LOSS_ALL] = {0}, others[LOSS_ALL] = {0};
+
+	if (lost)
+		loss_set_totals(told, lost->totals, lost->n_totals);
+	if (before)
+		loss_set_totals(others, before->totals, before->n_totals);
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++) {
+		/* The kernel counts its own; of those of user space nobody has kept the count. */
+		uint64_t dropped = kind <= LOSS_HOOK ? others[kind] : told[kind];
+
+		if (a->losses[kind] < told[kind])
+			a->losses[kind] = told[kind];
+		if (a->dropped[kind] < dropped)
+			a->dropped[kind] = dropped;
+	}
+}
+
 void loss_told(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
 {
 	Affiant__V1__Lost *m = affiant__v1__lost__unpack(NULL, len, note);

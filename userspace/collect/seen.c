@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where nobody knows what a CPU began with: its first event can have overtaken so many. */
+/*
+ * Where nobody knows what a CPU began with, its first event can have overtaken so many. They are new
+ * when they come; if they don't, it was before that time.
+ */
 #define FIRST_INVERSION 64
 
 struct seen_cpu {
@@ -13,6 +16,7 @@ struct seen_cpu {
 	uint64_t top;  /* one past the newest */
 	uint64_t ripe; /* the top at ripe_ns: all below is final SEEN_FINAL_NS later */
 	uint64_t ripe_ns;
+	uint64_t begun; /* what is not there below it is no loss: nobody knows what was before */
 	uint64_t bits[SEEN_WINDOW / 64];
 };
 
@@ -38,7 +42,7 @@ static void settle(struct seen *s, uint32_t cpu, uint64_t base)
 
 	/* Behind top nothing was seen: no need to walk a jump of millions. */
 	for (; c->base < base && c->base < c->top; c->base++) {
-		bool there = get(c, c->base);
+		bool there = get(c, c->base) || c->base < c->begun;
 
 		put(c, c->base, false);
 		if (!there && !gap) {
@@ -99,8 +103,11 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 		return -ERANGE;
 	if (time_ns > s->now_ns)
 		s->now_ns = time_ns;
-	if (!s->cpus[cpu])
+	if (!s->cpus[cpu]) {
 		s->cpus[cpu] = cpu_new(first_of(s, sequence), s->now_ns);
+		if (s->cpus[cpu] && !s->first && sequence > FIRST_INVERSION)
+			s->cpus[cpu]->begun = sequence;
+	}
 	c = s->cpus[cpu];
 	if (!c)
 		return -ENOMEM;
@@ -164,7 +171,7 @@ bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret)
 	ret->top = c->top > c->base ? c->top : c->base;
 	memset(ret->bits, 0, sizeof(ret->bits));
 	for (uint64_t n = ret->low; n < ret->top; n++)
-		if (get(c, n))
+		if (get(c, n) || n < c->begun)
 			ret->bits[(n - ret->low) / 8] |= 1u << (n - ret->low) % 8;
 	return true;
 }

@@ -348,7 +348,10 @@ static int attach(struct core *c, uint64_t past, char **ret_why)
 	err = source_attach(c->source, past, text, sizeof(text));
 	if (err)
 		return why(ret_why, err, "%s", *text ? text : strerror(-err));
-	return core_note_epoch(c);
+	/* Maps that somebody read, of which nothing here knows. */
+	c->state_lost |= !c->found && !c->attribute->epoch.known && source_continued(c->source) &&
+			 source_taken(c->source);
+	return recover_note_lost(c) ?: core_note_epoch(c);
 }
 
 static void fill_attribute(struct core *c, struct attribute_config *config)

@@ -53,6 +53,9 @@ struct backlog {
 /* What the journal of a boot said, as far as it was read. */
 struct replayed {
 	bool stopped; /* the last word is that the daemon did, and that nothing was left to be seen */
+	bool epoch;   /* which maps the events are of; */
+	bool goes_on; /* they were the same before: it does not begin where the boot does */
+	bool gap;     /* it was noted that the state before it is lost */
 };
 
 struct core {
@@ -87,6 +90,10 @@ struct core {
 
 	struct told_set *told; /* while it starts: in the ledger since the saved state, */
 	Affiant__V1__State *saved; /* and that, of whichever boot; NULL: there is none */
+	bool found;                /* it is of this boot */
+	bool saved_damaged;
+	bool state_lost;        /* there was one of this boot; */
+	uint64_t known_until_ns; /* the last record that the ledger has of it; 0: none */
 	struct replayed replayed;  /* likewise */
 	bool repair_told; /* a Gap tells of what opening the ledger cut */
 	uint64_t note_sequence;
@@ -190,6 +197,12 @@ int state_write(struct core *c);
  */
 int recover(struct core *c, const struct attribute_config *config, uint64_t *ret_past,
 	    char **ret_why);
+
+/*
+ * Tells by a note that there was a state of this boot, or another daemon, of which nothing is left.
+ * Before the epoch is noted, by which the next start would take it for told.
+ */
+int recover_note_lost(struct core *c);
 
 /* ---- epoch.c ---- */
 

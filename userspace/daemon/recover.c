@@ -59,6 +59,7 @@ static int read_saved(struct core *c)
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	c->saved = state_unpack(fd);
+	c->saved_damaged = !c->saved;
 	if (!c->saved)
 		log_error("%s/" STATE_FILE ": damaged; only the journal that is left is read again",
 			  c->config->state_dir);
@@ -202,21 +203,40 @@ int state_write(struct core *c)
 
 /* ---- reading back ---- */
 
+static void notice_daemon(struct replayed *r, const uint8_t *note, size_t len)
+{
+	Affiant__V1__NoteDaemon *m = affiant__v1__note_daemon__unpack(NULL, len, note);
+
+	if (!m)
+		return;
+	r->stopped = m->stopped;
+	r->gap |= m->gap && m->gap->reason == AFFIANT__V1__GAP_REASON__GAP_STATE;
+	affiant__v1__note_daemon__free_unpacked(m, NULL);
+}
+
+/* A boot's first journal begins with an epoch that was found; those behind a state repeat it. */
+static void notice_epoch(struct replayed *r, const uint8_t *note, size_t len)
+{
+	Affiant__V1__NoteEpoch *m = affiant__v1__note_epoch__unpack(NULL, len, note);
+
+	if (!m)
+		return;
+	r->epoch = true;
+	r->goes_on = !m->has_to_boottime_ns;
+	affiant__v1__note_epoch__free_unpacked(m, NULL);
+}
+
 static void notice(struct core *c, const struct event_header *h)
 {
-	Affiant__V1__NoteDaemon *m = NULL;
 	const uint8_t *note;
 	size_t len;
 
 	c->replayed.stopped = false;
-	if (!event_is_note(h) || h->type != NOTE_DAEMON)
-		return;
-	note = note_message(h, &len);
-	m = note ? affiant__v1__note_daemon__unpack(NULL, len, note) : NULL;
-	if (!m)
-		return;
-	c->replayed.stopped = m->stopped;
-	affiant__v1__note_daemon__free_unpacked(m, NULL);
+	note = event_is_note(h) ? note_message(h, &len) : NULL;
+	if (note && h->type == NOTE_DAEMON)
+		notice_daemon(&c->replayed, note, len);
+	if (note && h->type == NOTE_EPOCH && !c->replayed.epoch)
+		notice_epoch(&c->replayed, note, len);
 }
 
 static int replay(void *core, const void *events, size_t len)
@@ -324,6 +344,8 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 					c, &damaged);
 	if (!err)
 		note_damage(c, damaged);
+	if (!err && !found)
+		loss_resume(c->attribute, told_lost(c->told), told_lost_before(c->told));
 	return err;
 }
 
@@ -451,6 +473,43 @@ static int number_notes(struct core *c)
 	return err;
 }
 
+/*
+ * Without a state, a journal has to begin where the boot does. One that goes on, or is not there
+ * though the ledger has something of this boot, stood behind a state.
+ */
+static void find_lost(struct core *c)
+{
+	const struct replayed *r = &c->replayed;
+
+	c->found = saved_of(c, c->boot_id) != NULL;
+	c->state_lost = !c->found && (c->saved_damaged || r->goes_on ||
+				      (!r->epoch && told_any(c->told)));
+	c->known_until_ns = told_newest_ns(c->told);
+}
+
+int recover_note_lost(struct core *c)
+{
+	const struct attribute_config *config = &c->attribute->config;
+	uint64_t waits = config->outcome_wait_ns > config->digest_wait_ns ? config->outcome_wait_ns
+									   : config->digest_wait_ns;
+	Affiant__V1__NoteDaemon m = AFFIANT__V1__NOTE_DAEMON__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	if (!c->state_lost || c->replayed.gap)
+		return 0;
+	log_error("%s: what was saved of this boot is gone: its sessions are not known any more, and "
+		  "records that waited are lost, which a gap tells",
+		  c->config->state_dir);
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_STATE);
+	/* One that waited is of a time before those that did not. */
+	if (c->known_until_ns)
+		SET(&gap, from_boottime_ns,
+		    c->known_until_ns > waits ? c->known_until_ns - waits : 0);
+	SET(&gap, to_boottime_ns, core_boottime_ns());
+	m.gap = &gap;
+	return core_note(c, NOTE_DAEMON, &m.base);
+}
+
 int recover(struct core *c, const struct attribute_config *config, uint64_t *ret_past,
 	    char **ret_why)
 {
@@ -475,6 +534,8 @@ int recover(struct core *c, const struct attribute_config *config, uint64_t *ret
 
 		*ret_past = told > known ? told : known;
 	}
+	if (!err)
+		find_lost(c);
 	/* What is told from now on is new. */
 	told_free(TAKE_PTR(c->told));
 	affiant__v1__state__free_unpacked(TAKE_PTR(c->saved), NULL);
