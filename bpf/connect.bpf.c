@@ -278,6 +278,8 @@ static __always_inline bool datagram_is_new(struct bpf_sock_addr *ctx, struct bp
 	if (s && s->connecting &&
 	    (a->txhash != s->txhash || s->connecting == bpf_get_current_pid_tgid()))
 		connect_returned(s, a->txhash, OUTCOME_REUSED);
+	else if (s && s->connecting && a->connect && !denied)
+		connect_left(s);
 	if (s && !a->connect && sk->state == TCP_ESTABLISHED)
 		*name_slot(s) = bpf_get_current_pid_tgid();
 	answer = flow_of(s, a, cookie, denied);

@@ -228,6 +228,7 @@ enum outcome_flag {
 	/* the socket is in repair (TCP_REPAIR): no handshake took place, no FIN or RST is sent */
 	OUTCOME_REPAIR = 1 << 3,
 	OUTCOME_NOT_SENT = 1 << 4, /* a datagram socket's connect(2) failed on this host */
+	OUTCOME_UNSURE = 1 << 5,   /* or has not returned yet: another thread uses the socket */
 };
 
 struct event_outcome {

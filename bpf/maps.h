@@ -250,9 +250,13 @@ struct unix_flow {
 	__u64 start_boottime; /* of the actor */
 	__u32 tgid;
 	__u32 exec_seq;
-	__u64 directory; /* inode that a relative path begins at, else 0 */
+	/*
+	 * That a relative path begins at, else 0: the inode's number, which is another's once it is
+	 * removed and on btrfs that of every subvolume's root, and where it is kept while it is used.
+	 */
+	__u64 directory, kept;
 	__u32 device;     /* of the directory */
-	__u32 generation; /* likewise: what has its number once it is removed is another one */
+	__u32 generation; /* likewise */
 	__u16 flags;      /* enum connect_flag */
 	__u16 path_len;
 	__u32 zero;

@@ -163,6 +163,24 @@ static __always_inline void connect_returned(struct socket_state *s, __u32 txhas
 }
 
 /*
+ * Another thread's connect(2) is what the next one is about to write over. It failed, as it seems:
+ * between its hook and its end there are microseconds, in which it would look the same.
+ */
+static __always_inline void connect_left(struct socket_state *s)
+{
+	struct event_outcome *e;
+
+	s->connecting = 0;
+	if (!phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE))
+		return;
+	e = outcome_reserve(s, EMIT_TASK);
+	if (!e)
+		return;
+	e->flags = OUTCOME_NOT_SENT | OUTCOME_UNSURE | OUTCOME_REUSED;
+	event_submit(e);
+}
+
+/*
  * The TCP attempt or connection that @s stands for is over, if that was not told: @flag says how it
  * shows. In a task alone.
  */

@@ -174,6 +174,7 @@ static __always_inline void directory_identify(struct unix_flow *f)
 	struct inode *inode = BPF_CORE_READ(task, fs, pwd.dentry, d_inode);
 
 	f->directory = BPF_CORE_READ(inode, i_ino);
+	f->kept = (__u64)inode;
 	f->device = BPF_CORE_READ(inode, i_sb, s_dev);
 	f->generation = BPF_CORE_READ(inode, i_generation);
 }

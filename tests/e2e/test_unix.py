@@ -252,7 +252,8 @@ for name in (b'\\0x', b'@x', b'\\0@x', b'(unnamed)', b'.../x', b'\\0/run/docker.
 	assert [e["unmapped"]["unix"].get("resolved") for e in events] == [
 		None, f"{place}/@x", None, f"{place}/(unnamed)", f"{place}/.../x", None]
 	lines = [line for line in daemon.affiant("events").stdout.splitlines() if "/unix" in line][-6:]
-	assert [line.split()[6] for line in lines] == [
+	# Where another daemon is attached behind this one, a name is not sure.
+	assert [line.split()[6].replace("?/", "/") for line in lines] == [
 		"@x/unix", f"{place}/@x/unix", "@@x/unix", f"{place}/(unnamed)/unix", f"{place}/.../x/unix", "@/run/docker.sock/unix"]
 	assert [reached(r) for r in daemon.records("--dst", "@x")][-1:] == ["\0x"]
 	assert [reached(r) for r in daemon.records("--dst", f"{place}/*")] == ["@x", "(unnamed)", ".../x"]
@@ -485,7 +486,7 @@ def test_wellknown_sockets(daemon, place):
 	def shown(*options):
 		done = daemon.affiant("events", "--task", run.task, "--type", "connect", *options)
 		assert done.returncode == 0
-		return [line.split()[6].removesuffix("/unix") for line in done.stdout.splitlines()], done.stderr
+		return [line.split()[6].removesuffix("/unix").removesuffix("?") for line in done.stdout.splitlines()], done.stderr
 
 	found, said = shown()
 	assert found == others

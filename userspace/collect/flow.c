@@ -209,6 +209,8 @@ static int tell_connect(struct attribute *a, const struct telling *t)
 			SET(&p.body, errno_, error);
 		if (t->event->flags & OUTCOME_REPAIR)
 			SET(&p.body, repaired, true);
+		if (t->event->flags & OUTCOME_UNSURE)
+			SET(&p.body, outcome_unsure, true);
 	}
 	if (outcome != AFFIANT__V1__OUTCOME__OUTCOME_UNKNOWN)
 		SET(&p.body, outcome, outcome);
