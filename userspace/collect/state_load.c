@@ -234,7 +234,9 @@ static int load_counters(struct loader *l)
 		loss_gap(l->a, l->m->gaps[n]->cpu, l->m->gaps[n]->first, l->m->gaps[n]->last);
 	for (size_t n = 0; n < l->m->n_cpus; n++) {
 		const Affiant__V1__StateCpu *m = l->m->cpus[n];
-		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len);
+		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len)
+				  ?: seen_load_missed(&l->a->seen, m->cpu, m->missed.data,
+						      m->missed.len);
 
 		if (err)
 			return err;

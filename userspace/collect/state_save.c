@@ -273,6 +273,8 @@ static void save_seen(struct saver *s, const struct seen *seen)
 		SET(m, low, span.low);
 		SET(m, top, span.top);
 		SET(m, seen, pb_copy(span.bits, seen_span_bytes(span.low, span.top)));
+		if (span.missed_len)
+			SET(m, missed, pb_copy(span.missed, span.missed_len));
 	}
 }
 
