@@ -250,7 +250,11 @@ static const struct sample {
 			HAS(tgid, 4211) },
 		     &(Affiant__V1__OpenConnection){
 			BASE(open_connection), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),
-			.local = V4(127, 0, 0, 1, 8080), HAS(tgid, 4211), HAS(listening, 1) }) }) },
+			.local = V4(127, 0, 0, 1, 8080), HAS(tgid, 4211), HAS(listening, 1) },
+		     &(Affiant__V1__OpenConnection){
+			BASE(open_connection), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_RAW),
+			.local = &(Affiant__V1__Endpoint){ BASE(endpoint), HAS(address, BYTES("\0\0\0\0")) },
+			HAS(tgid, 4211), HAS(family, 2), HAS(type, 3), HAS(protocol_number, 1) }) }) },
 	{ "exec", RECORD(4, sample_process, exec, EXEC, (Affiant__V1__Exec){
 		BASE(exec), HAS(filename, BYTES("/usr/bin/python3")),
 		HAS(interpreter, BYTES("/usr/bin/python3")) }) },
