@@ -15,6 +15,7 @@
 #include "record/hashes.h"
 #include "record/words.h"
 
+#define RANGES_SHOWN 4 /* of numbers that never came; how many more there are is said */
 #define ARGV_SHOWN 200 /* bytes of the arguments on a line; how many more there are is said */
 
 static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path,
@@ -226,6 +227,14 @@ static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
 		cell_word(l, c->stage ?: "?");
 		buffer_add_char(&l->cell, ')');
 	}
+	for (size_t i = 0; i < lost->n_ranges && i < RANGES_SHOWN; i++)
+		buffer_print(&l->cell, "%sCPU %u: %" PRIu64 "-%" PRIu64,
+			     i		     ? ", "
+			     : lost->n_counts ? "; numbers "
+					      : "numbers ",
+			     lost->ranges[i]->cpu, lost->ranges[i]->first, lost->ranges[i]->last);
+	if (lost->n_ranges > RANGES_SHOWN)
+		buffer_print(&l->cell, ", %zu ranges more", lost->n_ranges - RANGES_SHOWN);
 }
 
 static void detail_gap(struct line *l, const Affiant__V1__Gap *g)

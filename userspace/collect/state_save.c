@@ -243,6 +243,8 @@ static void save_counters(struct saver *s, struct attribute *a)
 		s->err = -ENOMEM;
 		return;
 	}
+	if (a->lost_ns)
+		SET(s->m, lost_boottime_ns, a->lost_ns);
 	for (size_t i = 0; i < a->gaps_count; i++) {
 		Affiant__V1__LostRange *m =
 			NEW(s->m->gaps, s->m->n_gaps, affiant__v1__lost_range__init);

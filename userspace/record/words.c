@@ -31,7 +31,7 @@ static const struct words {
 	 {"unknown", "established", "refused", "timed_out", "unreachable", "reset", "aborted",
 	  "denied", "not_sent", "attempted", "pending"}},
 	{&affiant__v1__gap_reason__descriptor,
-	 {"unknown", "retention", "torn", "selectors", "tracing_removed"}},
+	 {"unknown", "retention", "torn", "selectors", "tracing_removed", "void"}},
 };
 
 static const char *const *words_of(const ProtobufCEnumDescriptor *e)
