@@ -113,6 +113,7 @@ static int take_state(struct core *c, struct saver_job *job)
 	err = journal_rotate(c->journal, &index);
 	if (err)
 		return err;
+	core_count_dropped(c);
 	m = state_save(c->attribute);
 	if (!m)
 		return -ENOMEM;

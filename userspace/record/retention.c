@@ -94,8 +94,13 @@ int retention_apply(struct ledger *l)
 		segment_name_format(l->slots[0].index, "seg", name);
 		if (unlinkat(l->dir, name, 0) && errno != ENOENT)
 			return -errno;
+		segment_name_format(l->slots[0].index, "void", name);
+		(void)unlinkat(l->dir, name, 0);
 		l->count--;
 		memmove(l->slots, l->slots + 1, l->count * sizeof(*l->slots));
+		err = holes_begin(l, l->slots[0].first_sequence);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -119,7 +124,8 @@ int retention_synced(struct ledger *l)
 
 	if (!told.first)
 		return 0;
-	err = write_note(l, l->untold);
+	/* As long as the note is there, what is gone is known by it. */
+	err = fdatasync(l->oldest_fd) ? -errno : write_note(l, l->untold);
 	if (!err)
 		l->told = (struct removed){};
 	return err;
