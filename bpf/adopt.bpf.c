@@ -5,8 +5,22 @@
  */
 #include "exec.h"
 #include "select.h"
+#include "untagged.h"
 
 #define ANCESTORS_MAX 64
+
+/* The pid is another process's by now: the exit of its owner was not seen. */
+static __always_inline void drop_left_over(struct task_struct *leader, __u32 tgid)
+{
+	struct tag *tag = bpf_map_lookup_elem(&tags, &tgid);
+	__u64 session;
+
+	if (!tag || tag->start_boottime == leader->start_boottime)
+		return;
+	session = tag->session;
+	if (!bpf_map_delete_elem(&tags, &tgid))
+		share_give_tag(session);
+}
 
 static __always_inline struct tag *tag_of(struct task_struct *leader, __u32 tgid)
 {
@@ -88,8 +102,8 @@ static __always_inline bool adopt_matching(struct adopt *a, struct task_struct *
 
 static __always_inline bool adopt_descendant(struct task_struct *task, struct tag *ret)
 {
-	struct task_struct *parent = BPF_CORE_READ(task, real_parent, group_leader);
-	struct tag *from = tag_of(parent, BPF_CORE_READ(parent, tgid));
+	struct task_struct *parent = task->real_parent->group_leader;
+	struct tag *from = tag_of(parent, parent->tgid) ?: untagged_of(parent);
 
 	if (!from)
 		return false;
@@ -97,15 +111,22 @@ static __always_inline bool adopt_descendant(struct task_struct *task, struct ta
 	return true;
 }
 
+/* One that found no room before is of that session, and nobody else's. */
 static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *task,
 					 struct scratch *s, struct tag *ret, __u32 *ret_flags)
 {
+	struct tag *without = untagged_of(task);
+
+	if (without) {
+		*ret = *without;
+		return a->mode != ADOPT_ONE || ret->session == a->tag.session;
+	}
 	if (a->mode == ADOPT_MATCHING)
 		return adopt_matching(a, task, s, ret, ret_flags);
 	if (a->mode == ADOPT_DESCENDANTS)
 		return adopt_descendant(task, ret);
 	*ret = a->tag;
-	return true;
+	return a->mode == ADOPT_ONE;
 }
 
 /*
@@ -142,17 +163,31 @@ static __always_inline int adopt_insert(struct task_struct *task, const struct t
 {
 	long err = tag_insert(tgid, tag);
 
-	if (err == -EEXIST)
-		return err;
-	if (err) {
-		loss_count(LOSS_TAG);
-		unseen_mark(tag->session);
-		return -ENOSPC;
-	}
+	if (err)
+		return err == -EEXIST ? err : -ENOSPC;
 	if (task->signal->live.counter)
 		return 0;
-	bpf_map_delete_elem(&tags, &tgid);
+	if (!bpf_map_delete_elem(&tags, &tgid))
+		share_give_tag(tag->session);
 	return -ESRCH;
+}
+
+/* Who asked for one process hears of it; of all others the word goes out. */
+static __always_inline void adopt_failed(struct adopt *a, struct task_struct *task, struct tag *tag)
+{
+	if (a->mode == ADOPT_ONE)
+		return;
+	a->left++;
+	untagged_begin_running(task, tag);
+}
+
+/* A further thread: it may take its process's first one's place by an exec. */
+static __always_inline void keep_with_thread(struct task_struct *task)
+{
+	struct tag *tag = bpf_task_storage_get(&untagged, task->group_leader, 0, 0);
+
+	if (tag && !bpf_task_storage_get(&untagged, task, 0, 0))
+		untagged_keep(task, tag);
 }
 
 SEC("iter/task")
@@ -169,20 +204,33 @@ int on_adopt(struct bpf_iter__task *ctx)
 	if (!task || !a || !s)
 		return 0;
 	tgid = task->tgid;
+	if ((__u32)task->pid != tgid)
+		keep_with_thread(task);
 	if ((__u32)task->pid != tgid || (a->mode == ADOPT_ONE && tgid != a->tgid))
 		return 0;
 	if (task->flags & PF_KTHREAD || !task->signal->live.counter)
 		return 0;
+	drop_left_over(task, tgid);
 	if (tag_of(task, tgid)) {
 		a->error = -EEXIST;
 		return 0;
 	}
-	if (!adopt_wanted(a, task, s, &tag, &flags))
+	if (!adopt_wanted(a, task, s, &tag, &flags)) {
+		if (a->mode == ADOPT_ONE)
+			a->error = -EEXIST;
 		return 0;
+	}
 	tag.start_boottime = task->start_boottime;
 	tag.exec_seq = task->self_exec_id;
+	tag.spare[0] = 0;
+	if (a->mode != ADOPT_ONE && !share_has_tag(tag.session)) {
+		adopt_failed(a, task, &tag);
+		return 0;
+	}
 	adopt_describe(task, s, &tag, tgid, flags);
 	a->error = adopt_insert(task, &tag, tgid);
+	if (a->error == -ENOSPC)
+		adopt_failed(a, task, &tag);
 	if (a->error)
 		return 0;
 	a->added++;

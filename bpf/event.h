@@ -33,7 +33,7 @@ enum event_type {
 	EVENT_CLOSE = 7, /* event_close: the end of what had been established, or of a UDP socket */
 	EVENT_UNIX = 8,  /* event_unix: connect(2) to a Unix socket */
 	EVENT_UNTRACKED = 9, /* event_untracked: a socket whose connections no hook sees */
-	EVENT_TAG_LOST = 10, /* event_fork: the child could not be tagged, there is no room */
+	EVENT_TAG_LOST = 10, /* event_untagged: for a process of a session there is no tag */
 	EVENT_LISTEN = 11,   /* event_listen */
 	EVENT_TYPES,
 };
@@ -113,6 +113,19 @@ struct event_fork {
 	__u64 parent_start;
 	__u32 parent_tgid;
 	__u32 parent_exec_seq;
+};
+
+/*
+ * Of this process, and of what it makes, only forks and the exit are told until it has a tag
+ * (EVENT_ADOPT, or EVENT_EXEC). Once for each.
+ */
+struct event_untagged {
+	struct event_header header; /* actor: the process */
+	__u64 parent_start;
+	__u32 parent_tgid;
+	__u32 parent_exec_seq;
+	__u32 selector; /* valid with TAG_SELECTED */
+	__u32 spare;
 };
 
 enum exec_flag {
@@ -309,14 +322,26 @@ struct tag {
 	__u64 spare[2];
 };
 
+/*
+ * 'untagged': with a task, the tag that its process would have if there were room. spare[0]: its
+ * exit was told.
+ */
+
 /* 'shares': by session, what it holds of what all share. */
 struct share {
 	__u32 tags;
 	__u32 flows;
-	__u64 spare[2];
+	__u64 changes; /* of 'tags', there and back: between two looks at it nothing happened */
+	__u32 flags;   /* enum share_flag */
+	__u32 spare;
 	__u32 unix_window; /* which minute, about */
 	__u32 unix_count;  /* datagrams to Unix sockets that were remembered in it */
 };
+
+enum share_flag {
+	SHARE_UNTAGGED = 1 << 0, /* a process of it had no tag, at some time */
+};
+
 #define SHARE_OF(entries) ((entries) / 4) /* that one session may hold of a map's entries */
 
 /*
@@ -449,7 +474,13 @@ struct control {
 	__u64 epoch[2];      /* random */
 	__u64 sequence_base; /* of the numbers that were given, none is as low; 0: not set yet */
 	__u64 made_ns; /* when, if something of this boot was known then already; 0: nothing was */
-	__u64 spare[21];
+	/*
+	 * How often a process was left without a tag, and how often that had been when all of them
+	 * had one, or were gone. Equal: there is none.
+	 */
+	__u64 untagged, settled;
+	__u64 untagged_unknown; /* not 0: whose it was can't be told, 'shares' had no room */
+	__u64 spare[18];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };
@@ -463,7 +494,8 @@ struct sequence {
 enum adopt_mode {
 	ADOPT_ONE,         /* the process 'tgid' gets 'tag' */
 	ADOPT_MATCHING,    /* processes that match a selector, but for those below another match */
-	ADOPT_DESCENDANTS, /* untagged children of tagged processes */
+	ADOPT_DESCENDANTS, /* children of tagged processes, and of those that found no room */
+	ADOPT_UNTAGGED,    /* who found no room before */
 };
 
 struct adopt {
@@ -473,7 +505,23 @@ struct adopt {
 	__u32 added;
 	__s32 error;   /* the last one; ADOPT_ONE: -ESRCH until the process was met */
 	__u32 skipped; /* that match a selector with SELECTOR_EXEC_ONLY */
-	__u32 spare;
+	__u32 left;    /* that have no tag: there is no room */
+};
+
+/* 'orders': one element, what the program over it is to do with tags and shares. */
+enum tag_order_what {
+	ORDER_UNTAG,  /* the tag of 'tgid' goes, if the process began at 'start_boottime' */
+	ORDER_ADJUST, /* 'delta' is added to the tags that 'session' holds */
+	ORDER_FORGET, /* the share of 'session' goes, if it holds nothing */
+};
+
+struct tag_order {
+	__u32 what; /* enum tag_order_what */
+	__u32 tgid;
+	__u64 start_boottime;
+	__u64 session;
+	__s32 delta;
+	__s32 error; /* -ENOENT: there was no such thing */
 };
 
 /* Context of the program that identifies a file of the caller: in and out. */
@@ -522,6 +570,7 @@ struct boottime {
 _Static_assert(sizeof(struct event_header) == 64, "event_header");
 _Static_assert(sizeof(struct object_id) == 48, "object_id");
 _Static_assert(sizeof(struct object_guard) == 64, "object_guard");
+_Static_assert(sizeof(struct event_untagged) == 88, "event_untagged");
 _Static_assert(sizeof(struct event_exec) == 440, "event_exec");
 _Static_assert(sizeof(struct event_connect) == 200, "event_connect");
 _Static_assert(sizeof(struct event_outcome) == 152, "event_outcome");
@@ -533,6 +582,7 @@ _Static_assert(sizeof(struct tag) == 64, "tag");
 _Static_assert(sizeof(struct share) == 32, "share");
 _Static_assert(sizeof(struct flow_key) == 40, "flow_key");
 _Static_assert(sizeof(struct flow) == 64, "flow");
+_Static_assert(sizeof(struct tag_order) == 32, "tag_order");
 _Static_assert(sizeof(struct control) == 344, "control");
 _Static_assert(sizeof(struct selector_exe_key) == 280, "selector_exe_key");
 _Static_assert(sizeof(struct component) == 520, "component");

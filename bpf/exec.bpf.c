@@ -2,6 +2,7 @@
 /* exec: a tagged process runs another image, or an untagged one matches a selector. */
 #include "exec.h"
 #include "select.h"
+#include "untagged.h"
 
 /* The components of s->path, from the leaf to the process's root: behind s->data's used bytes. */
 __noinline int path_append(struct scratch *s)
@@ -68,8 +69,7 @@ static __always_inline struct tag *exec_select(struct task_struct *task, __u32 t
 	select_tag(s, task, &tag);
 	err = tag_insert(tgid, &tag);
 	if (err && err != -EEXIST) { /* that is: the iterator came first */
-		loss_count(LOSS_TAG);
-		unseen_mark(tag.session);
+		untagged_begin_running(task, &tag);
 		return NULL;
 	}
 	if (!err)
@@ -77,17 +77,34 @@ static __always_inline struct tag *exec_select(struct task_struct *task, __u32 t
 	return bpf_map_lookup_elem(&tags, &tgid);
 }
 
+/* One that found no room before: there may be some now. It is of no other session meanwhile. */
+static __always_inline struct tag *exec_again(struct task_struct *task, __u32 tgid,
+					      const struct tag *without)
+{
+	struct tag tag = *without;
+	long err;
+
+	tag.spare[0] = 0;
+	err = tag_insert(tgid, &tag);
+	if (!err || err == -EEXIST)
+		return bpf_map_lookup_elem(&tags, &tgid);
+	unseen_mark(tag.session);
+	return NULL;
+}
+
 static __always_inline int process_execed(struct task_struct *task, struct linux_binprm *bprm)
 {
 	__u32 tgid = task->tgid, zero = 0, flags = 0;
-	struct tag *tag = bpf_map_lookup_elem(&tags, &tgid);
+	struct tag *tag = bpf_map_lookup_elem(&tags, &tgid), *without;
 	struct scratch *s;
 	__u64 sequence;
 
 	if (tag && tag->start_boottime != task->group_leader->start_boottime)
 		tag = NULL;
-	if (!tag)
-		tag = exec_select(task, tgid, &flags);
+	if (!tag) {
+		without = untagged_of(task);
+		tag = without ? exec_again(task, tgid, without) : exec_select(task, tgid, &flags);
+	}
 	if (!tag)
 		return 0;
 	tag->exec_seq = task->self_exec_id;

@@ -15,6 +15,7 @@ struct map_cgroups cgroups SEC(".maps");
 struct map_selectors_exe selectors_exe SEC(".maps");
 struct map_selectors_uid selectors_uid SEC(".maps");
 struct map_shares shares SEC(".maps");
+struct map_untagged untagged SEC(".maps");
 struct map_unseen unseen SEC(".maps");
 struct map_unix_flows unix_flows SEC(".maps");
 struct map_dispatch dispatch_fork SEC(".maps");
@@ -32,6 +33,7 @@ struct map_environment scratch_environment SEC(".maps");
 struct map_scratch_cgroup scratch_cgroup SEC(".maps");
 struct map_scratch_unix scratch_unix SEC(".maps");
 struct map_adopt adopt SEC(".maps");
+struct map_orders orders SEC(".maps");
 
 const volatile bool granted_retval = false, granted_loop = false;
 const volatile bool granted_listen = false;

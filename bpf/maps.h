@@ -168,6 +168,14 @@ struct map_shares {
 	__type(value, struct share);
 };
 
+/* With a task, for as long as it lives: without a bound but memory's. */
+struct map_untagged {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tag);
+};
+
 /* Sessions of which an exec was not told, or a process could not be tagged. */
 struct map_unseen {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -254,6 +262,13 @@ struct map_unix_flows {
 	__type(value, __u64); /* CLOCK_BOOTTIME of the datagram that was told */
 };
 
+struct map_orders {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tag_order);
+};
+
 struct map_adopt {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -273,6 +288,7 @@ extern struct map_cgroups cgroups SEC(".maps");
 extern struct map_selectors_exe selectors_exe SEC(".maps");
 extern struct map_selectors_uid selectors_uid SEC(".maps");
 extern struct map_shares shares SEC(".maps");
+extern struct map_untagged untagged SEC(".maps");
 extern struct map_unseen unseen SEC(".maps");
 extern struct map_unix_flows unix_flows SEC(".maps");
 extern struct map_dispatch dispatch_fork SEC(".maps");
@@ -295,6 +311,7 @@ extern struct map_environment scratch_environment SEC(".maps");
 extern struct map_scratch_cgroup scratch_cgroup SEC(".maps");
 extern struct map_scratch_unix scratch_unix SEC(".maps");
 extern struct map_adopt adopt SEC(".maps");
+extern struct map_orders orders SEC(".maps");
 
 /*
  * Set by the loader from what it probed: bpf_get_retval() may be called (5.18 on), bpf_loop()

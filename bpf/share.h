@@ -35,3 +35,33 @@ static __always_inline void share_give(__u32 *held)
 {
 	__sync_fetch_and_add(held, -1);
 }
+
+static __always_inline bool share_take_tag(__u64 session)
+{
+	struct share *s = share_of(session);
+	struct control *c = control_get();
+
+	if (!s || !c)
+		return true;
+	__sync_fetch_and_add(&s->changes, 1);
+	return share_take(&s->tags, SHARE_OF(c->max_tags));
+}
+
+/* Without taking it. */
+static __always_inline bool share_has_tag(__u64 session)
+{
+	struct share *s = bpf_map_lookup_elem(&shares, &session);
+	struct control *c = control_get();
+
+	return !s || !c || (__s32)s->tags < (__s32)SHARE_OF(c->max_tags);
+}
+
+static __always_inline void share_give_tag(__u64 session)
+{
+	struct share *s = bpf_map_lookup_elem(&shares, &session);
+
+	if (!s)
+		return;
+	__sync_fetch_and_add(&s->changes, 1);
+	share_give(&s->tags);
+}

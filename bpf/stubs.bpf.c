@@ -5,7 +5,8 @@
  * each stub instead: one map update, no event missing or doubled. Stubs must stay as they are for
  * as long as pins live; everything that may change is in the programs that they jump to.
  *
- * Each does the one look-up after which it is done with tasks and sockets that are not ours.
+ * Each does the one look-up after which it is done with tasks and sockets that are not ours; while
+ * there are processes that found no room among the tags, another one.
  */
 #include "maps.h"
 
@@ -16,10 +17,21 @@ static __always_inline bool tagged(struct task_struct *task)
 	return bpf_map_lookup_elem(&tags, &tgid);
 }
 
+/* Of a session, and without a tag. */
+static __always_inline bool untagged_task(struct task_struct *task)
+{
+	__u32 zero = 0;
+	struct control *c = bpf_map_lookup_elem(&control, &zero);
+
+	return c && c->untagged != c->settled &&
+	       (bpf_task_storage_get(&untagged, task, 0, 0) ||
+		bpf_task_storage_get(&untagged, task->group_leader, 0, 0));
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(stub_fork, struct task_struct *parent, struct task_struct *child)
 {
-	if (tagged(parent))
+	if (tagged(parent) || untagged_task(parent))
 		bpf_tail_call(ctx, &dispatch_fork, 0);
 	return 0;
 }
@@ -30,7 +42,7 @@ int BPF_PROG(stub_exec, struct task_struct *task)
 	__u32 zero = 0;
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
 
-	if ((c && c->selectors) || tagged(task))
+	if ((c && c->selectors) || tagged(task) || untagged_task(task))
 		bpf_tail_call(ctx, &dispatch_exec, 0);
 	return 0;
 }
@@ -38,7 +50,7 @@ int BPF_PROG(stub_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(stub_exit, struct task_struct *task)
 {
-	if (tagged(task))
+	if (tagged(task) || untagged_task(task))
 		bpf_tail_call(ctx, &dispatch_exit, 0);
 	return 0;
 }

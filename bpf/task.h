@@ -2,7 +2,7 @@
 /* task: processes and their tags. */
 #pragma once
 
-#include "maps.h"
+#include "share.h"
 
 static __always_inline void actor_set(struct event_actor *a, __u32 tgid, const struct tag *tag)
 {
@@ -42,20 +42,26 @@ static __always_inline struct tag *tag_of_current(__u32 *ret_tgid)
 
 /*
  * 0; -EEXIST: the process has its tag already, since the fork hook and the iterator may both come
- * to it; other errors: the map is full. A tag left over from an earlier process of the pid is
- * replaced.
+ * to it; other errors: its session has its share, or the map is full. A tag left over from an
+ * earlier process of the pid goes.
  */
 static __always_inline long tag_insert(__u32 tgid, const struct tag *tag)
 {
-	long err = bpf_map_update_elem(&tags, &tgid, tag, BPF_NOEXIST);
-	struct tag *old;
+	struct tag *old = bpf_map_lookup_elem(&tags, &tgid);
+	__u64 left_over;
+	long err;
 
-	if (err != -EEXIST)
-		return err;
-	old = bpf_map_lookup_elem(&tags, &tgid);
 	if (old && old->start_boottime == tag->start_boottime)
 		return -EEXIST;
-	return bpf_map_update_elem(&tags, &tgid, tag, BPF_ANY);
+	left_over = old ? old->session : 0;
+	if (old && !bpf_map_delete_elem(&tags, &tgid))
+		share_give_tag(left_over);
+	if (!share_take_tag(tag->session))
+		return -ENOSPC;
+	err = bpf_map_update_elem(&tags, &tgid, tag, BPF_NOEXIST);
+	if (err)
+		share_give_tag(tag->session);
+	return err;
 }
 
 /* Effective ids of the process that runs; bpf_get_current_uid_gid() has the real ones. */

@@ -41,8 +41,8 @@ class Follower:
 		self.process.wait()
 
 
-def _execs(daemon, count):
-	return daemon.run("/bin/sh", "-c", f"i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i + 1)); done")
+def _execs(daemon, count, **more):
+	return daemon.run("/bin/sh", "-c", f"i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i + 1)); done", **more)
 
 
 def _last(daemon):
@@ -78,7 +78,9 @@ def test_follow_into_the_next_segments(new_daemon, place):
 
 def test_retention_leaves_a_gap_that_is_told(new_daemon):
 	daemon = new_daemon(config=SMALL)
-	_execs(daemon, 400).wait()
+	# One agent alone could not fill it.
+	for agent in range(40):
+		_execs(daemon, 10, agent=f"agent{agent}").wait()
 	daemon.wait_records("a gap", lambda found: any(kind(r) == "gap" for r in found))
 	found = daemon.records()
 	gaps = [r.gap for r in found if kind(r) == "gap"]

@@ -44,6 +44,7 @@ agents:
     ancestors: [any]
     hash_states: {states}
     late_sessions: {late}
+    folded_sessions: {folded}
     isolation: [landlock, uid, none]
     principal: asserted
 """
@@ -60,7 +61,7 @@ class Verifier:
 		self.place = place
 		self.values = {
 			"root": attested.tpm.ca, "issuer": attested.tpm.issuer, "software": "yes", "boot": "none",
-			"late": "refused",
+			"late": "refused", "folded": "refused",
 			"states": "[observed, unproven]",	# an agent that is root's: nothing that it executes is proven
 			"ueid": taken.claims["ueid"], "agent": taken.claims["sub"], "daemon": digest(daemons.AFFIANTD),
 			"executable": digest("/usr/bin/python3"),

@@ -50,6 +50,7 @@ static const struct attribute_config config = {
 union any {
 	struct event_header header;
 	struct event_fork fork;
+	struct event_untagged untagged;
 	struct event_exec exec;
 	struct event_connect connect;
 	struct event_outcome outcome;
@@ -66,8 +67,9 @@ static size_t size_of(unsigned int type)
 {
 	switch (type) {
 	case EVENT_FORK:
-	case EVENT_TAG_LOST:
 		return sizeof(struct event_fork);
+	case EVENT_TAG_LOST:
+		return sizeof(struct event_untagged);
 	case EVENT_EXEC:
 	case EVENT_ADOPT:
 		return sizeof(struct event_exec);
@@ -111,7 +113,7 @@ static void narrow(union any *e)
 	e->header.sequence %= 1 << 12;
 	switch (e->header.type) {
 	case EVENT_FORK:
-	case EVENT_TAG_LOST:
+	case EVENT_TAG_LOST: /* begins in the same way */
 		e->fork.parent_tgid %= 8;
 		e->fork.parent_start %= 2;
 		break;

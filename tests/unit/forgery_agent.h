@@ -289,6 +289,11 @@ static void custody_other(void)
 {
 	f.agents[0].custodies = 1 << AFFIANT_OF_DAEMON;
 }
+static void folded(void)
+{
+	f.agents[0].refuse_folded = true;
+	set(workload(), "folded", json_true());
+}
 static void late(void)
 {
 	set(json_object_get(workload(), "session"), "late", json_true());

@@ -129,7 +129,7 @@ struct pipeline {
 	uint64_t now;
 	uint64_t sequence[8];
 	uint64_t notes;
-	unsigned int entered, untagged, began;
+	unsigned int entered, began;
 };
 
 static inline void pipeline_emit(void *data, uint64_t source, uint32_t part, const uint8_t *record,
@@ -177,12 +177,6 @@ static inline void pipeline_entered(void *data, const struct event_exec *e)
 	((struct pipeline *)data)->entered++;
 }
 
-static inline void pipeline_untagged(void *data, const struct event_fork *e)
-{
-	(void)e;
-	((struct pipeline *)data)->untagged++;
-}
-
 static inline struct pipeline *pipeline_new(void)
 {
 	struct pipeline *p = calloc(1, sizeof(*p));
@@ -202,7 +196,6 @@ static inline struct pipeline *pipeline_new(void)
 		.selector = pipeline_selector,
 		.began = pipeline_began,
 		.entered = pipeline_entered,
-		.untagged = pipeline_untagged,
 		.data = p,
 	};
 #ifndef PIPELINE_WITHOUT_ENRICH
@@ -269,6 +262,14 @@ struct proc {
 	uint32_t flags;
 };
 
+static inline void assert_id(const Affiant__V1__ProcessId *id, const struct proc *p)
+{
+	assert_non_null(id);
+	assert_int_equal(id->tgid, p->tgid);
+	assert_int_equal(id->start_boottime_ns, p->start);
+	assert_int_equal(id->exec_seq, p->exec_seq);
+}
+
 static inline void head_fill(struct pipeline *p, struct event_header *h, uint32_t cpu,
 			     uint16_t type, size_t size, const struct proc *by)
 {
@@ -313,6 +314,31 @@ static inline struct proc do_fork(struct pipeline *p, const struct proc *parent,
 	child.tgid = tgid;
 	child.start = p->now + MS / 20;
 	e = fork_event(p, parent, &child);
+	give(p, &e);
+	return child;
+}
+
+static inline struct event_untagged untagged_event(struct pipeline *p, const struct proc *parent,
+						   const struct proc *child)
+{
+	struct event_untagged e = {.parent_start = parent->start,
+				   .parent_tgid = parent->tgid,
+				   .parent_exec_seq = parent->exec_seq,
+				   .selector = 77};
+
+	head_fill(p, &e.header, 0, EVENT_TAG_LOST, sizeof(e), child);
+	return e;
+}
+
+/* As do_fork(), when there is no room among the tags. */
+static inline struct proc do_untagged(struct pipeline *p, const struct proc *parent, uint32_t tgid)
+{
+	struct proc child = *parent;
+	struct event_untagged e;
+
+	child.tgid = tgid;
+	child.start = p->now + MS / 20;
+	e = untagged_event(p, parent, &child);
 	give(p, &e);
 	return child;
 }

@@ -37,6 +37,13 @@ static Affiant__V1__Session sample_session = {
 	HAS(isolation, AFFIANT__V1__ISOLATION__ISOLATION_LANDLOCK),
 };
 
+static Affiant__V1__Session sample_folding = {
+	BASE(session),
+	HAS(id, BYTES(SESSION)),
+	HAS(isolation, AFFIANT__V1__ISOLATION__ISOLATION_LANDLOCK),
+	HAS(folded, 1),
+};
+
 static Affiant__V1__Task sample_task = {
 	BASE(task),
 	.id = TEXT("T-1042"),
@@ -206,6 +213,22 @@ static Affiant__V1__Process sample_hostile = {
 #define HOST_RECORD(seq, type, TYPE, ...)                                                          \
 	(&(Affiant__V1__Record){ HEAD(seq), .body_case = AFFIANT__V1__RECORD__BODY_##TYPE,         \
 				 .type = (void *)&(__VA_ARGS__) })
+#define FOLDED(seq, ...)                                                                           \
+	(&(Affiant__V1__Record){ HEAD(seq), .agent = &sample_agent, .session = &sample_folding,    \
+				 .task = &sample_task, .principal = &sample_principal,             \
+				 .body_case = AFFIANT__V1__RECORD__BODY_FOLDED,                    \
+				 .folded = &(Affiant__V1__Folded){ BASE(folded), __VA_ARGS__ } })
+#define GROUP(KIND, n, ...)                                                                        \
+	(&(Affiant__V1__FoldedGroup){ BASE(folded_group),                                          \
+				      HAS(kind, AFFIANT__V1__FOLDED_KIND__FOLDED_##KIND),          \
+				      HAS(count, n), __VA_ARGS__ })
+#define OTHERS(KIND, n, ...)                                                                       \
+	(&(Affiant__V1__FoldedOthers){ BASE(folded_others),                                        \
+				       HAS(kind, AFFIANT__V1__FOLDED_KIND__FOLDED_##KIND),         \
+				       HAS(count, n), __VA_ARGS__ })
+#define BY(PROTOCOL, RESULT)                                                                       \
+	HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_##PROTOCOL),                                 \
+	HAS(outcome, AFFIANT__V1__OUTCOME__##RESULT)
 #define CONNECT(seq, p, ...) RECORD(seq, p, connect, CONNECT, (Affiant__V1__Connect){ BASE(connect), __VA_ARGS__ })
 #define TCP(n, result)                                                                             \
 	.connection = CONNECTION(n), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),           \
@@ -360,6 +383,13 @@ static const struct sample {
 			BASE(lost_range), HAS(cpu, 1), HAS(first, 90210), HAS(last, 90228) }),
 		LIST(totals, Affiant__V1__LostCount *, LOSS("ring", "connect", 40), LOSS("ring", "exec", 2)),
 		HAS(from_boottime_ns, UINT64_C(5020027000000)) }) },
+	{ "lost tag", HOST_RECORD(33, lost, LOST, (Affiant__V1__Lost){
+		BASE(lost), LIST(counts, Affiant__V1__LostCount *, LOSS("tag", "process", 1)),
+		LIST(totals, Affiant__V1__LostCount *, LOSS("tag", "process", 1)),
+		LIST(processes, Affiant__V1__LostProcess *, &(Affiant__V1__LostProcess){
+			BASE(lost_process), .id = PROCESS_ID(4230, UINT64_C(5020350000000), 3),
+			.parent = PROCESS_ID(4211, UINT64_C(5020100000000), 3),
+			HAS(session, BYTES("\x01\xa1\x99\x0c\x52\x10\x7a\xbc\x9d\xef\x01\x23\x45\x67\x89\xab")) }) }) },
 	{ "gap", HOST_RECORD(28, gap, GAP, (Affiant__V1__Gap){
 		BASE(gap), HAS(reason, AFFIANT__V1__GAP_REASON__GAP_RETENTION), HAS(first_sequence, 1),
 		HAS(last_sequence, 98304), HAS(bytes, 67108912) }) },
@@ -385,6 +415,29 @@ static const struct sample {
 		.reached = V4(203, 0, 113, 85, 443), .local = V4(192, 0, 2, 10, 40343),
 		.opener = &(Affiant__V1__Opener){ BASE(opener),
 			.process = PROCESS_ID(4211, UINT64_C(5020100000000), 3), HAS(session, BYTES(SESSION)) }) },
+	{ "folded", FOLDED(34,
+		HAS(from_boottime_ns, BOOT_NS - UINT64_C(1000000000)), HAS(to_boottime_ns, BOOT_NS),
+		LIST(first, Affiant__V1__FoldedGroup *,
+			GROUP(CONNECT, 3, BY(TCP, PENDING), .destination = V4(192, 0, 2, 200, 9999)),
+			GROUP(CONNECT, 1, BY(UNIX, ATTEMPTED), .destination =
+				(&(Affiant__V1__Endpoint){ BASE(endpoint), HAS(path, BYTES("/srv/agent.sock")) }))),
+		LIST(busiest, Affiant__V1__FoldedGroup *,
+			GROUP(CONNECT, 51023, BY(TCP, TIMED_OUT), HAS(again, 12),
+				.destination = V4(192, 0, 2, 201, 9999)),
+			GROUP(CLOSE, 871, HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_UDP),
+				.destination = V4(192, 0, 2, 202, 9999), HAS(bytes_sent, 71230),
+				HAS(bytes_received, 1210), HAS(excess_datagrams, 3)),
+			GROUP(UNTRACKED_SOCKET, 4, HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_RAW),
+				HAS(family, 2), HAS(type, 3), HAS(protocol_number, 1))),
+		LIST(others, Affiant__V1__FoldedOthers *,
+			OTHERS(CONNECT, 8077, HAS(again, 7), HAS(distinct, 4090), HAS(distinct_at_least, 1)),
+			OTHERS(CLOSE, 2, HAS(distinct, 2), HAS(bytes_sent, 10), HAS(bytes_received, 20),
+				HAS(excess_datagrams, 1))),
+		HAS(first_unsure, 1)) },
+	{ "folded processes", FOLDED(35,
+		HAS(from_boottime_ns, BOOT_NS - UINT64_C(1000000000)), HAS(to_boottime_ns, BOOT_NS),
+		LIST(busiest, Affiant__V1__FoldedGroup *, GROUP(EXEC, 310, HAS(path, BYTES("/usr/bin/git"))),
+			GROUP(EXIT, 309, HAS(path, BYTES("/usr/bin/git"))))) },
 	{ "daemon_stopping", HOST_RECORD(31, daemon_stopping, DAEMON_STOPPING, (Affiant__V1__DaemonStopping){
 		BASE(daemon_stopping), .reason = TEXT("SIGTERM") }) },
 };

@@ -3,7 +3,8 @@
  * source_none: what of collect/source.h a test does not care for, so that the kernel's programs are
  * not linked. The test makes the rest: all of ring and tags, or what SOURCE_NO_RING and
  * SOURCE_NO_TAGS leave; with SOURCE_CGROUPS also what is about cgroups, with SOURCE_EPOCH which
- * maps they are, with SOURCE_UNSEEN the marks and how many tags there can be.
+ * maps they are, with SOURCE_UNSEEN the marks and how many tags there can be, with SOURCE_SHARES
+ * what is about shares, with SOURCE_UNTAGGED what is about who has no tag.
  */
 #pragma once
 
@@ -64,6 +65,22 @@ NOTHING(int source_select_exe,
 NOTHING(int source_select_uid, (struct source * s, uint32_t uid, const struct selector *selector),
 	0)
 NOTHING(int source_select_only, (struct source * s, source_keep_fn keep, void *data), 0)
+#ifndef SOURCE_UNTAGGED
+NOTHING(bool source_any_untagged, (const struct source *s), false)
+NOTHING(int source_tag_untagged, (struct source * s), 0)
+#endif
+#ifndef SOURCE_SHARES
+NOTHING(bool source_untagged, (const struct source *s, uint64_t session), false)
+NOTHING(bool source_untagged_unknown, (const struct source *s), false)
+NOTHING(void source_untagged_known, (struct source * s), )
+NOTHING(int source_share, (const struct source *s, uint64_t session, struct share *ret), -ENOENT)
+NOTHING(int source_each_share,
+	(struct source * s, int (*each)(uint64_t session, const struct share *share, void *data),
+	 void *data),
+	0)
+NOTHING(int source_share_adjust, (struct source * s, uint64_t session, int32_t tags), 0)
+NOTHING(int source_share_forget, (struct source * s, uint64_t session), 0)
+#endif
 NOTHING(bool source_unseen, (const struct source *s, uint64_t session), false)
 NOTHING(void source_forget_unseen, (struct source * s, uint64_t session, uint64_t before_ns), )
 NOTHING(void source_set_disk_groups, (struct source * s, const struct disk_groups *groups), )
@@ -98,9 +115,11 @@ NOTHING(int source_untag, (struct source * s, pid_t tgid, uint64_t start_boottim
 NOTHING(int source_each_connection,
 	(struct source * s, void (*each)(uint64_t number, void *data), void *data), 0)
 NOTHING(int source_sweep_flows, (struct source * s, uint64_t now_ns), 0)
+#ifndef SOURCE_EACH_TAG
 NOTHING(int source_each_tag,
 	(struct source * s, int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data),
 	0)
+#endif
 #endif
 
 #pragma GCC diagnostic pop

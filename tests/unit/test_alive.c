@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/alive.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,18 +17,32 @@
 
 #define TICK_NS (1000000000ull / sysconf(_SC_CLK_TCK))
 
-/* As the kernel tells it, but for what is finer than a tick. */
-static uint64_t start_of(pid_t pid)
+/* From its third field on, behind a blank. */
+static char *stat_of(pid_t pid, char line[static 1024])
 {
-	char path[32], line[1024], *at;
+	char path[32];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	f = fopen(path, "r");
 	assert_non_null(f);
-	assert_non_null(fgets(line, sizeof(line), f));
+	assert_non_null(fgets(line, 1024, f));
 	fclose(f);
-	at = strrchr(line, ')') + 1;
+	return strrchr(line, ')') + 1;
+}
+
+static char state_of(pid_t pid)
+{
+	char line[1024];
+
+	return stat_of(pid, line)[1];
+}
+
+/* As the kernel tells it, but for what is finer than a tick. */
+static uint64_t start_of(pid_t pid)
+{
+	char line[1024], *at = stat_of(pid, line);
+
 	for (int field = 3; field <= 22; field++)
 		at = strchr(at, ' ') + 1;
 	return strtoull(at, NULL, 10) * TICK_NS;
@@ -81,10 +96,48 @@ static void knows_the_living_from_the_dead(void **state)
 	close(pidfd);
 }
 
+static void *end_group(void *go)
+{
+	char c;
+
+	_exit(read(*(int *)go, &c, 1) != 0);
+}
+
+/* Its first thread has ended, which makes it look dead. */
+static void knows_a_process_without_its_first_thread(void **state)
+{
+	int go[2], pidfd;
+	siginfo_t info;
+	pthread_t t;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	if (!pid) {
+		close(go[1]);
+		if (pthread_create(&t, NULL, end_group, go))
+			_exit(2);
+		pthread_exit(NULL);
+	}
+	close(go[0]);
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	for (int i = 0; i < 5000 && state_of(pid) != 'Z'; i++)
+		usleep(1000);
+	assert_int_equal(state_of(pid), 'Z');
+	assert_true(alive_is(pidfd, pid, start_of(pid)));
+	close(go[1]);
+	assert_int_equal(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
+	assert_false(alive_is(pidfd, pid, start_of(pid)));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(pidfd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(knows_the_living_from_the_dead),
+		cmocka_unit_test(knows_a_process_without_its_first_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -346,6 +346,8 @@ static const struct {
 	 "submods.workload.process.environment_cut"},
 	{"submods.workload.ancestors_cut", "false", "submods.workload.ancestors_cut"},
 	{"submods.workload.programs.cut", "false", "submods.workload.programs.cut"},
+	{"submods.workload.folded", "true", NULL},
+	{"submods.workload.folded", "false", "submods.workload.folded"},
 	{"submods.workload.isolation", "\"lsm\"", "submods.workload.isolation"},
 	{"submods.workload.principal.assurance", "\"verified\"",
 	 "submods.workload.principal.assurance"},

@@ -22,7 +22,7 @@ static const struct {
 	{EVENT_UNIX, sizeof(struct event_unix)},
 	{EVENT_UNTRACKED, sizeof(struct event_untracked)},
 	{EVENT_LISTEN, sizeof(struct event_listen)},
-	{EVENT_TAG_LOST, sizeof(struct event_fork)},
+	{EVENT_TAG_LOST, sizeof(struct event_untagged)},
 };
 
 union any {

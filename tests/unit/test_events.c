@@ -166,10 +166,15 @@ static void hidden_losses_are_said(void **state)
 	(void)state;
 	fill();
 	assert_int_equal(EVENTS(&len, "--agent=research"), 0);
-	assert_int_equal(lines(), TURNS * (samples_count - 7));
-	assert_non_null(strstr(complaint, "15 records tell of losses"));
-	assert_int_equal(EVENTS(&len, "--type=exec,lost"), 0);
+	assert_int_equal(lines(), TURNS * (samples_count - 8));
+	assert_non_null(strstr(complaint, "18 records tell of losses"));
+	assert_int_equal(EVENTS(&len, "--type=session_started,lost"), 0);
 	assert_string_equal(complaint, "");
+	assert_int_equal(EVENTS(&len, "--type=exec"), 0);
+	assert_non_null(strstr(complaint, " records tell of losses"));
+	assert_non_null(strstr(complaint, "affiant events: 3 records count, of agents past their "
+					  "budget, what may be among these: --type folded shows "
+					  "them\n"));
 }
 
 static void damage_is_said_and_passed_over(void **state)

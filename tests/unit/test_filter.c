@@ -42,7 +42,7 @@ static const char *passes(const struct wish *wishes, size_t count)
 	       sizeof((struct wish[]){__VA_ARGS__}) / sizeof(struct wish))
 
 #define OF_HOST                                                                                    \
-	"daemon_started,lost,gap,gap torn,gap tracing_removed,gap void,daemon_stopping"
+	"daemon_started,lost,lost tag,gap,gap torn,gap tracing_removed,gap void,daemon_stopping"
 
 static void who(void **state)
 {
@@ -108,6 +108,9 @@ static void destinations(void **state)
 		{"@*X11*", "connect abstract"},
 		{"/tmp/.X11-unix/X0", "none"},
 		{"/srv/run/*", "connect relative"}, /* where it led */
+		{"192.0.2.200", "folded"},
+		{"192.0.2.0/24:9999", "folded"},
+		{"/srv/*.sock", "folded"},
 	};
 
 	(void)state;
@@ -121,12 +124,15 @@ static void words(void **state)
 {
 	(void)state;
 	assert_string_equal(PASSES({FILTER_OUTCOME, "refused,timed_out"}),
-			    "connect refused,connect timed_out");
+			    "connect refused,connect timed_out,folded");
 	assert_string_equal(PASSES({FILTER_OUTCOME, "denied"}, {FILTER_OUTCOME, "reset"}),
 			    "connect reset,connect denied");
 	assert_string_equal(PASSES({FILTER_TYPE, "lost,gap,daemon_started,daemon_stopping"}),
 			    OF_HOST);
 	assert_string_equal(PASSES({FILTER_TYPE, "close"}, {FILTER_OUTCOME, "reset"}), "none");
+	assert_string_equal(PASSES({FILTER_TYPE, "folded"}), "folded,folded processes");
+	/* One group that matches in all. */
+	assert_string_equal(PASSES({FILTER_DST, "192.0.2.200"}, {FILTER_OUTCOME, "timed_out"}), "none");
 }
 
 static void values_that_are_none(void **state)
@@ -203,7 +209,7 @@ static void hidden_losses_are_known(void **state)
 		const char *name = samples[i].name;
 
 		assert_int_equal(filter_hides_loss(f, samples[i].record),
-				 !strcmp(name, "lost") || !strncmp(name, "gap", 3));
+				 !strncmp(name, "lost", 4) || !strncmp(name, "gap", 3));
 	}
 	filter_since(f, UINT64_MAX);
 	for (size_t i = 0; i < samples_count; i++)
@@ -267,6 +273,45 @@ static void losses_of_a_time_are_known(void **state)
 	filter_free(f);
 }
 
+static size_t hidden(struct wish *wishes, size_t n)
+{
+	struct filter *f;
+	size_t found = 0;
+
+	assert_int_equal(filter_new(&f), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(filter_add(f, wishes[i].kind, wishes[i].value), 0);
+	for (size_t i = 0; i < samples_count; i++)
+		found += filter_hides_folded(f, samples[i].record);
+	filter_free(f);
+	return found;
+}
+
+#define HIDDEN(...)                                                                                \
+	hidden((struct wish[]){__VA_ARGS__},                                                       \
+	       sizeof((struct wish[]){__VA_ARGS__}) / sizeof(struct wish))
+
+/* There are two samples: one of connections, one of processes. */
+static void hidden_counts_are_known(void **state)
+{
+	(void)state;
+	assert_int_equal(HIDDEN({FILTER_AGENT, "research"}), 0); /* they are shown */
+	assert_int_equal(HIDDEN({FILTER_AGENT, "other"}), 0);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "folded"}), 0);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "connect"}), 1);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "close"}), 1);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "exec"}), 1);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "exit,connect"}), 2);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "lost"}), 0);
+	assert_int_equal(HIDDEN({FILTER_TYPE, "untracked_socket"}), 1);
+	/* Among what it names there is none, among the others there may be. */
+	assert_int_equal(HIDDEN({FILTER_DST, "198.51.100.1"}), 1);
+	assert_int_equal(HIDDEN({FILTER_OUTCOME, "denied"}), 1);
+	assert_int_equal(HIDDEN({FILTER_DST, "198.51.100.1"}, {FILTER_TYPE, "exec"}), 0);
+	assert_int_equal(HIDDEN({FILTER_DST, "192.0.2.200"}), 0);
+	assert_int_equal(HIDDEN({FILTER_DST, "192.0.2.200"}, {FILTER_TYPE, "connect"}), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +320,7 @@ int main(void)
 		cmocka_unit_test(times), cmocka_unit_test(hidden_losses_are_known),
 		cmocka_unit_test(whatever_the_filter_losses_are_known),
 		cmocka_unit_test(losses_of_a_time_are_known),
+		cmocka_unit_test(hidden_counts_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -225,6 +225,7 @@ static const struct forgery {
 	B(isolation_unknown, isolation),
 	B(custody_other, key_custody),
 	B(late, late_session),
+	B(folded, folded_session),
 	B(asserted, principal_asserted),
 	B(principal_gone, principal_missing),
 	B(task_gone, task_missing),

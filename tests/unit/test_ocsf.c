@@ -57,7 +57,7 @@ static void every_type_has_a_sample(void **state)
 		if (!found)
 			fail_msg("no sample of %s", d->fields[i].name);
 	}
-	assert_int_equal(bodies, 12);
+	assert_int_equal(bodies, 13);
 	for (int outcome = 1; outcome < (int)affiant__v1__outcome__descriptor.n_values; outcome++) {
 		bool found = false;
 
@@ -101,6 +101,8 @@ static void classes(void **state)
 		{"gap", 600801, 3, -1, "retention"},
 		{"session_ended", 600204, 1, -1, NULL},
 		{"daemon_stopping", 600204, 1, -1, NULL},
+		{"folded", 400199, 3, -1, NULL},
+		{"folded processes", 100799, 3, -1, NULL},
 	};
 
 	(void)state;
@@ -172,6 +174,34 @@ static void both_identities_travel_together(void **state)
 	assert_string_equal(at(event, "metadata.profiles.0"), "host");
 	assert_string_equal(at(event, "metadata.profiles.1"), "");
 	assert_string_equal(at(event, "ai_agent.uid"), "");
+	json_decref(event);
+}
+
+static void a_fold(void **state)
+{
+	json_t *event = event_of(sample("folded"));
+
+	(void)state;
+	assert_string_equal(at(event, "activity_name"), "Folded");
+	/* What another record counted already is not counted again. */
+	assert_string_equal(at(event, "count"), "59962");
+	assert_string_equal(at(event, "start_time"), "1793599999250");
+	assert_string_equal(at(event, "end_time"), "1793600000250");
+	assert_string_equal(at(event, "actor.app_name"), "affiantd");
+	assert_string_equal(at(event, "ai_agent.name"), "research");
+	assert_string_equal(at(event, "unmapped.session.folded"), "true");
+	assert_string_equal(at(event, "unmapped.folded.first.0.destination.address"),
+			    "192.0.2.200");
+	assert_string_equal(at(event, "unmapped.folded.first.0.outcome"), "pending");
+	assert_string_equal(at(event, "unmapped.folded.busiest.0.again"), "12");
+	assert_string_equal(at(event, "unmapped.folded.busiest.1.kind"), "close");
+	assert_string_equal(at(event, "unmapped.folded.others.0.distinct"), "4090");
+	json_decref(event);
+	event = event_of(sample("folded processes"));
+	assert_string_equal(at(event, "class_name"), "Process Activity");
+	assert_string_equal(at(event, "count"), "619");
+	assert_string_equal(at(event, "process.uid"), "unknown");
+	assert_string_equal(at(event, "unmapped.folded.busiest.0.path"), "/usr/bin/git");
 	json_decref(event);
 }
 
@@ -455,6 +485,7 @@ int main(void)
 		cmocka_unit_test(every_type_has_a_sample),
 		cmocka_unit_test(classes),
 		cmocka_unit_test(both_identities_travel_together),
+		cmocka_unit_test(a_fold),
 		cmocka_unit_test(a_connection),
 		cmocka_unit_test(a_process),
 		cmocka_unit_test(bytes_that_are_no_utf8),

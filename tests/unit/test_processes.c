@@ -14,14 +14,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void assert_id(const Affiant__V1__ProcessId *id, const struct proc *p)
-{
-	assert_non_null(id);
-	assert_int_equal(id->tgid, p->tgid);
-	assert_int_equal(id->start_boottime_ns, p->start);
-	assert_int_equal(id->exec_seq, p->exec_seq);
-}
-
 static void assert_text(ProtobufCBinaryData b, const char *want)
 {
 	assert_int_equal(b.len, strlen(want));
@@ -717,20 +709,166 @@ static void tells_a_session_of_which_little_is_left(void **state)
 	no_more(p);
 }
 
-static void hands_on_untagged_children(void **state)
+/* ---- children without a tag ---- */
+
+static void follows_who_has_no_tag(void **state)
 {
 	struct pipeline *p = *state;
-	struct proc run = begin_session(p, 42, 100), child = run;
-	struct event_fork e;
+	struct proc run = begin_session(p, 42, 100), child, grandchild;
+	const Affiant__V1__Record *r;
 
 	skip_all(p);
-	child.tgid = 101;
-	e = fork_event(p, &run, &child);
-	e.header.type = EVENT_TAG_LOST;
-	give(p, &e);
-	assert_int_equal(p->untagged, 1);
-	assert_int_equal(HASH_COUNT(p->attribute->table.processes), 1);
+	child = do_untagged(p, &run, 101);
+	grandchild = do_untagged(p, &child, 102);
+	assert_int_equal(p->attribute->table.untagged, 2);
+	no_more(p); /* by name it is told with the losses */
+	do_exit(p, &child, 7);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_id(r->process->id, &child);
+	assert_id(r->process->parent, &run);
+	assert_true(r->session->untagged_children);
+	/* The session goes on as long as any of it does. */
+	do_exit(p, &run, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_true(r->session->untagged_children);
 	no_more(p);
+	do_exit(p, &grandchild, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_int_equal(r->process->n_ancestry, 2);
+	assert_id(r->process->ancestry[0]->id, &child);
+	r = NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
+	assert_true(r->session->untagged_children);
+	assert_int_equal(r->session_ended->processes, 3);
+	assert_int_equal(p->attribute->table.untagged, 0);
+}
+
+static void marks_the_session_alone(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), other = begin_session(p, 43, 200);
+	const Affiant__V1__Record *r;
+
+	do_exec(p, &run, &run, "/bin/sh");
+	skip_all(p);
+	do_untagged(p, &run, 101);
+	assert_true(session_find(&p->attribute->table, 42)->untagged);
+	assert_false(session_find(&p->attribute->table, 43)->untagged);
+	do_exit(p, &other, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_false(r->session->has_untagged_children);
+	r = NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
+	assert_false(r->session->has_untagged_children);
+}
+
+/* What it executed is known from its parent, unless it executed something itself. */
+static void takes_back_who_had_no_tag(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), same, changed;
+	const Affiant__V1__Record *r;
+
+	do_exec(p, &run, &run, "/usr/bin/agent");
+	same = do_untagged(p, &run, 101);
+	changed = do_untagged(p, &run, 102);
+	skip_all(p);
+	do_adopt(p, &same, &run, "/usr/bin/agent");
+	changed.exec_seq++;
+	do_adopt(p, &changed, &run, "/bin/other");
+	no_more(p);
+	assert_int_equal(p->attribute->table.untagged, 0);
+	do_exit(p, &same, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_exe(r->process, "/usr/bin/agent");
+	assert_true(r->process->late);
+	assert_id(r->process->parent, &run);
+	do_exit(p, &changed, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_text(r->process->executable->path, "/bin/other");
+	assert_int_equal(r->process->executable->digest->state,
+			 AFFIANT__V1__HASH_STATE__HASH_CLAIMED);
+	assert_true(r->process->late);
+	assert_id(r->process->ancestry[0]->id, &run);
+}
+
+/* Its parent is gone, so that its forebears are known from before alone. */
+static void takes_back_an_orphan(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), child, init = {.tgid = 1, .start = 1};
+	const Affiant__V1__Record *r;
+
+	child = do_untagged(p, &run, 101);
+	child = do_untagged(p, &child, 102);
+	skip_all(p);
+	child.exec_seq++;
+	do_adopt(p, &child, &init, "/bin/other");
+	do_exit(p, &child, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_int_equal(r->process->n_ancestry, 2);
+	assert_id(r->process->ancestry[1]->id, &run);
+}
+
+/* It found room when it executed something. */
+static void takes_back_who_executes(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), child = do_untagged(p, &run, 101);
+	const Affiant__V1__Record *r;
+
+	skip_all(p);
+	do_exec(p, &child, &run, "/bin/sh");
+	r = NEXT(p, PART_MAIN, EXEC);
+	assert_exe(r->process, "/bin/sh");
+	assert_id(r->process->ancestry[0]->id, &run);
+	assert_int_equal(p->attribute->table.untagged, 0);
+}
+
+/* All that is heard of a session is that its process found no room. */
+static void begins_a_session_without_a_tag(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc outside = {.tgid = 7, .start = 7, .exec_seq = 1},
+		    run = {.session = 9, .tgid = 100, .start = 9, .flags = TAG_SELECTED};
+	const Affiant__V1__Record *r;
+	struct event_untagged e = untagged_event(p, &outside, &run);
+
+	give(p, &e);
+	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
+	assert_string_equal(r->agent->name, "chosen");
+	assert_true(r->session->untagged_children);
+	assert_true(r->session_started->late);
+	do_exit(p, &run, 0);
+	NEXT(p, PART_MAIN, EXIT);
+	NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
+	no_more(p);
+}
+
+static void keeps_so_many_without_a_tag(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100);
+
+	for (uint32_t i = 0; i < 20000; i++)
+		do_untagged(p, &run, 1000 + i);
+	assert_int_equal(p->attribute->table.untagged, 16384);
+	assert_int_equal(HASH_COUNT(p->attribute->table.processes), 16385);
+}
+
+static void marks_a_session_of_which_no_event_came(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100);
+	Affiant__V1__NoteUntagged m = AFFIANT__V1__NOTE_UNTAGGED__INIT;
+
+	skip_all(p);
+	SET(&m, key, 43);
+	do_note(p, NOTE_UNTAGGED, &m.base);
+	assert_false(session_find(&p->attribute->table, 42)->untagged);
+	m.key = 42;
+	do_note(p, NOTE_UNTAGGED, &m.base);
+	no_more(p);
+	do_exit(p, &run, 0);
+	assert_true(NEXT(p, PART_MAIN, EXIT)->session->untagged_children);
 }
 
 /* ---- ends ---- */
@@ -921,7 +1059,14 @@ int main(void)
 		TEST(hands_no_earlier_image_to_a_child),
 		TEST(finds_lost_exits),
 		TEST(tells_a_session_of_which_little_is_left),
-		TEST(hands_on_untagged_children),
+		TEST(follows_who_has_no_tag),
+		TEST(marks_the_session_alone),
+		TEST(takes_back_who_had_no_tag),
+		TEST(takes_back_an_orphan),
+		TEST(takes_back_who_executes),
+		TEST(begins_a_session_without_a_tag),
+		TEST(keeps_so_many_without_a_tag),
+		TEST(marks_a_session_of_which_no_event_came),
 		TEST(ends_by_request_once),
 		TEST(tells_nothing_of_a_session_without_a_process),
 		TEST(ends_with_the_boot),

@@ -8,12 +8,14 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/core.h"
 
 #define SOURCE_NO_RING
+#define SOURCE_UNTAGGED
 #include "source_none.h"
 
 /* ---- the kernel's side ---- */
@@ -26,6 +28,8 @@ struct source {
 	struct tag tagged; /* what it was asked for */
 	unsigned int asked;
 	pid_t untagged;
+	bool any_untagged;   /* the kernel knows of some without a tag */
+	unsigned int passes; /* source_tag_untagged() */
 	uint64_t live; /* the connection of the one socket there is; 0: none */
 	unsigned int looks;
 	unsigned int sweeps;
@@ -73,6 +77,17 @@ int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime)
 	return 0;
 }
 
+bool source_any_untagged(const struct source *s)
+{
+	return s->any_untagged;
+}
+
+int source_tag_untagged(struct source *s)
+{
+	s->passes++;
+	return 0;
+}
+
 size_t source_ring_used(const struct source *s)
 {
 	return s->ring_used;
@@ -87,6 +102,7 @@ int source_tag(struct source *s, int pidfd, const struct tag *tag)
 }
 
 /* ---- the daemon's ---- */
+
 
 struct fixture {
 	struct pipeline *p;
@@ -131,7 +147,6 @@ static int tear_down(void **state)
 	snprintf(path, sizeof(path), "%s/0000000000000000.jnl", f->directory);
 	unlink(path);
 	rmdir(f->directory);
-	free(f->core.untagged);
 	pipeline_free(f->p);
 	free(f);
 	return 0;
@@ -267,10 +282,10 @@ static void ends_a_session_that_never_began(void **state)
 	no_more(f->p);
 }
 
-/* ---- children without a tag ---- */
+/* ---- processes without a tag ---- */
 
-/* A child of this test that waits to be killed; *@ret is what the kernel would tell of it. */
-static pid_t child(struct event_fork *ret, uint64_t session)
+/* A child of this test that waits to be killed, as the kernel tells of it. */
+static struct proc child(uint64_t session)
 {
 	unsigned long long ticks = 0;
 	char path[32], line[1024] = "";
@@ -278,6 +293,7 @@ static pid_t child(struct event_fork *ret, uint64_t session)
 	FILE *f;
 
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test fails */
 		pause();
 		_exit(0);
 	}
@@ -292,82 +308,123 @@ static pid_t child(struct event_fork *ret, uint64_t session)
 				"%*d %*d %*d %*d %llu",
 				&ticks),
 			 1);
-	*ret = (struct event_fork){
-		.header.actor = {.session = session,
-				 .tgid = pid,
-				 .task = 3,
-				 .flags = TAG_SELECTED,
-				 .start_boottime = ticks * (S / sysconf(_SC_CLK_TCK)) + 12345}};
-	return pid;
+	return (struct proc){.session = session,
+			     .tgid = pid,
+			     .start = ticks * (S / sysconf(_SC_CLK_TCK)) + 12345};
 }
 
-static void end(pid_t pid)
+static void end(const struct proc *p)
 {
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	kill(p->tgid, SIGKILL);
+	assert_int_equal(waitpid(p->tgid, NULL, 0), p->tgid);
 }
 
-static void tags_again_when_there_is_room(void **state)
+/* In the session of the fixture, and without a tag. */
+static void enter(struct fixture *f, const struct proc *child)
+{
+	struct event_fork e = fork_event(f->p, &f->run, child);
+
+	give(f->p, &e);
+}
+
+static void enter_untagged(struct fixture *f, const struct proc *child)
+{
+	struct event_untagged e = untagged_event(f->p, &f->run, child);
+
+	give(f->p, &e);
+}
+
+/* It lost its tag: it is no exit. */
+static void tags_again_who_lives(void **state)
 {
 	struct fixture *f = *state;
-	struct event_fork e;
-	pid_t pid = child(&e, 42);
+	struct proc c = child(42);
 
 	give_tag(f, &f->run);
-	reconcile_untagged(&f->core, &e);
-	f->source.answer = -ENOSPC;
-	for (unsigned int i = 1; i <= 3; i++) {
-		reconcile(&f->core);
-		assert_int_equal(f->source.asked, i);
-	}
-	f->source.answer = 0;
+	enter(f, &c);
 	reconcile(&f->core);
-	assert_int_equal(f->source.asked, 4);
+	assert_int_equal(f->source.asked, 0);
+	reconcile(&f->core);
+	assert_int_equal(f->source.asked, 1);
 	assert_int_equal(f->source.tagged.session, 42);
-	assert_int_equal(f->source.tagged.task, 3);
-	assert_int_equal(f->source.tagged.flags, TAG_SELECTED);
-	/* Once. */
+	no_more(f->p);
+	end(&c);
 	reconcile(&f->core);
-	assert_int_equal(f->source.asked, 4);
-	end(pid);
+	assert_int_equal(f->source.asked, 1);
+	assert_id(NEXT(f->p, PART_MAIN, EXIT)->process->id, &c);
 }
 
+/* The pid is another's: it began at another time. */
 static void tags_nobody_else(void **state)
 {
 	struct fixture *f = *state;
-	struct event_fork e, unknown;
-	pid_t pid = child(&e, 42), other = child(&unknown, 4711);
+	struct proc c = child(42);
 
 	give_tag(f, &f->run);
-	/* The pid is another's: it began at another time. */
-	e.header.actor.start_boottime += S;
-	reconcile_untagged(&f->core, &e);
-	/* A session that is over. */
-	reconcile_untagged(&f->core, &unknown);
+	c.start += S;
+	enter(f, &c);
+	reconcile(&f->core);
 	reconcile(&f->core);
 	assert_int_equal(f->source.asked, 0);
-	/* It is dead. */
-	e.header.actor.start_boottime -= S;
-	reconcile_untagged(&f->core, &e);
-	end(pid);
-	reconcile(&f->core);
-	assert_int_equal(f->source.asked, 0);
-	assert_int_equal(f->core.untagged_count, 0);
-	end(other);
+	NEXT(f->p, PART_MAIN, EXIT);
+	end(&c);
 }
 
-static void remembers_so_many_without_a_tag(void **state)
+/* The kernel has them in mind, and tells of their end. */
+static void waits_for_who_found_no_room(void **state)
 {
 	struct fixture *f = *state;
-	struct event_fork e = {
-		.header.actor = {.session = 42, .tgid = 5000005, .start_boottime = 1}};
+	struct proc c = child(42), dead = {.session = 42, .tgid = 5000005, .start = 1};
 
 	give_tag(f, &f->run);
-	for (int i = 0; i < 10000; i++)
-		reconcile_untagged(&f->core, &e);
-	assert_true(f->core.untagged_count < 5000);
+	enter_untagged(f, &c);
+	enter_untagged(f, &dead);
+	f->source.any_untagged = true;
+	for (int i = 0; i < 4; i++)
+		reconcile(&f->core);
+	no_more(f->p);
+	/* An exit was lost: who is gone is found. */
+	f->p->attribute->losses[EVENT_EXIT] = 1;
 	reconcile(&f->core);
-	assert_int_equal(f->core.untagged_count, 0);
+	reconcile(&f->core);
+	assert_id(NEXT(f->p, PART_MAIN, EXIT)->process->id, &dead);
+	no_more(f->p);
+	assert_int_equal(f->source.asked, 0);
+	/* The kernel had no memory to keep in mind the one that lives. */
+	f->source.any_untagged = false;
+	reconcile(&f->core);
+	assert_int_equal(f->source.asked, 1);
+	end(&c);
+}
+
+static void looks_for_them_at_once_and_not_all_the_time(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t now = core_boottime_ns();
+
+	reconcile_untagged(&f->core, now);
+	assert_int_equal(f->source.passes, 0);
+	f->source.any_untagged = true;
+	for (uint64_t at = 0; at < S; at += S / 1000)
+		reconcile_untagged(&f->core, now + at);
+	assert_in_range(f->source.passes, 2, 20);
+}
+
+/* Of many tags a part is looked at each time, and after a while all were. */
+static void looks_at_all_tags_in_turn(void **state)
+{
+	struct fixture *f = *state;
+	struct proc dead = {.tgid = 5000009, .start = 5, .session = 42};
+
+	give_tag(f, &f->run);
+	f->source.tgids[0] = getpid();
+	give_tag(f, &dead);
+	f->core.stale_tags = 40000;
+	for (int i = 0; i < 10 && !f->source.untagged; i++) {
+		f->core.stale_tags = 40000;
+		reconcile(&f->core);
+	}
+	assert_int_equal(f->source.untagged, dead.tgid);
 }
 
 /* ---- lost ends of connections ---- */
@@ -440,9 +497,11 @@ int main(void)
 		TEST(forgets_a_look_when_the_tag_is_there),
 		TEST(drops_tags_of_the_dead),
 		TEST(ends_a_session_that_never_began),
-		TEST(tags_again_when_there_is_room),
+		TEST(tags_again_who_lives),
 		TEST(tags_nobody_else),
-		TEST(remembers_so_many_without_a_tag),
+		TEST(waits_for_who_found_no_room),
+		TEST(looks_for_them_at_once_and_not_all_the_time),
+		TEST(looks_at_all_tags_in_turn),
 		TEST(forgets_a_connection_whose_close_was_lost),
 		TEST(keeps_a_connection_that_waits_for_its_outcome),
 	};

@@ -22,6 +22,8 @@
 #include "world.h"
 
 #include "affiant/v1/state.pb-c.h"
+#include "collect/fold.h"
+#include "record/folded.h"
 
 /* ---- what is left when a daemon dies ---- */
 
@@ -76,12 +78,14 @@ struct machine {
 	bool calm;     /* never dies, looks at the clock at the end alone, digests come at once */
 	size_t end;    /* of a calm one that sees no more */
 	long fuse;     /* steps until it dies; negative: never */
+	uint64_t budgeted; /* bytes that budgets follow from; 0: no word of them */
 	long steps;
 
 	size_t position;     /* of the ring and of who calls: what comes next */
 	size_t journaled;    /* so many items are in the journal, or in what a state contains */
 	struct list journal; /* source: index of the file */
 	uint64_t file;
+	struct list whole; /* all that ever was in the journal, in order */
 	uint8_t *state;
 	size_t state_len;
 	struct list ledger;
@@ -95,6 +99,13 @@ struct machine {
 	bool told; /* while it starts: what the ledger holds matters */
 	uint64_t notes;
 };
+
+static void journal_add(struct machine *m, const uint8_t *bytes, size_t len)
+{
+	list_add(&m->journal, m->file, 0, bytes, len);
+	if (m->budgeted)
+		list_add(&m->whole, 0, 0, bytes, len);
+}
 
 static unsigned int roll(struct machine *m, unsigned int sides)
 {
@@ -256,9 +267,43 @@ static bool start(struct machine *m)
 	return true;
 }
 
+static bool note(struct machine *m, const struct event_header *h);
+
+static bool note_fold(struct machine *m, const Affiant__V1__NoteFold *fold)
+{
+	struct event_header *h;
+	bool lives;
+
+	assert_int_equal(note_new(NOTE_FOLD, m->notes, m->now, &fold->base, &h), 0);
+	m->notes++;
+	lives = note(m, h);
+	free(h);
+	return lives;
+}
+
+/* What is folded is told at times of the daemon's own. */
+static bool tell_folded(struct machine *m, uint64_t after)
+{
+	Affiant__V1__NoteFold *due = fold_due(m->attribute, m->now + after);
+	bool lives = !due || note_fold(m, due);
+
+	if (due)
+		affiant__v1__note_fold__free_unpacked(due, NULL);
+	return lives;
+}
+
+/* As in each start. */
+static bool set_budgets(struct machine *m)
+{
+	Affiant__V1__NoteFold size = AFFIANT__V1__NOTE_FOLD__INIT;
+
+	SET(&size, state_bytes, m->budgeted);
+	return !m->budgeted || note_fold(m, &size);
+}
+
 static bool note(struct machine *m, const struct event_header *h)
 {
-	list_add(&m->journal, m->file, 0, (const void *)h, h->size);
+	journal_add(m, (const void *)h, h->size);
 	if (dies(m))
 		return false;
 	apply(m, h);
@@ -280,7 +325,7 @@ static bool tell_losses(struct machine *m)
 		return true;
 	assert_int_equal(note_new(NOTE_LOST, m->notes, m->now, &lost->base, &h), 0);
 	affiant__v1__lost__free_unpacked(lost, NULL);
-	list_add(&m->journal, m->file, 0, (const void *)h, h->size);
+	journal_add(m, (const void *)h, h->size);
 	lives = !dies(m);
 	if (lives) {
 		m->notes++;
@@ -308,7 +353,7 @@ static bool drain(struct machine *m)
 	while (n < most && m->position + n < m->world->count && !items[m->position + n].note)
 		n++;
 	for (size_t i = 0; i < n; i++)
-		list_add(&m->journal, m->file, 0, items[m->position + i].bytes,
+		journal_add(m, items[m->position + i].bytes,
 			 items[m->position + i].size);
 	m->journaled = m->position + n;
 	/* It dies with the batch in the journal and in the ring. */
@@ -338,18 +383,22 @@ static bool look(struct machine *m)
 		flush(m, roll(m, m->buffer.count + 1));
 	if (roll(m, 10) == 0 && !tell_losses(m))
 		return false;
+	if (m->budgeted && roll(m, 4) == 0 && !tell_folded(m, roll(m, 3) * S))
+		return false;
 	return roll(m, 25) || save(m);
 }
 
 static bool live(struct machine *m)
 {
+	if (!set_budgets(m))
+		return false;
 	while (m->position < m->world->count)
 		if (!drain(m) || !look(m))
 			return false;
 	while (digest_ready(m->attribute, &m->enrich))
 		;
 	attribute_tick(m->attribute, m->now + 100 * S);
-	if (!tell_losses(m))
+	if (!tell_losses(m) || (m->budgeted && !tell_folded(m, 4000 * S)))
 		return false;
 	flush(m, m->buffer.count);
 	return true;
@@ -400,6 +449,7 @@ static void run(struct machine *m, long fuse, long next)
 static void machine_clear(struct machine *m)
 {
 	list_clear(&m->journal);
+	list_clear(&m->whole);
 	list_clear(&m->ledger);
 	free(m->state);
 }
@@ -466,9 +516,11 @@ static void level(Affiant__V1__Record *want, Affiant__V1__Record *got)
 		want->gap->has_from_boottime_ns = got->gap->has_from_boottime_ns = false;
 	}
 	if (is_pending(want) || is_attempt(want)) {
-		/* The clock is that of the moment of looking. */
+		/* The clock is that of the moment of looking, and what is known of the session. */
+		want->session->has_untagged_children = got->session->has_untagged_children = false;
 		want->has_wall_ns = got->has_wall_ns = want->has_id = got->has_id = false;
 		want->has_clock_state = got->has_clock_state = false;
+		want->session->has_folded = got->session->has_folded = false;
 	}
 }
 
@@ -683,7 +735,6 @@ static void prepare(struct fixture *f, unsigned int seed, size_t count)
 	f->config = f->world.clock->config;
 	f->config.began = NULL;
 	f->config.entered = NULL;
-	f->config.untagged = NULL;
 	f->config.connections_max = 14; /* small enough to be met */
 	f->config.held_max = 40;
 	f->calm =
@@ -854,6 +905,152 @@ static void contradicts_nothing_after_a_power_cut(void **state)
 	}
 }
 
+/* ---- budgets ---- */
+
+/* All that was ever written to the journal, read once by one that is not disturbed. */
+static void read_whole(struct fixture *f, const struct machine *m, struct machine *ret)
+{
+	struct world world = {.count = m->whole.count};
+
+	world.items = calloc(world.count + 1, sizeof(*world.items));
+	for (size_t i = 0; i < world.count; i++) {
+		const struct event_header *h = (const void *)m->whole.at[i].bytes;
+
+		world.items[i] = (struct item){.note = event_is_note(h),
+					       .size = h->size,
+					       .bytes = m->whole.at[i].bytes};
+	}
+	*ret = (struct machine){
+		.world = &world, .config = &f->config, .calm = true, .fuse = -1, .now = 1000 * S};
+	assert_true(start(ret));
+	while (ret->position < world.count)
+		drain(ret);
+	attribute_tick(ret->attribute, ret->now + 100 * S);
+	flush(ret, ret->buffer.count);
+	die(ret);
+	free(world.items);
+}
+
+/* What was told of a session that came to its end, and what was counted, is what it did. */
+static void assert_adds_up(const struct list *l, uint64_t *folded)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		Affiant__V1__Record *end =
+			l->at[i].part == PART_SESSION_ENDED ? unpack(&l->at[i]) : NULL;
+		uint64_t execs = 0, exits = 0;
+
+		for (size_t k = 0; end && k < l->count; k++) {
+			Affiant__V1__Record *r = unpack(&l->at[k]);
+
+			if (r->session &&
+			    !memcmp(r->session->id.data, end->session->id.data, UUID_SIZE)) {
+				execs += r->body_case == AFFIANT__V1__RECORD__BODY_EXEC;
+				exits += r->body_case == AFFIANT__V1__RECORD__BODY_EXIT;
+				if (r->body_case == AFFIANT__V1__RECORD__BODY_FOLDED) {
+					execs += folded_count(
+						r->folded, AFFIANT__V1__FOLDED_KIND__FOLDED_EXEC);
+					exits += folded_count(
+						r->folded, AFFIANT__V1__FOLDED_KIND__FOLDED_EXIT);
+					*folded += folded_total(r->folded);
+				}
+			}
+			record_free(r);
+		}
+		if (end && end->session_ended->reason ==
+				   AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT) {
+			assert_int_equal(execs, end->session_ended->execs);
+			assert_int_equal(exits, end->session_ended->processes);
+		}
+		if (end)
+			record_free(end);
+	}
+}
+
+/*
+ * When a Folded record is made is the daemon's own decision, so that two lives differ in what is
+ * told and what is counted. But what one life decided stands in its journal, and whoever reads it
+ * tells the same.
+ */
+static void folds_the_same_when_killed(void **state)
+{
+	uint64_t folded = 0;
+
+	(void)state;
+	for (unsigned int seed = 1; seed <= 150; seed++) {
+		struct fixture f;
+		struct machine m, calm;
+
+		prepare(&f, 7000 + seed, 150 + seed);
+		m = (struct machine){.world = &f.world,
+				     .config = &f.config,
+				     .seed = seed,
+				     .budgeted = (16 + seed % 64) << 10};
+		run(&m, seed % 60, seed % 3 ? (long)(60 + seed) : -1);
+		read_whole(&f, &m, &calm);
+		assert_same_records(&calm.ledger, &m.ledger);
+		assert_adds_up(&m.ledger, &folded);
+		machine_clear(&m);
+		machine_clear(&calm);
+		finish(&f);
+	}
+	print_message("%llu events were folded\n", (unsigned long long)folded);
+	assert_true(folded > 1000);
+}
+
+/* Nothing is told, or counted, more often than it happened. */
+static void assert_no_more_than(const struct world *world, const struct list *l)
+{
+	uint64_t made[EVENT_TYPES] = {0}, execs = 0, exits = 0, connects = 0;
+
+	for (size_t i = 0; i < world->count; i++) {
+		const struct event_header *h = (const void *)world->items[i].bytes;
+
+		if (!world->items[i].note)
+			made[h->type]++;
+	}
+	for (size_t i = 0; i < l->count; i++) {
+		Affiant__V1__Record *r = unpack(&l->at[i]);
+
+		execs += r->body_case == AFFIANT__V1__RECORD__BODY_EXEC;
+		exits += r->body_case == AFFIANT__V1__RECORD__BODY_EXIT &&
+			 l->at[i].source >> 48 != NOTE_CPU;
+		connects += r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT && !is_pending(r) &&
+			    r->connect->outcome == AFFIANT__V1__OUTCOME__ESTABLISHED;
+		if (r->body_case == AFFIANT__V1__RECORD__BODY_FOLDED) {
+			execs += folded_count(r->folded, AFFIANT__V1__FOLDED_KIND__FOLDED_EXEC);
+			connects +=
+				folded_count(r->folded, AFFIANT__V1__FOLDED_KIND__FOLDED_CONNECT);
+		}
+		record_free(r);
+	}
+	assert_true(execs <= made[EVENT_EXEC]);
+	assert_true(exits <= made[EVENT_EXIT]);
+	assert_true(connects <= made[EVENT_CONNECT] + made[EVENT_UNIX]);
+}
+
+/* A power cut takes the note that a Folded record was made by, or what was counted in it. */
+static void folds_once_over_a_power_cut(void **state)
+{
+	(void)state;
+	for (unsigned int seed = 1; seed <= 60; seed++) {
+		struct fixture f;
+		struct machine m;
+
+		prepare(&f, 7000 + seed, 200);
+		m = (struct machine){.world = &f.world,
+				     .config = &f.config,
+				     .seed = seed,
+				     .budgeted = (16 + seed % 64) << 10};
+		run_to_reboot(&m, 40 + 3 * seed, seed % 20);
+		assert_no_doubles(&m.ledger);
+		assert_no_more_than(&f.world, &m.ledger);
+		assert_pending_completed(&m.ledger);
+		assert_one_end(&m.ledger);
+		machine_clear(&m);
+		finish(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -863,6 +1060,8 @@ int main(void)
 		cmocka_unit_test(tells_the_same_when_killed_all_the_time),
 		cmocka_unit_test(ends_a_boot_once),
 		cmocka_unit_test(contradicts_nothing_after_a_power_cut),
+		cmocka_unit_test(folds_the_same_when_killed),
+		cmocka_unit_test(folds_once_over_a_power_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

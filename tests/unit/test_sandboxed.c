@@ -409,6 +409,26 @@ static int untag_dead(struct place *p)
 	return source_untag(p->source, p->dead, 1);
 }
 
+static int share_adjust(struct place *p)
+{
+	return source_share_adjust(p->source, 4711, 1) ?: source_share_adjust(p->source, 4711, -1);
+}
+
+static int share_there(struct place *p)
+{
+	return source_share(p->source, 4711, &(struct share){});
+}
+
+static int share_forget(struct place *p)
+{
+	return source_share_forget(p->source, 4711);
+}
+
+static int tag_untagged(struct place *p)
+{
+	return source_tag_untagged(p->source);
+}
+
 static int select_uid(struct place *p)
 {
 	const struct selector s = {.id = 1};
@@ -587,6 +607,12 @@ static const struct check kernel[] = {
 	{"source_each_tag", tags, 1},
 	{"source_untag", untag_live, 0},
 	{"source_untag, without one", untag_dead, -ENOENT},
+	{"source_share, without one", share_there, -ENOENT},
+	{"source_share_adjust", share_adjust, 0},
+	{"source_share", share_there, 0},
+	{"source_share_forget", share_forget, 0},
+	{"source_share_forget, again", share_forget, -ENOENT},
+	{"source_tag_untagged", tag_untagged, 0},
 	{"source_each_tag, none", tags, 0},
 	{"source_select_uid", select_uid, 0},
 	{"source_select_uid, away", unselect_uid, 0},
@@ -640,6 +666,7 @@ static const struct {
 	{"userspace/collect/pins.c", "before the filter"},
 	{"userspace/collect/probe.c", "before the filter"},
 	{"userspace/collect/procroot.c", NULL},
+	{"userspace/collect/source_shares.c", NULL},
 	{"userspace/collect/source_tags.c", NULL},
 	{"userspace/daemon/alive.c", NULL},
 	{"userspace/daemon/attester.c", "before the filter"},

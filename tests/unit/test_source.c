@@ -192,57 +192,6 @@ static void events_go_on_at_the_rings_beginning(void **state)
 	assert_int_equal(source_uninstall(b.pin_dir, b.why, sizeof(b.why)), 0);
 }
 
-#define FEW_TAGS 16
-
-static int play_crowd(void *data)
-{
-	pid_t pids[2 * FEW_TAGS];
-	int go[2];
-
-	(void)data;
-	if (pipe(go))
-		return 1;
-	for (int i = 0; i < 2 * FEW_TAGS; i++) {
-		pids[i] = fork();
-		if (!pids[i]) {
-			close(go[1]);
-			_exit(read(go[0], &(char){0}, 1) != 0);
-		}
-	}
-	close(go[1]);
-	for (int i = 0; i < 2 * FEW_TAGS; i++)
-		if (pids[i] < 0 || waitpid(pids[i], NULL, 0) < 0)
-			return 2;
-	return 0;
-}
-
-/* A child without a tag is told of, and counted. */
-static void a_full_map_of_tags_is_counted(void **state)
-{
-	struct bed *all = bed_get(state), b = {.buffer = all->buffer};
-	struct tag tag = {.session = BED_SESSION};
-	uint64_t losses[LOSS_KINDS], missed;
-	struct actor a;
-
-	snprintf(b.pin_dir, sizeof(b.pin_dir), "/sys/fs/bpf/affiant-test-tags-%d", getpid());
-	b.config = (struct source_config){
-		.pin_dir = b.pin_dir, .ring_bytes = SMALL_RING, .max_tags = FEW_TAGS};
-	bed_open(&b);
-	a = actor_start(play_crowd, NULL);
-	assert_int_equal(source_tag(b.source, a.pidfd, &tag), 0);
-	actor_go(&a);
-	assert_int_equal(actor_wait(&a), 0);
-	bed_drain(&b);
-	assert_int_equal(source_losses(b.source, losses, &missed), 0);
-
-	assert_int_equal(bed_count(&b, EVENT_FORK, 0), FEW_TAGS - 1);
-	assert_int_equal(bed_count(&b, EVENT_TAG_LOST, 0), FEW_TAGS + 1);
-	assert_int_equal(losses[LOSS_TAG], FEW_TAGS + 1);
-	assert_int_equal(bed_count(&b, EVENT_EXIT, 0), FEW_TAGS);
-	bed_close(&b);
-	assert_int_equal(source_uninstall(b.pin_dir, b.why, sizeof(b.why)), 0);
-}
-
 /* ---- pins ---- */
 
 static void pins_are_nobody_elses(void **state)
@@ -454,7 +403,6 @@ int main(void)
 		cmocka_unit_test(children_inherit_and_exec_is_told),
 		cmocka_unit_test(tasks_leave_an_eighth_of_the_ring),
 		cmocka_unit_test(events_go_on_at_the_rings_beginning),
-		cmocka_unit_test(a_full_map_of_tags_is_counted),
 		cmocka_unit_test(pins_are_nobody_elses),
 		cmocka_unit_test(selectors_come_and_go),
 		cmocka_unit_test(an_executable_is_matched_by_its_place),

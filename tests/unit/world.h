@@ -148,17 +148,22 @@ static inline void world_begin(struct world *w)
 static inline void world_fork(struct world *w)
 {
 	struct proc *parent = some_proc(w, true), *child;
+	struct event_untagged u;
 	struct event_fork e;
 
 	child = parent ? new_proc(w, parent->session, parent->flags) : NULL;
 	if (!child)
 		return;
 	child->exec_seq = parent->exec_seq;
-	e = fork_event(w->clock, parent, child);
-	if (dice(w, 30) == 0) {
-		e.header.type = EVENT_TAG_LOST;
-		w->alive[child - w->procs] = false;
+	if (dice(w, 15) == 0) { /* it has a tag a little later, of which the word may be lost */
+		u = untagged_event(w->clock, parent, child);
+		world_add(w, &u, false);
+		child->exec_seq += dice(w, 2);
+		if (dice(w, 2))
+			world_exec(w, child, EVENT_ADOPT, 0);
+		return;
 	}
+	e = fork_event(w->clock, parent, child);
 	world_add(w, &e, false);
 }
 
@@ -307,6 +312,7 @@ static inline void world_notice(struct world *w)
 {
 	Affiant__V1__NoteClock clock = AFFIANT__V1__NOTE_CLOCK__INIT;
 	Affiant__V1__NoteEnd end = AFFIANT__V1__NOTE_END__INIT;
+	Affiant__V1__NoteUntagged untagged = AFFIANT__V1__NOTE_UNTAGGED__INIT;
 	struct proc *p = some_proc(w, true);
 
 	if (w->ring_only)
@@ -315,6 +321,9 @@ static inline void world_notice(struct world *w)
 		SET(&clock, offset_ns, WALL_OFFSET + (int64_t)(dice(w, 4000) * MS));
 		SET(&clock, state, 1 + dice(w, 3));
 		world_note(w, note_event(w->clock, NOTE_CLOCK, &clock.base));
+	} else if (p && dice(w, 4) == 0) {
+		SET(&untagged, key, p->session);
+		world_note(w, note_event(w->clock, NOTE_UNTAGGED, &untagged.base));
 	} else if (p) {
 		SET(&end, key, p->session);
 		world_note(w, note_event(w->clock, NOTE_END, &end.base));
@@ -369,6 +378,9 @@ static inline void world_invert(struct world *w, size_t from)
 		if (w->items[i].note || w->items[i - 1].note || a->cpu != b->cpu ||
 		    a->type == EVENT_CONNECT || b->type == EVENT_CONNECT || a->type == EVENT_UNIX ||
 		    b->type == EVENT_UNIX || dice(w, 10))
+			continue;
+		/* Nobody takes that long from the one to the other. */
+		if (b->boottime_ns - a->boottime_ns >= SEEN_FINAL_NS)
 			continue;
 		a->sequence = b->sequence;
 		b->sequence = n;

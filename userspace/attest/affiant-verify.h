@@ -156,6 +156,7 @@ struct affiant_agent {
 	 */
 	struct affiant_texts environment;
 	bool allow_any_environment;
+	bool refuse_folded; /* a session that is past its agent's budget */
 };
 
 struct affiant_policy {

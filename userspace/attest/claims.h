@@ -146,6 +146,7 @@ struct claims_workload {
 	size_t manifests_count;
 	enum claims_isolation isolation;
 	uint64_t lost;
+	bool folded; /* part of what it did is counted, not told one by one */
 };
 
 struct claims_host {

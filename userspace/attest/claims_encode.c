@@ -161,6 +161,8 @@ static json_t *workload_json(const struct claims_workload *w)
 	set(o, "isolation", json_string(claims_isolations[w->isolation]));
 	set(o, "loaded_code", json_string("unknown"));
 	set(o, "lost", json_integer(w->lost));
+	if (w->folded)
+		set(o, "folded", json_true());
 	return o;
 }
 

@@ -195,7 +195,8 @@ static int take_workload(const char **why, const json_t *submods, struct claims 
 			   &w->manifests_count) ?:
 	      member_word(why, o, "submods.workload.isolation", claims_isolations, &isolation) ?:
 	      member_constant(why, o, "submods.workload.loaded_code", "unknown") ?:
-	      member_number(why, o, "submods.workload.lost", INT64_MAX, &w->lost);
+	      member_number(why, o, "submods.workload.lost", INT64_MAX, &w->lost) ?:
+	      member_true_maybe(why, o, "submods.workload.folded", &w->folded);
 	if (!err)
 		w->isolation = isolation;
 	return err;

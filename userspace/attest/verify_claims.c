@@ -304,6 +304,9 @@ static bool check_session(struct verification *v, const struct affiant_agent *a)
 	if (w->session.late && !a->allow_late)
 		return fail(v, VERIFY_late_session, "agent: session",
 			    "it was running before it was traced");
+	if (w->folded && a->refuse_folded)
+		return fail(v, VERIFY_folded_session, "agent: session",
+			    "part of what it did is counted instead of told one by one");
 	pass(v, "agent: session", "key held by %s",
 	     c->custody == CLAIMS_OF_DAEMON ? "affiantd" : "the process");
 	return true;

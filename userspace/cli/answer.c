@@ -157,7 +157,10 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 	json_object_set_new(o, "execs", json_integer(s->execs));
 	json_object_set_new(o, "late", json_boolean(s->late));
 	json_object_set_new(o, "unproven", json_boolean(s->unproven));
+	json_object_set_new(o, "untagged_children",
+			    json_boolean(s->session && s->session->untagged_children));
 	json_object_set_new(o, "ending", json_boolean(s->ending));
+	json_object_set_new(o, "folded", json_boolean(s->session && s->session->folded));
 	return o;
 }
 

@@ -12,6 +12,7 @@
 #include "cli/cell.h"
 #include "cli/when.h"
 #include "record/codec.h"
+#include "record/folded.h"
 #include "record/hashes.h"
 #include "record/words.h"
 
@@ -216,6 +217,20 @@ static void detail_exit(struct line *l, const Affiant__V1__Exit *e)
 		buffer_print(&l->cell, "status %d", WEXITSTATUS(e->status));
 }
 
+#define LOST_PIDS_MAX 8
+
+static void detail_lost_processes(struct line *l, const Affiant__V1__Lost *lost)
+{
+	if (!lost->n_processes)
+		return;
+	buffer_add_text(&l->cell, lost->n_counts ? ", without a tag:" : "without a tag:");
+	for (size_t i = 0; i < lost->n_processes && i < LOST_PIDS_MAX; i++)
+		if (lost->processes[i]->id)
+			buffer_print(&l->cell, " %u", lost->processes[i]->id->tgid);
+	if (lost->n_processes > LOST_PIDS_MAX)
+		buffer_print(&l->cell, " and %zu more", lost->n_processes - LOST_PIDS_MAX);
+}
+
 static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
 {
 	for (size_t i = 0; i < lost->n_counts; i++) {
@@ -235,6 +250,7 @@ static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
 			     lost->ranges[i]->cpu, lost->ranges[i]->first, lost->ranges[i]->last);
 	if (lost->n_ranges > RANGES_SHOWN)
 		buffer_print(&l->cell, ", %zu ranges more", lost->n_ranges - RANGES_SHOWN);
+	detail_lost_processes(l, lost);
 }
 
 static void detail_gap(struct line *l, const Affiant__V1__Gap *g)
@@ -250,6 +266,38 @@ static void detail_gap(struct line *l, const Affiant__V1__Gap *g)
 	if (g->has_untracked_processes)
 		buffer_print(&l->cell, ", %" PRIu64 " processes stay untracked",
 			     g->untracked_processes);
+}
+
+/* "connect 20310, close 20310, first seen 512 (10.0.0.1:53/udp ...), 2s" */
+static void detail_folded(struct line *l, const Affiant__V1__Folded *f)
+{
+	const char *comma = "";
+
+	for (unsigned int kind = 0; kind < affiant__v1__folded_kind__descriptor.n_values; kind++) {
+		uint64_t count = folded_count(f, (Affiant__V1__FoldedKind)kind);
+
+		if (!count)
+			continue;
+		buffer_print(&l->cell, "%s%s %" PRIu64, comma,
+			     word_of(&affiant__v1__folded_kind__descriptor, kind), count);
+		comma = ", ";
+	}
+	if (f->n_first) {
+		buffer_print(&l->cell, "%snew %zu", comma, f->n_first);
+		if (f->first[0]->destination) {
+			buffer_add_text(&l->cell, " (");
+			cell_endpoint(l, f->first[0]->destination);
+			buffer_print(&l->cell, "/%s%s)",
+				     word_of(&affiant__v1__protocol__descriptor,
+					     f->first[0]->protocol),
+				     f->n_first > 1 ? " ..." : "");
+		}
+		comma = ", ";
+	}
+	if (f->to_boottime_ns >= f->from_boottime_ns) {
+		buffer_print(&l->cell, "%swithin ", comma);
+		cell_duration(l, f->to_boottime_ns - f->from_boottime_ns);
+	}
 }
 
 static void detail_daemon(struct line *l, const Affiant__V1__DaemonStarted *d)
@@ -313,6 +361,9 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 	case AFFIANT__V1__RECORD__BODY_GAP:
 		detail_gap(l, r->gap);
 		break;
+	case AFFIANT__V1__RECORD__BODY_FOLDED:
+		detail_folded(l, r->folded);
+		break;
 	case AFFIANT__V1__RECORD__BODY_DAEMON_STARTED:
 		detail_daemon(l, r->daemon_started);
 		break;
@@ -344,6 +395,8 @@ static const char *what(const Affiant__V1__Record *r)
 		return "LOST";
 	case AFFIANT__V1__RECORD__BODY_GAP:
 		return "GAP";
+	case AFFIANT__V1__RECORD__BODY_FOLDED:
+		return "FOLDED";
 	default:
 		return word_of_body(r->body_case);
 	}

@@ -26,7 +26,7 @@ struct events {
 	struct compact_style style;
 	bool incomplete;            /* damage was met */
 	struct missing missing;
-	unsigned int hidden_losses; /* since it was last said */
+	unsigned int hidden_losses, hidden_folded; /* since it was last said */
 	uint64_t hidden_sockets;
 	bool told_sockets; /* that there are such */
 	struct buffer out;
@@ -81,16 +81,9 @@ static int show(struct events *e, const Affiant__V1__Record *r, const void *payl
 /* What is shown goes out, and what it does not show is said. */
 static int finish(struct events *e)
 {
-	struct missing_range range;
 	int err = flush(e);
 
-	while (missing_next(&e->missing, &range)) {
-		fprintf(stderr,
-			"affiant events: records %" PRIu64 " to %" PRIu64
-			" are missing, and nothing tells why\n",
-			range.first, range.last);
-		e->incomplete = true;
-	}
+	e->incomplete |= missing_say(&e->missing, stderr);
 	if (e->hidden_losses)
 		fprintf(stderr,
 			"affiant events: %u records tell of losses that may concern these: "
@@ -105,6 +98,12 @@ static int finish(struct events *e)
 			e->hidden_sockets, e->o.follow ? " so far" : "");
 	e->told_sockets |= e->hidden_sockets > 0;
 	e->hidden_losses = 0;
+	if (e->hidden_folded)
+		fprintf(stderr,
+			"affiant events: %u records count, of agents past their budget, what may "
+			"be among these: --type folded shows them\n",
+			e->hidden_folded);
+	e->hidden_folded = 0;
 	return err;
 }
 
@@ -132,6 +131,7 @@ static int take(struct events *e, const struct segment_frame *frame, Affiant__V1
 		return err;
 	if (!filter_match(e->o.filter, r)) {
 		e->hidden_losses += filter_hides_loss(e->o.filter, r);
+		e->hidden_folded += filter_hides_folded(e->o.filter, r);
 		return 0;
 	}
 	if (is_left_out(e, r)) {

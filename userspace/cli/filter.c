@@ -250,7 +250,8 @@ const char *filter_allowed(enum filter_kind kind)
 		       "not_sent, attempted, pending, unknown";
 	case FILTER_TYPE:
 		return "words by commas out of session_started, session_ended, exec, exit, connect, close, "
-		       "untracked_socket, listening, lost, gap, daemon_started, daemon_stopping";
+		       "untracked_socket, listening, lost, gap, folded, daemon_started, "
+		       "daemon_stopping";
 	default:
 		return "a name, in which * and ? stand for any";
 	}
@@ -316,6 +317,30 @@ static bool match_endpoint(const struct destination *d, const Affiant__V1__Endpo
 	return !d->address_len || same_network(d, &e->address);
 }
 
+static bool match_group(const struct filter *f, const Affiant__V1__FoldedGroup *g)
+{
+	const bool connect = g->kind == AFFIANT__V1__FOLDED_KIND__FOLDED_CONNECT;
+	bool found = !f->dst_count;
+
+	if (f->outcomes && !(connect && f->outcomes & 1u << g->outcome))
+		return false;
+	for (size_t i = 0; !found && i < f->dst_count; i++)
+		found = match_endpoint(&f->dst[i], g->destination);
+	return found;
+}
+
+/* One of what it names; of what it only counts nobody can say. */
+static bool match_folded(const struct filter *f, const Affiant__V1__Folded *folded)
+{
+	for (size_t i = 0; i < folded->n_first; i++)
+		if (match_group(f, folded->first[i]))
+			return true;
+	for (size_t i = 0; i < folded->n_busiest; i++)
+		if (match_group(f, folded->busiest[i]))
+			return true;
+	return false;
+}
+
 /* What was asked counts as what was reached does: either may be what is looked for. */
 static bool match_dst(const struct filter *f, const Affiant__V1__Record *r)
 {
@@ -337,6 +362,8 @@ static bool match_what(const struct filter *f, const Affiant__V1__Record *r)
 		return false;
 	if (f->types && !(f->types & UINT64_C(1) << r->body_case))
 		return false;
+	if (r->body_case == AFFIANT__V1__RECORD__BODY_FOLDED)
+		return (!f->outcomes && !f->dst_count) || match_folded(f, r->folded);
 	if (f->outcomes && (r->body_case != AFFIANT__V1__RECORD__BODY_CONNECT ||
 			    !(f->outcomes & 1u << r->connect->outcome)))
 		return false;
@@ -392,4 +419,51 @@ bool filter_hides_loss(const struct filter *f, const Affiant__V1__Record *r)
 bool filter_names_destination(const struct filter *f)
 {
 	return f->dst_count;
+}
+
+/* Records of that kind were asked for, or of any. */
+static bool is_wanted(const struct filter *f, Affiant__V1__FoldedKind kind)
+{
+	static const unsigned int bodies[] = {
+		[AFFIANT__V1__FOLDED_KIND__FOLDED_CONNECT] = AFFIANT__V1__RECORD__BODY_CONNECT,
+		[AFFIANT__V1__FOLDED_KIND__FOLDED_CLOSE] = AFFIANT__V1__RECORD__BODY_CLOSE,
+		[AFFIANT__V1__FOLDED_KIND__FOLDED_EXEC] = AFFIANT__V1__RECORD__BODY_EXEC,
+		[AFFIANT__V1__FOLDED_KIND__FOLDED_EXIT] = AFFIANT__V1__RECORD__BODY_EXIT,
+		[AFFIANT__V1__FOLDED_KIND__FOLDED_UNTRACKED_SOCKET] =
+			AFFIANT__V1__RECORD__BODY_UNTRACKED_SOCKET,
+		[AFFIANT__V1__FOLDED_KIND__FOLDED_LISTENING] = AFFIANT__V1__RECORD__BODY_LISTENING,
+	};
+
+	return !f->types || f->types & UINT64_C(1) << bodies[kind];
+}
+
+static bool group_may_match(const struct filter *f, Affiant__V1__FoldedGroup *const *groups,
+			    size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_wanted(f, groups[i]->kind) && match_group(f, groups[i]))
+			return true;
+	return false;
+}
+
+bool filter_hides_folded(const struct filter *f, const Affiant__V1__Record *r)
+{
+	const Affiant__V1__Folded *m = r->folded;
+
+	if (r->body_case != AFFIANT__V1__RECORD__BODY_FOLDED || r->wall_ns < f->since ||
+	    r->wall_ns > f->until || !match_who(f, r) || match_what(f, r))
+		return false;
+	if (group_may_match(f, m->first, m->n_first) ||
+	    group_may_match(f, m->busiest, m->n_busiest))
+		return true;
+	for (size_t i = 0; i < m->n_others; i++) {
+		Affiant__V1__FoldedKind kind = m->others[i]->kind;
+
+		if (is_wanted(f, kind) &&
+		    (kind == AFFIANT__V1__FOLDED_KIND__FOLDED_CONNECT ||
+		     (!f->outcomes &&
+		      (!f->dst_count || kind == AFFIANT__V1__FOLDED_KIND__FOLDED_CLOSE))))
+			return true;
+	}
+	return false;
 }

@@ -47,3 +47,6 @@ bool filter_hides_loss(const struct filter *f, const Affiant__V1__Record *r);
 
 /* FILTER_DST was given: what passes was asked for by name. */
 bool filter_names_destination(const struct filter *f);
+
+/* A Folded record that was kept back, and counts what was asked for, or may do so. */
+bool filter_hides_folded(const struct filter *f, const Affiant__V1__Record *r);

@@ -2,6 +2,7 @@
 #include "cli/missing.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 static int add(struct missing_range **list, size_t *count, uint64_t first, uint64_t last)
@@ -63,6 +64,21 @@ bool missing_next(struct missing *m, struct missing_range *ret)
 	free(m->holes);
 	m->holes = NULL;
 	return false;
+}
+
+bool missing_say(struct missing *m, FILE *to)
+{
+	struct missing_range range;
+	bool any = false;
+
+	while (missing_next(m, &range)) {
+		fprintf(to,
+			"affiant events: records %" PRIu64 " to %" PRIu64
+			" are missing, and no Gap of retention or of a torn end tells of them\n",
+			range.first, range.last);
+		any = true;
+	}
+	return any;
 }
 
 void missing_done(struct missing *m)

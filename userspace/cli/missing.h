@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "affiant/v1/record.pb-c.h"
 
@@ -31,5 +32,8 @@ int missing_read(struct missing *m, const Affiant__V1__Record *r);
  * hole that is told makes it no smaller.
  */
 bool missing_next(struct missing *m, struct missing_range *ret);
+
+/* All of that, a line each. Whether there was something. */
+bool missing_say(struct missing *m, FILE *to);
 
 void missing_done(struct missing *m);

@@ -52,7 +52,7 @@ struct raw_daemon {
 };
 
 struct raw_policy_agent {
-	char *id, *tier, *late_sessions, *principal, *task;
+	char *id, *tier, *late_sessions, *folded_sessions, *principal, *task;
 	struct raw_texts executables, scripts, interpreters, loaders, arguments, manifests,
 		ancestors, programs;
 	struct raw_texts isolation, key_custody, hash_states;

@@ -14,6 +14,7 @@
 
 static const char *const yes_no[] = {"no", "yes", NULL};
 static const char *const refused_any[] = {"refused", "any", NULL};
+static const char *const any_refused[] = {"any", "refused", NULL};
 static const char *const required_any[] = {"required", "any", NULL};
 
 static int get_flag(struct policy_reading *x, const char *key, const char *text,
@@ -281,6 +282,7 @@ static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_
 	to->id = raw->id;
 	err = policy_word(x, KEY("tier"), raw->tier, tiers, &tier) ?:
 	      get_flag(x, KEY("late_sessions"), raw->late_sessions, refused_any, &to->allow_late) ?:
+	      get_flag(x, KEY("folded_sessions"), raw->folded_sessions, any_refused, &to->refuse_folded) ?:
 	      policy_word(x, KEY("principal"), raw->principal, principals, &principal) ?:
 	      get_flag(x, KEY("task"), raw->task, tasks, &to->require_task) ?:
 	      policy_digests(x, KEY("executables"), &raw->executables, &to->executables) ?:

@@ -90,6 +90,7 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT(struct raw_policy_agent, id),
 	TEXT(struct raw_policy_agent, tier),
 	TEXT(struct raw_policy_agent, late_sessions),
+	TEXT(struct raw_policy_agent, folded_sessions),
 	TEXT(struct raw_policy_agent, principal),
 	TEXT(struct raw_policy_agent, task),
 	LIST(struct raw_policy_agent, executables),

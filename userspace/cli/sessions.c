@@ -85,14 +85,16 @@ static void print_row(const Affiant__V1__SessionInfo *s)
 	if (s->session && s->session->id.len == UUID_SIZE)
 		uuid_format((const struct uuid *)s->session->id.data, id);
 	answer_time(s->started_wall_ns, started);
-	printf("%-36s  %-16s %-12s %-24s %-20s %5" PRIu64 " %6" PRIu64 " %6" PRIu64 "  %s%s\n", id,
-	       agent ?: "", task ?: "", principal ?: "", started, s->processes, s->execs,
+	printf("%-36s  %-16s %-12s %-24s %-20s %5" PRIu64 " %6" PRIu64 " %6" PRIu64 "  %s%s%s%s\n",
+	       id, agent ?: "", task ?: "", principal ?: "", started, s->processes, s->execs,
 	       s->connections,
 	       s->ended_wall_ns ? "ended"
 	       : s->ending      ? "ending"
 	       : s->late        ? "late"
 				: "",
-	       s->unproven ? " unproven" : "");
+	       s->unproven ? " unproven" : "",
+	       s->session && s->session->folded ? " folded" : "",
+	       s->session && s->session->untagged_children ? " untagged_children" : "");
 }
 
 int cmd_sessions(int argc, char **argv)

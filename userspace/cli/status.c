@@ -127,7 +127,8 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		{"segment_bytes", s->segment_bytes}, {"oldest_sequence", s->oldest_sequence},
 		{"last_sequence", s->last_sequence}, {"resident_bytes", s->resident_bytes},
 		{"left_alone", s->left_alone},       {"sessions_unproven", s->sessions_unproven},
-		{"doubles", s->doubles},           {"lost_untold", s->lost_untold},
+		{"doubles", s->doubles},             {"lost_untold", s->lost_untold},
+		{"events_folded", s->events_folded}, {"sessions_folding", s->sessions_folding},
 		{"void_records", s->void_records},
 	};
 
@@ -246,6 +247,10 @@ static void print_text(const Affiant__V1__Status *s)
 	if (s->sessions_unproven)
 		printf("%-12s %" PRIu64 " sessions had root's power: none of their digests is proven\n",
 		       "unproven", s->sessions_unproven);
+	if (s->events_folded || s->sessions_folding)
+		printf("%-12s %" PRIu64 " events are counted, not told one by one; %" PRIu64
+		       " sessions are past their agent's budget\n",
+		       "folded", s->events_folded, s->sessions_folding);
 	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
 	printf("%-12s", "events");
 	for (size_t i = 0; i < s->n_events; i++)

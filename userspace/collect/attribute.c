@@ -9,6 +9,7 @@
 
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/untagged.h"
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret)
 {
@@ -28,9 +29,11 @@ void attribute_free(struct attribute *a)
 {
 	if (!a)
 		return;
+	fold_clear(a);
 	table_clear(&a->table);
 	seen_clear(&a->seen);
 	free(a->gaps);
+	free(a->untagged);
 	free(a);
 }
 
@@ -98,6 +101,12 @@ static int on_note(struct attribute *a, const struct event_header *h)
 	case NOTE_EPOCH:
 		epoch_noted(a, h, note, len);
 		return 0;
+	case NOTE_FOLD:
+		fold_noted(a, h, note, len);
+		return 0;
+	case NOTE_UNTAGGED:
+		untagged_noted(a, note, len);
+		return 0;
 	}
 	return 0;
 }
@@ -132,9 +141,7 @@ static int on_event(struct attribute *a, const struct event_header *h)
 	case EVENT_LISTEN:
 		return flow_listen(a, (const struct event_listen *)h);
 	case EVENT_TAG_LOST:
-		if (a->config.untagged)
-			a->config.untagged(a->config.data, (const struct event_fork *)h);
-		return 0;
+		return process_untagged(a, (const struct event_untagged *)h);
 	}
 	return 0;
 }
@@ -188,10 +195,13 @@ static bool ended_before(const struct attribute *a, const struct session *s)
 void attribute_finish(struct attribute *a, bool reboot)
 {
 	struct session *s, *next;
+	struct fold *f, *next_f;
 
 	attribute_tick(a, UINT64_MAX);
 	if (!reboot)
 		return;
+	HASH_ITER (hh, a->folding, f, next_f)
+		fold_end(a, f->session, a->seen.now_ns ?: f->window->to_ns);
 	/* It ended with the last that was heard of that boot. */
 	HASH_ITER (hh, a->table.sessions, s, next)
 		if (s->told && !ended_before(a, s))

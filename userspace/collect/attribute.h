@@ -14,7 +14,9 @@
 #include <stdint.h>
 
 #include "affiant/v1/state.pb-c.h"
+#include "collect/budget.h"
 #include "collect/enrich.h"
+#include "collect/fold.h"
 #include "collect/seen.h"
 #include "collect/table.h"
 
@@ -29,6 +31,7 @@ enum part {
 	PART_OUTCOME = 1,
 	PART_SESSION_STARTED = 2,
 	PART_SESSION_ENDED = 3,
+	/* PART_FOLDED + n (fold.h), of a session's source */
 };
 
 /* CLOCK_REALTIME - CLOCK_BOOTTIME, and how far it is to be trusted. */
@@ -75,8 +78,6 @@ struct attribute_config {
 	void (*began)(void *data, struct session *s, uint32_t tgid);
 	/* An exec in a session, before its image is enriched. */
 	void (*entered)(void *data, const struct event_exec *e);
-	/* A child that could not be tagged: the map was full. */
-	void (*untagged)(void *data, const struct event_fork *e);
 	/* Whether root alone can write to that file; NULL: it is not known of any. */
 	bool (*guarded)(void *data, const struct object_facts *file);
 	/* Whether that user's files count as root's do; NULL: nobody's do. */
@@ -95,6 +96,7 @@ struct attribute_counts {
 	uint64_t records;
 	uint64_t doubles; /* events that were seen before */
 	uint64_t orphans; /* outcomes and closes whose attempt was lost, or had to be dropped */
+	uint64_t folded;  /* events counted in windows */
 };
 
 #define LOSS_SLOTS (LOSS_KINDS + 8)
@@ -105,6 +107,8 @@ struct attribute_epoch {
 	uint8_t id[16];
 	uint64_t past; /* no higher number was known when it began */
 };
+
+struct untagged;
 
 struct attribute {
 	struct attribute_config config;
@@ -120,8 +124,12 @@ struct attribute {
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;
 	uint64_t lost_ns; /* losses were told then, or counting began; 0: nobody knows */
+	struct untagged *untagged; /* untagged.c: until a Lost record names them */
 	uint64_t losses[LOSS_SLOTS];  /* told so far: enum loss, enum loss_user (loss.h) */
 	uint64_t dropped[LOSS_SLOTS]; /* by user space, told or not; kept across restarts */
+	struct budgets budgets;
+	struct fold *folding; /* by session: those with an open window */
+	struct fold_room *fold_room;
 };
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret);
@@ -191,6 +199,8 @@ int process_fork(struct attribute *a, const struct event_fork *e);
 int process_exec(struct attribute *a, const struct event_exec *e);
 int process_adopt(struct attribute *a, const struct event_exec *e);
 int process_exit(struct attribute *a, const struct event_exit *e);
+/* It is in the table like any other, so that its session goes on, but does nothing that is seen. */
+int process_untagged(struct attribute *a, const struct event_untagged *e);
 /* NOTE_GONE */
 void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note,
 		  size_t len);
@@ -237,7 +247,7 @@ int flow_untracked(struct attribute *a, const struct event_untracked *e);
  * draft.
  * @actor NULL: the daemon's own word, of @session or of none.
  */
-int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+int tell(struct attribute *a, uint64_t source, uint32_t part, uint64_t boottime_ns,
 	 Affiant__V1__Record *r, struct actor *actor, struct session *session);
 
 void tell_session_started(struct attribute *a, struct session *s, struct actor *first,
@@ -250,7 +260,7 @@ void tell_session_ended(struct attribute *a, struct session *s, uint64_t source,
 void tell_held(struct attribute *a, struct image *i);
 
 /* Whether that record was handed on before a restart. */
-bool told_before(const struct attribute *a, uint64_t source, enum part part);
+bool told_before(const struct attribute *a, uint64_t source, uint32_t part);
 
 /* A record that was held when the state was saved. */
 void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct actor *actor,

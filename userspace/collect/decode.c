@@ -19,7 +19,7 @@ static const struct {
 	[EVENT_CLOSE] = {"close", sizeof(struct event_close)},
 	[EVENT_UNIX] = {"unix", sizeof(struct event_unix)},
 	[EVENT_UNTRACKED] = {"untracked_socket", sizeof(struct event_untracked)},
-	[EVENT_TAG_LOST] = {"tag_lost", sizeof(struct event_fork)},
+	[EVENT_TAG_LOST] = {"tag_lost", sizeof(struct event_untagged)},
 	[EVENT_LISTEN] = {"listen", sizeof(struct event_listen)},
 };
 

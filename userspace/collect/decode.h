@@ -24,7 +24,9 @@ enum note_type {
 	NOTE_GONE = 0x8004,  /* NoteGone: the exit of this process was missed */
 	NOTE_CLOCK = 0x8005, /* NoteClock: the wall clock, as records tell it from here on */
 	NOTE_EPOCH = 0x8006, /* NoteEpoch: which maps of the kernel the events are from */
-	NOTE_LAST = NOTE_EPOCH,
+	NOTE_FOLD = 0x8007,  /* NoteFold */
+	NOTE_UNTAGGED = 0x8008, /* NoteUntagged */
+	NOTE_LAST = NOTE_UNTAGGED,
 };
 
 #define NOTE_SIZE_MAX 65528

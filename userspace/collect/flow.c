@@ -224,8 +224,12 @@ static int tell_connect(struct attribute *a, const struct telling *t)
 		    NULL);
 }
 
-/* @e NULL: that it was established is all that is known. */
-static void tell_outcome(struct attribute *a, struct connection *c, uint64_t boottime_ns,
+/*
+ * @e NULL: that it was established is all that is known. @was: the attempt as it was counted, if it
+ * is folded.
+ */
+static void tell_outcome(struct attribute *a, struct connection *c,
+			 const struct event_connect *was, uint64_t boottime_ns,
 			 const struct event_outcome *e)
 {
 	const struct telling t = {
@@ -240,7 +244,8 @@ static void tell_outcome(struct attribute *a, struct connection *c, uint64_t boo
 	};
 
 	connection_settle(&a->table, c);
-	(void)tell_connect(a, &t);
+	if (!fold_outcome(a, c, was, boottime_ns, e))
+		(void)tell_connect(a, &t);
 	c->told = TOLD_OUTCOME;
 }
 
@@ -387,6 +392,11 @@ static int flow_inet(struct attribute *a, const struct event_connect *e, struct 
 			return -ENOMEM;
 	}
 	actor->session->connections++;
+	if (fold_connect(a, actor, opener, e, c)) {
+		if (c && denied)
+			c->told = TOLD_OUTCOME;
+		return 0;
+	}
 	/* A datagram socket's connect can have failed: that is known soon, or when it matters. */
 	if (c && !(e->flags & (CONNECT_SENDMSG | CONNECT_SEND))) {
 		flow_await(a, c);
@@ -412,12 +422,14 @@ int flow_connect(struct attribute *a, const struct event_connect *e)
 int flow_unix(struct attribute *a, const struct event_unix *e)
 {
 	struct actor *actor = attribute_actor(a, &e->header);
+	struct session *opener;
 
 	if (!actor)
 		return -ENOMEM;
 	actor->session->connections++;
-	tell_at_once(a, &e->header, e->flags, actor,
-		     session_of_socket(a, actor, e->flags, &e->opener));
+	opener = session_of_socket(a, actor, e->flags, &e->opener);
+	if (!fold_unix(a, actor, opener, e))
+		tell_at_once(a, &e->header, e->flags, actor, opener);
 	return 0;
 }
 
@@ -451,6 +463,7 @@ static void set_reached(struct event_connect *attempt, const struct event_addres
 int flow_outcome(struct attribute *a, const struct event_outcome *e)
 {
 	struct connection *c = connection_find(&a->table, e->connection);
+	struct event_connect was;
 
 	if (!c) {
 		a->counts.orphans++;
@@ -458,11 +471,12 @@ int flow_outcome(struct attribute *a, const struct event_outcome *e)
 	}
 	if (c->told == TOLD_OUTCOME)
 		return 0;
+	was = c->attempt;
 	/* Bound by now: its Close tells the same. */
 	if (e->local.family)
 		c->attempt.local = e->local;
 	set_reached(&c->attempt, &e->peer);
-	tell_outcome(a, c, e->header.boottime_ns, e);
+	tell_outcome(a, c, &was, e->header.boottime_ns, e);
 	if (!attempt_is_datagram(&c->attempt) && e->to != TCP_ESTABLISHED)
 		connection_remove(&a->table, c);
 	return 0;
@@ -518,20 +532,20 @@ static bool close_is_told(const struct connection *c, const struct event_close *
 
 int flow_close(struct attribute *a, const struct event_close *e)
 {
-	struct connection *c = connection_find(&a->table, e->connection), *first;
+	struct connection *c = connection_find(&a->table, e->connection), *first, *told;
 
 	if (!c)
 		a->counts.orphans++;
 	/* What can be closed had been established, though the event that said so was lost. */
 	if (c && !attempt_is_datagram(&c->attempt) && c->told != TOLD_OUTCOME)
-		tell_outcome(a, c, e->header.boottime_ns, NULL);
+		tell_outcome(a, c, &c->attempt, e->header.boottime_ns, NULL);
 	/* Of a socket whose first flow is not known any more, another one may be. */
 	first = e->protocol == IPPROTO_TCP ? NULL : socket_find(&a->table, e->cookie);
 	settle_flows(a, first ?: c);
-	if (close_is_told(c, e))
-		tell_close(a, c, e);
-	else if (!c && first && e->excess)
-		tell_close(a, first, e); /* what was counted is told in any case */
+	/* What was counted is told in any case. */
+	told = close_is_told(c, e) ? c : !c && e->excess ? first : NULL;
+	if (told && !fold_close(a, told, e))
+		tell_close(a, told, e);
 	if (first)
 		socket_remove(&a->table, first);
 	c = connection_find(&a->table, e->connection);

@@ -17,6 +17,8 @@ int flow_listen(struct attribute *a, const struct event_listen *e)
 
 	if (!actor)
 		return -ENOMEM;
+	if (fold_listen(a, actor, e))
+		return 0;
 	SET(&body, protocol, protocol_of(e->local.family, e->sock_type, e->protocol));
 	body.local = endpoint_of(&e->local, &local);
 	/* Not bound, and the kernel could not tell what it got. */
@@ -42,6 +44,8 @@ int flow_untracked(struct attribute *a, const struct event_untracked *e)
 
 	if (!actor)
 		return -ENOMEM;
+	if (fold_untracked(a, actor, e))
+		return 0;
 	SET(&body, protocol, protocol_of(e->family, e->sock_type, e->protocol));
 	SET(&body, family, e->family);
 	SET(&body, type, e->sock_type);

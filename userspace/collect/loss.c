@@ -6,6 +6,7 @@
 
 #include "base/pb.h"
 #include "collect/decode.h"
+#include "collect/untagged.h"
 
 #define GAPS_MAX 64 /* ranges in one Lost record: LOSS_NUMBER counts the others, too */
 
@@ -78,7 +79,7 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static 
 	/* A gap that no counter explains is told too. */
 	seen_ripen(&a->seen);
 	loss_now(a, kernel, totals);
-	any = a->gaps_count > 0;
+	any = a->gaps_count > 0 || untagged_ready(a);
 	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
 		any |= names[kind].stage && totals[kind] > a->losses[kind];
 	if (!any)
@@ -103,6 +104,7 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static 
 		m->n_counts += !!m->counts[m->n_counts];
 	}
 	copy_gaps(a, m);
+	untagged_name(a, m);
 	return m;
 }
 
@@ -157,12 +159,17 @@ static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
  */
 static void restore_dropped(struct attribute *a)
 {
-	static const unsigned int kinds[] = {LOSS_CHAIN, LOSS_TABLE, LOSS_RECORD, LOSS_EVENT,
-					     LOSS_NUMBER};
+	static const unsigned int kinds[] = {LOSS_CHAIN, LOSS_TABLE, LOSS_RECORD, LOSS_EVENT};
+	uint64_t numbers = a->losses[LOSS_NUMBER];
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
 		if (a->dropped[kinds[i]] < a->losses[kinds[i]])
 			a->dropped[kinds[i]] = a->losses[kinds[i]];
+	/* Those that are not found again were told, and of those that are found some were not. */
+	for (size_t i = 0; i < a->gaps_count; i++)
+		numbers += a->gaps[i].last - a->gaps[i].first + 1;
+	if (a->gaps_count < GAPS_MAX || a->dropped[LOSS_NUMBER] < numbers)
+		a->dropped[LOSS_NUMBER] = numbers;
 }
 
 void loss_told(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
@@ -178,9 +185,10 @@ void loss_told(struct attribute *a, const struct event_header *h, const uint8_t 
 		forget_gap(a, m->ranges[i]);
 	restore_dropped(a);
 	a->lost_ns = h->boottime_ns;
+	untagged_named(a, m);
 	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
 	r.lost = m;
-	if (m->n_counts || m->n_ranges)
+	if (m->n_counts || m->n_ranges || m->n_processes)
 		(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, NULL, NULL);
 	affiant__v1__lost__free_unpacked(m, NULL);
 }

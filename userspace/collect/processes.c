@@ -7,6 +7,8 @@
 #include "collect/attribute.h"
 #include "collect/decode.h"
 #include "collect/power.h"
+#include "collect/price.h"
+#include "collect/untagged.h"
 
 /* ---- who acts ---- */
 
@@ -161,17 +163,25 @@ static struct lineage *lineage_of_lost(const struct event_fork *e)
 	return l;
 }
 
+/* What it may have become is known when it acts; the parent's own exec was lost then. */
+static void catch_up_parent(struct attribute *a, struct process *parent,
+			    const struct event_header *h, uint32_t exec_seq)
+{
+	struct event_header of_parent = *h;
+
+	of_parent.actor.tgid = parent->key.tgid;
+	of_parent.actor.start_boottime = parent->key.start;
+	of_parent.actor.exec_seq = exec_seq;
+	catch_up(a, parent, &of_parent);
+}
+
 int process_fork(struct attribute *a, const struct event_fork *e)
 {
 	struct process *parent = process_find(&a->table, e->parent_tgid, e->parent_start), *p;
-	struct event_header of_parent = e->header;
 	struct session *s;
 
-	of_parent.actor.tgid = e->parent_tgid;
-	of_parent.actor.start_boottime = e->parent_start;
-	of_parent.actor.exec_seq = e->parent_exec_seq;
 	if (parent)
-		catch_up(a, parent, &of_parent);
+		catch_up_parent(a, parent, &e->header, e->parent_exec_seq);
 	if (process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime))
 		return 0;
 	s = parent ? parent->actor->session : session_of(a, &e->header, NULL);
@@ -185,6 +195,54 @@ int process_fork(struct attribute *a, const struct event_fork *e)
 		return -ENOMEM;
 	p->actor->parent =
 		(struct process_key){e->parent_start, e->parent_tgid, e->parent_exec_seq};
+	session_begin(a, p->actor, e->header.boottime_ns);
+	return 0;
+}
+
+static void name_untagged(struct attribute *a, const struct event_untagged *e,
+			  const struct session *s)
+{
+	const struct untagged_process p = {
+		.key = {e->header.actor.start_boottime, e->header.actor.tgid,
+			e->header.actor.exec_seq},
+		.parent = {e->parent_start, e->parent_tgid, e->parent_exec_seq},
+		.session = s->id,
+	};
+
+	untagged_add(a, &p);
+}
+
+/* Beyond so many they are not kept, but named and counted like the others. */
+#define UNTAGGED_KEPT_MAX 16384
+
+int process_untagged(struct attribute *a, const struct event_untagged *e)
+{
+	struct process *parent = process_find(&a->table, e->parent_tgid, e->parent_start);
+	struct process *p =
+		process_find(&a->table, e->header.actor.tgid, e->header.actor.start_boottime);
+	struct session *s =
+		p ? p->actor->session : session_of(a, &e->header, &e->selector);
+
+	if (!s)
+		return -ENOMEM;
+	if (parent && parent->actor->session != s)
+		parent = NULL;
+	if (parent)
+		catch_up_parent(a, parent, &e->header, e->parent_exec_seq);
+	untagged_mark(s);
+	name_untagged(a, e, s);
+	/* A session of which nothing else is known has to have somebody whose exit ends it. */
+	if (p || (s->live && a->table.untagged >= UNTAGGED_KEPT_MAX))
+		return 0;
+	if (parent)
+		p = enter(a, &e->header, s, image_ref(parent->actor->image), offspring_of(parent));
+	else
+		p = enter(a, &e->header, s, image_unknown(&a->table), lineage_unknown());
+	if (!p)
+		return -ENOMEM;
+	p->actor->parent =
+		(struct process_key){e->parent_start, e->parent_tgid, e->parent_exec_seq};
+	process_set_untagged(&a->table, p, true);
 	session_begin(a, p->actor, e->header.boottime_ns);
 	return 0;
 }
@@ -222,12 +280,14 @@ static void begin_image(struct attribute *a, const struct event_exec *e, struct 
 			struct image *i)
 {
 	set_parent(a, actor, e);
+	i->weight = price_image(e);
 	if (a->config.entered)
 		a->config.entered(a->config.data, e);
 	session_begin(a, actor, e->header.boottime_ns);
 	if (e->header.type == EVENT_EXEC) {
 		actor->session->execs++;
-		tell_exec(a, e, actor);
+		if (!fold_exec(a, actor, e))
+			tell_exec(a, e, actor);
 	}
 	complete(a, e, i, actor->session);
 }
@@ -243,6 +303,8 @@ int process_exec(struct attribute *a, const struct event_exec *e)
 	if (!i)
 		return -ENOMEM;
 	power_executed(a, e, p ? p->actor->image : NULL, i, s);
+	if (p)
+		process_set_untagged(&a->table, p, false);
 	if (p) {
 		p = become(a, p, &e->header, image_ref(i)) ? p : NULL;
 	} else {
@@ -259,6 +321,44 @@ int process_exec(struct attribute *a, const struct event_exec *e)
 	return p ? 0 : -ENOMEM;
 }
 
+/* Nothing is news in it: it is known already, or became something else since. */
+static bool is_known_already(const struct process *p, const struct event_exec *e)
+{
+	int32_t ahead = e->header.actor.exec_seq - p->actor->key.exec_seq;
+
+	/* What one without a tag executed nobody saw. */
+	return ahead < 0 || (p->actor->image->known && !ahead) || (ahead && !p->untagged);
+}
+
+/* Who was left without a tag has one again, and executed nothing meanwhile. */
+static int tagged_again(struct attribute *a, struct process *p, const struct event_exec *e)
+{
+	process_set_untagged(&a->table, p, false);
+	if (a->config.entered)
+		a->config.entered(a->config.data, e);
+	if (!become(a, p, &e->header, image_ref(p->actor->image)))
+		return -ENOMEM;
+	p->actor->late = true;
+	return 0;
+}
+
+static int adopt_known(struct attribute *a, struct process *p, const struct event_exec *e,
+		       struct image *i, struct lineage *lineage)
+{
+	bool keeps_lineage = p->untagged && !lineage; /* its parent is gone, or outside by now */
+
+	process_set_untagged(&a->table, p, false);
+	if (!become(a, p, &e->header, image_ref(i))) {
+		lineage_unref(lineage);
+		return -ENOMEM;
+	}
+	if (keeps_lineage)
+		return 0;
+	lineage_unref(p->actor->lineage);
+	p->actor->lineage = lineage;
+	return 0;
+}
+
 /*
  * An existing process was tagged. It may have acted already, between the tag and this word of it:
  * then it is known, but not what it is.
@@ -272,8 +372,8 @@ int process_adopt(struct attribute *a, const struct event_exec *e)
 	struct session *s;
 	struct image *i;
 
-	if (p && (p->actor->image->known || p->actor->key.exec_seq != e->header.actor.exec_seq))
-		return 0;
+	if (p && is_known_already(p, e))
+		return p->untagged ? tagged_again(a, p, e) : 0;
 	s = p ? p->actor->session : session_of(a, &e->header, &e->selector);
 	i = s ? image_of(a, e) : NULL;
 	if (!i)
@@ -281,15 +381,10 @@ int process_adopt(struct attribute *a, const struct event_exec *e)
 	power_executed(a, e, NULL, i, s);
 	lineage =
 		parent && parent != p && parent->actor->session == s ? offspring_of(parent) : NULL;
-	if (!p) {
+	if (p)
+		p = adopt_known(a, p, e, i, lineage) ? NULL : p;
+	else
 		p = enter(a, &e->header, s, image_ref(i), lineage);
-	} else if (become(a, p, &e->header, image_ref(i))) {
-		lineage_unref(p->actor->lineage);
-		p->actor->lineage = lineage;
-	} else {
-		lineage_unref(lineage);
-		p = NULL;
-	}
 	if (p)
 		begin_image(a, e, p->actor, i);
 	image_unref(i);
@@ -316,7 +411,8 @@ static void leave(struct attribute *a, struct process *p, const struct event_hea
 	}
 	r.body_case = AFFIANT__V1__RECORD__BODY_EXIT;
 	r.exit = &body;
-	(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, actor, NULL);
+	if (!fold_exit(a, actor, h->boottime_ns))
+		(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, actor, NULL);
 
 	process_remove(&a->table, p);
 	if (!s->live)

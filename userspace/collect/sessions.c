@@ -133,6 +133,7 @@ void session_finish(struct attribute *a, struct session *s, const struct event_h
 	if (s->told && !s->ending)
 		tell_session_ended(a, s, event_source(h), h->boottime_ns, last, reason);
 	power_ended(a, s, h->boottime_ns);
+	fold_end(a, s, h->boottime_ns);
 	session_end(&a->table, s, h->boottime_ns + a->clock.offset_ns);
 }
 

@@ -23,7 +23,7 @@ DEFINE_CLEANUP(struct pins *, pins_close)
 static bool is_pinned(const struct bpf_map *map)
 {
 	static const char *const own[] = {"scratch_exec", "scratch_adopt", "scratch_environment",
-					  "scratch_cgroup", "scratch_unix", "adopt"};
+					  "scratch_cgroup", "scratch_unix", "adopt", "orders"};
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		if (!strcmp(bpf_map__name(map), own[i]))
@@ -156,7 +156,9 @@ static int open_iterators(struct source *s, char *why, size_t why_size)
 		return why_errno(why, why_size, "can't attach the task iterator");
 	s->live = bpf_link_create(bpf_program__fd(s->skeleton->progs.on_live), 0, BPF_TRACE_ITER,
 				  &opts);
-	return s->live < 0 ? why_errno(why, why_size, "can't attach the iterator over sockets") : 0;
+	if (s->live < 0)
+		return why_errno(why, why_size, "can't attach the iterator over sockets");
+	return orders_open(s, why, why_size);
 }
 
 static int set_up(struct source *s, const struct source_config *config, char *why, size_t why_size)
@@ -184,7 +186,7 @@ int source_open(const struct source_config *config, struct source **ret, char *w
 	if (!s)
 		return why_say(why, why_size, -ENOMEM, "out of memory");
 	pthread_mutex_init(&s->adopt_lock, NULL);
-	s->cgroup = s->adopt = s->live = s->barrier = -1;
+	s->cgroup = s->adopt = s->live = s->orders = s->barrier = -1;
 	for (size_t i = 0; i < STUBS; i++)
 		s->stubs[i] = -1;
 	for (size_t i = 0; i < LINKS_MAX; i++)
@@ -223,6 +225,7 @@ void source_close(struct source *s)
 		closep(&s->links[i]);
 	closep(&s->adopt);
 	closep(&s->live);
+	closep(&s->orders);
 	closep(&s->barrier);
 	closep(&s->cgroup);
 	affiant__destroy(s->skeleton);

@@ -150,8 +150,9 @@ bool source_learn_overlay(struct source *s);
 
 /*
  * Tags the process of @pidfd and every descendant that has no tag yet; each tagged process sends an
- * EVENT_ADOPT through the ring. -ESRCH: it is gone. -EEXIST: it has a tag already. -ENOSPC: the map
- * is full.
+ * EVENT_ADOPT through the ring. -ESRCH: it is gone. -EEXIST: it has a tag already, or is of another
+ * session that has no room for it. -ENOSPC: there is no room for the process itself; a descendant
+ * that finds none is told of by an EVENT_TAG_LOST.
  */
 int source_tag(struct source *s, int pidfd, const struct tag *tag);
 
@@ -171,6 +172,33 @@ int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *
 int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime);
 
 uint32_t source_tags_max(const struct source *s);
+
+/*
+ * Processes of sessions that found no room among the tags, because the session has its share of
+ * them (SHARE_OF) or there are no more. The kernel knows them, and all that they make.
+ *
+ * source_any_untagged(): there may be some. source_tag_untagged(): gives a tag to those for whom
+ * there is room by now; it looks at every task of the host, and removes the tags that stand where
+ * others have the pid by now. source_untagged(): a process of that session was one at some time, or
+ * whose it was can't be told (source_untagged_unknown(), until source_untagged_known()).
+ */
+bool source_any_untagged(const struct source *s);
+int source_tag_untagged(struct source *s);
+bool source_untagged(const struct source *s, uint64_t session);
+bool source_untagged_unknown(const struct source *s);
+void source_untagged_known(struct source *s);
+
+/*
+ * What sessions hold, as the kernel counts it. source_each_share(): until @each returns non-zero,
+ * which is then returned; some more than once. source_share_adjust() adds to the number of tags.
+ * source_share_forget(): -ENOENT when it holds something.
+ */
+int source_share(const struct source *s, uint64_t session, struct share *ret);
+int source_each_share(struct source *s,
+		      int (*each)(uint64_t session, const struct share *share, void *data),
+		      void *data);
+int source_share_adjust(struct source *s, uint64_t session, int32_t tags);
+int source_share_forget(struct source *s, uint64_t session);
 
 /*
  * Calls @each with the number of every connection that a socket still has

@@ -136,9 +136,10 @@ bool attach_is_whole(const struct source *s)
 {
 	bool whole = true;
 
-	for (size_t i = 0; i < STUBS; i++)
-		whole &= is_pinned(s, "link", stubs[i].name) && is_pinned(s, "prog", stubs[i].name);
 	/* What only some kernels or versions have comes and goes. */
+	for (size_t i = 0; i < STUBS; i++)
+		whole &= stubs[i].feature || (is_pinned(s, "link", stubs[i].name) &&
+					      is_pinned(s, "prog", stubs[i].name));
 	for (size_t i = 0; i < HOOKS; i++)
 		whole &= hooks[i].feature || is_pinned(s, "link", hooks[i].name);
 	return whole;

@@ -23,6 +23,7 @@ struct source {
 	int stubs[STUBS];     /* programs, for their statistics */
 	int adopt;            /* link of the task iterator */
 	int live;             /* link of the one over sockets */
+	int orders;           /* link of the one that carries out an order */
 	int barrier;          /* a cgroup's link: source_cgroup_barrier() */
 	int links[LINKS_MAX]; /* what is pinned goes on when its pin is removed */
 	bool continued;
@@ -47,3 +48,9 @@ int attach_programs(struct source *s, char *why, size_t why_size);
 bool epoch_is_set(const struct source *s);
 /* Numbers begin above @past. */
 int epoch_begin(struct source *s, uint64_t past, char *why, size_t why_size);
+
+/* source_tags.c: runs the task iterator over all processes; the lock is held. */
+int adopt_pass(struct source *s, struct adopt *request);
+
+/* source_shares.c */
+int orders_open(struct source *s, char *why, size_t why_size);

@@ -48,8 +48,7 @@ static int pidfd_tgid(int pidfd, pid_t *ret)
 	return -EBADF;
 }
 
-/* Runs the task iterator over all processes. */
-static int adopt_pass(struct source *s, struct adopt *request)
+int adopt_pass(struct source *s, struct adopt *request)
 {
 	int map = bpf_map__fd(s->skeleton->maps.adopt);
 	_cleanup_close_ int iter = -1;
@@ -59,6 +58,7 @@ static int adopt_pass(struct source *s, struct adopt *request)
 
 	request->added = 0;
 	request->skipped = 0;
+	request->left = 0;
 	if (bpf_map_update_elem(map, &zero, request, BPF_ANY))
 		return -errno;
 	iter = bpf_iter_create(s->adopt);
@@ -72,17 +72,19 @@ static int adopt_pass(struct source *s, struct adopt *request)
 	return bpf_map_lookup_elem(map, &zero, request) ? -errno : 0;
 }
 
-/* A child may be met before its parent, or be made while we look. */
+/*
+ * A child may be met before its parent, or be made while we look. Who finds no room is told of, and
+ * gets a tag later.
+ */
 static int adopt_descendants(struct source *s)
 {
 	struct adopt request = {.mode = ADOPT_DESCENDANTS};
 	int err;
 
-	do {
-		request.error = 0;
+	do
 		err = adopt_pass(s, &request);
-	} while (!err && request.added);
-	return err ?: request.error == -ENOSPC ? -ENOSPC : 0;
+	while (!err && request.added);
+	return err;
 }
 
 static int adopt_locked(struct source *s, struct adopt *request)
@@ -132,10 +134,9 @@ int source_select_running(struct source *s, uint32_t *ret_left_alone)
 	int err, passes = 0;
 
 	pthread_mutex_lock(&s->adopt_lock);
-	do {
-		request.error = 0;
+	do
 		err = adopt_locked(s, &request);
-	} while (!err && (request.added || ++passes < 2));
+	while (!err && (request.added || ++passes < 2));
 	pthread_mutex_unlock(&s->adopt_lock);
 	if (!err && ret_left_alone)
 		*ret_left_alone = request.skipped;
@@ -192,18 +193,6 @@ int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *
 		previous = &at;
 	}
 	return 0;
-}
-
-int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime)
-{
-	uint32_t key = tgid;
-	struct tag tag;
-
-	if (bpf_map_lookup_elem(tags_fd(s), &key, &tag))
-		return -errno;
-	if (tag.start_boottime != start_boottime)
-		return -ENOENT;
-	return bpf_map_delete_elem(tags_fd(s), &key) ? -errno : 0;
 }
 
 uint32_t source_tags_max(const struct source *s)

@@ -7,6 +7,7 @@
 #include "collect/attribute.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/untagged.h"
 
 struct loader {
 	struct attribute *a;
@@ -63,6 +64,7 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 	s->execs = m->execs;
 	s->ending = m->ending;
 	s->power = m->power;
+	s->untagged = m->untagged_children;
 	s->programs.cut = m->programs_cut;
 	s->has_first = m->first != NULL;
 	s->first = key_of(m->first);
@@ -73,7 +75,9 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 		HASH_DEL(l->a->table.sessions, s);
 		session_unref(s);
 	}
-	return load_programs(&s->programs, &m->programs) ?: session_pack(s);
+	return load_programs(&s->programs, &m->programs)
+		       ?: session_pack(s)
+		       ?: fold_load(l->a, s, m);
 }
 
 static int load_sessions(struct loader *l)
@@ -105,6 +109,7 @@ static int load_images(struct loader *l)
 			return err;
 		i->known = m->known;
 		i->power = m->power;
+		i->weight = m->weight;
 		i->has_id = m->object.len == sizeof(i->id);
 		if (i->has_id)
 			memcpy(&i->id, m->object.data, sizeof(i->id));
@@ -159,6 +164,7 @@ static int load_actors(struct loader *l)
 		l->actors[n] = a;
 		a->key = key_of(m->id);
 		a->parent = key_of(m->parent);
+		a->late = m->late;
 		/* Those whose digests were awaited are settled by now: too late. */
 		err = load_lineage(l, m, &a->lineage) ?: session_add_programs(a->session, a->image);
 		if (err)
@@ -171,6 +177,7 @@ static int load_processes(struct loader *l)
 {
 	for (size_t n = 0; n < l->m->n_processes; n++) {
 		uint64_t number = l->m->processes[n]->actor;
+		struct process *p;
 		struct actor *a;
 
 		if (number >= l->m->n_actors)
@@ -179,8 +186,10 @@ static int load_processes(struct loader *l)
 		if (a->session->ended_wall_ns ||
 		    process_find(&l->a->table, a->key.tgid, a->key.start))
 			return -EBADMSG;
-		if (!process_new(&l->a->table, actor_ref(a)))
+		p = process_new(&l->a->table, actor_ref(a));
+		if (!p)
 			return -ENOMEM;
+		process_set_untagged(&l->a->table, p, l->m->processes[n]->untagged);
 	}
 	/* process_new() counts: put back what had been counted. */
 	for (size_t n = 0; n < l->m->n_sessions; n++) {
@@ -210,7 +219,8 @@ static int load_connection(struct loader *l, const Affiant__V1__StateConnection 
 	if (!c)
 		return -ENOMEM;
 	c->told = m->told;
-	if (c->told == TOLD_NOTHING)
+	c->folded = m->folded;
+	if (c->told == TOLD_NOTHING && !c->folded)
 		flow_await(l->a, c);
 	return 0;
 }
@@ -234,6 +244,14 @@ static int load_counters(struct loader *l)
 	/* Their numbers are counted in it. */
 	loss_set_totals(l->a->dropped, l->m->dropped, l->m->n_dropped);
 	l->a->lost_ns = l->m->lost_boottime_ns;
+	for (size_t n = 0; n < l->m->n_untagged; n++) {
+		struct untagged_process p;
+		int err = untagged_of_message(l->m->untagged[n], &p);
+
+		if (err)
+			return err;
+		untagged_add(l->a, &p);
+	}
 	for (size_t n = 0; n < l->m->n_cpus; n++) {
 		const Affiant__V1__StateCpu *m = l->m->cpus[n];
 		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len)
@@ -243,7 +261,8 @@ static int load_counters(struct loader *l)
 		if (err)
 			return err;
 	}
-	l->a->seen.now_ns = l->a->newest_ns = l->m->boottime_ns;
+	l->a->seen.now_ns = l->m->boottime_ns;
+	l->a->newest_ns = l->m->has_newest_ns ? l->m->newest_ns : l->m->boottime_ns;
 	if (l->m->clock)
 		attribute_set_clock(l->a, l->m->clock);
 	return 0;
@@ -287,6 +306,7 @@ int state_load(struct attribute *a, const Affiant__V1__State *m)
 	l.sessions = calloc(m->n_sessions + 1, sizeof(*l.sessions));
 	if (l.images && l.actors && l.sessions)
 		err = load_epoch(&l) ?:
+		      budgets_load(&a->budgets, m) ?:
 		      load_sessions(&l) ?:
 		      load_images(&l) ?:
 		      load_actors(&l) ?:

@@ -7,6 +7,7 @@
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/loss.h"
+#include "collect/untagged.h"
 
 /* Lists of messages grow by doubling; NULL members never occur. */
 #define NEW(list, count, init)                                                                     \
@@ -99,6 +100,7 @@ static uint64_t save_image(struct saver *s, struct image *i)
 	if (i->has_id)
 		SET(m, object, pb_copy(&i->id, sizeof(i->id)));
 	SET(m, power, i->power);
+	SET(m, weight, i->weight);
 	SET(m, packed, i->draft ? packed_draft(i) : pb_copy(i->packed, i->packed_len));
 	return m->number;
 }
@@ -128,6 +130,7 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	SET(m, execs, from->execs);
 	SET(m, ending, from->ending);
 	SET(m, power, from->power);
+	SET(m, untagged_children, from->untagged);
 	SET(m, programs, pb_copy(from->programs.leaves, from->programs.count * SHA256_SIZE));
 	SET(m, programs_cut, from->programs.cut);
 	if (from->has_first)
@@ -139,7 +142,7 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	len = packed ? affiant__v1__record__pack(from->head, packed) : 0;
 	m->head = packed ? affiant__v1__record__unpack(NULL, len, packed) : NULL;
 	free(packed);
-	if (!m->head)
+	if (!m->head || fold_save(from, m))
 		s->err = -ENOMEM;
 	return from->saved - s->round;
 }
@@ -182,6 +185,8 @@ static uint64_t save_actor(struct saver *s, struct actor *a)
 	SET(m, image, image);
 	m->id = id_new(&a->key);
 	m->parent = id_new(&a->parent);
+	if (a->late)
+		SET(m, late, true);
 	save_lineage(s, m, a->lineage);
 	return m->number;
 }
@@ -198,6 +203,7 @@ static void save_connection(struct saver *s, struct connection *c)
 	}
 	SET(m, actor, actor);
 	SET(m, told, c->told);
+	SET(m, folded, c->folded);
 	if (c->opener)
 		SET(m, opener, save_session(s, c->opener));
 	SET(m, attempt, pb_copy(&c->attempt, sizeof(c->attempt)));
@@ -255,6 +261,17 @@ static void save_counters(struct saver *s, struct attribute *a)
 		}
 		*m = a->gaps[i];
 	}
+	for (size_t i = 0; a->untagged && i < a->untagged->count; i++) {
+		Affiant__V1__LostProcess *m = untagged_message(&a->untagged->waiting[i]);
+
+		if (!m || grow((void ***)&s->m->untagged, s->m->n_untagged)) {
+			if (m)
+				affiant__v1__lost_process__free_unpacked(m, NULL);
+			s->err = -ENOMEM;
+			return;
+		}
+		s->m->untagged[s->m->n_untagged++] = m;
+	}
 }
 
 static void save_seen(struct saver *s, const struct seen *seen)
@@ -302,10 +319,13 @@ static void save_table(struct saver *s, struct table *t)
 		Affiant__V1__StateProcess *m =
 			NEW(s->m->processes, s->m->n_processes, affiant__v1__state_process__init);
 
-		if (m)
-			SET(m, actor, actor);
-		else
+		if (!m) {
 			s->err = -ENOMEM;
+			continue;
+		}
+		SET(m, actor, actor);
+		if (p->untagged)
+			SET(m, untagged, true);
 	}
 	HASH_ITER (hh, t->connections, c, next_c)
 		save_connection(s, c);
@@ -319,6 +339,7 @@ static void save_clock(struct saver *s, const struct attribute *a)
 	Affiant__V1__NoteClock *m = malloc(sizeof(*m));
 
 	SET(s->m, boottime_ns, a->seen.now_ns);
+	SET(s->m, newest_ns, a->newest_ns);
 	if (!m) {
 		s->err = -ENOMEM;
 		return;
@@ -359,6 +380,8 @@ Affiant__V1__State *state_save(struct attribute *a)
 	save_seen(&s, &a->seen);
 	save_clock(&s, a);
 	save_epoch(&s, a);
+	if (budgets_save(&a->budgets, s.m))
+		s.err = -ENOMEM;
 
 	rounds += s.m->n_actors + s.m->n_images + s.m->n_sessions + 1;
 	if (s.err) {

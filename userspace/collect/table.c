@@ -8,6 +8,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "collect/fold.h"
+
 /* The key is (start, tgid): what comes first in struct process_key. */
 #define KEY_SIZE offsetof(struct process_key, exec_seq)
 
@@ -67,6 +69,7 @@ void session_unref(struct session *s)
 		affiant__v1__record__free_unpacked(s->head, NULL);
 	free(s->packed);
 	programs_clear(&s->programs);
+	fold_free(s->fold);
 	free(s);
 }
 
@@ -126,8 +129,8 @@ int session_add_programs(struct session *s, const struct image *i)
 	if (!i->packed)
 		return 0;
 	p = affiant__v1__process__unpack(NULL, i->packed_len, i->packed);
-	if (!p)
-		return -ENOMEM;
+	if (!p) /* or no memory, of which there is little use in going on either */
+		return -EBADMSG;
 	err = programs_add_process(&s->programs, p);
 	affiant__v1__process__free_unpacked(p, NULL);
 	return err;
@@ -136,15 +139,17 @@ int session_add_programs(struct session *s, const struct image *i)
 int session_pack(struct session *s)
 {
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	uint8_t *packed;
 
 	r.agent = s->head->agent;
 	r.session = s->head->session;
 	r.task = s->head->task;
 	r.principal = s->head->principal;
-	free(s->packed);
-	s->packed = malloc(affiant__v1__record__get_packed_size(&r) + 1);
-	if (!s->packed)
+	packed = malloc(affiant__v1__record__get_packed_size(&r) + 1);
+	if (!packed)
 		return -ENOMEM;
+	free(s->packed);
+	s->packed = packed;
 	s->packed_len = affiant__v1__record__pack(&r, s->packed);
 	return 0;
 }
@@ -286,8 +291,16 @@ void process_set_actor(struct process *p, struct actor *a)
 	p->actor = a;
 }
 
+void process_set_untagged(struct table *t, struct process *p, bool untagged)
+{
+	t->untagged += untagged;
+	t->untagged -= p->untagged;
+	p->untagged = untagged;
+}
+
 void process_remove(struct table *t, struct process *p)
 {
+	process_set_untagged(t, p, false);
 	HASH_DEL(t->processes, p);
 	p->actor->session->live--;
 	lineage_unref(p->offspring);

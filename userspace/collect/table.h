@@ -54,12 +54,14 @@ struct session {
 	bool told;                /* SessionStarted was handed on */
 	bool ending;              /* ended by request: no evidence, but still recorded */
 	bool doomed;              /* its processes are killed, until there are none */
+	bool untagged; /* a process of it found no room among the tags: no evidence any more */
 	uint32_t power;           /* enum session_power (power.h) */
 	bool has_first;
 	struct process_key first;
 	bool has_status;
 	int32_t status; /* of the first process, once it exited */
 	uint64_t saved; /* as image.saved */
+	struct fold *fold; /* fold.h; NULL: its budget was never asked */
 };
 
 /* A file whose digest is awaited, or known. */
@@ -79,6 +81,7 @@ struct image {
 	bool has_id;
 	struct object_id id; /* the executable, as the kernel saw it at the exec */
 	struct path *exe;    /* NULL: unknown */
+	uint32_t weight;     /* bytes that it takes of a record, about (price.h) */
 	uint8_t *packed;     /* fields of Process, all but id, parent and ancestry; NULL: none */
 	size_t packed_len;
 	/* While it is a draft: */
@@ -117,6 +120,7 @@ struct actor {
 	/* tgid 0: unknown; exec_seq 0: unknown, as only the kernel's threads have it */
 	struct process_key parent;
 	struct lineage *lineage; /* NULL: the session's first process */
+	bool late;               /* nobody watched it for a while before */
 	uint64_t saved;
 };
 
@@ -127,6 +131,7 @@ struct process {
 	/* its children's lineage; NULL until it forks, and after an exec */
 	struct lineage *offspring;
 	uint64_t missed_ns; /* since when it has no tag; 0: it has one, or nobody looked */
+	bool untagged;      /* it found no room among the tags */
 };
 
 /* What was handed on of a connection. */
@@ -157,6 +162,8 @@ struct connection {
 	enum told told;
 	bool waiting;
 	bool live;          /* its socket was met just now */
+	/* 1 + number of the Folded record that counts the attempt; 0: it is told */
+	uint64_t folded;
 	uint64_t missed_ns; /* since when it has no socket; 0: it has one, or nobody looked */
 	struct event_connect attempt;
 };
@@ -182,6 +189,7 @@ struct table {
 	struct image *drafts;        /* by deadline */
 	size_t held;                 /* records that wait for drafts */
 	struct path *paths;
+	size_t untagged; /* processes that found no room among the tags */
 	uint64_t images; /* numbers given */
 	uint64_t actors;
 };
@@ -202,7 +210,9 @@ struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SI
 void session_end(struct table *t, struct session *s, uint64_t wall_ns);
 /* Takes the reference over. */
 void session_remember(struct table *t, struct session *s);
-/* Enters the programs of @i, which is settled: 0 or -ENOMEM. */
+/*
+ * Enters the programs of @i, which is settled: 0, -ENOMEM, or -EBADMSG: its bytes are no Process.
+ */
 int session_add_programs(struct session *s, const struct image *i);
 /* Serialises the head's four fields into @s->packed: 0 or -ENOMEM. */
 int session_pack(struct session *s);
@@ -230,6 +240,8 @@ struct process *process_new(struct table *t, struct actor *a);
  * gone.
  */
 void process_set_actor(struct process *p, struct actor *a);
+/* Whether it found no room among the tags. */
+void process_set_untagged(struct table *t, struct process *p, bool untagged);
 void process_remove(struct table *t, struct process *p);
 
 struct connection *connection_find(struct table *t, uint64_t number);

@@ -63,6 +63,8 @@ static uint8_t *pack_identity(const struct actor *actor, bool brief, size_t *ret
 	p.ancestry = list;
 	if (l && (l->cut || brief))
 		SET(&p, ancestry_cut, true);
+	if (actor->late)
+		SET(&p, late, true);
 
 	out = malloc(affiant__v1__process__get_packed_size(&p) ?: 1);
 	if (out)
@@ -105,12 +107,13 @@ static uint8_t *add_process(const struct actor *actor, const uint8_t *record, si
 }
 
 static void hand_on(struct attribute *a, uint64_t source, uint32_t part, const struct actor *actor,
-		    const uint8_t *record, size_t len)
+		    struct session *session, const uint8_t *record, size_t len)
 {
 	_cleanup_free_ uint8_t *out = NULL;
 
 	a->counts.records++;
 	out = actor ? add_process(actor, record, len, &len) : NULL;
+	fold_emitted(a, session, len);
 	/* Better a record without its process than none. */
 	a->config.emit(a->config.data, source, part, out ?: record, len);
 }
@@ -142,13 +145,13 @@ void tell_held(struct attribute *a, struct image *i)
 	DL_FOREACH_SAFE (i->held, h, next) {
 		DL_DELETE(i->held, h);
 		a->table.held--;
-		hand_on(a, h->source, h->part, h->actor, h->record, h->len);
+		hand_on(a, h->source, h->part, h->actor, h->actor->session, h->record, h->len);
 		actor_unref(h->actor);
 		free(h);
 	}
 }
 
-bool told_before(const struct attribute *a, uint64_t source, enum part part)
+bool told_before(const struct attribute *a, uint64_t source, uint32_t part)
 {
 	return a->config.told && a->config.told(a->config.data, source, part);
 }
@@ -157,7 +160,7 @@ void tell_again(struct attribute *a, uint64_t source, uint32_t part, struct acto
 		const uint8_t *record, size_t len)
 {
 	if (!told_before(a, source, part))
-		hand_on(a, source, part, actor, record, len);
+		hand_on(a, source, part, actor, actor->session, record, len);
 }
 
 static Affiant__V1__ClockState clock_state(struct attribute *a)
@@ -168,7 +171,7 @@ static Affiant__V1__ClockState clock_state(struct attribute *a)
 	return stepped ? AFFIANT__V1__CLOCK_STATE__CLOCK_STEPPED : a->clock.state;
 }
 
-static int set_head(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+static int set_head(struct attribute *a, uint64_t source, uint32_t part, uint64_t boottime_ns,
 		    struct uuid *id, Affiant__V1__Record *r)
 {
 	uint64_t wall = boottime_ns + a->clock.offset_ns;
@@ -193,7 +196,7 @@ static int set_head(struct attribute *a, uint64_t source, enum part part, uint64
 	return 0;
 }
 
-static int pack(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+static int pack(struct attribute *a, uint64_t source, uint32_t part, uint64_t boottime_ns,
 		Affiant__V1__Record *r, struct actor *actor, struct session *session)
 {
 	_cleanup_free_ uint8_t *out = NULL;
@@ -216,11 +219,11 @@ static int pack(struct attribute *a, uint64_t source, enum part part, uint64_t b
 
 	if (actor && actor->image->draft)
 		return hold(a, actor, source, part, out, len);
-	hand_on(a, source, part, actor, out, len);
+	hand_on(a, source, part, actor, session, out, len);
 	return 0;
 }
 
-int tell(struct attribute *a, uint64_t source, enum part part, uint64_t boottime_ns,
+int tell(struct attribute *a, uint64_t source, uint32_t part, uint64_t boottime_ns,
 	 Affiant__V1__Record *r, struct actor *actor, struct session *session)
 {
 	int err;
@@ -253,6 +256,7 @@ void tell_session_ended(struct attribute *a, struct session *s, uint64_t source,
 	Affiant__V1__SessionEnded body = AFFIANT__V1__SESSION_ENDED__INIT;
 	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
 
+	fold_end(a, s, boottime_ns);
 	SET(&body, reason, reason);
 	SET(&body, processes, s->processes);
 	SET(&body, connections, s->connections);

@@ -149,6 +149,11 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 			      strerror(-a->core->full));
 	if (s->ended_wall_ns || s->ending)
 		return refuse(ret, "session_ended", "the session has ended");
+	/* The kernel may know more than was read. */
+	if (s->untagged || source_untagged(a->core->source, s->key))
+		return refuse(ret, "untagged_children",
+			      "processes of the session found no room among the tags: what they "
+			      "did is not recorded");
 	if (task && task->has_expires_wall_ns && task->expires_wall_ns <= now)
 		return refuse(ret, "task_expired", "the task has expired");
 	err = subject_traced(a->pid, &traced);

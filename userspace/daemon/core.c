@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
+#include "daemon/dropped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -365,7 +366,6 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.hashes = hashes,
 		.began = began,
 		.entered = entered,
-		.untagged = reconcile_untagged,
 		.guarded = guarded,
 		.trusted = trusted,
 		.launcher = launcher,
@@ -406,7 +406,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 						sizeof(text))))
 			err = why(ret_why, err, "%s", text);
 	}
-	err = err ?: saver_new(&c->saver);
+	err = err ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
 	err = err ?: open_source(c, ret_why);
 	if (!err) {
 		core_look_at_disks(c);
@@ -416,7 +416,8 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	err = err ?: selectors_new(c, &c->selectors);
 	fill_attribute(c, &attribute);
 	err = err ?: recover(c, &attribute, &past, ret_why) ?: attach(c, past, ret_why);
-	err = err ?: core_note_clock(c) ?: evidence_new(c, &c->evidence, ret_why);
+	err = err ?: core_note_clock(c) ?: core_note_budget(c);
+	err = err ?: evidence_new(c, &c->evidence, ret_why);
 	if (err) {
 		core_close(c);
 		return err;
@@ -434,10 +435,12 @@ void core_close(struct core *c)
 	if (c->recovered) {
 		core_drain(c);
 		core_flush(c);
+		core_count_dropped(c);
 		if (state_write(c) < 0)
 			log_warning("the state was not saved: the journal will be read again");
 	}
 	saver_free(c->saver);
+	dropped_close(c->dropped);
 	sd_event_source_unref(c->timer);
 	evidence_free(c->evidence);
 	free(c->activation);
@@ -460,7 +463,7 @@ void core_close(struct core *c)
 	}
 	free(c->cgroup_root);
 	free(c->events);
-	free(c->untagged);
+	shares_free(c->shares);
 	closep(&c->state_dir);
 	free(c);
 }

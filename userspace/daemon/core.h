@@ -6,7 +6,8 @@
  * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
  * recover.c saves the state and reads back what a crash left; opening.c and sessions.c answer the
  * local socket; selectors.c keeps the kernel's selectors; reconcile.c and unseen.c find what events
- * did not tell; epoch.c knows when the kernel began anew; status.c counts.
+ * did not tell; epoch.c knows when the kernel began anew; folding.c tells what was counted;
+ * status.c counts.
  */
 #pragma once
 
@@ -26,6 +27,7 @@
 #include "daemon/server.h"
 #include "record/segment.h"
 
+struct dropped;
 struct evidence;
 struct executables;
 struct manifests;
@@ -38,6 +40,7 @@ struct opening;
 		      */
 
 struct selectors;
+struct shares;
 struct told_set;
 
 /* A record that the disk had no room for: written before anything else is read. */
@@ -69,6 +72,7 @@ struct core {
 	uint64_t drained_ns; /* what happened before is known */
 	struct chain *chain; /* NULL: fanotify was refused */
 	uint64_t chain_lost; /* so much of chain_lost() is counted */
+	struct dropped *dropped;
 	bool unwatched;      /* a filesystem could not be marked: said once */
 	struct enrich *enrich;
 	struct manifests *manifests;
@@ -90,8 +94,9 @@ struct core {
 	uint64_t void_records; /* found to be gone from the ledger by this daemon */
 	int full; /* 0, or why the disk takes nothing (-errno): nothing is read until it does */
 
-	struct event_actor *untagged; /* who found no room among the tags; reconcile.c */
-	size_t untagged_count;
+	struct shares *shares;
+	uint32_t stale_tags, stale_round; /* tags at the last look, and which of them are next */
+	uint64_t untagged_ns; /* when processes without a tag are looked for again */
 
 	bool dooming; /* a session may be doomed */
 	sd_event_source *timer;
@@ -164,6 +169,12 @@ void core_set_full(struct core *c, int err);
 void core_tell_gaps(struct core *c);
 /* Looks whether somebody else has. */
 void core_check_ledger(struct core *c);
+/* ---- folding.c ---- */
+
+/* Journals how large the ledger may be, which budgets follow from. */
+int core_note_budget(struct core *c);
+/* By notes: what was folded and is due is told, and what records took beyond their prices charged. */
+void core_tell_folded(struct core *c, uint64_t now_ns);
 
 /* ---- recover.c ---- */
 
@@ -262,5 +273,14 @@ void core_match(void *core, struct server_call *call, pid_t pid);
 
 /* Processes and tags that do not agree: exits and forks whose events were lost. */
 void reconcile(struct core *c);
-/* For struct attribute_config: a child is without a tag. It gets one when there is room. */
-void reconcile_untagged(void *core, const struct event_fork *e);
+/* Processes that found no room among the tags get one as soon as there is some. */
+void reconcile_untagged(struct core *c, uint64_t now);
+
+/* ---- shares.c ---- */
+
+/*
+ * Whether the kernel's count of what sessions hold is what they hold, and which of them had
+ * processes without a tag of which no event came.
+ */
+void shares_look(struct core *c);
+void shares_free(struct shares *s);

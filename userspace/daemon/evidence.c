@@ -23,8 +23,9 @@
 #define WPT_LIFETIME_S 60 /* made for one request, as it is sent */
 
 static const char *const codes[EVIDENCE_CODES] = {
-	"untagged",    "session_ended", "task_expired", "traced", "executable_changed", "no_tpm",
-	"bad_request", "denied",        "busy",         "limit",  "unavailable",
+	"untagged",  "session_ended",      "task_expired", "traced",      "untagged_children",
+	"no_tpm",    "executable_changed", "bad_request",  "denied",      "busy",
+	"limit",     "unavailable",
 };
 
 /* ---- ends ---- */

@@ -8,7 +8,7 @@
 #include "daemon/asker.h"
 #include "daemon/evidence.h"
 
-#define EVIDENCE_CODES 11
+#define EVIDENCE_CODES 12
 
 struct attester;
 struct heldkeys;

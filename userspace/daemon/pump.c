@@ -15,6 +15,7 @@
 #include "collect/manifest.h"
 #include "collect/note.h"
 #include "daemon/core.h"
+#include "daemon/dropped.h"
 #include "daemon/evidence.h"
 
 #define DRAINS_MAX 16       /* in one turn of the loop */
@@ -296,6 +297,8 @@ void core_count_dropped(struct core *c)
 
 	c->attribute->dropped[LOSS_CHAIN] += lost - c->chain_lost;
 	c->chain_lost = lost;
+	if (c->recovered)
+		dropped_keep(c->dropped, c->boot_id, c->attribute->dropped);
 }
 
 static void tell_losses(struct core *c)
@@ -366,7 +369,9 @@ static void now_and_then(struct core *c, uint64_t now)
 	if (now - c->losses_ns > CORE_SECOND_NS) {
 		c->losses_ns = now;
 		tell_losses(c);
+		core_tell_folded(c, now);
 	}
+	reconcile_untagged(c, now);
 	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
 		c->reconciled_ns = now;
 		core_check_ledger(c);
@@ -391,6 +396,7 @@ static int turn(struct core *c)
 	next = attribute_tick(c->attribute, now);
 	core_flush(c);
 	now_and_then(c, now);
+	core_count_dropped(c);
 	/* Who waits for evidence waits for the disk, a thread that says nothing when it is done. */
 	if (evidence_turn(c->evidence))
 		c->idle = 0;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -15,7 +14,6 @@
 
 #define MARGIN_NS CORE_SECOND_NS /* between a look at the tags and an event that is read */
 #define UNBEGUN_NS (60 * CORE_SECOND_NS)
-#define UNTAGGED_MAX 4096
 
 static bool has_tag(const struct core *c, const struct process *p)
 {
@@ -39,15 +37,60 @@ static void tell_gone(struct core *c, const struct process *p)
 			  strerror(-err));
 }
 
-/* A tag whose process is no more: the program at its exit was skipped. */
-static int drop_stale(pid_t tgid, const struct tag *tag, void *core)
+/*
+ * A descriptor of the process, or -ESRCH: none has that pid, or a thread of another one has it. Not
+ * kill(2): what the sandbox refuses says nothing of the process.
+ */
+static int hold(pid_t tgid)
 {
-	struct core *c = core;
+	int fd = syscall(SYS_pidfd_open, tgid, 0);
 
-	if (kill(tgid, 0) < 0 && errno == ESRCH)
+	/* Linux before 6.9: EINVAL for a thread; from then on ENOENT. */
+	return fd >= 0 ? fd : errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
+/* ---- tags whose process is no more ---- */
+
+#define STALE_LOOKS_MAX 4096 /* at once: each is a system call */
+
+struct stale_look {
+	struct core *core;
+	uint32_t slices, tags;
+};
+
+/*
+ * The program at its exit was skipped. Of all tags so many are looked at each time; those whose pid
+ * another process has by now go by source_tag_untagged().
+ */
+static int drop_stale(pid_t tgid, const struct tag *tag, void *look)
+{
+	struct stale_look *l = look;
+	struct core *c = l->core;
+	int fd;
+
+	l->tags++;
+	if (tgid % l->slices != c->stale_round % l->slices)
+		return 0;
+	fd = hold(tgid);
+	if (fd == -ESRCH)
 		(void)source_untag(c->source, tgid, tag->start_boottime);
+	else if (fd >= 0)
+		close(fd);
 	return 0;
 }
+
+static void drop_all_stale(struct core *c)
+{
+	struct stale_look l = {.core = c, .slices = c->stale_tags / STALE_LOOKS_MAX + 1};
+
+	(void)source_each_tag(c->source, drop_stale, &l);
+	if (l.tags)
+		(void)source_tag_untagged(c->source);
+	c->stale_tags = l.tags;
+	c->stale_round++;
+}
+
+/* ---- processes without a tag ---- */
 
 /*
  * A process that is in the table and has no tag: its exit is on its way, or was lost. It was lost
@@ -65,6 +108,41 @@ static bool is_missed(const struct core *c, struct process *p, uint64_t now)
 		return false;
 	}
 	return !source_ring_used(c->source) || c->attribute->seen.now_ns > p->missed_ns + MARGIN_NS;
+}
+
+/*
+ * It lives, and lost its tag, or the kernel found no memory to remember that it had none: it is of
+ * its session again from now on, and late.
+ */
+static void tag_again(struct core *c, struct process *p, int pidfd)
+{
+	const struct tag tag = {.session = p->actor->session->key};
+	int err = source_tag(c->source, pidfd, &tag);
+
+	if (err && err != -ENOSPC && err != -ESRCH && err != -EEXIST)
+		log_error("process %u can't be tagged again: %s", p->key.tgid, strerror(-err));
+}
+
+/* One that found no room is waited for, while the kernel has it in mind and exits are told. */
+static bool is_waited_for(const struct core *c, const struct process *p)
+{
+	const uint64_t *losses = c->attribute->losses;
+
+	return p->untagged && source_any_untagged(c->source) && !losses[EVENT_EXIT] &&
+	       !losses[LOSS_HOOK];
+}
+
+static void look_at(struct core *c, struct process *p, uint64_t now)
+{
+	_cleanup_close_ int pidfd = -1;
+
+	if (is_waited_for(c, p) || !is_missed(c, p, now))
+		return;
+	pidfd = hold(p->key.tgid);
+	if (pidfd == -ESRCH || (pidfd >= 0 && !alive_is(pidfd, p->key.tgid, p->key.start)))
+		tell_gone(c, p);
+	else if (pidfd >= 0 && !(p->untagged && source_any_untagged(c->source)))
+		tag_again(c, p, pidfd);
 }
 
 /* ---- connections whose end was lost ---- */
@@ -126,40 +204,24 @@ static void end_unbegun(struct core *c, uint64_t now)
 			(void)session_end_note(c, s->key);
 }
 
-/* ---- children that found no room among the tags ---- */
+/* ---- processes that found no room among the tags ---- */
 
-void reconcile_untagged(void *core, const struct event_fork *e)
+/* Each look goes over all tasks of the host: it may take a twentieth of the time. */
+#define UNTAGGED_PAUSE 20
+#define UNTAGGED_PAUSE_MIN_NS (CORE_SECOND_NS / 20)
+
+void reconcile_untagged(struct core *c, uint64_t now)
 {
-	struct core *c = core;
+	uint64_t began = core_boottime_ns(), pause;
+	int err;
 
-	if (!c->untagged)
-		c->untagged = calloc(UNTAGGED_MAX, sizeof(*c->untagged));
-	/* Counted as lost in any case (LOSS_TAG): this is the attempt to lose no more. */
-	if (c->untagged && c->untagged_count < UNTAGGED_MAX)
-		c->untagged[c->untagged_count++] = e->header.actor;
-}
-
-/* -ENOSPC: still no room. */
-static int tag_again(struct core *c, const struct event_actor *a)
-{
-	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, a->tgid, 0);
-	const struct tag tag = {.session = a->session, .task = a->task, .flags = a->flags};
-
-	if (pidfd < 0 || !alive_is(pidfd, a->tgid, a->start_boottime) ||
-	    !session_find(&c->attribute->table, a->session))
-		return -ESRCH;
-	return source_tag(c->source, pidfd, &tag);
-}
-
-/* The process, and what it has forked since, is of its session again from now on, and late. */
-static void tag_untagged(struct core *c)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < c->untagged_count; i++)
-		if (tag_again(c, &c->untagged[i]) == -ENOSPC)
-			c->untagged[kept++] = c->untagged[i];
-	c->untagged_count = kept;
+	if (now < c->untagged_ns || !source_any_untagged(c->source))
+		return;
+	err = source_tag_untagged(c->source);
+	if (err)
+		log_error("processes without a tag can't be looked for: %s", strerror(-err));
+	pause = UNTAGGED_PAUSE * (core_boottime_ns() - began);
+	c->untagged_ns = now + (pause > UNTAGGED_PAUSE_MIN_NS ? pause : UNTAGGED_PAUSE_MIN_NS);
 }
 
 void reconcile(struct core *c)
@@ -170,14 +232,13 @@ void reconcile(struct core *c)
 	/* What was read has to be told before anything is missed. */
 	if (c->full || c->events_len)
 		return;
-	(void)source_each_tag(c->source, drop_stale, c);
+	drop_all_stale(c);
 	HASH_ITER (hh, c->attribute->table.processes, p, next)
-		if (is_missed(c, p, now))
-			tell_gone(c, p);
+		look_at(c, p, now);
 	if (lost_any_end(c->attribute))
 		forget_over(c, now);
 	(void)source_sweep_flows(c->source, now);
-	tag_untagged(c);
+	shares_look(c);
 	end_unbegun(c, now);
 	unseen_sweep(c);
 }

@@ -14,6 +14,7 @@
 #include "collect/decode.h"
 #include "collect/loss.h"
 #include "daemon/core.h"
+#include "daemon/dropped.h"
 #include "daemon/told.h"
 
 #define STATE_FILE "state"
@@ -129,6 +130,7 @@ static int take_state(struct core *c, struct saver_job *job)
 	/* Each file says by itself what time it was, and of which maps: the state may be lost. */
 	(void)core_note_clock(c);
 	(void)core_repeat_epoch(c);
+	(void)core_note_budget(c);
 	return 0;
 }
 
@@ -302,6 +304,8 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 					c, &damaged);
 	if (!err)
 		note_damage(c, damaged);
+	if (!err)
+		dropped_restore(c->dropped, config->boot_id, c->attribute->dropped);
 	affiant__v1__state__free_unpacked(state, NULL);
 	return err;
 }
@@ -346,7 +350,6 @@ static int end_boots(struct core *c, const struct attribute_config *config, char
 	old.enrich = NULL;
 	old.began = NULL;
 	old.entered = NULL;
-	old.untagged = NULL;
 	while (journal_other_boot(c->journal, c->boot_id, old.boot_id)) {
 		uint8_t again[16];
 		int err = end_boot(c, &old, ret_why);

@@ -215,6 +215,8 @@ void core_get_status(void *core, struct server_call *call)
 	records.name = (char *)"records";
 	SET(&records, count, c->attribute->counts.records);
 	m.records = record_list;
+	SET(&m, events_folded, c->attribute->counts.folded);
+	SET(&m, sessions_folding, HASH_COUNT(c->attribute->folding));
 	m.n_records = 1;
 	set_losses(c, &m, lost, lost_list);
 	SET(&m, doubles, c->attribute->counts.doubles);

@@ -258,6 +258,7 @@ static int set_session(struct claims *c, const struct session *s, int64_t offset
 	w->session.origin = origin_of(started->origin);
 	w->session.late = started->has_late && started->late;
 	w->execs = s->execs;
+	w->folded = s->head->session->folded;
 	w->isolation = isolation_of(s->head->session);
 	w->programs_count = s->programs.count;
 	w->programs_cut = s->programs.cut;

@@ -113,9 +113,9 @@ struct affiant_evidence {
 /*
  * Evidence for the calling process: about this process and its session, good for that nonce and
  * audience alone. Waits for the TPM. -EPERM: there is none for this process (affiant_error_code()
- * says why: untagged, session_ended, task_expired, traced, executable_changed); -ENODEV: no TPM
- * answers (no_tpm); -ENOSPC: asked too often (limit); -EBUSY: another request of this process is
- * not answered yet.
+ * says why: untagged, session_ended, task_expired, traced, executable_changed, untagged_children);
+ * -ENODEV: no TPM answers (no_tpm); -ENOSPC: asked too often (limit); -EBUSY: another request of
+ * this process is not answered yet.
  */
 AFFIANT_API int affiant_get_evidence(struct affiant *a,
 				     const struct affiant_evidence_request *request,

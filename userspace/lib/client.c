@@ -239,6 +239,7 @@ static int refusal(struct client *c, const Affiant__V1__Error *e)
 		{"task_expired", -EPERM},
 		{"traced", -EPERM},
 		{"executable_changed", -EPERM},
+		{"untagged_children", -EPERM},
 		{"no_tpm", -ENODEV},
 	};
 

@@ -7,6 +7,8 @@
 
 #include "base/uuid.h"
 #include "record/codec.h"
+#include "record/folded.h"
+#include "record/ocsf_folded.h"
 #include "record/ocsf_object.h"
 #include "record/socketname.h"
 #include "record/words.h"
@@ -41,6 +43,8 @@ static const struct {
 	{AFFIANT__V1__RECORD__BODY_LISTENING, {NETWORK_ACTIVITY, 7, "Listen", INFORMATIONAL}},
 	{AFFIANT__V1__RECORD__BODY_LOST, {ERROR, 1, "General Error", HIGH}},
 	{AFFIANT__V1__RECORD__BODY_GAP, {ERROR, 1, "General Error", MEDIUM}},
+	/* or Process Activity, when no connection is among it */
+	{AFFIANT__V1__RECORD__BODY_FOLDED, {NETWORK_ACTIVITY, 99, "Folded", MEDIUM}},
 	{AFFIANT__V1__RECORD__BODY_DAEMON_STARTED, {LIFECYCLE, 3, "Start", INFORMATIONAL}},
 	{AFFIANT__V1__RECORD__BODY_DAEMON_STOPPING, {LIFECYCLE, 4, "Stop", INFORMATIONAL}},
 };
@@ -380,7 +384,7 @@ static void put_daemon_app(struct json_builder *b, json_t *root, const char *ver
 }
 
 static void put_body(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
-		     json_t *unmapped)
+		     const struct event *e, json_t *unmapped)
 {
 	switch (r->body_case) {
 	case AFFIANT__V1__RECORD__BODY_SESSION_STARTED:
@@ -417,6 +421,9 @@ static void put_body(struct json_builder *b, json_t *root, const Affiant__V1__Re
 	case AFFIANT__V1__RECORD__BODY_GAP:
 		ocsf_put_gap(b, root, r->gap, unmapped);
 		break;
+	case AFFIANT__V1__RECORD__BODY_FOLDED:
+		ocsf_put_folded(b, root, r, e->class == NETWORK_ACTIVITY, unmapped);
+		break;
 	case AFFIANT__V1__RECORD__BODY_DAEMON_STARTED:
 		put_daemon_app(b, root, r->daemon_started->version);
 		json_put_message(b, unmapped, "daemon_started", &r->daemon_started->base,
@@ -441,11 +448,14 @@ static json_t *build(struct json_builder *b, const Affiant__V1__Record *r, struc
 	} else if (r->body_case == AFFIANT__V1__RECORD__BODY_CLOSE && r->close->reset) {
 		e.activity = 3;
 		e.activity_name = "Reset";
+	} else if (r->body_case == AFFIANT__V1__RECORD__BODY_FOLDED &&
+		   !folded_is_network(r->folded)) {
+		e.class = PROCESS_ACTIVITY;
 	}
 	put_event(b, root, r, &e);
 	put_agent(b, root, r);
 	put_actor(b, root, r, &e, unmapped);
-	put_body(b, root, r, unmapped);
+	put_body(b, root, r, &e, unmapped);
 	if (b->percent)
 		json_put(b, unmapped, "percent_escaped", json_true());
 	json_put(b, root, "unmapped", unmapped);

@@ -32,6 +32,8 @@ static const struct words {
 	  "denied", "not_sent", "attempted", "pending"}},
 	{&affiant__v1__gap_reason__descriptor,
 	 {"unknown", "retention", "torn", "selectors", "tracing_removed", "void"}},
+	{&affiant__v1__folded_kind__descriptor,
+	 {"unknown", "connect", "close", "exec", "exit", "untracked_socket", "listening"}},
 };
 
 static const char *const *words_of(const ProtobufCEnumDescriptor *e)

@@ -9,6 +9,7 @@ import base64
 import ctypes
 import json
 import os
+import signal
 import sys
 import threading
 
@@ -198,6 +199,27 @@ def do_children(count):
 	for _ in range(count):
 		os.wait()
 	return {"codes": codes}
+
+
+SLEEPERS = []
+
+
+def do_sleepers(count):
+	"""So many children that do nothing."""
+	for _ in range(count):
+		SLEEPERS.append(os.fork())
+		if not SLEEPERS[-1]:
+			while True:
+				signal.pause()
+	return {"err": 0}
+
+
+def do_sleepers_end():
+	for pid in SLEEPERS:
+		os.kill(pid, signal.SIGKILL)
+		os.waitpid(pid, 0)
+	SLEEPERS.clear()
+	return {"err": 0}
 
 
 def do_exec():

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/pb.h"
+#include "collect/decode.h"
+#include "daemon/core.h"
+
+#define NOTES 16 /* in one turn of the loop */
+
+int core_note_budget(struct core *c)
+{
+	Affiant__V1__NoteFold m = AFFIANT__V1__NOTE_FOLD__INIT;
+
+	SET(&m, state_bytes, c->config->state_bytes);
+	return core_note(c, NOTE_FOLD, &m.base);
+}
+
+void core_tell_folded(struct core *c, uint64_t now_ns)
+{
+	Affiant__V1__NoteFold *m;
+	int err = 0;
+
+	for (int i = 0; i < NOTES && !err && !c->full; i++) {
+		m = fold_due(c->attribute, now_ns);
+		if (!m)
+			return;
+		err = core_note(c, NOTE_FOLD, &m->base); /* otherwise in a second */
+		affiant__v1__note_fold__free_unpacked(m, NULL);
+	}
+}
