@@ -3,7 +3,6 @@
 
 import datetime
 import json
-import os
 import resource
 import subprocess
 import time
@@ -89,9 +88,10 @@ def test_before_it_could_be_told(new_daemon, how):
 	try:
 		daemon.start()
 		loop = Loop(daemon, 20)
-		disk.fill()
+		disk.take()
 		with NoDescriptors(daemon):
 			loop.go()
+			disk.wait_for("cannot be written")
 			time.sleep(3)
 		daemon.stop() if how == "stop" else daemon.kill()
 		disk.free()
@@ -110,7 +110,7 @@ def test_status_knows_what_is_not_told_yet(new_daemon):
 	try:
 		daemon.start()
 		loop = Loop(daemon, 200)
-		disk.fill()
+		disk.take()
 		loop.go()
 
 		def status():

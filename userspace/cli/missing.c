@@ -28,9 +28,7 @@ int missing_read(struct missing *m, const Affiant__V1__Record *r)
 {
 	const Affiant__V1__Gap *g = r->gap;
 
-	if (r->body_case != AFFIANT__V1__RECORD__BODY_GAP || !g->has_last_sequence ||
-	    (g->reason != AFFIANT__V1__GAP_REASON__GAP_RETENTION &&
-	     g->reason != AFFIANT__V1__GAP_REASON__GAP_TORN))
+	if (r->body_case != AFFIANT__V1__RECORD__BODY_GAP || !g->has_last_sequence)
 		return 0;
 	return add(&m->gaps, &m->gaps_count, g->first_sequence, g->last_sequence);
 }
@@ -74,7 +72,7 @@ bool missing_say(struct missing *m, FILE *to)
 	while (missing_next(m, &range)) {
 		fprintf(to,
 			"affiant events: records %" PRIu64 " to %" PRIu64
-			" are missing, and no Gap of retention or of a torn end tells of them\n",
+			" are missing, and no Gap tells of them\n",
 			range.first, range.last);
 		any = true;
 	}

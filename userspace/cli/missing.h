@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * missing: records that a reader does not find between those that it reads. What a Gap of retention
- * or of a torn end tells is gone was said; the rest is to be said by the reader.
+ * missing: records that a reader does not find between those that it reads. What a Gap tells of was
+ * said; the rest is to be said by the reader.
  */
 #pragma once
 
