@@ -4,8 +4,8 @@
  * BPF_PROG_QUERY tells the same to a process that may administer the network, which the daemon may
  * not.
  */
-#include "event.h"
 #include "kernel.h"
+#include "orders.h"
 
 static __always_inline struct bpf_prog_array *programs_of(__u32 type)
 {

@@ -4,8 +4,7 @@
  * shifted in a time namespace.
  */
 #include "kernel.h"
-
-#include "event.h"
+#include "orders.h"
 
 SEC("syscall")
 int on_boottime(struct boottime *ctx)

@@ -9,6 +9,8 @@
 #include "environment.h"
 #include "event.h"
 #include "kernel.h"
+#include "orders.h"
+#include "values.h"
 
 /*
  * What is known of a socket; zero where nothing is. Programs of one socket run under its lock, but
@@ -249,9 +251,11 @@ struct unix_flow {
 	__u32 tgid;
 	__u32 exec_seq;
 	__u64 directory; /* inode that a relative path begins at, else 0 */
-	__u32 device;    /* of the directory */
-	__u16 flags;     /* enum connect_flag */
+	__u32 device;     /* of the directory */
+	__u32 generation; /* likewise: what has its number once it is removed is another one */
+	__u16 flags;      /* enum connect_flag */
 	__u16 path_len;
+	__u32 zero;
 	char path[EVENT_UNIX_PATH_MAX];
 };
 

@@ -7,6 +7,7 @@
 
 #include "event.h"
 #include "kernel.h"
+#include "values.h"
 
 /* Bit 31 says that somebody asked for the time (4e40eff0b573). */
 #define CTIME_NSEC_MASK 0x7fffffff

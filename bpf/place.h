@@ -2,8 +2,8 @@
 /* place: the directory that an open file stands in, and its name there. */
 #pragma once
 
-#include "event.h"
 #include "kernel.h"
+#include "values.h"
 
 /*
  * Of the dentry that was opened: a file that was replaced or removed since keeps directory and

@@ -24,12 +24,15 @@ static __always_inline bool is_own(const struct socket_state *s, const struct ta
 
 /*
  * An accepted socket keeps the interface that its SYN came by, where a datagram socket has the one
- * for its multicasts. No program can set it for a stream: its own connections have none.
+ * for its multicasts. No program can set it for a stream: its own connections have none. It keeps
+ * it for good, too, when it is disconnected (AF_UNSPEC) and connected anew, which we saw.
  */
-static __always_inline bool is_accepted(struct sock *sk)
+static __always_inline bool is_accepted(struct sock *sk, const struct socket_state *s)
 {
 	struct inet_sock *inet = (void *)sk;
 
+	if (s && s->connected.family)
+		return false;
 	if (sk->__sk_common.skc_family == AF_INET)
 		return BPF_CORE_READ(inet, mc_index);
 	return BPF_CORE_READ(inet, pinet6, mcast_oif);
@@ -45,7 +48,7 @@ static __always_inline bool is_outbound(struct sock *sk, const struct socket_sta
 		return false;
 	switch (sk->sk_protocol) {
 	case IPPROTO_TCP:
-		return sk->sk_type == SOCK_STREAM && !is_accepted(sk);
+		return sk->sk_type == SOCK_STREAM && !is_accepted(sk, s);
 	case IPPROTO_MPTCP: /* what was accepted has no storage: nobody opened it */
 		return s && s->opener.session;
 	case IPPROTO_UDP:

@@ -175,6 +175,7 @@ static __always_inline void directory_identify(struct unix_flow *f)
 
 	f->directory = BPF_CORE_READ(inode, i_ino);
 	f->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	f->generation = BPF_CORE_READ(inode, i_generation);
 }
 
 /*

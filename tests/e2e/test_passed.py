@@ -178,6 +178,35 @@ def test_accepted_is_not_outbound(sends_are_seen, daemon, programs, lab, host, p
 	assert not given.records().connects.where(lambda r: protocol(r.connect) != "unix")
 
 
+ACCEPTED_AND_CONNECTED = """
+import ctypes, os, socket, sys
+with socket.create_server((sys.argv[1], 0), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET) as listener:
+	inbound = socket.create_connection(listener.getsockname()[:2])
+	used, _ = listener.accept()
+inbound.close()
+nowhere = ctypes.create_string_buffer(28)	# AF_UNSPEC
+assert ctypes.CDLL(None).connect(used.fileno(), nowhere, len(nowhere)) == 0
+used.connect((sys.argv[1], int(sys.argv[2])))
+child = os.fork()
+if not child:
+	used.send(b"x")
+	os._exit(0)
+os.waitpid(child, 0)
+print(child)
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_accepted_and_then_connected(sends_are_seen, daemon, host):
+	"""What the kernel keeps of its acceptance it keeps for good."""
+	family = socket.AF_INET6 if ":" in host else socket.AF_INET
+	with socket.create_server((host, 0), family=family) as server:
+		port = server.getsockname()[1]
+		run = daemon.run("/usr/bin/python3", "-c", ACCEPTED_AND_CONNECTED, host, port)
+	record = run.records().to(port).where(lambda r: r.connect.by_send).only()
+	assert record.process.id.tgid == int(run.stdout)
+
+
 def test_all_at_once(sends_are_seen, daemon, programs, lab, peer):
 	"""Many processes over one connection: each has its record, and what they took of the share is given back."""
 	for _ in range(2):

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -347,6 +348,26 @@ for turn in range(3):
 			receive(stack, stack.enter_context(listening(str(place / name / "s"), socket.SOCK_DGRAM)))
 		records = agent(daemon, script, place)
 	assert [resolved(r) for r in records] == [f"{place}/one/s", f"{place}/two/s"]
+
+
+def test_datagrams_to_directories_that_come_and_go(daemon, place):
+	"""A directory gets the inode number of one that is gone, on ext4 at once."""
+	script = """
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for turn in range(20):
+	at = '%s/%d' % (args[0], turn)
+	os.mkdir(at)
+	os.chdir(at)
+	with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+		receiver.bind('s')
+		s.sendto(b'x', 's')
+	os.unlink('s')
+	os.chdir('/')
+	os.rmdir(at)
+"""
+	with tempfile.TemporaryDirectory(dir="/var/tmp") as at:
+		records = agent(daemon, script, at)
+	assert [resolved(r) for r in records] == [f"{at}/{turn}/s" for turn in range(20)]
 
 
 def test_every_path_of_many_is_told(daemon, place):

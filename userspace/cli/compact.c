@@ -10,118 +10,15 @@
 #include "base/digest.h"
 #include "base/uuid.h"
 #include "cli/cell.h"
+#include "cli/compact_process.h"
 #include "cli/when.h"
 #include "record/codec.h"
 #include "record/folded.h"
-#include "record/hashes.h"
 #include "record/words.h"
 
 #define RANGES_SHOWN 4 /* of numbers that never came; how many more there are is said */
-#define ARGV_SHOWN 200 /* bytes of the arguments on a line; how many more there are is said */
-
-static const ProtobufCBinaryData *base_name(const ProtobufCBinaryData *path,
-					    ProtobufCBinaryData *ret)
-{
-	const uint8_t *slash = path->len ? memrchr(path->data, '/', path->len) : NULL;
-	size_t skip = slash ? (size_t)(slash - path->data) + 1 : 0;
-
-	*ret = (ProtobufCBinaryData){path->len - skip, path->len ? path->data + skip : NULL};
-	return ret;
-}
-
-/* The outermost script: what an interpreter runs says more than what it is. */
-static const Affiant__V1__Step *script_of(const Affiant__V1__Process *p)
-{
-	for (size_t i = 0; i < p->n_chain; i++)
-		if (p->chain[i]->kind == AFFIANT__V1__STEP_KIND__STEP_SCRIPT ||
-		    p->chain[i]->kind == AFFIANT__V1__STEP_KIND__STEP_SCRIPT_ARGUMENT)
-			return p->chain[i];
-	return NULL;
-}
-
-static void add_executable(struct line *l, const Affiant__V1__Process *p)
-{
-	ProtobufCBinaryData name;
-
-	if (p->executable && p->executable->has_path)
-		base_name(&p->executable->path, &name);
-	else if (p->has_comm)
-		name = p->comm;
-	else
-		name = (ProtobufCBinaryData){1, (uint8_t *)"?"};
-	cell_bytes(l, name.data, name.len, true);
-}
-
-/* "agent.py"; "agent.py?" when only argv named it: the process's own claim. */
-static void add_script(struct line *l, const Affiant__V1__Step *script)
-{
-	ProtobufCBinaryData name;
-
-	base_name(&script->path, &name);
-	cell_bytes(l, name.data, name.len, true);
-	if (script->named_by_argv)
-		buffer_add_char(&l->cell, '?');
-}
-
-/* "agent.py?[4211]", "git[4223]" */
-static void add_process(struct line *l, const Affiant__V1__Process *p)
-{
-	const Affiant__V1__Step *script = script_of(p);
-
-	if (script && script->has_path)
-		add_script(l, script);
-	else
-		add_executable(l, p);
-	if (p->id)
-		buffer_print(&l->cell, "[%u]", p->id->tgid);
-}
 
 /* ---- what each record says of itself ---- */
-
-/*
- * In quotes where it needs them; a quote inside is escaped, so that where an argument ends is never
- * in doubt.
- */
-static void add_argument(struct line *l, const ProtobufCBinaryData *arg, size_t len)
-{
-	bool quote =
-		!arg->len || memchr(arg->data, ' ', arg->len) || memchr(arg->data, '\'', arg->len);
-
-	if (quote)
-		buffer_add_char(&l->cell, '\'');
-	for (size_t at = 0, end; at < len; at = end + 1) {
-		const uint8_t *stop = memchr(arg->data + at, '\'', len - at);
-
-		end = stop ? (size_t)(stop - arg->data) : len;
-		cell_bytes(l, arg->data + at, end - at, false);
-		if (stop)
-			buffer_add_text(&l->cell, "\\x27");
-	}
-	if (quote)
-		buffer_add_char(&l->cell, '\'');
-}
-
-static void add_arguments(struct line *l, const Affiant__V1__Process *p)
-{
-	size_t total = 0, shown = 0;
-
-	for (size_t i = 0; i < p->n_argv; i++) {
-		size_t room = shown < ARGV_SHOWN ? ARGV_SHOWN - shown : 0;
-		size_t part = p->argv[i].len < room ? p->argv[i].len : room;
-
-		total += p->argv[i].len;
-		if (!room)
-			continue;
-		if (i)
-			buffer_add_char(&l->cell, ' ');
-		add_argument(l, &p->argv[i], part);
-		shown += part;
-	}
-	if (total > shown)
-		buffer_print(&l->cell, " (%zu bytes more)", total - shown);
-	if (p->argv_cut)
-		buffer_print(&l->cell, " (%u arguments, cut)", p->argc);
-}
 
 static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
 {
@@ -207,6 +104,24 @@ static void detail_started(struct line *l, const Affiant__V1__Record *r)
 	}
 }
 
+static void detail_ended(struct line *l, const Affiant__V1__SessionEnded *s)
+{
+	buffer_print(&l->cell,
+		     "ended by %s, processes %" PRIu64 ", execs %" PRIu64 ", connections %" PRIu64,
+		     word_of(&affiant__v1__session_end_reason__descriptor, s->reason), s->processes,
+		     s->execs, s->connections);
+}
+
+static void detail_exec(struct line *l, const Affiant__V1__Executable *executable)
+{
+	if (executable->has_path)
+		cell_bytes(l, executable->path.data, executable->path.len, true);
+	if (executable->memfd)
+		buffer_add_text(&l->cell, " (memfd)");
+	else if (executable->deleted)
+		buffer_add_text(&l->cell, " (deleted)");
+}
+
 static void detail_exit(struct line *l, const Affiant__V1__Exit *e)
 {
 	if (!e->has_status)
@@ -268,7 +183,7 @@ static void detail_gap(struct line *l, const Affiant__V1__Gap *g)
 			     g->untracked_processes);
 }
 
-/* "connect 20310, close 20310, first seen 512 (10.0.0.1:53/udp ...), 2s" */
+/* "connect 20310, close 20310, new 512 (10.0.0.1:53/udp ...), within 2s" */
 static void detail_folded(struct line *l, const Affiant__V1__Folded *f)
 {
 	const char *comma = "";
@@ -332,13 +247,8 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		detail_listening(l, r->listening);
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXEC:
-		if (r->process && r->process->executable && r->process->executable->has_path)
-			cell_bytes(l, r->process->executable->path.data,
-				   r->process->executable->path.len, true);
-		if (r->process && r->process->executable && r->process->executable->memfd)
-			buffer_add_text(&l->cell, " (memfd)");
-		else if (r->process && r->process->executable && r->process->executable->deleted)
-			buffer_add_text(&l->cell, " (deleted)");
+		if (r->process && r->process->executable)
+			detail_exec(l, r->process->executable);
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXIT:
 		detail_exit(l, r->exit);
@@ -347,13 +257,7 @@ static void add_detail(struct line *l, const Affiant__V1__Record *r)
 		detail_started(l, r);
 		break;
 	case AFFIANT__V1__RECORD__BODY_SESSION_ENDED:
-		buffer_print(&l->cell,
-			     "ended by %s, processes %" PRIu64 ", execs %" PRIu64
-			     ", connections %" PRIu64,
-			     word_of(&affiant__v1__session_end_reason__descriptor,
-				     r->session_ended->reason),
-			     r->session_ended->processes, r->session_ended->execs,
-			     r->session_ended->connections);
+		detail_ended(l, r->session_ended);
 		break;
 	case AFFIANT__V1__RECORD__BODY_LOST:
 		detail_lost(l, r->lost);
@@ -435,7 +339,7 @@ static void put_who(struct line *l, const Affiant__V1__Record *r)
 		cell_word(l, r->task->id);
 	cell_end(l, 8, PLAIN);
 	if (r->process)
-		add_process(l, r->process);
+		compact_process(l, r->process);
 	cell_end(l, 18, BOLD);
 }
 
@@ -453,36 +357,42 @@ static enum colour outcome_colour(Affiant__V1__Outcome outcome)
 	}
 }
 
+static void put_connect_result(struct line *l, const Affiant__V1__Connect *c)
+{
+	if (c->has_outcome || !c->by_send)
+		cell_word(l, word_of(&affiant__v1__outcome__descriptor, c->outcome));
+	if (c->outcome_unsure)
+		buffer_add_char(&l->cell, '?');
+	cell_end(l, 11, outcome_colour(c->outcome));
+	if (c->has_latency_ns)
+		cell_duration(l, c->latency_ns);
+}
+
+static void put_close_result(struct line *l, const Affiant__V1__Close *c)
+{
+	if (c->reset)
+		buffer_add_text(&l->cell, "reset");
+	cell_end(l, 11, c->reset ? RED : PLAIN);
+	if (c->has_bytes_sent)
+		cell_size(l, c->bytes_sent);
+	if (c->has_bytes_received) {
+		buffer_add_char(&l->cell, '/');
+		cell_size(l, c->bytes_received);
+	}
+	if (c->has_duration_ns) {
+		buffer_add_text(&l->cell, c->has_bytes_sent ? "," : "");
+		cell_duration(l, c->duration_ns);
+	}
+}
+
 static void put_result(struct line *l, const Affiant__V1__Record *r)
 {
-	const Affiant__V1__Close *c;
-
 	switch (r->body_case) {
 	case AFFIANT__V1__RECORD__BODY_CONNECT:
-		if (r->connect->has_outcome || !r->connect->by_send)
-			cell_word(l, word_of(&affiant__v1__outcome__descriptor,
-					     r->connect->outcome));
-		if (r->connect->outcome_unsure)
-			buffer_add_char(&l->cell, '?');
-		cell_end(l, 11, outcome_colour(r->connect->outcome));
-		if (r->connect->has_latency_ns)
-			cell_duration(l, r->connect->latency_ns);
+		put_connect_result(l, r->connect);
 		break;
 	case AFFIANT__V1__RECORD__BODY_CLOSE:
-		c = r->close;
-		if (c->reset)
-			buffer_add_text(&l->cell, "reset");
-		cell_end(l, 11, c->reset ? RED : PLAIN);
-		if (c->has_bytes_sent)
-			cell_size(l, c->bytes_sent);
-		if (c->has_bytes_received) {
-			buffer_add_char(&l->cell, '/');
-			cell_size(l, c->bytes_received);
-		}
-		if (c->has_duration_ns) {
-			buffer_add_text(&l->cell, c->has_bytes_sent ? "," : "");
-			cell_duration(l, c->duration_ns);
-		}
+		put_close_result(l, r->close);
 		break;
 	case AFFIANT__V1__RECORD__BODY_EXIT:
 		cell_end(l, 11, PLAIN);
@@ -496,24 +406,6 @@ static void put_result(struct line *l, const Affiant__V1__Record *r)
 		return; /* in words already */
 	}
 	cell_end(l, 8, PLAIN);
-}
-
-static void put_digest(struct line *l, const Affiant__V1__Process *p)
-{
-	const Affiant__V1__Step *script = script_of(p);
-	const Affiant__V1__Digest *d = p->executable ? p->executable->digest : NULL;
-	enum colour colour = hashes_proven(d) ? DIM : YELLOW;
-
-	if (script && script->has_path) {
-		add_script(l, script);
-		buffer_add_char(&l->cell, '=');
-		cell_digest(l, script->digest);
-		buffer_add_char(&l->cell, ' ');
-	}
-	add_executable(l, p);
-	buffer_add_char(&l->cell, '=');
-	cell_digest(l, d);
-	cell_end(l, 0, colour);
 }
 
 void compact_line(const Affiant__V1__Record *r, const struct compact_style *style,
@@ -536,10 +428,10 @@ void compact_line(const Affiant__V1__Record *r, const struct compact_style *styl
 	cell_end(&l, 26, loss ? RED : PLAIN);
 	put_result(&l, r);
 	if (r->process)
-		put_digest(&l, r->process);
+		compact_digest(&l, r->process);
 	if (r->body_case == AFFIANT__V1__RECORD__BODY_EXEC && r->process && r->process->n_argv) {
 		buffer_add_text(&l.cell, "argv: ");
-		add_arguments(&l, r->process);
+		compact_arguments(&l, r->process);
 		cell_end(&l, 0, PLAIN);
 	}
 	while (out->len && out->data[out->len - 1] == ' ')

@@ -14,6 +14,8 @@
 #include <sys/types.h>
 
 #include "event.h"
+#include "orders.h"
+#include "values.h"
 
 struct source;
 

@@ -2,7 +2,7 @@
 /* diskgroups: who can write to block devices, below every filesystem and without a trace in it. */
 #pragma once
 
-#include "event.h"
+#include "values.h"
 
 /*
  * The groups of the block devices in @dev and those directories in it that are root's alone. More than there is room for,

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "event.h"
+#include "values.h"
 
 #define HELDKEYS_MAX 4096
 #define HELDKEYS_SESSION_MAX 1024 /* of one session: it leaves the others some */

@@ -11,7 +11,7 @@
 #include "daemon/account.h"
 #include "daemon/schema.h"
 #include "daemon/value.h"
-#include "event.h"
+#include "values.h"
 
 #define PATTERN_MAX 256
 #define LAUNCH_GROUP "affiant-launch"

@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-#include "event.h"
+#include "values.h"
 
 /*
  * A path from the root of the hierarchy: "/a/b-*.scope". Each component has at most two '*', which

@@ -16,7 +16,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/packet.h"
-#include "event.h"
+#include "values.h"
 
 #define SERVER_MESSAGE_MAX 65536           /* bytes of one request; larger answers go by memfd */
 #define SERVER_MEASURES_MAX 64             /* descriptors of one request, besides a pidfd */
