@@ -114,10 +114,15 @@ int event_stream_add_directory(struct event_stream *s, const char *path)
 bool event_stream_is_last(const struct event_stream *s, int fd)
 {
 	const struct source *last = s->count ? &s->sources[s->count - 1] : NULL;
-	uint8_t header[SEGMENT_HEADER_SIZE];
+	uint8_t header[SEGMENT_HEADER_SIZE], before[SEGMENT_HEADER_SIZE];
 
-	return last && last->known && pread(fd, header, sizeof(header), 0) == sizeof(header) &&
-	       !memcmp(header, last->header, sizeof(header));
+	if (!last || pread(fd, header, sizeof(header), 0) != sizeof(header))
+		return false;
+	if (last->known)
+		return !memcmp(header, last->header, sizeof(header));
+	/* Not read yet; or it could not be, and there is nothing to compare. */
+	return last->fd < 0 || pread(last->fd, before, sizeof(before), 0) != sizeof(before) ||
+	       !memcmp(header, before, sizeof(header));
 }
 
 uint64_t event_stream_last_index(const struct event_stream *s)

@@ -36,7 +36,7 @@ int event_stream_add_directory(struct event_stream *s, const char *path);
 void event_stream_live(struct event_stream *s);
 
 /*
- * Whether @fd, borrowed, is the last segment once more, of which at least one frame was asked for.
+ * Whether @fd, borrowed, is the last segment once more, as far as that can be told.
  */
 bool event_stream_is_last(const struct event_stream *s, int fd);
 uint64_t event_stream_last_index(const struct event_stream *s);
