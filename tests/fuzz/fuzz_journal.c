@@ -75,20 +75,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t boot[16] = {1};
 	uint64_t damaged = 0, index;
+	char file[JOURNAL_NAME_SIZE];
 	struct journal *j;
 
 	if (!*directory) {
 		snprintf(directory, sizeof(directory), "/dev/shm/affiant-fuzz-journal-XXXXXX");
 		check(mkdtemp(directory) != NULL);
 	}
-	check(!journal_open(directory, boot, &j));
+	check(!journal_open(directory, boot, 0, file, &j));
 	check(!journal_rotate(j, &index));
 	journal_drop(j, index);
 	snprintf(path, sizeof(path), "%s/%016llx.jnl", directory, (unsigned long long)index);
 	write_all(j, data, size);
 	journal_close(j);
 
-	check(!journal_open(directory, boot, &j));
+	check(!journal_open(directory, boot, 0, file, &j));
 	check(!journal_replay(j, boot, index, take, NULL, &damaged));
 	check(next == count && damaged <= size);
 	journal_drop(j, index + 2);

@@ -66,9 +66,10 @@ static int take(void *data, const void *events, size_t len)
 
 static struct journal *open_as(const uint8_t id[static 16])
 {
+	char file[JOURNAL_NAME_SIZE];
 	struct journal *j = NULL;
 
-	assert_int_equal(journal_open(directory, id, &j), 0);
+	assert_int_equal(journal_open(directory, id, 0, file, &j), 0);
 	return j;
 }
 
@@ -232,7 +233,7 @@ static void keeps_boots_apart(void **state)
 	(void)state;
 	j = open_as(earliest);
 	assert_int_equal(append(j, 10), 0);
-	assert_false(journal_other_boot(j, earliest, other));
+	assert_int_equal(journal_other_boot(j, earliest, other), 0);
 	journal_close(j);
 	j = open_as(earlier);
 	assert_int_equal(append(j, 20), 0);
@@ -245,17 +246,17 @@ static void keeps_boots_apart(void **state)
 	assert_int_equal(append(j, 30), 0);
 	assert_int_equal(replay(j, boot, 0, &g), 0);
 	assert_got(&g, 0, 0);
-	assert_true(journal_other_boot(j, boot, other));
+	assert_int_equal(journal_other_boot(j, boot, other), 1);
 	assert_memory_equal(other, earliest, 16);
 	assert_int_equal(replay(j, other, 0, &g), 0);
 	assert_got(&g, 10, 2);
 	journal_forget(j, other);
-	assert_true(journal_other_boot(j, boot, other));
+	assert_int_equal(journal_other_boot(j, boot, other), 1);
 	assert_memory_equal(other, earlier, 16);
 	assert_int_equal(replay(j, other, 0, &g), 0);
 	assert_got(&g, 20, 1);
 	journal_forget(j, other);
-	assert_false(journal_other_boot(j, boot, other));
+	assert_int_equal(journal_other_boot(j, boot, other), 0);
 	assert_int_equal(files(), 1);
 	/* Never the file at hand. */
 	journal_forget(j, boot);
@@ -576,18 +577,66 @@ static void survives_a_full_disk(void **state)
 
 static void says_why_it_cannot_begin(void **state)
 {
-	char path[160];
+	char path[160], file[JOURNAL_NAME_SIZE] = "?";
 	struct journal *j = (void *)1;
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/missing/journal", top);
-	assert_int_equal(journal_open(path, boot, &j), -ENOENT);
+	assert_int_equal(journal_open(path, boot, 0, file, &j), -ENOENT);
 	snprintf(path, sizeof(path), "%s/file", top);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
-	assert_int_equal(journal_open(path, boot, &j), -ENOTDIR);
+	assert_int_equal(journal_open(path, boot, 0, file, &j), -ENOTDIR);
 	unlink(path);
 	assert_ptr_equal(j, (void *)1);
+	assert_string_equal(file, "");
 	journal_close(NULL);
+}
+
+/*
+ * What can't be opened or read now is no damage: were it passed over, a state saved later would
+ * take it along.
+ */
+static void refuses_to_pass_over_what_it_cannot_read(void **state)
+{
+	struct journal *j = open_as(boot), *other = (void *)1;
+	char path[160], file[JOURNAL_NAME_SIZE];
+	uint8_t id[16];
+	uint64_t damaged;
+	struct got g;
+
+	(void)state;
+	assert_int_equal(append(j, 1), 0);
+	path_of(7, path);
+	for (int i = 0; i < 2; i++) {
+		int err = i ? -EISDIR : -ELOOP;
+
+		assert_int_equal(i ? mkdir(path, 0700) : symlink("/nowhere", path), 0);
+		assert_int_equal(journal_open(directory, boot, 0, file, &other), err);
+		assert_string_equal(file, "0000000000000007.jnl");
+		assert_int_equal(journal_other_boot(j, boot, id), err);
+		assert_int_equal(journal_replay(j, boot, 0, take, &g, &damaged), err);
+		assert_int_equal(remove(path), 0);
+	}
+	assert_ptr_equal(other, (void *)1);
+	journal_close(j);
+	journal_close(open_as(boot));
+}
+
+/* Behind files that are gone, too: a state says that it contains all below its own index. */
+static void begins_where_a_state_ends(void **state)
+{
+	char path[160], file[JOURNAL_NAME_SIZE];
+	struct journal *j;
+
+	(void)state;
+	assert_int_equal(journal_open(directory, boot, 41, file, &j), 0);
+	path_of(41, path);
+	assert_int_equal(access(path, F_OK), 0);
+	journal_close(j);
+	assert_int_equal(journal_open(directory, boot, 7, file, &j), 0);
+	path_of(42, path);
+	assert_int_equal(access(path, F_OK), 0);
+	journal_close(j);
 }
 
 int main(void)
@@ -608,6 +657,8 @@ int main(void)
 		TEST(leaves_nothing_half_written),
 		TEST(survives_a_full_disk),
 		TEST(says_why_it_cannot_begin),
+		TEST(refuses_to_pass_over_what_it_cannot_read),
+		TEST(begins_where_a_state_ends),
 	};
 	int failed;
 

@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ledger_fixture.h"
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+/* So many syncs are refused. */
+static int refusals;
+
+int fdatasync(int fd)
+{
+	if (refusals > 0) {
+		refusals--;
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_fdatasync, fd);
+}
 
 struct seen {
 	uint64_t count, first, last;
@@ -213,9 +227,9 @@ static int sync_as(struct ledger *l, enum sync sync, int begun)
 	case BEGIN:
 		return ledger_sync_begin(l, &fd);
 	case BEGIN_EARLY:
-		return fdatasync(fd) ?: ledger_sync_end(l);
+		return fdatasync(fd) ?: ledger_sync_end(l, 0);
 	case BEGIN_END:
-		return ledger_sync_begin(l, &fd) ?: fdatasync(fd) ?: ledger_sync_end(l);
+		return ledger_sync_begin(l, &fd) ?: fdatasync(fd) ?: ledger_sync_end(l, 0);
 	}
 	return -EINVAL;
 }
@@ -308,6 +322,139 @@ static void removal_is_told_after_a_crash(void **state)
 	}
 }
 
+/*
+ * What it said is not known any more. All that is not there was removed once; what of it was told
+ * is told again, which is better than silence.
+ */
+static void a_damaged_note_stands_for_all_that_was_removed(void **state)
+{
+	uint64_t first = 0, last = 0, bytes = 1;
+	struct ledger_recovery recovery;
+	struct ledger_stats stats;
+	struct ledger *l;
+	uint8_t *data;
+	size_t size;
+
+	(void)state;
+	in_child(die_untold);
+	for (int i = 0; i < 3; i++) {
+		data = load("removed", &size);
+		data[9] ^= 1;
+		store("removed", data, i == 1 ? 20 : i == 2 ? 0 : size);
+		free(data);
+		l = open_with(&defaults, &recovery);
+		ledger_stats(l, &stats);
+		assert_true(stats.oldest_sequence > 1);
+		ledger_close(l); /* a start that fails */
+		l = open_with(&defaults, &recovery);
+		assert_true(ledger_removed(l, &first, &last, &bytes));
+		assert_int_equal(first, 1);
+		assert_int_equal(last, stats.oldest_sequence - 1);
+		assert_int_equal(bytes, 0);
+		append(l, 1);
+		assert_int_equal(ledger_sync(l), 0);
+		assert_false(ledger_removed(l, &first, &last, &bytes));
+		ledger_close(l);
+	}
+	/* Nor is known what was cut: that something may have been is all that is told. */
+	data = load("removed", &size);
+	data[40] ^= 1;
+	store("removed", data, size);
+	assert_int_equal(ledger_open(&defaults, 0, NULL, NULL, &recovery, &l), 0);
+	assert_true(recovery.repaired);
+	assert_int_equal(recovery.torn_bytes, 0);
+	ledger_close(l);
+	/* Of a ledger that has all, nothing was removed. */
+	begin(state);
+	ledger_close(open_clean());
+	store("removed", "x", 1);
+	l = open_untold(&defaults, &recovery);
+	assert_false(ledger_removed(l, &first, &last, &bytes));
+	ledger_close(l);
+	free(data);
+}
+
+/* ---- a disk that refuses to make records durable ---- */
+
+static void assert_doubted(struct ledger *l, uint64_t first, uint64_t last)
+{
+	uint64_t f = 0, t = 0;
+
+	assert_int_equal(ledger_doubted(l, &f, &t), first != 0);
+	assert_int_equal(f, first);
+	assert_int_equal(t, last);
+	assert_false(ledger_doubted(l, &f, &t));
+}
+
+/* The kernel says it once; what is written after that goes into another file. */
+static void a_sync_that_fails_puts_its_records_in_doubt(void **state)
+{
+	struct ledger *l = open_clean();
+	struct ledger_stats stats;
+	int fd;
+
+	(void)state;
+	append(l, 3);
+	assert_int_equal(ledger_sync(l), 0);
+	append(l, 2);
+	assert_int_equal(ledger_sync_begin(l, &fd), 0);
+	close(fd);
+	append(l, 1);
+	assert_int_equal(ledger_sync_end(l, -EIO), 0);
+	assert_doubted(l, 0, 0); /* the Gap is to lie in another segment */
+	append(l, 1);
+	refusals = 1; /* and that can't be begun yet */
+	assert_int_equal(ledger_sync_begin(l, &fd), -EIO);
+	append(l, 1);
+	assert_int_equal(ledger_sync_begin(l, &fd), 0);
+	close(fd);
+	assert_doubted(l, 4, 8);
+	ledger_stats(l, &stats);
+	assert_int_equal(stats.segments, 2);
+	append(l, 1);
+	assert_int_equal(ledger_sync_end(l, 0), 0);
+	assert_int_equal(ledger_sync(l), 0);
+	assert_doubted(l, 0, 0);
+	assert_int_equal(read_all(l, 1), 10);
+	ledger_close(l);
+	ledger_close(open_clean());
+}
+
+static void a_refusal_when_a_segment_ends(void **state)
+{
+	struct ledger *l = open_clean();
+	struct ledger_stats stats;
+	int fd;
+
+	(void)state;
+	append(l, 2);
+	assert_int_equal(ledger_sync(l), 0);
+	refusals = 1;
+	while (append_one(l) == 0)
+		;
+	assert_int_equal(refusals, 0);
+	assert_doubted(l, 0, 0);
+	ledger_stats(l, &stats);
+	assert_int_equal(stats.segments, 1);
+	append(l, 1);
+	assert_doubted(l, 3, stats.next_sequence - 1);
+
+	/* A sync that was under way when a segment ended, which went well. */
+	assert_int_equal(ledger_sync(l), 0);
+	append(l, 1);
+	assert_int_equal(ledger_sync_begin(l, &fd), 0);
+	close(fd);
+	ledger_stats(l, &stats);
+	for (uint64_t now = stats.segments; stats.segments == now; ledger_stats(l, &stats))
+		append(l, 1);
+	assert_int_equal(ledger_sync_end(l, -EIO), 0);
+	assert_int_equal(ledger_sync(l), 0);
+	ledger_stats(l, &stats);
+	assert_int_equal(stats.segments, 4);
+	ledger_close(l);
+	ledger_close(open_clean());
+}
+
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +466,9 @@ static int run(void)
 		cmocka_unit_test_setup(shows_the_window, begin),
 		cmocka_unit_test_setup(retention_tells_what_it_took, begin),
 		cmocka_unit_test_setup(removal_is_told_after_a_crash, begin),
+		cmocka_unit_test_setup(a_sync_that_fails_puts_its_records_in_doubt, begin),
+		cmocka_unit_test_setup(a_refusal_when_a_segment_ends, begin),
+		cmocka_unit_test_setup(a_damaged_note_stands_for_all_that_was_removed, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,6 +322,48 @@ static void tells_since_when(void **state)
 	assert_int_equal(last_lost(p)->from_boottime_ns, told);
 }
 
+static void loss_of(Affiant__V1__Lost *ret, Affiant__V1__LostCount counts[static 2],
+		    Affiant__V1__LostCount *list[static 2], uint64_t execs, uint64_t opens)
+{
+	affiant__v1__lost__init(ret);
+	for (int i = 0; i < 2; i++) {
+		affiant__v1__lost_count__init(&counts[i]);
+		counts[i].stage = (char *)(i ? "chain" : "ring");
+		counts[i].kind = (char *)(i ? "open" : "exec");
+		SET(&counts[i], count, i ? opens : execs);
+		list[i] = &counts[i];
+	}
+	ret->totals = list;
+	ret->n_totals = 2;
+}
+
+/* The state is gone, and the ledger has what was told: only what comes to it is told. */
+static void goes_on_from_what_was_told(void **state)
+{
+	struct pipeline *p = *state;
+	Affiant__V1__LostCount counts[4], *list[4];
+	Affiant__V1__Lost told, before, *m;
+	uint64_t kernel[LOSS_ALL] = {0};
+
+	loss_of(&told, counts, list, 100, 7);
+	loss_of(&before, counts + 2, list + 2, 60, 5);
+	loss_resume(p->attribute, NULL, NULL);
+	loss_resume(p->attribute, &told, &before);
+	/* 60 of them other maps had counted. */
+	kernel[EVENT_EXEC] = 40;
+	assert_null(loss_since(p->attribute, kernel));
+	kernel[EVENT_EXEC] = 43;
+	p->attribute->dropped[LOSS_CHAIN]++;
+	m = loss_since(p->attribute, kernel);
+	assert_non_null(m);
+	assert_int_equal(m->n_counts, 2);
+	assert_int_equal(count_of(m->counts, m->n_counts, "ring", "exec"), 3);
+	assert_int_equal(count_of(m->counts, m->n_counts, "chain", "open"), 1);
+	assert_int_equal(count_of(m->totals, m->n_totals, "ring", "exec"), 103);
+	assert_int_equal(count_of(m->totals, m->n_totals, "chain", "open"), 8);
+	affiant__v1__lost__free_unpacked(m, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -335,6 +377,7 @@ int main(void)
 		TEST(bounds_its_ranges),
 		TEST(tells_more_after_a_crash),
 		TEST(tells_since_when),
+		TEST(goes_on_from_what_was_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

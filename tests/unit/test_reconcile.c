@@ -122,6 +122,7 @@ static void give_tag(struct fixture *f, const struct proc *p)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	char file[JOURNAL_NAME_SIZE];
 
 	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-reconcile-XXXXXX");
 	if (!mkdtemp(f->directory))
@@ -130,7 +131,7 @@ static int set_up(void **state)
 	f->core.attribute = f->p->attribute;
 	f->core.source = &f->source;
 	f->p->now = core_boottime_ns();
-	if (journal_open(f->directory, f->p->config.boot_id, &f->core.journal))
+	if (journal_open(f->directory, f->p->config.boot_id, 0, file, &f->core.journal))
 		return 1;
 	f->run = begin_session(f->p, 42, 5000001);
 	skip_all(f->p);

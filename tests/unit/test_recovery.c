@@ -127,6 +127,77 @@ static void damage_in_the_middle(void **state)
 	free(data);
 }
 
+/*
+ * A start that ends behind the cut leaves what it found to the next, until a Gap of it is synced;
+ * what comes to it meanwhile is added.
+ */
+static void what_was_cut_is_known_until_it_is_told(void **state)
+{
+	struct ledger_recovery recovery;
+	struct ledger *l = open_clean();
+	static const size_t torn[] = {50, 70, 0}, sum[] = {50, 120, 120};
+	uint64_t first, last, bytes;
+	uint8_t *data;
+	size_t size;
+
+	(void)state;
+	append(l, 3);
+	ledger_close(l);
+	for (int i = 0; i < 3; i++) {
+		data = load("0000000000000001.seg", &size);
+		data = realloc(data, size + torn[i] + 1);
+		memset(data + size, 0, torn[i]);
+		store("0000000000000001.seg", data, size + torn[i]);
+		free(data);
+		l = open_untold(&defaults, &recovery);
+		assert_int_equal(recovery.torn_bytes, sum[i]);
+		assert_false(recovery.damaged);
+		assert_int_equal(ledger_sync(l), 0); /* without a Gap */
+		ledger_close(l);
+	}
+	l = open_untold(&defaults, &recovery);
+	append(l, 1);
+	ledger_repair_told(l);
+	assert_false(ledger_removed(l, &first, &last, &bytes));
+	assert_int_equal(ledger_sync(l), 0);
+	ledger_close(l);
+	ledger_close(open_clean());
+}
+
+/* Cut, and killed before anything else: as if the file system had taken the cut alone. */
+static void a_cut_that_was_only_announced(void **state)
+{
+	struct ledger_recovery recovery;
+	struct ledger *l = open_clean();
+	uint8_t *data;
+	size_t size;
+
+	(void)state;
+	append(l, 10);
+	ledger_close(l);
+	data = load("0000000000000001.seg", &size);
+	data[SEGMENT_HEADER_SIZE + 4] ^= 0x10;
+	for (int i = 0; i < 2; i++) {
+		char path[128];
+
+		store("0000000000000001.seg", data, size);
+		snprintf(path, sizeof(path), "%s/0000000000000002.seg", ledger_dir);
+		(void)unlink(path);
+		l = open_untold(&defaults, &recovery);
+		assert_true(recovery.damaged);
+		assert_int_equal(recovery.torn_bytes, size - SEGMENT_HEADER_SIZE);
+		assert_int_equal(recovery.lost_first, 1);
+		assert_int_equal(recovery.lost_last, 10);
+		ledger_close(l);
+	}
+	free(data);
+	/* And cut: what is gone is known from the note alone. */
+	l = open_with(&defaults, &recovery);
+	assert_int_equal(recovery.lost_last, 10);
+	ledger_close(l);
+	ledger_close(open_clean());
+}
+
 static void damaged_header_of_the_last(void **state)
 {
 	struct ledger_recovery recovery;
@@ -320,6 +391,8 @@ static int run(void)
 		cmocka_unit_test_setup(any_length_of_the_last_segment, begin),
 		cmocka_unit_test_setup(zeros_at_the_end_are_torn, begin),
 		cmocka_unit_test_setup(damage_in_the_middle, begin),
+		cmocka_unit_test_setup(what_was_cut_is_known_until_it_is_told, begin),
+		cmocka_unit_test_setup(a_cut_that_was_only_announced, begin),
 		cmocka_unit_test_setup(damaged_header_of_the_last, begin),
 		cmocka_unit_test_setup(damaged_header_of_an_older_one, begin),
 		cmocka_unit_test_setup(killed_after_any_byte, begin),

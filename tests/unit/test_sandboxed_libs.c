@@ -286,13 +286,13 @@ static const uint8_t boot[16] = {1};
 static int write_journal(struct place *p)
 {
 	const struct event_header note = {.type = 1, .size = sizeof(note)};
+	char path[PATH_MAX], file[JOURNAL_NAME_SIZE];
 	struct journal *j;
-	char path[PATH_MAX];
 	uint64_t index;
 	int err;
 
 	snprintf(path, sizeof(path), "%s/journal", p->dir);
-	err = journal_open(path, boot, &j);
+	err = journal_open(path, boot, 0, file, &j);
 	if (err)
 		return err;
 	err = journal_append(j, &note, sizeof(note)) ?: journal_rotate(j, &index);
@@ -349,12 +349,12 @@ static int save(struct place *p, const char *beside)
 				.data = malloc(1),
 				.len = 1};
 	struct saver *s;
-	int err = saver_new(&s), ret = -EBADMSG;
+	int err = saver_new(&s), ledger, ret = -EBADMSG;
 
 	if (err)
 		return err;
 	saver_start(s, &job);
-	(void)saver_collect(s, true, &ret);
+	(void)saver_collect(s, true, &ledger, &ret);
 	saver_free(s);
 	return ret;
 }

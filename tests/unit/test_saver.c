@@ -20,6 +20,7 @@ struct bed {
 	char path[64];
 	int directory;
 	struct saver *saver;
+	int ledger; /* the last job's error of that */
 };
 
 static int setup(void **state)
@@ -77,14 +78,17 @@ static void assert_state(struct bed *b, const char *text)
 
 static int run(struct bed *b, const struct saver_job *job)
 {
-	int err = 99;
+	int err = 99, ledger = 99;
 
 	assert_false(saver_busy(b->saver));
 	saver_start(b->saver, job);
 	assert_true(saver_busy(b->saver));
-	assert_true(saver_collect(b->saver, true, &err));
+	assert_true(saver_collect(b->saver, true, &ledger, &err));
 	assert_false(saver_busy(b->saver));
-	assert_false(saver_collect(b->saver, true, &err));
+	assert_false(saver_collect(b->saver, true, &ledger, &err));
+	/* Whose error it was: the state that comes second can't fail by it. */
+	assert_true(ledger == 0 || ledger == err);
+	b->ledger = ledger;
 	return err;
 }
 
@@ -126,6 +130,7 @@ static void a_ledger_that_is_not_durable_keeps_the_old_state(void **state)
 	close(pipes[1]);
 	job.ledger = pipes[0]; /* which can't be synced */
 	assert_int_equal(run(b, &job), -EINVAL);
+	assert_int_equal(b->ledger, -EINVAL);
 	assert_state(b, "old");
 }
 
@@ -140,6 +145,7 @@ static void a_state_that_finds_no_room_keeps_the_old_one(void **state)
 	job.directory = full;
 	job.beside = "full"; /* /dev/full: each write fails */
 	assert_int_equal(run(b, &job), -ENOSPC);
+	assert_int_equal(b->ledger, 0);
 	assert_state(b, "old");
 	close(full);
 }

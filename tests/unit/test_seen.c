@@ -221,6 +221,29 @@ static void begins_where_the_kernel_began(void **state)
 	seen_mark(&f->seen, 1, 1000000, 3 * S);
 	assert_int_equal(seen_mark(&f->seen, 1, 999990, 3 * S), 1);
 	assert_int_equal(f->count, 2);
+	/* What is not there below the first is no loss; what is behind it is one. */
+	seen_mark(&f->seen, 1, 1000002, 4 * S);
+	seen_mark(&f->seen, 1, 1000003, 6 * S);
+	seen_mark(&f->seen, 1, 1000004, 8 * S);
+	assert_int_equal(f->count, 3);
+	assert_gap(f, 2, 1, 1000001, 1000001);
+}
+
+/* Also not behind a restart. */
+static void keeps_what_is_no_loss(void **state)
+{
+	struct fixture *f = *state;
+	struct seen_span span;
+
+	seen_mark(&f->seen, 1, 1000000, S);
+	assert_true(seen_save(&f->seen, 1, &span));
+	seen_clear(&f->seen);
+	assert_int_equal(seen_load(&f->seen, 1, span.low, span.top, span.bits,
+				   seen_span_bytes(span.low, span.top)),
+			 0);
+	for (uint64_t n = 1; n < 5; n++)
+		assert_int_equal(seen_mark(&f->seen, 1, 1000000 + n, 2 * n * S), 1);
+	assert_int_equal(f->count, 0);
 }
 
 static void begins_where_it_is_told_to(void **state)
@@ -381,6 +404,7 @@ int main(void)
 		TEST(tells_what_leaves_the_window),
 		TEST(tells_a_jump_as_one_gap),
 		TEST(begins_where_the_kernel_began),
+		TEST(keeps_what_is_no_loss),
 		TEST(begins_where_it_is_told_to),
 		TEST(refuses_numbers_that_are_none),
 		TEST(forgives_what_is_known),

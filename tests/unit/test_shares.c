@@ -107,6 +107,7 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	char file[JOURNAL_NAME_SIZE];
 
 	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-shares-XXXXXX");
 	if (!mkdtemp(f->directory))
@@ -114,7 +115,7 @@ static int set_up(void **state)
 	f->p = pipeline_new();
 	f->core.attribute = f->p->attribute;
 	f->core.source = &f->source;
-	if (journal_open(f->directory, f->p->config.boot_id, &f->core.journal))
+	if (journal_open(f->directory, f->p->config.boot_id, 0, file, &f->core.journal))
 		return 1;
 	f->source.session = 42;
 	f->source.has_share = true;

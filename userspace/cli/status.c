@@ -139,6 +139,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		json_object_set_new(o, numbers[i].key, json_integer(numbers[i].value));
 	json_object_set_new(o, "unwritable",
 			    s->unwritable ? json_string(s->unwritable) : json_null());
+	json_object_set_new(o, "unsaved", s->unsaved ? json_string(s->unsaved) : json_null());
 	json_object_set_new(o, "events", counters(s->events, s->n_events));
 	json_object_set_new(o, "records", counters(s->records, s->n_records));
 	json_object_set_new(o, "lost", losses(s));
@@ -280,6 +281,9 @@ static void print_text(const Affiant__V1__Status *s)
 		       "", s->void_records);
 	if (s->unwritable)
 		printf("%-12s cannot be written: %s; events wait in the ring\n", "", s->unwritable);
+	if (s->unsaved)
+		printf("%-12s cannot be made durable: %s; a power cut may take what is new\n", "",
+		       s->unsaved);
 	if (s->cache) {
 		size_format(s->cache->bytes_hashed, a);
 		printf("%-12s %" PRIu64 " of %" PRIu64 " entries, %" PRIu64 " hits, %" PRIu64

@@ -9,6 +9,7 @@
 
 #include "collect/decode.h"
 #include "collect/loss.h"
+#include "collect/note.h"
 #include "collect/untagged.h"
 
 int attribute_new(const struct attribute_config *config, struct attribute **ret)
@@ -74,15 +75,28 @@ static void set_clock(struct attribute *a, const uint8_t *note, size_t len)
 	affiant__v1__note_clock__free_unpacked(m, NULL);
 }
 
+static void daemon_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+			 size_t len)
+{
+	Affiant__V1__NoteDaemon *m = affiant__v1__note_daemon__unpack(NULL, len, note);
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+
+	if (m && m->gap) {
+		r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+		r.gap = m->gap;
+		(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, NULL, NULL);
+	}
+	if (m)
+		affiant__v1__note_daemon__free_unpacked(m, NULL);
+}
+
 static int on_note(struct attribute *a, const struct event_header *h)
 {
-	const uint8_t *note = (const uint8_t *)(h + 1);
-	size_t len = h->size - sizeof(*h);
+	size_t len;
+	const uint8_t *note = note_message(h, &len);
 
-	/* The payload's padding is told in tid: protobuf does not end by itself. */
-	if (h->tid > 7 || len < h->tid)
+	if (!note)
 		return 0;
-	len -= h->tid;
 	switch (h->type) {
 	case NOTE_SESSION:
 		return session_noted(a, h, note, len);
@@ -106,6 +120,9 @@ static int on_note(struct attribute *a, const struct event_header *h)
 		return 0;
 	case NOTE_UNTAGGED:
 		untagged_noted(a, note, len);
+		return 0;
+	case NOTE_DAEMON:
+		daemon_noted(a, h, note, len);
 		return 0;
 	}
 	return 0;

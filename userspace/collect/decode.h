@@ -26,8 +26,12 @@ enum note_type {
 	NOTE_EPOCH = 0x8006, /* NoteEpoch: which maps of the kernel the events are from */
 	NOTE_FOLD = 0x8007,  /* NoteFold */
 	NOTE_UNTAGGED = 0x8008, /* NoteUntagged */
-	NOTE_LAST = NOTE_UNTAGGED,
+	NOTE_DAEMON = 0x8009, /* NoteDaemon */
+	NOTE_LAST = NOTE_DAEMON,
 };
+
+/* No note has that number: it names what is told when a boot is over. */
+#define NOTE_REBOOT_SEQUENCE (((uint64_t)1 << 48) - 1)
 
 #define NOTE_SIZE_MAX 65528
 

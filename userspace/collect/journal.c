@@ -42,6 +42,7 @@ struct journal {
 	uint64_t bytes;
 	/* the file may have more bytes than that: a write failed, and so did undoing it */
 	bool half;
+	char unreadable[JOURNAL_NAME_SIZE]; /* the file at which each_file() stopped */
 };
 
 static uint32_t crc_of(const void *data, size_t len)
@@ -55,9 +56,9 @@ static uint32_t header_crc_of(const struct batch_header *b, uint32_t salt)
 	return crc32(salt, (const void *)b, offsetof(struct batch_header, header_crc));
 }
 
-static void file_name(uint64_t index, char ret[static 32])
+static void file_name(uint64_t index, char ret[static JOURNAL_NAME_SIZE])
 {
-	snprintf(ret, 32, "%016llx.jnl", (unsigned long long)index);
+	snprintf(ret, JOURNAL_NAME_SIZE, "%016llx.jnl", (unsigned long long)index);
 }
 
 /* ---- files ---- */
@@ -72,26 +73,31 @@ struct file {
 	uint32_t salt;
 };
 
-static void read_header(int dir, struct file *f)
+/* One that can't be read is no damaged one: what it holds may be read another time. */
+static int read_header(int dir, struct file *f)
 {
 	_cleanup_close_ int fd =
 		openat(dir, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct file_header h;
 	struct stat st;
+	ssize_t n;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return;
+	if (fd < 0)
+		return -errno;
+	n = fstat(fd, &st) < 0 ? -1 : pread(fd, &h, sizeof(h), 0);
+	if (n < 0)
+		return -errno;
 	f->bytes = st.st_size;
-	f->intact = pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) &&
-		    !memcmp(h.magic, MAGIC, sizeof(h.magic)) && h.index == f->index &&
-		    crc_of(&h, offsetof(struct file_header, crc)) == h.crc;
+	f->intact = n == (ssize_t)sizeof(h) && !memcmp(h.magic, MAGIC, sizeof(h.magic)) &&
+		    h.index == f->index && crc_of(&h, offsetof(struct file_header, crc)) == h.crc;
 	if (!f->intact)
-		return;
+		return 0;
 	memcpy(f->boot_id, h.boot_id, sizeof(f->boot_id));
 	f->salt = h.salt;
+	return 0;
 }
 
-/* Calls @each for every journal file, in no order. */
+/* Calls @each for every journal file, in no order, until one of them can't be read. */
 static int each_file(struct journal *j, void (*each)(void *data, const struct file *f), void *data)
 {
 	_cleanup_closedir_ DIR *d = NULL;
@@ -105,18 +111,23 @@ static int each_file(struct journal *j, void (*each)(void *data, const struct fi
 		return -errno;
 	TAKE_FD(copy);
 
-	while ((e = readdir(d))) {
+	while ((errno = 0, e = readdir(d))) {
 		struct file f = {.name = e->d_name};
-		char name[32];
+		char name[JOURNAL_NAME_SIZE];
+		int err;
 
 		f.index = strtoull(e->d_name, NULL, 16);
 		file_name(f.index, name);
 		if (strcmp(e->d_name, name))
 			continue;
-		read_header(j->dir, &f);
+		err = read_header(j->dir, &f);
+		if (err) {
+			memcpy(j->unreadable, name, sizeof(name));
+			return err;
+		}
 		each(data, &f);
 	}
-	return 0;
+	return -errno;
 }
 
 static void highest(void *data, const struct file *f)
@@ -131,7 +142,7 @@ static int new_file(struct journal *j)
 {
 	struct file_header h = {.magic = MAGIC, .index = j->index};
 	_cleanup_close_ int fd = -1;
-	char name[32];
+	char name[JOURNAL_NAME_SIZE];
 
 	memcpy(h.boot_id, j->boot_id, sizeof(h.boot_id));
 	if (getrandom(&h.salt, sizeof(h.salt), 0) != (ssize_t)sizeof(h.salt))
@@ -156,11 +167,13 @@ static int new_file(struct journal *j)
 	return 0;
 }
 
-int journal_open(const char *directory, const uint8_t boot_id[static 16], struct journal **ret)
+int journal_open(const char *directory, const uint8_t boot_id[static 16], uint64_t index,
+		 char ret_file[static JOURNAL_NAME_SIZE], struct journal **ret)
 {
 	struct journal *j;
 	int err;
 
+	*ret_file = '\0';
 	if (mkdir(directory, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	j = calloc(1, sizeof(*j));
@@ -168,11 +181,13 @@ int journal_open(const char *directory, const uint8_t boot_id[static 16], struct
 		return -ENOMEM;
 	j->fd = -1;
 	memcpy(j->boot_id, boot_id, sizeof(j->boot_id));
+	j->index = index;
 	j->dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	err = j->dir < 0 ? -errno : each_file(j, highest, &j->index);
 	if (!err)
 		err = new_file(j);
 	if (err) {
+		memcpy(ret_file, j->unreadable, sizeof(j->unreadable));
 		journal_close(j);
 		return err;
 	}
@@ -291,7 +306,7 @@ int journal_replay(struct journal *j, const uint8_t boot_id[static 16], uint64_t
 		/* What the current file holds was handed on already. */
 		struct wanted w = {.boot_id = boot_id, .from = index, .current = j->index};
 		_cleanup_close_ int fd = -1;
-		char name[32];
+		char name[JOURNAL_NAME_SIZE];
 		int err = each_file(j, oldest, &w);
 
 		if (err)
@@ -335,11 +350,11 @@ static void other_boot(void *data, const struct file *f)
 	o->found = true;
 }
 
-bool journal_other_boot(struct journal *j, const uint8_t boot_id[static 16], uint8_t ret[static 16])
+int journal_other_boot(struct journal *j, const uint8_t boot_id[static 16], uint8_t ret[static 16])
 {
 	struct other o = {.boot_id = boot_id, .ret = ret};
 
-	return !each_file(j, other_boot, &o) && o.found;
+	return each_file(j, other_boot, &o) ?: o.found;
 }
 
 /* ---- writing ---- */

@@ -18,10 +18,18 @@
 
 #define JOURNAL_BATCH_MAX (4u << 20)
 
+#define JOURNAL_NAME_SIZE 32
+
 struct journal;
 
-/* Makes the directory when missing (0700), and begins a new file. */
-int journal_open(const char *directory, const uint8_t boot_id[static 16], struct journal **ret);
+/*
+ * Makes the directory when missing (0700), and begins a new file, whose index is above those that
+ * are there, and @index at least: a saved state may say that it contains all below. A file that
+ * can't be read is an error, and *@ret_file its name (else ""): what it holds is not to be passed
+ * over, and removed one day.
+ */
+int journal_open(const char *directory, const uint8_t boot_id[static 16], uint64_t index,
+		 char ret_file[static JOURNAL_NAME_SIZE], struct journal **ret);
 void journal_close(struct journal *j);
 
 /*
@@ -34,10 +42,10 @@ int journal_replay(struct journal *j, const uint8_t boot_id[static 16], uint64_t
 		   uint64_t *ret_damaged);
 
 /*
- * Whether files of another boot than @boot_id lie there; if so, the id of the oldest file's boot.
+ * 1: files of another boot than @boot_id lie there; *@ret is the id of the oldest file's boot. 0:
+ * there are none.
  */
-bool journal_other_boot(struct journal *j, const uint8_t boot_id[static 16],
-			uint8_t ret[static 16]);
+int journal_other_boot(struct journal *j, const uint8_t boot_id[static 16], uint8_t ret[static 16]);
 /* Removes the files of that boot. */
 void journal_forget(struct journal *j, const uint8_t boot_id[static 16]);
 

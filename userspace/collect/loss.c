@@ -153,6 +153,17 @@ static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 	}
 }
 
+/* Those that are not found again were told, and of those that are found some were not. */
+static void restore_numbers(struct attribute *a)
+{
+	uint64_t numbers = a->losses[LOSS_NUMBER];
+
+	for (size_t i = 0; i < a->gaps_count; i++)
+		numbers += a->gaps[i].last - a->gaps[i].first + 1;
+	if (a->gaps_count < GAPS_MAX || a->dropped[LOSS_NUMBER] < numbers)
+		a->dropped[LOSS_NUMBER] = numbers;
+}
+
 /*
  * A saved state knows less of what user space dropped than was told behind it. What was damaged of a
  * journal is counted anew whenever that is read, and of LOSS_CGROUP a part is the kernel's.
@@ -160,16 +171,31 @@ static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 static void restore_dropped(struct attribute *a)
 {
 	static const unsigned int kinds[] = {LOSS_CHAIN, LOSS_TABLE, LOSS_RECORD, LOSS_EVENT};
-	uint64_t numbers = a->losses[LOSS_NUMBER];
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
 		if (a->dropped[kinds[i]] < a->losses[kinds[i]])
 			a->dropped[kinds[i]] = a->losses[kinds[i]];
-	/* Those that are not found again were told, and of those that are found some were not. */
-	for (size_t i = 0; i < a->gaps_count; i++)
-		numbers += a->gaps[i].last - a->gaps[i].first + 1;
-	if (a->gaps_count < GAPS_MAX || a->dropped[LOSS_NUMBER] < numbers)
-		a->dropped[LOSS_NUMBER] = numbers;
+	restore_numbers(a);
+}
+
+void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost, const Affiant__V1__Lost *before)
+{
+	uint64_t told[LOSS_ALL] = {0}, others[LOSS_ALL] = {0};
+
+	if (lost)
+		loss_set_totals(told, lost->totals, lost->n_totals);
+	if (before)
+		loss_set_totals(others, before->totals, before->n_totals);
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++) {
+		/* The kernel counts its own; of those of user space nobody has kept the count. */
+		uint64_t dropped = kind <= LOSS_HOOK ? others[kind] : told[kind];
+
+		if (a->losses[kind] < told[kind])
+			a->losses[kind] = told[kind];
+		if (a->dropped[kind] < dropped)
+			a->dropped[kind] = dropped;
+	}
+	restore_numbers(a);
 }
 
 void loss_told(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)

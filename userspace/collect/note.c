@@ -29,3 +29,14 @@ int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns,
 	*ret = h;
 	return 0;
 }
+
+const uint8_t *note_message(const struct event_header *h, size_t *ret_len)
+{
+	size_t len = h->size - sizeof(*h);
+
+	/* The payload's padding is told in tid: protobuf does not end by itself. */
+	if (h->tid > 7 || len < h->tid)
+		return NULL;
+	*ret_len = len - h->tid;
+	return (const uint8_t *)(h + 1);
+}

@@ -13,3 +13,6 @@
  */
 int note_new(uint16_t type, uint64_t sequence, uint64_t boottime_ns,
 	     const ProtobufCMessage *message, struct event_header **ret);
+
+/* The message behind @h, a decoded note: *@ret_len bytes. NULL: it contradicts itself. */
+const uint8_t *note_message(const struct event_header *h, size_t *ret_len);

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where nobody knows what a CPU began with: its first event can have overtaken so many. */
+/*
+ * Where nobody knows what a CPU began with, its first event can have overtaken so many. They are new
+ * when they come; if they don't, it was before that time.
+ */
 #define FIRST_INVERSION 64
 
 struct seen_cpu {
@@ -13,6 +16,7 @@ struct seen_cpu {
 	uint64_t top;  /* one past the newest */
 	uint64_t ripe; /* the top at ripe_ns: all below is final SEEN_FINAL_NS later */
 	uint64_t ripe_ns;
+	uint64_t begun; /* what is not there below it is no loss: nobody knows what was before */
 	uint64_t bits[SEEN_WINDOW / 64];     /* from base on: seen */
 	uint64_t forgiven[SEEN_WINDOW / 64]; /* from base on: known to be missing */
 	uint64_t missed[SEEN_WINDOW / 64];   /* below base: missing, and may still come */
@@ -34,7 +38,8 @@ static void put(uint64_t bits[static SEEN_WINDOW / 64], uint64_t n, bool on)
 /* The window's lower end passes @base by. Whether it is missing and nobody knows that yet. */
 static bool pass(struct seen_cpu *c)
 {
-	bool there = get(c->bits, c->base), known = get(c->forgiven, c->base);
+	bool there = get(c->bits, c->base) || c->base < c->begun;
+	bool known = get(c->forgiven, c->base);
 
 	put(c->missed, c->base, !there);
 	put(c->bits, c->base, false);
@@ -129,8 +134,11 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 		return -ERANGE;
 	if (time_ns > s->now_ns)
 		s->now_ns = time_ns;
-	if (!s->cpus[cpu])
+	if (!s->cpus[cpu]) {
 		s->cpus[cpu] = cpu_new(first_of(s, sequence), s->now_ns);
+		if (s->cpus[cpu] && !s->first && sequence > FIRST_INVERSION)
+			s->cpus[cpu]->begun = sequence;
+	}
 	c = s->cpus[cpu];
 	if (!c)
 		return -ENOMEM;
@@ -208,7 +216,7 @@ bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret)
 	ret->top = c->top > c->base ? c->top : c->base;
 	memset(ret->bits, 0, sizeof(ret->bits));
 	for (uint64_t n = ret->low; n < ret->top; n++)
-		if (get(c->bits, n) || get(c->forgiven, n))
+		if (get(c->bits, n) || get(c->forgiven, n) || n < c->begun)
 			ret->bits[(n - ret->low) / 8] |= 1u << (n - ret->low) % 8;
 	save_missed(c, ret);
 	return true;

@@ -23,7 +23,7 @@ struct seen_cpu;
 struct seen {
 	struct seen_cpu *cpus[SEEN_CPUS]; /* made at first sight; freed by seen_clear() */
 	uint64_t now_ns;                  /* of the newest event */
-	uint64_t first;                   /* number that each CPU begins with; 0: nobody knows */
+	uint64_t first; /* number that each CPU begins with; 0: nobody knows, and below is no loss */
 	/*
 	 * Numbers that will not come any more. Called in order for one CPU, once for each number.
 	 */

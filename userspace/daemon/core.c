@@ -13,6 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/pb.h"
+#include "collect/decode.h"
 #include "collect/manifest.h"
 #include "collect/power.h"
 #include "daemon/directory.h"
@@ -347,7 +349,10 @@ static int attach(struct core *c, uint64_t past, char **ret_why)
 	err = source_attach(c->source, past, text, sizeof(text));
 	if (err)
 		return why(ret_why, err, "%s", *text ? text : strerror(-err));
-	return core_note_epoch(c);
+	/* Maps that somebody read, of which nothing here knows. */
+	c->state_lost |= !c->found && !c->attribute->epoch.known && source_continued(c->source) &&
+			 source_taken(c->source);
+	return recover_note_lost(c) ?: core_note_epoch(c);
 }
 
 static void fill_attribute(struct core *c, struct attribute_config *config)
@@ -428,6 +433,22 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	return 0;
 }
 
+/*
+ * Nothing is in the ring, and nobody is left who could put something there: a reboot takes nothing
+ * along.
+ */
+static void note_stopped(struct core *c)
+{
+	Affiant__V1__NoteDaemon m = AFFIANT__V1__NOTE_DAEMON__INIT;
+
+	if (c->backlog || c->events_len || c->full || source_any_untagged(c->source) ||
+	    c->config->selectors_count || source_each_tag(c->source, is_any, NULL) ||
+	    source_ring_used(c->source))
+		return;
+	SET(&m, stopped, true);
+	(void)core_note(c, NOTE_DAEMON, &m.base); /* without it, a gap is told */
+}
+
 void core_close(struct core *c)
 {
 	if (!c)
@@ -438,6 +459,8 @@ void core_close(struct core *c)
 		core_count_dropped(c);
 		if (state_write(c) < 0)
 			log_warning("the state was not saved: the journal will be read again");
+		else
+			note_stopped(c);
 	}
 	saver_free(c->saver);
 	dropped_close(c->dropped);
@@ -464,6 +487,7 @@ void core_close(struct core *c)
 	free(c->cgroup_root);
 	free(c->events);
 	shares_free(c->shares);
+	affiant__v1__state__free_unpacked(c->saved, NULL);
 	closep(&c->state_dir);
 	free(c);
 }

@@ -52,6 +52,14 @@ struct backlog {
 	uint8_t record[];
 };
 
+/* What the journal of a boot said, as far as it was read. */
+struct replayed {
+	bool stopped; /* the last word is that the daemon did, and that nothing was left to be seen */
+	bool epoch;   /* which maps the events are of; */
+	bool goes_on; /* they were the same before: it does not begin where the boot does */
+	bool gap;     /* it was noted that the state before it is lost */
+};
+
 struct core {
 	const struct config *config; /* borrowed */
 	sd_event *event;
@@ -83,7 +91,14 @@ struct core {
 	struct evidence *evidence;
 	struct activation *activation; /* a credential's, under way; enrolment.c */
 
-	struct told_set *told; /* while it starts: in the ledger since the saved state */
+	struct told_set *told; /* while it starts: in the ledger since the saved state, */
+	Affiant__V1__State *saved; /* and that, of whichever boot; NULL: there is none */
+	bool found;                /* it is of this boot */
+	bool saved_damaged;
+	bool state_lost;        /* there was one of this boot; */
+	uint64_t known_until_ns; /* the last record that the ledger has of it; 0: none */
+	struct replayed replayed;  /* likewise */
+	bool repair_told; /* a Gap tells of what opening the ledger cut */
 	uint64_t note_sequence;
 	uint64_t rotate_bytes; /* journal size at which the state is saved */
 
@@ -111,6 +126,7 @@ struct core {
 	uint64_t saving_sequence;  /* records below it will be durable with it */
 	uint64_t durable_sequence; /* those below it are */
 	int save_error;            /* of the last save; 0: it went well */
+	int undurable;             /* of the ledger's last sync, likewise */
 };
 
 /* Everything but the server. On failure *@ret_why is a line for a person, to be freed, or NULL. */
@@ -197,6 +213,12 @@ int state_write(struct core *c);
  */
 int recover(struct core *c, const struct attribute_config *config, uint64_t *ret_past,
 	    char **ret_why);
+
+/*
+ * Tells by a note that there was a state of this boot, or another daemon, of which nothing is left.
+ * Before the epoch is noted, by which the next start would take it for told.
+ */
+int recover_note_lost(struct core *c);
 
 /* ---- epoch.c ---- */
 

@@ -34,6 +34,9 @@ int core_note_epoch(struct core *c)
 	if (epoch_is(c->attribute, epoch.id))
 		return 0;
 	SET(&m, id, pb_bytes(epoch.id, sizeof(epoch.id)));
+	/* As if they had been known: who was to tell where they began did so, and is gone. */
+	if (!before && c->state_lost && source_continued(c->source))
+		return core_note(c, NOTE_EPOCH, &m.base);
 	SET(&m, first, epoch.base + 1);
 	SET(&m, to_boottime_ns, core_boottime_ns());
 	SET(&m, untracked, count_untracked(c));

@@ -13,8 +13,24 @@ static void tell_removed(struct core *c)
 
 	if (!ledger_removed(c->ledger, &gap.first_sequence, &gap.last_sequence, &gap.bytes))
 		return;
-	gap.has_first_sequence = gap.has_last_sequence = gap.has_bytes = true;
+	gap.has_first_sequence = gap.has_last_sequence = true;
+	gap.has_bytes = gap.bytes != 0; /* where only the place of them is known */
 	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_RETENTION);
+	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
+	r.gap = &gap;
+	core_tell(c, &r);
+}
+
+/* They are there, but the disk would not say that it has them. */
+static void tell_doubted(struct core *c)
+{
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
+
+	if (!ledger_doubted(c->ledger, &gap.first_sequence, &gap.last_sequence))
+		return;
+	gap.has_first_sequence = gap.has_last_sequence = true;
+	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_UNSYNCED);
 	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
 	r.gap = &gap;
 	core_tell(c, &r);
@@ -42,6 +58,7 @@ static void tell_holes(struct core *c)
 void core_tell_gaps(struct core *c)
 {
 	tell_removed(c);
+	tell_doubted(c);
 	tell_holes(c);
 }
 

@@ -179,6 +179,10 @@ void core_flush(struct core *c)
 		log_notice("%s: can be written again", c->config->state_dir);
 		c->full = 0;
 	}
+	/* Not before it is in the ledger: it could be in the backlog. */
+	if (c->repair_told)
+		ledger_repair_told(c->ledger);
+	c->repair_told = false;
 	core_tell_gaps(c);
 	if (!c->server)
 		return;

@@ -22,7 +22,7 @@ struct saver {
 	enum stage stage;
 	bool stop;
 	struct saver_job job;
-	int err;
+	int ledger, err;
 };
 
 static int replace(const struct saver_job *job)
@@ -39,15 +39,8 @@ static int replace(const struct saver_job *job)
 	if (fdatasync(fd) < 0 ||
 	    renameat(job->directory, job->beside, job->directory, job->name) < 0)
 		return -errno;
-	(void)fsync(job->directory);
-	return 0;
-}
-
-static int save(const struct saver_job *job)
-{
-	if (fdatasync(job->ledger) < 0)
-		return -errno;
-	return job->data ? replace(job) : 0;
+	/* What the file replaces goes next. Not every filesystem can do that to a directory. */
+	return fsync(job->directory) < 0 && errno != EINVAL ? -errno : 0;
 }
 
 static void *work(void *saver)
@@ -63,7 +56,10 @@ static void *work(void *saver)
 			break;
 		pthread_mutex_unlock(&s->lock);
 		/* The job is this thread's alone until the stage changes. */
-		s->err = save(&s->job);
+		s->ledger = fdatasync(s->job.ledger) < 0 ? -errno : 0;
+		s->err = s->ledger;
+		if (!s->err && s->job.data)
+			s->err = replace(&s->job);
 		pthread_mutex_lock(&s->lock);
 		s->stage = OVER;
 		pthread_cond_broadcast(&s->changed);
@@ -143,7 +139,7 @@ void saver_start(struct saver *s, const struct saver_job *job)
 	pthread_mutex_unlock(&s->lock);
 }
 
-bool saver_collect(struct saver *s, bool wait, int *ret_err)
+bool saver_collect(struct saver *s, bool wait, int *ret_ledger, int *ret_err)
 {
 	bool over;
 
@@ -152,6 +148,7 @@ bool saver_collect(struct saver *s, bool wait, int *ret_err)
 		pthread_cond_wait(&s->changed, &s->lock);
 	over = s->stage == OVER;
 	if (over) {
+		*ret_ledger = s->ledger;
 		*ret_err = s->err;
 		job_end(s);
 	}

@@ -33,5 +33,8 @@ void saver_free(struct saver *s);
 bool saver_busy(const struct saver *s);
 /* Takes the job over. Not while it is busy. */
 void saver_start(struct saver *s, const struct saver_job *job);
-/* True once (@wait: when) the job is over; *@ret_err is 0 or -errno then. False without a job. */
-bool saver_collect(struct saver *s, bool wait, int *ret_err);
+/*
+ * True once (@wait: when) the job is over; *@ret_ledger and *@ret_err are 0 or -errno then: of the
+ * ledger's file, and of all of the job. False without a job.
+ */
+bool saver_collect(struct saver *s, bool wait, int *ret_ledger, int *ret_err);

@@ -91,6 +91,8 @@ static void set_storage(struct core *c, Affiant__V1__Status *m)
 	SET(m, journal_bytes, journal_bytes(c->journal));
 	if (c->full)
 		m->unwritable = (char *)strerrordesc_np(-c->full);
+	if (c->undurable || c->save_error)
+		m->unsaved = (char *)strerrordesc_np(-(c->undurable ?: c->save_error));
 	SET(m, ring_bytes, source_ring_size(c->source));
 	SET(m, ring_used, source_ring_used(c->source));
 	if (!source_each_tag(c->source, count_tag, &tags))

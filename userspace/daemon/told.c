@@ -6,7 +6,6 @@
 #include <string.h>
 #include <uthash.h>
 
-#include "affiant/v1/record.pb-c.h"
 #include "collect/attribute.h"
 #include "collect/decode.h"
 
@@ -28,6 +27,8 @@ struct told_set {
 	struct told_session *ended;
 	uint64_t notes;
 	uint64_t highest;
+	struct segment_frame last;            /* its payload is a copy */
+	Affiant__V1__Record *lost, *lost_before;
 };
 
 int told_new(struct told_set **ret)
@@ -51,6 +52,10 @@ void told_free(struct told_set *t)
 		HASH_DEL(t->ended, e);
 		free(e);
 	}
+	if (t->lost_before && t->lost_before != t->lost)
+		affiant__v1__record__free_unpacked(t->lost_before, NULL);
+	affiant__v1__record__free_unpacked(t->lost, NULL);
+	free((void *)t->last.payload);
 	free(t);
 }
 
@@ -82,18 +87,53 @@ static void add_ended(struct told_set *t, const struct segment_frame *frame)
 		affiant__v1__record__free_unpacked(r, NULL);
 }
 
+/* Of what notes tell, few are. */
+static void add_lost(struct told_set *t, const struct segment_frame *frame)
+{
+	Affiant__V1__Record *r = affiant__v1__record__unpack(NULL, frame->len, frame->payload);
+
+	if (r && r->body_case == AFFIANT__V1__RECORD__BODY_LOST) {
+		if (t->lost != t->lost_before)
+			affiant__v1__record__free_unpacked(t->lost, NULL);
+		t->lost = r;
+		return;
+	}
+	if (r && r->body_case == AFFIANT__V1__RECORD__BODY_GAP &&
+	    r->gap->reason == AFFIANT__V1__GAP_REASON__GAP_TRACING_REMOVED) {
+		if (t->lost != t->lost_before)
+			affiant__v1__record__free_unpacked(t->lost_before, NULL);
+		t->lost_before = t->lost;
+	}
+	if (r)
+		affiant__v1__record__free_unpacked(r, NULL);
+}
+
+static void keep_last(struct told_set *t, const struct segment_frame *frame)
+{
+	uint8_t *copy = realloc((void *)t->last.payload, frame->len ?: 1);
+
+	if (!copy)
+		return;
+	memcpy(copy, frame->payload, frame->len);
+	t->last = *frame;
+	t->last.payload = copy;
+}
+
 void told_add(void *told_set, const struct segment_frame *frame)
 {
 	const struct told_key key = {frame->source, frame->part};
 	const uint64_t number = frame->source & (((uint64_t)1 << 48) - 1);
 	struct told_set *t = told_set;
 
+	keep_last(t, frame);
 	if (frame->source == SEGMENT_NO_SOURCE)
 		return;
 	add_record(t, &key);
+	if (frame->source >> 48 == NOTE_CPU && frame->part == PART_MAIN)
+		add_lost(t, frame);
 	if (frame->part == PART_SESSION_ENDED)
 		add_ended(t, frame);
-	if (frame->source >> 48 == NOTE_CPU && number >= t->notes)
+	if (frame->source >> 48 == NOTE_CPU && number >= t->notes && number < NOTE_REBOOT_SEQUENCE)
 		t->notes = number + 1;
 	if (frame->source >> 48 != NOTE_CPU && number > t->highest)
 		t->highest = number;
@@ -116,6 +156,34 @@ bool told_ended(const struct told_set *t, const struct uuid *session)
 	if (t)
 		HASH_FIND(hh, t->ended, session, sizeof(*session), found);
 	return found != NULL;
+}
+
+bool told_any(const struct told_set *t)
+{
+	return t && t->records;
+}
+
+uint64_t told_newest_ns(const struct told_set *t)
+{
+	Affiant__V1__Record *r =
+		t && t->last.payload
+			? affiant__v1__record__unpack(NULL, t->last.len, t->last.payload)
+			: NULL;
+	uint64_t ns = r ? r->boottime_ns : 0;
+
+	if (r)
+		affiant__v1__record__free_unpacked(r, NULL);
+	return ns;
+}
+
+const Affiant__V1__Lost *told_lost(const struct told_set *t)
+{
+	return t && t->lost ? t->lost->lost : NULL;
+}
+
+const Affiant__V1__Lost *told_lost_before(const struct told_set *t)
+{
+	return t && t->lost_before ? t->lost_before->lost : NULL;
 }
 
 uint64_t told_highest(const struct told_set *t)

@@ -97,7 +97,21 @@ int ledger_begin_segment(struct ledger *l)
 	l->fd = TAKE_FD(fd);
 	l->next_index++;
 	l->sealing = false;
+	if (l->doubtful && l->durable < l->next_sequence) {
+		l->doubt_first = l->doubt_first ?: l->durable;
+		l->doubt_last = l->next_sequence - 1;
+	}
+	l->doubtful = false;
+	l->durable = l->next_sequence;
 	return 0;
+}
+
+static int sync_current(struct ledger *l)
+{
+	if (!fdatasync(l->fd))
+		return 0;
+	l->doubtful = true;
+	return -errno;
 }
 
 int ledger_flush(struct ledger *l)
@@ -132,12 +146,45 @@ static int rotate(struct ledger *l)
 		l->sealing = true;
 	}
 	err = ledger_flush(l);
+	err = err ?: sync_current(l);
 	if (err)
 		return err;
-	if (fdatasync(l->fd))
-		return -errno;
 	ledger_current(l)->sealed = true;
 	return ledger_begin_segment(l) ?: retention_apply(l);
+}
+
+/*
+ * Leaves a segment of which the disk refused something: what is synced from now on is in another
+ * file. That begins first: until it does, records can go on into this one.
+ */
+static int leave_doubtful(struct ledger *l)
+{
+	struct segment_frame seal = {.sequence = l->next_sequence, .source = SEGMENT_NO_SOURCE};
+	uint8_t raw[SEGMENT_FRAME_HEADER_SIZE];
+	_cleanup_close_ int old = -1;
+	struct segment_slot *slot;
+	size_t written;
+	int err;
+
+	if (!l->doubtful)
+		return 0;
+	if (l->sealing)
+		return rotate(l);
+	err = ledger_flush(l);
+	if (err)
+		return err;
+	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 0);
+	err = old < 0 ? -errno : ledger_begin_segment(l);
+	if (err)
+		return err;
+	/* Without this frame it ends where its records do, as one that a crash left. */
+	slot = &l->slots[l->count - 2];
+	frame_encode(&seal, raw);
+	(void)write_fully(old, raw, sizeof(raw), slot->bytes, &written);
+	slot->bytes += written;
+	slot->sealed = true;
+	(void)fdatasync(old);
+	return retention_apply(l);
 }
 
 static bool is_full(const struct ledger *l)
@@ -174,19 +221,18 @@ int ledger_append(struct ledger *l, uint64_t source, uint32_t part, const void *
 
 int ledger_sync(struct ledger *l)
 {
-	int err = ledger_flush(l);
+	int err = leave_doubtful(l) ?: ledger_flush(l) ?: sync_current(l);
 
 	if (err)
 		return err;
-	if (fdatasync(l->fd))
-		return -errno;
+	l->durable = l->next_sequence;
 	holes_syncing(l);
 	return retention_synced(l) ?: holes_synced(l);
 }
 
 int ledger_sync_begin(struct ledger *l, int *ret_fd)
 {
-	int err = ledger_flush(l), fd;
+	int err = leave_doubtful(l) ?: ledger_flush(l), fd;
 
 	if (err)
 		return err;
@@ -196,18 +242,40 @@ int ledger_sync_begin(struct ledger *l, int *ret_fd)
 		return -errno;
 	l->syncing = l->told;
 	holes_syncing(l);
+	l->repair_syncing = l->repair_told;
+	l->syncing_from = l->durable;
+	l->syncing_sequence = l->next_sequence;
 	*ret_fd = fd;
 	return 0;
 }
 
-int ledger_sync_end(struct ledger *l)
+int ledger_sync_end(struct ledger *l, int err)
 {
-	int err = holes_synced(l);
-
+	if (err) {
+		/* Another segment can have begun meanwhile. */
+		if (l->syncing_from < l->durable)
+			l->durable = l->syncing_from;
+		l->doubtful = true;
+		return 0;
+	}
+	if (!l->doubtful && l->durable < l->syncing_sequence)
+		l->durable = l->syncing_sequence;
+	err = holes_synced(l);
 	/* A Gap that was appended meanwhile is left for the next time. */
-	if (err || memcmp(&l->syncing, &l->told, sizeof(l->told)))
+	if (err || memcmp(&l->syncing, &l->told, sizeof(l->told)) ||
+	    l->repair_syncing != l->repair_told)
 		return err;
 	return retention_synced(l);
+}
+
+bool ledger_doubted(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last)
+{
+	if (!l->doubt_first)
+		return false;
+	*ret_first = l->doubt_first;
+	*ret_last = l->doubt_last;
+	l->doubt_first = l->doubt_last = 0;
+	return true;
 }
 
 uint64_t ledger_next_sequence(const struct ledger *l)
@@ -284,12 +352,17 @@ int ledger_open(const struct ledger_config *config, uint64_t from,
 	if (l->dir < 0)
 		return l->dir;
 
-	err = ledger_recover(l, seen ? from : 0, &recovery) ?: retention_open(l)
-		      ?: holes_find(l, &recovery) ?: retention_apply(l);
+	err = retention_open(l) ?:
+	      ledger_recover(l, seen ? from : 0, &recovery) ?:
+	      retention_mend(l) ?:
+	      holes_find(l, &recovery) ?:
+	      retention_apply(l);
 	if (!err && seen)
 		err = ledger_replay(l, from, seen, data);
 	if (err)
 		return err;
+	/* Older segments were synced when they were sealed; this one, nobody knows. */
+	l->durable = ledger_current(l)->first_sequence;
 	*ret_recovery = recovery;
 	*ret = TAKE_PTR(l);
 	return 0;

@@ -40,6 +40,17 @@ struct hole {
 	enum { HOLE_FOUND, HOLE_TOLD, HOLE_SYNCING } state;
 };
 
+/*
+ * What opening cut off or set aside, from before it does until a Gap that says so is synced; behind
+ * the other in that file.
+ */
+struct repaired {
+	uint64_t bytes;
+	uint64_t first, last;    /* records that are gone; first 0: none */
+	uint64_t segment, size;  /* the last segment, as it was found */
+	bool any;
+};
+
 struct ledger {
 	int dir; /* locked (flock) while the ledger is open */
 	int fd;  /* the current segment */
@@ -58,7 +69,18 @@ struct ledger {
 	struct hole *holes;     /* until a Gap that says so is synced */
 	size_t holes_count;
 	int gone;	   /* why no segment follows the current one, whose file is gone; 0: it is there */
-	size_t start, end; /* of what is not written yet, in the buffer */
+	struct repaired repaired;
+	bool removed_damaged;
+	/*
+	 * Records below it are on disk. The kernel tells once that it could not write some, and takes
+	 * them for written from then on: they are in doubt until another segment has begun.
+	 */
+	uint64_t durable;
+	bool doubtful;
+	uint64_t doubt_first, doubt_last;          /* of segments before; first 0: none */
+	uint64_t syncing_from, syncing_sequence; /* durable when ledger_sync_begin() was called, and then */
+	bool repair_told, repair_syncing; /* likewise */
+	size_t start, end;      /* of what is not written yet, in the buffer */
 	uint8_t buffer[LEDGER_BUFFER + SEGMENT_FRAME_MAX + SEGMENT_FRAME_HEADER_SIZE];
 };
 
@@ -99,7 +121,12 @@ int holes_synced(struct ledger *l);
 
 /* ---- retention.c ---- */
 
+/* Reads what is not told yet: l->untold, l->repaired. */
 int retention_open(struct ledger *l);
+/* Once the segments are known: a note that is damaged stands for all that can have been removed. */
+int retention_mend(struct ledger *l);
+/* On disk from now on: @r, which l->repaired becomes. Before anything is cut. */
+int retention_note_repair(struct ledger *l, const struct repaired *r);
 /*
  * Removes the oldest sealed segments while all of them, and a full current one, exceed total_bytes.
  */

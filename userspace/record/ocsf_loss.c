@@ -46,6 +46,12 @@ void ocsf_put_gap(struct json_builder *b, json_t *root, const Affiant__V1__Gap *
 			"The kernel programs were removed: nothing was seen.",
 		[AFFIANT__V1__GAP_REASON__GAP_VOID] =
 			"Records are gone from the ledger, and nobody said that they would be.",
+		[AFFIANT__V1__GAP_REASON__GAP_REBOOT] =
+			"The host went down: what was done last is not known.",
+		[AFFIANT__V1__GAP_REASON__GAP_STATE] =
+			"The daemon's saved state is gone, with what waited in it.",
+		[AFFIANT__V1__GAP_REASON__GAP_UNSYNCED] =
+			"The disk refused to make records durable.",
 	};
 	unsigned int reason = m->reason;
 

@@ -180,34 +180,83 @@ static int cut_and_seal(struct segment_slot *slot, const struct tail *t)
 	return fdatasync(t->fd) ? -errno : 0;
 }
 
+/* One without a frame is what a crash leaves of a segment that was just beginning. */
+static bool has_frames(const struct segment_slot *slot)
+{
+	return slot->bytes >= SEGMENT_HEADER_SIZE + FRAME_MIN;
+}
+
 /*
- * Takes segments whose headers are damaged off the end of the list. One without a frame is what a
- * crash leaves of a segment that was just beginning. *@ret_burnt: numbers that may have been given
- * in the others.
+ * How many segments at the end of the list have damaged headers; *@ret_burnt: numbers that may have
+ * been given in them.
  */
-static int drop_unreadable(struct ledger *l, struct ledger_recovery *recovery, uint64_t *ret_burnt)
+static size_t count_unreadable(const struct ledger *l, struct ledger_recovery *recovery,
+			       uint64_t *ret_burnt)
 {
 	uint64_t burnt = 0;
+	size_t n = 0;
 
-	for (; l->count && ledger_current(l)->unreadable; l->count--) {
+	for (; n < l->count && l->slots[l->count - 1 - n].unreadable; n++) {
+		const struct segment_slot *slot = &l->slots[l->count - 1 - n];
+
+		recovery->torn_bytes += slot->bytes;
+		if (!has_frames(slot))
+			continue;
+		recovery->damaged = true;
+		burnt += (slot->bytes - SEGMENT_HEADER_SIZE) / FRAME_MIN;
+	}
+	*ret_burnt = burnt;
+	return n;
+}
+
+/* Takes those off the list; @i is the first of them. */
+static int drop_unreadable(struct ledger *l, size_t i)
+{
+	for (; l->count > i; l->count--) {
 		const struct segment_slot *slot = ledger_current(l);
 		char name[SEGMENT_NAME_SIZE], aside[SEGMENT_NAME_SIZE];
 
 		segment_name_format(slot->index, "seg", name);
 		segment_name_format(slot->index, "torn", aside);
-		recovery->torn_bytes += slot->bytes;
-		if (slot->bytes < SEGMENT_HEADER_SIZE + FRAME_MIN) {
-			if (unlinkat(l->dir, name, 0))
-				return -errno;
-			continue;
-		}
-		if (renameat(l->dir, name, l->dir, aside))
+		if (has_frames(slot) ? renameat(l->dir, name, l->dir, aside)
+				     : unlinkat(l->dir, name, 0))
 			return -errno;
-		recovery->damaged = true;
-		burnt += (slot->bytes - SEGMENT_HEADER_SIZE) / FRAME_MIN;
 	}
-	*ret_burnt = burnt;
 	return 0;
+}
+
+/*
+ * Says on disk what is going to be cut, before it is: a start that ends behind that would leave
+ * nobody who knows. What an earlier one said, and could not tell, is added, unless it is this.
+ */
+static int note_repair(struct ledger *l, struct ledger_recovery *r)
+{
+	const struct segment_slot *last = ledger_current(l);
+	struct repaired before = l->repaired, now = {
+							.bytes = r->torn_bytes,
+							.first = r->lost_first,
+							.last = r->lost_last,
+							.segment = last ? last->index : 0,
+							.size = last ? last->bytes : 0,
+							.any = r->torn_bytes || r->damaged,
+						};
+	bool same = before.segment == now.segment && before.size == now.size;
+
+	if (!same)
+		now.bytes += before.bytes;
+	else if (before.bytes > now.bytes)
+		now.bytes = before.bytes;
+	if (before.first && (!now.first || before.first < now.first))
+		now.first = before.first;
+	if (before.last > now.last)
+		now.last = before.last;
+	now.any |= before.any;
+	r->torn_bytes = now.bytes;
+	r->lost_first = now.first;
+	r->lost_last = now.last;
+	r->damaged |= now.first != 0;
+	r->repaired = now.any;
+	return now.any ? retention_note_repair(l, &now) : 0;
 }
 
 /* The last segment's end decides: go on in it, or begin another one. */
@@ -240,16 +289,15 @@ int ledger_recover(struct ledger *l, uint64_t from, struct ledger_recovery *ret)
 	const struct segment_slot *last;
 	uint64_t burnt = 0;
 	bool damaged, go_on;
+	size_t readable;
 	int err;
 
 	err = list_segments(l) ?: read_headers(l);
 	if (err)
 		return err;
 	l->next_index = l->count ? ledger_current(l)->index + 1 : 1;
-	err = drop_unreadable(l, &recovery, &burnt);
-	if (err)
-		return err;
-	last = ledger_current(l);
+	readable = l->count - count_unreadable(l, &recovery, &burnt);
+	last = readable ? &l->slots[readable - 1] : NULL;
 	err = last ? scan_tail(l, last, &t) : 0;
 	if (err)
 		return err;
@@ -269,7 +317,9 @@ int ledger_recover(struct ledger *l, uint64_t from, struct ledger_recovery *ret)
 	}
 	go_on = last && !t.sealed && l->next_sequence == t.next &&
 		!memcmp(last->boot_id, l->boot_id, sizeof(l->boot_id));
-	err = last ? recover_tail(l, &t, go_on, damaged) : ledger_begin_segment(l);
+	err = note_repair(l, &recovery) ?: drop_unreadable(l, readable);
+	if (!err)
+		err = last ? recover_tail(l, &t, go_on, damaged) : ledger_begin_segment(l);
 	if (t.fd >= 0 && t.fd != l->fd)
 		close(t.fd);
 	if (!err)

@@ -19,11 +19,27 @@ struct note {
 	uint32_t zero, crc;
 };
 
-_Static_assert(sizeof(struct note) == 32, "note");
+/* Behind it, of what opening cut: a crash between the cut and its Gap would be silent likewise. */
+struct repair_note {
+	uint64_t bytes, first, last, segment, size;
+	uint32_t any, crc;
+};
+
+struct notes {
+	struct note removed;
+	struct repair_note repaired;
+};
+
+_Static_assert(sizeof(struct note) == 32 && sizeof(struct notes) == 80, "notes");
 
 static uint32_t note_crc(const struct note *n)
 {
 	return crc32(0, (const uint8_t *)n, offsetof(struct note, crc));
+}
+
+static uint32_t repair_crc(const struct repair_note *n)
+{
+	return crc32(0, (const uint8_t *)n, offsetof(struct repair_note, crc));
 }
 
 static struct removed join(struct removed a, struct removed b)
@@ -48,9 +64,28 @@ static int write_note(const struct ledger *l, struct removed removed)
 	return err ?: (fdatasync(l->removed_fd) ? -errno : 0);
 }
 
+int retention_note_repair(struct ledger *l, const struct repaired *r)
+{
+	struct repair_note n = {.bytes = r->bytes,
+				.first = r->first,
+				.last = r->last,
+				.segment = r->segment,
+				.size = r->size,
+				.any = r->any};
+	size_t written;
+	int err;
+
+	n.crc = repair_crc(&n);
+	err = write_fully(l->removed_fd, &n, sizeof(n), offsetof(struct notes, repaired), &written);
+	if (err || fdatasync(l->removed_fd))
+		return err ?: -errno;
+	l->repaired = *r;
+	return 0;
+}
+
 int retention_open(struct ledger *l)
 {
-	struct note n;
+	struct notes n = {};
 	ssize_t len;
 
 	l->removed_fd = openat(l->dir, "removed", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -59,10 +94,39 @@ int retention_open(struct ledger *l)
 	len = pread(l->removed_fd, &n, sizeof(n), 0);
 	if (len < 0)
 		return -errno;
-	if (len != sizeof(n) || n.crc != note_crc(&n))
-		return write_note(l, (struct removed){});
-	l->untold = (struct removed){.first = n.first, .last = n.last, .bytes = n.bytes};
+	l->removed_damaged = len < (ssize_t)sizeof(n.removed) || n.removed.crc != note_crc(&n.removed);
+	if (!l->removed_damaged)
+		l->untold = (struct removed){
+			.first = n.removed.first, .last = n.removed.last, .bytes = n.removed.bytes};
+	/* A new one, or an earlier version's: that has no second note. */
+	if (!len || len == sizeof(n.removed))
+		return retention_note_repair(l, &(struct repaired){});
+	/* Of a damaged one only this is left: there may have been something. */
+	if (len < (ssize_t)sizeof(n) || n.repaired.crc != repair_crc(&n.repaired))
+		return retention_note_repair(l, &(struct repaired){.any = true});
+	l->repaired = (struct repaired){.bytes = n.repaired.bytes,
+					.first = n.repaired.first,
+					.last = n.repaired.last,
+					.segment = n.repaired.segment,
+					.size = n.repaired.size,
+					.any = n.repaired.any};
 	return 0;
+}
+
+/*
+ * Nobody knows any more what was removed and not told. All that stood before the oldest record was:
+ * what of it was told already is told again.
+ */
+int retention_mend(struct ledger *l)
+{
+	const struct removed all = {.first = 1, .last = l->slots[0].first_sequence - 1};
+
+	if (!l->removed_damaged)
+		return 0;
+	l->removed_damaged = false;
+	if (all.last)
+		l->untold = all;
+	return write_note(l, l->untold);
 }
 
 static uint64_t bytes_when_full(const struct ledger *l)
@@ -120,13 +184,20 @@ bool ledger_removed(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last, u
 int retention_synced(struct ledger *l)
 {
 	struct removed told = l->told;
-	int err;
+	int err = 0;
 
-	if (!told.first)
-		return 0;
 	/* As long as the note is there, what is gone is known by it. */
-	err = fdatasync(l->oldest_fd) ? -errno : write_note(l, l->untold);
-	if (!err)
+	if (told.first)
+		err = fdatasync(l->oldest_fd) ? -errno : write_note(l, l->untold);
+	if (!err && told.first)
 		l->told = (struct removed){};
+	if (!err && l->repair_told)
+		err = retention_note_repair(l, &(struct repaired){});
+	l->repair_told &= err != 0;
 	return err;
+}
+
+void ledger_repair_told(struct ledger *l)
+{
+	l->repair_told = l->repaired.any;
 }

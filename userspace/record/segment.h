@@ -71,7 +71,10 @@ struct ledger_config {
 	uint8_t boot_id[16];
 };
 
-/* What opening found and did: to be told as Gap records. */
+/*
+ * What opening found and did: to be told as Gap records. Also what an earlier opening did, until
+ * ledger_repair_told() is called and the ledger synced after that.
+ */
 struct ledger_recovery {
 	uint64_t torn_bytes;    /* cut off the last segment's end, or kept aside */
 	uint64_t last_sequence; /* the highest number ever given; 0: an empty ledger */
@@ -83,6 +86,7 @@ struct ledger_recovery {
 	/* damaged: the records that are gone from the ledger. Their numbers are */
 	uint64_t lost_first;
 	uint64_t lost_last; /* not given again: readers may have seen them */
+	bool repaired;      /* any of this, also when no more is known than that */
 };
 
 /*
@@ -112,10 +116,15 @@ int ledger_flush(struct ledger *l);
 int ledger_sync(struct ledger *l);
 /*
  * The same for who can't wait: what was appended so far is durable once *@ret_fd, the caller's, is
- * synced. That is told by ledger_sync_end(). One at a time.
+ * synced. That, or why not (@err), is told by ledger_sync_end(). One at a time.
  */
 int ledger_sync_begin(struct ledger *l, int *ret_fd);
-int ledger_sync_end(struct ledger *l);
+int ledger_sync_end(struct ledger *l, int err);
+/*
+ * After a sync that failed the next one begins another segment. Then these records, to be told as a
+ * Gap, are in doubt: they can be read, but a power cut may take them. False: there are none.
+ */
+bool ledger_doubted(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last);
 
 /*
  * What retention removed since the last call, to be told as a Gap: false when nothing. The Gap is
@@ -123,6 +132,9 @@ int ledger_sync_end(struct ledger *l);
  * tell the same once more.
  */
 bool ledger_removed(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last, uint64_t *ret_bytes);
+
+/* A Gap that tells of what opening did was appended. */
+void ledger_repair_told(struct ledger *l);
 
 /*
  * Looks whether all segments are still there. One that retention did not take is forgotten; of the

@@ -31,7 +31,8 @@ static const struct words {
 	 {"unknown", "established", "refused", "timed_out", "unreachable", "reset", "aborted",
 	  "denied", "not_sent", "attempted", "pending"}},
 	{&affiant__v1__gap_reason__descriptor,
-	 {"unknown", "retention", "torn", "selectors", "tracing_removed", "void"}},
+	 {"unknown", "retention", "torn", "selectors", "tracing_removed", "void", "not_delivered",
+	  "reboot", "state", "unsynced"}},
 	{&affiant__v1__folded_kind__descriptor,
 	 {"unknown", "connect", "close", "exec", "exit", "untracked_socket", "listening"}},
 };

@@ -19,16 +19,16 @@ def generate(directory, *names):
 
 def _generate():
 	directory = tempfile.TemporaryDirectory(prefix="affiant-pb2-")
-	generate(directory.name, "record")
+	generate(directory.name, "record", "state")
 	sys.path.insert(0, directory.name)
 	try:
-		return importlib.import_module("affiant.v1.record_pb2")
+		return [importlib.import_module(f"affiant.v1.{name}_pb2") for name in ("record", "state")]
 	finally:
 		sys.path.remove(directory.name)
 		directory.cleanup()
 
 
-pb = _generate()
+pb, pb_state = _generate()
 
 
 def end_of(data, at):
