@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sockets that one process made and another one uses: a record names both."""
 
+import os
 import socket
 import subprocess
 
@@ -228,3 +229,17 @@ def test_outsiders_leave_no_trace(sends_are_seen, daemon, programs, lab, peer):
 	lab.agent.run(programs["handover"], "inherit", "tcp", lab.host4, peer["tcp"], 2, 5)
 	daemon.run("/bin/true").records()
 	assert len(daemon.records().connects) == before
+
+
+def test_what_no_hook_sees(daemon):
+	"""A raw or packet socket that came open: nothing shows what goes out by it, but that it is there."""
+	with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw, \
+			socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as packet:
+		fds = [raw.fileno(), packet.fileno()]
+		for fd in fds:
+			os.set_inheritable(fd, True)
+		send = f"import socket; socket.socket(fileno={fds[0]}).sendto(bytes(12), ('127.0.0.1', 0))"
+		run = daemon.run("/usr/bin/python3", "-c", send, pass_fds=fds)
+	started = run.records().one("session_started").session_started
+	assert sorted((c.family, c.type, c.protocol_number, protocol(c)) for c in started.open_connections) == [
+		(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP, "raw"), (socket.AF_PACKET, socket.SOCK_DGRAM, 0, "other")]

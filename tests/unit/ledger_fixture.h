@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -80,6 +81,21 @@ static inline struct ledger *open_clean(void)
 	assert_false(recovery.damaged);
 	assert_int_equal(recovery.last_sequence, ledger_next_sequence(l) - 1);
 	return l;
+}
+
+/* A child, that dies by itself when it is done. */
+static inline void in_child(void (*body)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		body();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static inline size_t payload_of(uint64_t sequence, uint8_t ret[static 256])

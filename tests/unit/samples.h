@@ -273,7 +273,11 @@ static const struct sample {
 			HAS(tgid, 4211) },
 		     &(Affiant__V1__OpenConnection){
 			BASE(open_connection), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_TCP),
-			.local = V4(127, 0, 0, 1, 8080), HAS(tgid, 4211), HAS(listening, 1) }) }) },
+			.local = V4(127, 0, 0, 1, 8080), HAS(tgid, 4211), HAS(listening, 1) },
+		     &(Affiant__V1__OpenConnection){
+			BASE(open_connection), HAS(protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_RAW),
+			.local = &(Affiant__V1__Endpoint){ BASE(endpoint), HAS(address, BYTES("\0\0\0\0")) },
+			HAS(tgid, 4211), HAS(family, 2), HAS(type, 3), HAS(protocol_number, 1) }) }) },
 	{ "exec", RECORD(4, sample_process, exec, EXEC, (Affiant__V1__Exec){
 		BASE(exec), HAS(filename, BYTES("/usr/bin/python3")),
 		HAS(interpreter, BYTES("/usr/bin/python3")) }) },
@@ -373,10 +377,12 @@ static const struct sample {
 		.remote = V4(203, 0, 113, 84, 443), HAS(bytes_sent, 0), HAS(bytes_received, 0),
 		HAS(duration_ns, 4000000), HAS(reset, 0), HAS(repaired, 1) }) },
 	{ "lost", HOST_RECORD(27, lost, LOST, (Affiant__V1__Lost){
-		BASE(lost), LIST(counts, Affiant__V1__LostCount *, LOSS("ring", "connect", 17), LOSS("ring", "exec", 2)),
+		BASE(lost), LIST(counts, Affiant__V1__LostCount *, LOSS("ring", "connect", 17), LOSS("ring", "exec", 2),
+			LOSS("sequence", "number", 19)),
 		LIST(ranges, Affiant__V1__LostRange *, &(Affiant__V1__LostRange){
 			BASE(lost_range), HAS(cpu, 1), HAS(first, 90210), HAS(last, 90228) }),
-		LIST(totals, Affiant__V1__LostCount *, LOSS("ring", "connect", 40), LOSS("ring", "exec", 2)) }) },
+		LIST(totals, Affiant__V1__LostCount *, LOSS("ring", "connect", 40), LOSS("ring", "exec", 2)),
+		HAS(from_boottime_ns, UINT64_C(5020027000000)) }) },
 	{ "lost tag", HOST_RECORD(33, lost, LOST, (Affiant__V1__Lost){
 		BASE(lost), LIST(counts, Affiant__V1__LostCount *, LOSS("tag", "process", 1)),
 		LIST(totals, Affiant__V1__LostCount *, LOSS("tag", "process", 1)),
@@ -393,6 +399,9 @@ static const struct sample {
 		BASE(gap), HAS(reason, AFFIANT__V1__GAP_REASON__GAP_TRACING_REMOVED),
 		HAS(from_boottime_ns, UINT64_C(5120001000000)), HAS(to_boottime_ns, UINT64_C(5143001000000)),
 		HAS(untracked_processes, 2) }) },
+	{ "gap void", HOST_RECORD(43, gap, GAP, (Affiant__V1__Gap){
+		BASE(gap), HAS(reason, AFFIANT__V1__GAP_REASON__GAP_VOID), HAS(first_sequence, 4100),
+		HAS(last_sequence, 8211) }) },
 	{ "session_ended", RECORD(30, sample_process, session_ended, SESSION_ENDED, (Affiant__V1__SessionEnded){
 		BASE(session_ended), HAS(reason, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT),
 		HAS(processes, 12), HAS(connections, 31), HAS(execs, 14), HAS(status, 0) }) },

@@ -156,7 +156,8 @@ static void numbers_begin_anew(void **state)
 	renew(p, NEW, 90001, 1);
 	lost = loss_since(p->attribute, none);
 	assert_non_null(lost);
-	assert_int_equal(lost->n_counts, 0);
+	assert_int_equal(lost->n_counts, 1);
+	assert_string_equal(lost->counts[0]->stage, "sequence");
 	assert_int_equal(lost->n_ranges, 1);
 	assert_int_equal(lost->ranges[0]->cpu, 3);
 	assert_int_equal(lost->ranges[0]->first, 1);

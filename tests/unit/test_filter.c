@@ -41,7 +41,8 @@ static const char *passes(const struct wish *wishes, size_t count)
 	passes((struct wish[]){__VA_ARGS__},                                                       \
 	       sizeof((struct wish[]){__VA_ARGS__}) / sizeof(struct wish))
 
-#define OF_HOST "daemon_started,lost,lost tag,gap,gap torn,gap tracing_removed,daemon_stopping"
+#define OF_HOST                                                                                    \
+	"daemon_started,lost,lost tag,gap,gap torn,gap tracing_removed,gap void,daemon_stopping"
 
 static void who(void **state)
 {
@@ -216,6 +217,62 @@ static void hidden_losses_are_known(void **state)
 	filter_free(f);
 }
 
+/* Where it goes is no more known of what was lost than who it was. */
+static void whatever_the_filter_losses_are_known(void **state)
+{
+	static const struct wish wishes[] = {{FILTER_DST, "192.0.2.1"},
+					     {FILTER_OUTCOME, "refused"},
+					     {FILTER_TYPE, "exec"},
+					     {FILTER_TASK, "other"},
+					     {FILTER_TYPE, "gap"}};
+	const Affiant__V1__Record *lost = NULL;
+	struct filter *f;
+
+	(void)state;
+	for (size_t i = 0; i < samples_count; i++)
+		if (!strcmp(samples[i].name, "lost"))
+			lost = samples[i].record;
+	assert_non_null(lost);
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
+		assert_int_equal(filter_new(&f), 0);
+		assert_int_equal(filter_add(f, wishes[i].kind, wishes[i].value), 0);
+		/* Who asks for Gaps alone has chosen. */
+		assert_int_equal(filter_hides_loss(f, lost), strcmp(wishes[i].value, "gap") != 0);
+		filter_free(f);
+	}
+}
+
+static void losses_of_a_time_are_known(void **state)
+{
+	Affiant__V1__Lost lost = AFFIANT__V1__LOST__INIT;
+	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
+	const uint64_t day = UINT64_C(1800000000000000000);
+	struct filter *f;
+
+	(void)state;
+	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
+	r.lost = &lost;
+	r.wall_ns = day + 5000;
+	r.boottime_ns = 9000;
+	lost.from_boottime_ns = 8000; /* day + 4000 */
+	lost.has_from_boottime_ns = true;
+	assert_int_equal(filter_new(&f), 0);
+	assert_false(filter_hides_loss(f, &r)); /* it is shown */
+	filter_until(f, day + 3999);
+	assert_false(filter_hides_loss(f, &r));
+	filter_until(f, day + 4000);
+	assert_true(filter_hides_loss(f, &r));
+	filter_since(f, day + 5001);
+	assert_false(filter_hides_loss(f, &r));
+	/* Nobody knows since when. */
+	lost.from_boottime_ns = 0;
+	lost.has_from_boottime_ns = false;
+	filter_since(f, 0);
+	filter_until(f, 1);
+	assert_true(filter_hides_loss(f, &r));
+	filter_free(f);
+}
+
 static size_t hidden(struct wish *wishes, size_t n)
 {
 	struct filter *f;
@@ -261,6 +318,8 @@ int main(void)
 		cmocka_unit_test(who),   cmocka_unit_test(destinations),
 		cmocka_unit_test(words), cmocka_unit_test(values_that_are_none),
 		cmocka_unit_test(times), cmocka_unit_test(hidden_losses_are_known),
+		cmocka_unit_test(whatever_the_filter_losses_are_known),
+		cmocka_unit_test(losses_of_a_time_are_known),
 		cmocka_unit_test(hidden_counts_are_known),
 	};
 

@@ -212,20 +212,6 @@ static void retention_tells_what_it_took(void **state)
 }
 
 /* A child that ends without closing anything: what kill -9 leaves. */
-static void in_child(void (*body)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		body();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
 enum sync { FLUSH, SYNC, BEGIN, BEGIN_EARLY, BEGIN_END };
 
 /* What is told before it began, or after, and whether it came to an end. */

@@ -64,6 +64,7 @@ static const struct {
 	{LOSS_JOURNAL, "journal", "byte"},
 	{LOSS_RECORD, "ledger", "record"},
 	{LOSS_EVENT, "decode", "event"},
+	{LOSS_NUMBER, "sequence", "number"},
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -76,8 +77,10 @@ static void names_every_kind(void **state)
 
 	/* there is no event of type 0, and room for more types */
 	assert_int_equal(KINDS, EVENT_TYPES - 1 + LOSS_ALL - LOSS_STORAGE);
-	for (unsigned int i = 0; i < LOSS_ALL; i++)
-		totals[i] = 100 + i;
+	for (unsigned int i = 0; i < LOSS_ALL; i++) {
+		totals[i] = i > LOSS_HOOK ? 0 : 100 + i;
+		p->attribute->dropped[i] = 100 + i - totals[i];
+	}
 	assert_true(tell_losses(p, totals));
 	m = NEXT(p, PART_MAIN, LOST)->lost;
 	assert_int_equal(m->n_counts, KINDS);
@@ -114,8 +117,7 @@ static void adds_up_exactly(void **state)
 
 		lost[kind] += n;
 		/* Some are the kernel's, some the daemon's own, which begins anew. */
-		if (kind == LOSS_TABLE || kind == LOSS_CHAIN || kind == LOSS_JOURNAL ||
-		    kind == LOSS_RECORD)
+		if (kind > LOSS_HOOK)
 			p->attribute->dropped[kind] += n;
 		else
 			kernel[kind] += n;
@@ -194,7 +196,8 @@ static void tells_between_which_numbers(void **state)
 	give_number(p, 4, 7, 4 * S);
 	assert_true(tell_losses(p, kernel));
 	m = last_lost(p);
-	assert_int_equal(m->n_counts, 0);
+	assert_int_equal(m->n_counts, 1);
+	assert_int_equal(count_of(m->counts, m->n_counts, "sequence", "number"), 3);
 	assert_int_equal(m->n_ranges, 1);
 	assert_int_equal(m->ranges[0]->cpu, 4);
 	assert_int_equal(m->ranges[0]->first, 2);
@@ -218,6 +221,8 @@ static void tells_gaps_once_across_a_restart(void **state)
 	assert_int_equal(p->attribute->gaps_count, 1);
 	assert_true(tell_losses(p, kernel));
 	assert_int_equal(last_lost(p)->n_ranges, 1);
+	assert_int_equal(
+		count_of(last_lost(p)->totals, last_lost(p)->n_totals, "sequence", "number"), 3);
 	reload(p);
 	give_number(p, 4, 8, 5 * S);
 	give_number(p, 4, 9, 7 * S);
@@ -264,7 +269,57 @@ static void bounds_its_ranges(void **state)
 	assert_int_equal(last_lost(p)->n_ranges, 64);
 	assert_int_equal(count_of(last_lost(p)->counts, last_lost(p)->n_counts, "ring", "exec"),
 			 5000);
+	/* Those of the ranges that found no room are counted. */
+	assert_int_equal(
+		count_of(last_lost(p)->counts, last_lost(p)->n_counts, "sequence", "number"), 5000);
 	assert_false(tell_losses(p, kernel));
+}
+
+/* What user space dropped is in the note; a state of before it knows less. */
+static void tells_more_after_a_crash(void **state)
+{
+	struct pipeline *p = *state;
+	uint64_t kernel[LOSS_ALL] = {[EVENT_EXEC] = 5};
+	Affiant__V1__State *before;
+	Affiant__V1__Lost *m;
+
+	p->attribute->dropped[LOSS_CHAIN] = 4;
+	assert_true(tell_losses(p, kernel));
+	before = state_save(p->attribute);
+	p->attribute->dropped[LOSS_CHAIN] = 20;
+	kernel[EVENT_EXEC] = 7;
+	m = loss_since(p->attribute, kernel);
+
+	/* The journal behind the state has the note alone. */
+	attribute_free(p->attribute);
+	assert_int_equal(attribute_new(&p->config, &p->attribute), 0);
+	assert_int_equal(state_load(p->attribute, before), 0);
+	do_note(p, NOTE_LOST, &m->base);
+	assert_false(tell_losses(p, kernel));
+	p->attribute->dropped[LOSS_CHAIN] += 3;
+	assert_true(tell_losses(p, kernel));
+	assert_int_equal(count_of(last_lost(p)->counts, last_lost(p)->n_counts, "chain", "open"),
+			 3);
+	assert_int_equal(count_of(last_lost(p)->totals, last_lost(p)->n_totals, "chain", "open"),
+			 23);
+	assert_int_equal(last_lost(p)->n_counts, 1);
+	affiant__v1__lost__free_unpacked(m, NULL);
+	affiant__v1__state__free_unpacked(before, NULL);
+}
+
+static void tells_since_when(void **state)
+{
+	struct pipeline *p = *state;
+	uint64_t kernel[LOSS_ALL] = {[EVENT_EXEC] = 5}, told;
+
+	assert_true(tell_losses(p, kernel));
+	assert_false(last_lost(p)->has_from_boottime_ns);
+	told = p->records[p->count - 1].r->boottime_ns;
+	assert_true(told > 0);
+	reload(p);
+	kernel[EVENT_EXEC] = 7;
+	assert_true(tell_losses(p, kernel));
+	assert_int_equal(last_lost(p)->from_boottime_ns, told);
 }
 
 static void loss_of(Affiant__V1__Lost *ret, Affiant__V1__LostCount counts[static 2],
@@ -320,6 +375,8 @@ int main(void)
 		TEST(tells_gaps_once_across_a_restart),
 		TEST(tells_gaps_once_when_a_journal_is_read_again),
 		TEST(bounds_its_ranges),
+		TEST(tells_more_after_a_crash),
+		TEST(tells_since_when),
 		TEST(goes_on_from_what_was_told),
 	};
 

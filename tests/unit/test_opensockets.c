@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static int connected(int type, int to)
 static const Affiant__V1__OpenConnection *find(const Affiant__V1__SessionStarted *m, uint16_t port)
 {
 	for (size_t i = 0; i < m->n_open_connections; i++)
-		if (m->open_connections[i]->local->port == port)
+		if (m->open_connections[i]->local && m->open_connections[i]->local->port == port)
 			return m->open_connections[i];
 	return NULL;
 }
@@ -90,6 +91,62 @@ static void lists_what_reaches_out_and_what_listens(void **state)
 	assert_false(m.open_connections_cut);
 	opensockets_clear(&m);
 	close(in), close(out), close(udp), close(idle);
+}
+
+static const Affiant__V1__OpenConnection *find_family(const Affiant__V1__SessionStarted *m,
+						      unsigned int family, unsigned int type)
+{
+	for (size_t i = 0; i < m->n_open_connections; i++)
+		if (m->open_connections[i]->family == family && m->open_connections[i]->type == type)
+			return m->open_connections[i];
+	return NULL;
+}
+
+/* Nobody sees what goes out by them: that they are there is all that can be told. */
+static void lists_what_no_hook_sees(void **state)
+{
+	int raw = socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+	int raw6 = socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+	int to = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	int packet = socket(AF_PACKET, SOCK_DGRAM, htons(0x0800));
+	Affiant__V1__SessionStarted m = AFFIANT__V1__SESSION_STARTED__INIT;
+	const Affiant__V1__OpenConnection *c;
+	bool connected = false;
+
+	(void)state;
+	if (raw < 0 || raw6 < 0 || to < 0 || packet < 0) {
+		print_message("needs CAP_NET_RAW\n");
+		skip();
+	}
+	assert_int_equal(connect(to, (const struct sockaddr *)&loopback, sizeof(loopback)), 0);
+	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_KEPT, &m), 0);
+	assert_int_equal(m.n_open_connections, 4);
+	for (size_t i = 0; i < m.n_open_connections; i++) {
+		c = m.open_connections[i];
+		assert_int_equal(c->tgid, getpid());
+		assert_false(c->listening);
+		if (!c->remote)
+			continue;
+		connected = true;
+		assert_int_equal(c->protocol_number, IPPROTO_ICMP);
+		assert_memory_equal(c->remote->address.data, "\x7f\x00\x00\x01", 4);
+		assert_false(c->remote->has_port);
+	}
+	assert_true(connected);
+	c = find_family(&m, AF_INET, SOCK_RAW);
+	assert_non_null(c);
+	assert_int_equal(c->protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_RAW);
+	assert_false(c->local->has_port);
+	c = find_family(&m, AF_INET6, SOCK_RAW);
+	assert_non_null(c);
+	assert_int_equal(c->protocol_number, IPPROTO_RAW);
+	c = find_family(&m, AF_PACKET, SOCK_DGRAM);
+	assert_non_null(c);
+	assert_int_equal(c->protocol, AFFIANT__V1__PROTOCOL__PROTOCOL_OTHER);
+	assert_int_equal(c->protocol_number, 0x0800);
+	assert_null(c->local);
+	opensockets_clear(&m);
+	close(raw), close(raw6), close(to), close(packet);
 }
 
 static void says_when_there_are_more(void **state)
@@ -131,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lists_what_reaches_out_and_what_listens),
+		cmocka_unit_test(lists_what_no_hook_sees),
 		cmocka_unit_test(says_when_there_are_more),
 		cmocka_unit_test(nobody_has_nothing),
 	};

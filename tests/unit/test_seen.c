@@ -60,6 +60,22 @@ static void assert_gap(const struct fixture *f, size_t n, uint32_t cpu, uint64_t
 	assert_int_equal(f->gaps[n].last, last);
 }
 
+static void reload(struct fixture *f)
+{
+	static struct seen_span span;
+	struct seen old = f->seen;
+
+	memset(f->seen.cpus, 0, sizeof(f->seen.cpus));
+	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
+		if (seen_save(&old, cpu, &span))
+			assert_int_equal(seen_load(&f->seen, cpu, span.low, span.top, span.bits,
+						   seen_span_bytes(span.low, span.top))
+						 ?: seen_load_missed(&f->seen, cpu, span.missed,
+								     span.missed_len),
+					 0);
+	seen_clear(&old);
+}
+
 static void tells_no_gap_where_there_is_none(void **state)
 {
 	struct fixture *f = *state;
@@ -115,8 +131,14 @@ static void tells_a_gap_once_when_it_is_final(void **state)
 	assert_int_equal(f->count, 2);
 	assert_gap(f, 0, 0, 2, 4);
 	assert_gap(f, 1, 0, 6, 6);
-	/* Too late, and no second word about them. */
+	/* It comes after all, for which a state in between is no hindrance; and no second word about them. */
+	assert_int_equal(seen_mark(&f->seen, 0, 3, 3 * S), 1);
 	assert_int_equal(seen_mark(&f->seen, 0, 3, 3 * S), 0);
+	reload(f);
+	assert_int_equal(seen_mark(&f->seen, 0, 3, 3 * S), 0);
+	assert_int_equal(seen_mark(&f->seen, 0, 5, 3 * S), 0);
+	assert_int_equal(seen_mark(&f->seen, 0, 4, 3 * S), 1);
+	assert_int_equal(seen_mark(&f->seen, 0, 4, 3 * S), 0);
 	seen_mark(&f->seen, 0, 12, 9 * S);
 	seen_mark(&f->seen, 0, 13, 19 * S);
 	assert_int_equal(f->count, 3);
@@ -156,6 +178,7 @@ static void tells_what_leaves_the_window(void **state)
 	seen_mark(&f->seen, 0, 4 + SEEN_WINDOW, S);
 	assert_int_equal(f->count, 1);
 	assert_gap(f, 0, 0, 3, 4);
+	assert_int_equal(seen_mark(&f->seen, 0, 4, S), 1);
 	assert_int_equal(seen_mark(&f->seen, 0, 4, S), 0);
 	assert_int_equal(seen_mark(&f->seen, 0, 5, S), 1);
 }
@@ -170,7 +193,9 @@ static void tells_a_jump_as_one_gap(void **state)
 	assert_int_equal(seen_mark(&f->seen, 0, far, S), 1);
 	assert_int_equal(f->count, 1);
 	assert_gap(f, 0, 0, 3, far - SEEN_WINDOW);
-	assert_int_equal(seen_mark(&f->seen, 0, far - SEEN_WINDOW, S), 0);
+	/* Nobody is that late. */
+	assert_int_equal(seen_mark(&f->seen, 0, far - 2 * SEEN_WINDOW, S), 0);
+	assert_int_equal(seen_mark(&f->seen, 0, far - 2 * SEEN_WINDOW + 1, S), 1);
 	assert_int_equal(seen_mark(&f->seen, 0, far - SEEN_WINDOW + 1, S), 1);
 	assert_int_equal(seen_mark(&f->seen, 0, far - 1, S), 1);
 	/* Over a gap that was open. */
@@ -273,6 +298,11 @@ static void forgives_what_is_known(void **state)
 	assert_int_equal(f->count, 2);
 	assert_gap(f, 0, 0, 4, 4);
 	assert_gap(f, 1, 0, 6, 8);
+	/* They come after all. */
+	for (uint64_t n = 2; n <= 9; n++)
+		assert_int_equal(seen_mark(&f->seen, 0, n, 3 * S), 1);
+	for (uint64_t n = 1; n <= 12; n++)
+		assert_int_equal(seen_mark(&f->seen, 0, n, 3 * S), 0);
 }
 
 static void refuses_a_state_that_contradicts_itself(void **state)
@@ -291,20 +321,10 @@ static void refuses_a_state_that_contradicts_itself(void **state)
 	assert_int_equal(seen_load(&f->seen, 0, 1, 9, bits, 1), -EBADMSG);
 	assert_int_equal(seen_load(&f->seen, 1, 0, SEEN_WINDOW, bits, SEEN_WINDOW / 8), 0);
 	assert_int_equal(seen_load(&f->seen, 2, 5, 5, NULL, 0), 0);
-}
-
-static void reload(struct fixture *f)
-{
-	static struct seen_span span;
-	struct seen old = f->seen;
-
-	memset(f->seen.cpus, 0, sizeof(f->seen.cpus));
-	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
-		if (seen_save(&old, cpu, &span))
-			assert_int_equal(seen_load(&f->seen, cpu, span.low, span.top, span.bits,
-						   seen_span_bytes(span.low, span.top)),
-					 0);
-	seen_clear(&old);
+	assert_int_equal(seen_load_missed(&f->seen, 3, bits, 1), -EBADMSG);
+	assert_int_equal(seen_load_missed(&f->seen, SEEN_CPUS, bits, 1), -EBADMSG);
+	assert_int_equal(seen_load_missed(&f->seen, 2, bits, SEEN_WINDOW / 8 + 1), -EBADMSG);
+	assert_int_equal(seen_load_missed(&f->seen, 2, bits, SEEN_WINDOW / 8), 0);
 }
 
 /*

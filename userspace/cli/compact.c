@@ -16,6 +16,8 @@
 #include "record/folded.h"
 #include "record/words.h"
 
+#define RANGES_SHOWN 4 /* of numbers that never came; how many more there are is said */
+
 /* ---- what each record says of itself ---- */
 
 static void detail_connect(struct line *l, const Affiant__V1__Connect *c)
@@ -155,6 +157,14 @@ static void detail_lost(struct line *l, const Affiant__V1__Lost *lost)
 		cell_word(l, c->stage ?: "?");
 		buffer_add_char(&l->cell, ')');
 	}
+	for (size_t i = 0; i < lost->n_ranges && i < RANGES_SHOWN; i++)
+		buffer_print(&l->cell, "%sCPU %u: %" PRIu64 "-%" PRIu64,
+			     i		     ? ", "
+			     : lost->n_counts ? "; numbers "
+					      : "numbers ",
+			     lost->ranges[i]->cpu, lost->ranges[i]->first, lost->ranges[i]->last);
+	if (lost->n_ranges > RANGES_SHOWN)
+		buffer_print(&l->cell, ", %zu ranges more", lost->n_ranges - RANGES_SHOWN);
 	detail_lost_processes(l, lost);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "record/frame.h"
@@ -19,6 +20,11 @@ struct source {
 	int fd; /* -1: by name, in the directory */
 	struct segment_reader *reader;
 	bool ended; /* nothing will come any more: sealed, or the rest is damage and was told */
+	bool anew;  /* it does not follow the one before */
+	bool known; /* it could be read: */
+	bool read;  /* to its end, too */
+	uint64_t first, next; /* numbers: of its first record, and the one behind its last */
+	uint8_t header[SEGMENT_HEADER_SIZE];
 };
 
 struct event_stream {
@@ -27,7 +33,7 @@ struct event_stream {
 	struct source *sources;
 	size_t count;
 	int dir;
-	bool live;
+	bool live, anew;
 };
 
 int event_stream_new(void (*damaged)(void *data, const struct event_damage *damage), void *data,
@@ -71,7 +77,8 @@ int event_stream_add(struct event_stream *s, uint64_t index, int fd)
 		return -ENOMEM;
 	}
 	s->sources = sources;
-	sources[s->count++] = (struct source){.index = index, .fd = fd};
+	sources[s->count++] = (struct source){.index = index, .fd = fd, .anew = s->anew};
+	s->anew = false;
 	return 0;
 }
 
@@ -104,6 +111,30 @@ int event_stream_add_directory(struct event_stream *s, const char *path)
 	return err ?: count ? 0 : -ENOENT;
 }
 
+bool event_stream_is_last(const struct event_stream *s, int fd)
+{
+	const struct source *last = s->count ? &s->sources[s->count - 1] : NULL;
+	uint8_t header[SEGMENT_HEADER_SIZE], before[SEGMENT_HEADER_SIZE];
+
+	if (!last || pread(fd, header, sizeof(header), 0) != sizeof(header))
+		return false;
+	if (last->known)
+		return !memcmp(header, last->header, sizeof(header));
+	/* Not read yet; or it could not be, and there is nothing to compare. */
+	return last->fd < 0 || pread(last->fd, before, sizeof(before), 0) != sizeof(before) ||
+	       !memcmp(header, before, sizeof(header));
+}
+
+uint64_t event_stream_last_index(const struct event_stream *s)
+{
+	return s->count ? s->sources[s->count - 1].index : 0;
+}
+
+void event_stream_begin_anew(struct event_stream *s)
+{
+	s->anew = true;
+}
+
 void event_stream_live(struct event_stream *s)
 {
 	s->live = true;
@@ -112,6 +143,48 @@ void event_stream_live(struct event_stream *s)
 size_t event_stream_count(const struct event_stream *s)
 {
 	return s->count;
+}
+
+/* Between two segments of which this is one: the other has been looked at as well, or will be. */
+static void look_between(struct event_stream *s, const struct source *before,
+			 const struct source *behind)
+{
+	struct event_damage d = {
+		.index = behind->index,
+		.first = before->next,
+		.last = behind->first - 1,
+		.hole = true,
+	};
+
+	if (behind->first > before->next)
+		s->damaged(s->data, &d);
+}
+
+/* Segments that can't be read at all leave a hole with those that are gone. */
+static void look_before(struct event_stream *s, const struct source *source)
+{
+	const struct source *before = source;
+
+	while (before > s->sources && !before->anew) {
+		before--;
+		if (!before->known)
+			continue;
+		if (before->read)
+			look_between(s, before, source);
+		return;
+	}
+}
+
+static void look_behind(struct event_stream *s, const struct source *source)
+{
+	for (const struct source *behind = source + 1; behind < s->sources + s->count; behind++) {
+		if (behind->anew)
+			return;
+		if (!behind->known)
+			continue;
+		look_between(s, source, behind);
+		return;
+	}
 }
 
 /* 0 with no reader when the segment can't be read at all, which is told. */
@@ -126,19 +199,33 @@ static int open_source(struct event_stream *s, struct source *source)
 	fd = source->fd >= 0 ? TAKE_FD(source->fd)
 			     : openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno; /* retention took it meanwhile */
+		return errno == ENOENT ? 0 : -errno; /* its numbers will be missed */
 	d.bytes = fstat(fd, &st) ? 0 : st.st_size;
-	err = segment_reader_new(fd, &source->reader);
-	if (err != -EBADMSG)
+	if (pread(fd, source->header, sizeof(source->header), 0) < 0) {
+		err = -errno;
+		close(fd);
 		return err;
-	s->damaged(s->data, &d);
+	}
+	err = segment_reader_new(fd, &source->reader);
+	if (err == -EBADMSG) {
+		s->damaged(s->data, &d);
+		return 0;
+	}
+	if (err)
+		return err;
+	source->known = true;
+	source->first = segment_reader_sequence(source->reader);
+	look_before(s, source);
 	return 0;
 }
 
-static void end_source(struct source *source)
+static void end_source(struct event_stream *s, struct source *source)
 {
+	source->read = true;
+	source->next = segment_reader_sequence(source->reader);
 	segment_reader_free(TAKE_PTR(source->reader));
 	source->ended = true;
+	look_behind(s, source);
 }
 
 /*
@@ -153,6 +240,7 @@ static int pass_over(struct event_stream *s, struct source *source, bool growing
 		.offset = segment_reader_offset(r),
 		.first = segment_reader_sequence(r),
 	};
+	bool ended = false;
 	int64_t left;
 	int err;
 
@@ -166,12 +254,14 @@ static int pass_over(struct event_stream *s, struct source *source, bool growing
 		if (left < 0)
 			return left;
 		d.bytes = left;
-		end_source(source);
+		ended = true;
 	} else {
 		return err;
 	}
 	if (d.bytes)
 		s->damaged(s->data, &d);
+	if (ended)
+		end_source(s, source);
 	return err;
 }
 
@@ -193,7 +283,7 @@ int event_stream_next(struct event_stream *s, size_t i, struct segment_frame *re
 		if (err == 1)
 			return 1;
 		if (err == -ENODATA)
-			end_source(source);
+			end_source(s, source);
 		if (err == -ENODATA || (err == 0 && growing))
 			return 0;
 		if (err && err != -EBADMSG)

@@ -16,6 +16,7 @@ struct event_damage {
 	uint64_t offset;
 	uint64_t bytes;
 	uint64_t first, last; /* sequence numbers missing; last 0: it is not known how many */
+	bool hole; /* before that segment, all of which can be read: perhaps a Gap says why */
 };
 
 int event_stream_new(void (*damaged)(void *data, const struct event_damage *damage), void *data,
@@ -33,6 +34,14 @@ int event_stream_add_directory(struct event_stream *s, const char *path);
 
 /* The last segment is being written: what is cut off at its end is not damage, and will come. */
 void event_stream_live(struct event_stream *s);
+
+/*
+ * Whether @fd, borrowed, is the last segment once more, as far as that can be told.
+ */
+bool event_stream_is_last(const struct event_stream *s, int fd);
+uint64_t event_stream_last_index(const struct event_stream *s);
+/* What is added from now on is of another ledger: its numbers do not follow. */
+void event_stream_begin_anew(struct event_stream *s);
 
 size_t event_stream_count(const struct event_stream *s);
 

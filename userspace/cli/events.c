@@ -13,6 +13,7 @@
 #include "cli/compact.h"
 #include "cli/event_stream.h"
 #include "cli/events_options.h"
+#include "cli/missing.h"
 #include "cli/wellknown.h"
 #include "lib/client.h"
 #include "record/codec.h"
@@ -24,6 +25,7 @@ struct events {
 	struct events_options o;
 	struct compact_style style;
 	bool incomplete;            /* damage was met */
+	struct missing missing;
 	unsigned int hidden_losses, hidden_folded; /* since it was last said */
 	uint64_t hidden_sockets;
 	bool told_sockets; /* that there are such */
@@ -81,10 +83,11 @@ static int finish(struct events *e)
 {
 	int err = flush(e);
 
+	e->incomplete |= missing_say(&e->missing, stderr);
 	if (e->hidden_losses)
 		fprintf(stderr,
 			"affiant events: %u records tell of losses that may concern these: "
-			"--type lost,gap shows them\n",
+			"--type lost,gap alone shows them\n",
 			e->hidden_losses);
 	/* Who follows them is told once. */
 	if (e->hidden_sockets && !e->told_sockets)
@@ -110,7 +113,7 @@ static bool is_left_out(const struct events *e, const Affiant__V1__Record *r)
 	       !filter_names_destination(e->o.filter) && wellknown_connect(r);
 }
 
-/* 1: *@ret matches. 0: it does not, or can't be decoded, which is told. */
+/* 1: *@ret matches. 0: it does not, or can't be decoded, which is told. -ENOMEM. */
 static int take(struct events *e, const struct segment_frame *frame, Affiant__V1__Record **ret)
 {
 	_cleanup_(record_freep) Affiant__V1__Record *r = NULL;
@@ -123,6 +126,9 @@ static int take(struct events *e, const struct segment_frame *frame, Affiant__V1
 		e->incomplete = true;
 		return 0;
 	}
+	err = missing_read(&e->missing, r);
+	if (err)
+		return err;
 	if (!filter_match(e->o.filter, r)) {
 		e->hidden_losses += filter_hides_loss(e->o.filter, r);
 		e->hidden_folded += filter_hides_folded(e->o.filter, r);
@@ -140,6 +146,8 @@ static void tell_damage(void *events, const struct event_damage *d)
 {
 	struct events *e = events;
 
+	if (d->hole && !missing_hole(&e->missing, d->first, d->last))
+		return; /* a Gap that comes later may tell of it */
 	fprintf(stderr,
 		"affiant events: segment %016" PRIx64 " is damaged at byte %" PRIu64 ": %" PRIu64
 		" bytes can't be read",
@@ -153,9 +161,11 @@ static void tell_damage(void *events, const struct event_damage *d)
 /* ---- where the segments come from ---- */
 
 /*
- * Asks for some of the segments behind those that are there; e->more: there are others behind them.
+ * Asks for some of the segments from @from on, and adds them; e->more: there are others behind them.
+ * @again: that is the stream's last one, to see that it is the same. -ESTALE: it is another, and
+ * nothing was added.
  */
-static int add_segments(struct events *e)
+static int add_segments_from(struct events *e, uint64_t from, bool again)
 {
 	Affiant__V1__ReadSegments body = AFFIANT__V1__READ_SEGMENTS__INIT;
 	Affiant__V1__Request request = AFFIANT__V1__REQUEST__INIT;
@@ -167,7 +177,7 @@ static int add_segments(struct events *e)
 	request.call_case = AFFIANT__V1__REQUEST__CALL_READ_SEGMENTS;
 	request.read_segments = &body;
 	body.has_from_index = body.has_follow = true;
-	body.from_index = e->next_index;
+	body.from_index = from;
 	body.follow = e->o.follow;
 	err = client_call(e->client, &request, NULL, 0, &answer, fds, &count);
 	if (err)
@@ -175,7 +185,15 @@ static int add_segments(struct events *e)
 	if (answer->answer_case != AFFIANT__V1__RESPONSE__ANSWER_SEGMENTS ||
 	    answer->segments->n_segments != count)
 		err = -EPROTO;
+	/* The current one at least is there, unless all have lower numbers. */
+	if (!err && again && !count)
+		err = -ESTALE;
 	for (size_t i = 0; i < count; i++) {
+		if (!err && again && answer->segments->segments[i]->index == from) {
+			err = event_stream_is_last(e->stream, fds[i]) ? 0 : -ESTALE;
+			close(fds[i]);
+			continue;
+		}
 		if (err) {
 			close(fds[i]);
 			continue;
@@ -186,6 +204,31 @@ static int add_segments(struct events *e)
 	e->more = !err && answer->segments->more && count;
 	affiant__v1__response__free_unpacked(answer, NULL);
 	return err;
+}
+
+static int add_segments(struct events *e)
+{
+	return add_segments_from(e, e->next_index, false);
+}
+
+/*
+ * Goes on behind what was read, with a daemon that was started anew. Its ledger may have been, too:
+ * then that is read from its beginning.
+ */
+static int resume(struct events *e)
+{
+	int err;
+
+	if (!event_stream_count(e->stream))
+		return add_segments(e);
+	err = add_segments_from(e, event_stream_last_index(e->stream), true);
+	if (err != -ESTALE)
+		return err;
+	fprintf(stderr, "affiant events: the ledger was made anew: what came last in the old one is gone\n");
+	e->incomplete = true;
+	event_stream_begin_anew(e->stream);
+	e->next_index = 0;
+	return add_segments(e);
 }
 
 /* 1: it has been told. */
@@ -222,7 +265,7 @@ static int reconnect(struct events *e)
 	fprintf(stderr, "affiant events: affiantd is gone; waiting for it\n");
 	do {
 		client_close(TAKE_PTR(e->client));
-		err = client_open(e->o.socket, &e->client) ?: add_segments(e);
+		err = client_open(e->o.socket, &e->client) ?: resume(e);
 	} while (is_gone(err) && !nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL));
 	return err;
 }
@@ -247,7 +290,10 @@ static int show_segment(struct events *e, size_t i)
 	while ((err = event_stream_next(e->stream, i, &frame)) == 1) {
 		Affiant__V1__Record *r;
 
-		if (!take(e, &frame, &r))
+		err = take(e, &frame, &r);
+		if (err < 0)
+			break;
+		if (!err)
 			continue;
 		err = show(e, r, frame.payload, frame.len);
 		record_free(r);
@@ -310,7 +356,10 @@ static int keep_segment(struct events *e, size_t i, struct kept *ring, size_t ro
 	while ((err = event_stream_next(e->stream, i, &frame)) == 1) {
 		Affiant__V1__Record *r;
 
-		if (!take(e, &frame, &r))
+		err = take(e, &frame, &r);
+		if (err < 0)
+			break;
+		if (!err)
 			continue;
 		record_free(r);
 		err = keep(&ring[count++ % room], &frame);
@@ -443,6 +492,7 @@ int cmd_events(int argc, char **argv)
 		code = run(&e) || e.incomplete ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	event_stream_free(e.stream);
+	missing_done(&e.missing);
 	client_close(e.client);
 	events_options_done(&e.o);
 	buffer_done(&e.out);

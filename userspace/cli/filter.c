@@ -388,11 +388,32 @@ bool filter_match(const struct filter *f, const Affiant__V1__Record *r)
 	return match_what(f, r) && match_who(f, r);
 }
 
+/*
+ * What is told now happened between @from and then (CLOCK_BOOTTIME, of the record's own boot); 0:
+ * nobody knows since when.
+ */
+static uint64_t happened_since(const Affiant__V1__Record *r, uint64_t from)
+{
+	uint64_t ago = from && from < r->boottime_ns ? r->boottime_ns - from : 0;
+
+	return !from ? 0 : ago < r->wall_ns ? r->wall_ns - ago : 0;
+}
+
 bool filter_hides_loss(const struct filter *f, const Affiant__V1__Record *r)
 {
-	return (r->body_case == AFFIANT__V1__RECORD__BODY_LOST ||
-		r->body_case == AFFIANT__V1__RECORD__BODY_GAP) &&
-	       r->wall_ns >= f->since && r->wall_ns <= f->until && !match_who(f, r);
+	const uint64_t losses = UINT64_C(1) << AFFIANT__V1__RECORD__BODY_LOST |
+				UINT64_C(1) << AFFIANT__V1__RECORD__BODY_GAP;
+	uint64_t from;
+
+	if (r->body_case == AFFIANT__V1__RECORD__BODY_LOST)
+		from = r->lost->from_boottime_ns;
+	else if (r->body_case == AFFIANT__V1__RECORD__BODY_GAP)
+		from = r->gap->from_boottime_ns;
+	else
+		return false;
+	/* Who asks for losses by their type has chosen which. */
+	return !filter_match(f, r) && !(f->types & losses) && r->wall_ns >= f->since &&
+	       happened_since(r, from) <= f->until;
 }
 
 bool filter_names_destination(const struct filter *f)

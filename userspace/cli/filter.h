@@ -40,8 +40,8 @@ void filter_until(struct filter *f, uint64_t ns);
 bool filter_match(const struct filter *f, const Affiant__V1__Record *r);
 
 /*
- * A loss or a gap that was kept back only because it belongs to no agent, session, task or
- * principal: it may concern those that were asked for.
+ * A loss or a gap that was kept back, though not by the choice of types that name them, and that may
+ * concern what was asked for: it belongs to no agent, and happened before it was told.
  */
 bool filter_hides_loss(const struct filter *f, const Affiant__V1__Record *r);
 

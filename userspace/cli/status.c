@@ -127,8 +127,9 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		{"segment_bytes", s->segment_bytes}, {"oldest_sequence", s->oldest_sequence},
 		{"last_sequence", s->last_sequence}, {"resident_bytes", s->resident_bytes},
 		{"left_alone", s->left_alone},       {"sessions_unproven", s->sessions_unproven},
-		{"doubles", s->doubles},
+		{"doubles", s->doubles},             {"lost_untold", s->lost_untold},
 		{"events_folded", s->events_folded}, {"sessions_folding", s->sessions_folding},
+		{"void_records", s->void_records},
 	};
 
 	answer_time(s->started_wall_ns, started);
@@ -262,6 +263,8 @@ static void print_text(const Affiant__V1__Status *s)
 	for (size_t i = 0; i < s->n_lost; i++)
 		printf(" %s/%s %" PRIu64, s->lost[i]->stage ?: "?", s->lost[i]->kind ?: "?",
 		       s->lost[i]->count);
+	if (s->lost_untold)
+		printf("; %" PRIu64 " of it in no record yet", s->lost_untold);
 	puts(s->n_lost ? "" : " nothing");
 	if (s->doubles)
 		printf("%-12s %" PRIu64 " events were read twice, and dropped\n", "doubles",
@@ -273,6 +276,9 @@ static void print_text(const Affiant__V1__Status *s)
 	size_format(s->journal_bytes, b);
 	printf("%-12s records %" PRIu64 " to %" PRIu64 ", %s; journal %s\n", "ledger",
 	       s->oldest_sequence, s->last_sequence, a, b);
+	if (s->void_records)
+		printf("%-12s %" PRIu64 " records are gone: their files were removed or cut by others\n",
+		       "", s->void_records);
 	if (s->unwritable)
 		printf("%-12s cannot be written: %s; events wait in the ring\n", "", s->unwritable);
 	if (s->unsaved)

@@ -123,6 +123,7 @@ struct attribute {
 	/* Gaps in the sequence numbers, until a Lost record tells them. */
 	Affiant__V1__LostRange *gaps;
 	size_t gaps_count;
+	uint64_t lost_ns; /* losses were told then, or counting began; 0: nobody knows */
 	struct untagged *untagged; /* untagged.c: until a Lost record names them */
 	uint64_t losses[LOSS_SLOTS];  /* told so far: enum loss, enum loss_user (loss.h) */
 	uint64_t dropped[LOSS_SLOTS]; /* by user space, told or not; kept across restarts */

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/untagged.h"
 
-#define GAPS_MAX 64 /* ranges in one Lost record: the counts are exact without them */
+#define GAPS_MAX 64 /* ranges in one Lost record: LOSS_NUMBER counts the others, too */
 
 static const struct {
 	const char *stage, *kind;
@@ -32,6 +33,7 @@ static const struct {
 	[LOSS_JOURNAL] = {"journal", "byte"},
 	[LOSS_RECORD] = {"ledger", "record"},
 	[LOSS_EVENT] = {"decode", "event"},
+	[LOSS_NUMBER] = {"sequence", "number"},
 };
 _Static_assert(LOSS_ALL <= LOSS_SLOTS, "struct attribute has room for each");
 
@@ -61,17 +63,22 @@ static void copy_gaps(struct attribute *a, Affiant__V1__Lost *m)
 	}
 }
 
+void loss_now(const struct attribute *a, const uint64_t kernel[static LOSS_ALL],
+	      uint64_t ret[static LOSS_ALL])
+{
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
+		ret[kind] = kernel[kind] + a->dropped[kind];
+}
+
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static LOSS_ALL])
 {
 	uint64_t totals[LOSS_ALL];
 	Affiant__V1__Lost *m;
 	bool any;
 
-	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
-		totals[kind] = kernel[kind] + a->dropped[kind];
-
 	/* A gap that no counter explains is told too. */
 	seen_ripen(&a->seen);
+	loss_now(a, kernel, totals);
 	any = a->gaps_count > 0 || untagged_ready(a);
 	for (unsigned int kind = 0; kind < LOSS_ALL; kind++)
 		any |= names[kind].stage && totals[kind] > a->losses[kind];
@@ -82,6 +89,8 @@ Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t kernel[static 
 	if (!m)
 		return NULL;
 	affiant__v1__lost__init(m);
+	if (a->lost_ns)
+		SET(m, from_boottime_ns, a->lost_ns);
 	m->counts = calloc(LOSS_ALL, sizeof(*m->counts));
 	m->totals = calloc(LOSS_ALL, sizeof(*m->totals));
 	for (unsigned int kind = 0; m->counts && m->totals && kind < LOSS_ALL; kind++) {
@@ -144,6 +153,31 @@ static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 	}
 }
 
+/* Those that are not found again were told, and of those that are found some were not. */
+static void restore_numbers(struct attribute *a)
+{
+	uint64_t numbers = a->losses[LOSS_NUMBER];
+
+	for (size_t i = 0; i < a->gaps_count; i++)
+		numbers += a->gaps[i].last - a->gaps[i].first + 1;
+	if (a->gaps_count < GAPS_MAX || a->dropped[LOSS_NUMBER] < numbers)
+		a->dropped[LOSS_NUMBER] = numbers;
+}
+
+/*
+ * A saved state knows less of what user space dropped than was told behind it. What was damaged of a
+ * journal is counted anew whenever that is read, and of LOSS_CGROUP a part is the kernel's.
+ */
+static void restore_dropped(struct attribute *a)
+{
+	static const unsigned int kinds[] = {LOSS_CHAIN, LOSS_TABLE, LOSS_RECORD, LOSS_EVENT};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (a->dropped[kinds[i]] < a->losses[kinds[i]])
+			a->dropped[kinds[i]] = a->losses[kinds[i]];
+	restore_numbers(a);
+}
+
 void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost, const Affiant__V1__Lost *before)
 {
 	uint64_t told[LOSS_ALL] = {0}, others[LOSS_ALL] = {0};
@@ -161,6 +195,7 @@ void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost, const Affia
 		if (a->dropped[kind] < dropped)
 			a->dropped[kind] = dropped;
 	}
+	restore_numbers(a);
 }
 
 void loss_told(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
@@ -174,6 +209,8 @@ void loss_told(struct attribute *a, const struct event_header *h, const uint8_t 
 	seen_ripen(&a->seen);
 	for (size_t i = 0; i < m->n_ranges; i++)
 		forget_gap(a, m->ranges[i]);
+	restore_dropped(a);
+	a->lost_ns = h->boottime_ns;
 	untagged_named(a, m);
 	r.body_case = AFFIANT__V1__RECORD__BODY_LOST;
 	r.lost = m;
@@ -187,6 +224,7 @@ void loss_gap(void *attribute, uint32_t cpu, uint64_t first, uint64_t last)
 	struct attribute *a = attribute;
 	Affiant__V1__LostRange *r;
 
+	a->dropped[LOSS_NUMBER] += last - first + 1;
 	if (a->gaps_count == GAPS_MAX)
 		return;
 	if (!a->gaps)

@@ -15,6 +15,7 @@ enum loss_user {
 	LOSS_JOURNAL,           /* bytes of the journal that were damaged when it was read again */
 	LOSS_RECORD, /* records that were larger than the ledger takes, or found no memory */
 	LOSS_EVENT,  /* events that this version does not know, or that found no memory */
+	LOSS_NUMBER, /* numbers of events that never came, whatever else counts them */
 	LOSS_ALL,
 };
 
@@ -24,6 +25,10 @@ enum loss_user {
  * Freed with affiant__v1__lost__free_unpacked().
  */
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL]);
+
+/* The same, told or not: what user space dropped is added to the kernel's. */
+void loss_now(const struct attribute *a, const uint64_t kernel[static LOSS_ALL],
+	      uint64_t ret[static LOSS_ALL]);
 
 /*
  * What is told of this boot, where the state is gone: @lost's totals. @before: those of other maps of

@@ -17,20 +17,44 @@ struct seen_cpu {
 	uint64_t ripe; /* the top at ripe_ns: all below is final SEEN_FINAL_NS later */
 	uint64_t ripe_ns;
 	uint64_t begun; /* what is not there below it is no loss: nobody knows what was before */
-	uint64_t bits[SEEN_WINDOW / 64];
+	uint64_t bits[SEEN_WINDOW / 64];     /* from base on: seen */
+	uint64_t forgiven[SEEN_WINDOW / 64]; /* from base on: known to be missing */
+	uint64_t missed[SEEN_WINDOW / 64];   /* below base: missing, and may still come */
 };
 
-static bool get(const struct seen_cpu *c, uint64_t n)
+static bool get(const uint64_t bits[static SEEN_WINDOW / 64], uint64_t n)
 {
-	return c->bits[n % SEEN_WINDOW / 64] >> (n % 64) & 1;
+	return bits[n % SEEN_WINDOW / 64] >> (n % 64) & 1;
 }
 
-static void put(struct seen_cpu *c, uint64_t n, bool on)
+static void put(uint64_t bits[static SEEN_WINDOW / 64], uint64_t n, bool on)
 {
-	uint64_t *word = &c->bits[n % SEEN_WINDOW / 64];
+	uint64_t *word = &bits[n % SEEN_WINDOW / 64];
 	uint64_t bit = (uint64_t)1 << (n % 64);
 
 	*word = on ? *word | bit : *word & ~bit;
+}
+
+/* The window's lower end passes @base by. Whether it is missing and nobody knows that yet. */
+static bool pass(struct seen_cpu *c)
+{
+	bool there = get(c->bits, c->base) || c->base < c->begun;
+	bool known = get(c->forgiven, c->base);
+
+	put(c->missed, c->base, !there);
+	put(c->bits, c->base, false);
+	put(c->forgiven, c->base, false);
+	c->base++;
+	return !there && !known;
+}
+
+/* The same where nothing was seen: of a jump of millions, only the last ones can still come. */
+static void pass_unseen(struct seen_cpu *c, uint64_t base)
+{
+	if (base - c->base > SEEN_WINDOW)
+		c->base = base - SEEN_WINDOW;
+	while (c->base < base)
+		(void)pass(c);
 }
 
 /* Moves the window's lower end to @base and tells what is missing below. */
@@ -41,25 +65,24 @@ static void settle(struct seen *s, uint32_t cpu, uint64_t base)
 	bool gap = false;
 
 	/* Behind top nothing was seen: no need to walk a jump of millions. */
-	for (; c->base < base && c->base < c->top; c->base++) {
-		bool there = get(c, c->base) || c->base < c->begun;
+	while (c->base < base && c->base < c->top) {
+		uint64_t n = c->base;
+		bool missing = pass(c);
 
-		put(c, c->base, false);
-		if (!there && !gap) {
+		if (missing && !gap) {
 			gap = true;
-			first = c->base;
-		} else if (there && gap) {
+			first = n;
+		} else if (!missing && gap) {
 			gap = false;
 			if (s->missing)
-				s->missing(s->data, cpu, first, c->base - 1);
+				s->missing(s->data, cpu, first, n - 1);
 		}
 	}
 	if (c->base < base && !gap) {
 		gap = true;
 		first = c->base;
 	}
-	if (c->base < base)
-		c->base = base;
+	pass_unseen(c, base);
 	if (gap && s->missing)
 		s->missing(s->data, cpu, first, c->base - 1);
 }
@@ -94,6 +117,14 @@ static uint64_t first_of(const struct seen *s, uint64_t sequence)
 	return sequence > FIRST_INVERSION ? sequence - FIRST_INVERSION : 1;
 }
 
+static int come_late(struct seen_cpu *c, uint64_t n)
+{
+	if (c->base - n > SEEN_WINDOW || !get(c->missed, n))
+		return 0;
+	put(c->missed, n, false);
+	return 1;
+}
+
 int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 {
 	struct seen_cpu *c;
@@ -113,12 +144,12 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 		return -ENOMEM;
 
 	if (sequence < c->base)
-		return 0;
+		return come_late(c, sequence);
 	if (sequence >= c->base + SEEN_WINDOW)
 		settle(s, cpu, sequence - SEEN_WINDOW + 1);
-	if (get(c, sequence))
+	if (get(c->bits, sequence))
 		return 0;
-	put(c, sequence, true);
+	put(c->bits, sequence, true);
 	if (sequence >= c->top)
 		c->top = sequence + 1;
 	ripen(s, cpu);
@@ -158,7 +189,21 @@ void seen_forgive(struct seen *s, uint32_t cpu, uint64_t first, uint64_t last)
 	if (!c)
 		return;
 	for (uint64_t n = first > c->base ? first : c->base; n <= last && n < c->top; n++)
-		put(c, n, true);
+		put(c->forgiven, n, true);
+}
+
+static void save_missed(const struct seen_cpu *c, struct seen_span *ret)
+{
+	uint64_t most = c->base < SEEN_WINDOW ? c->base : SEEN_WINDOW;
+
+	memset(ret->missed, 0, sizeof(ret->missed));
+	ret->missed_len = 0;
+	for (uint64_t i = 0; i < most; i++) {
+		if (!get(c->missed, c->base - 1 - i))
+			continue;
+		ret->missed[i / 8] |= 1u << i % 8;
+		ret->missed_len = i / 8 + 1;
+	}
 }
 
 bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret)
@@ -171,8 +216,9 @@ bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret)
 	ret->top = c->top > c->base ? c->top : c->base;
 	memset(ret->bits, 0, sizeof(ret->bits));
 	for (uint64_t n = ret->low; n < ret->top; n++)
-		if (get(c, n) || n < c->begun)
+		if (get(c->bits, n) || get(c->forgiven, n) || n < c->begun)
 			ret->bits[(n - ret->low) / 8] |= 1u << (n - ret->low) % 8;
+	save_missed(c, ret);
 	return true;
 }
 
@@ -190,8 +236,19 @@ int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const ui
 	c->top = top;
 	for (uint64_t n = low; n < top; n++)
 		if (bits[(n - low) / 8] >> (n - low) % 8 & 1)
-			put(c, n, true);
+			put(c->bits, n, true);
 	s->cpus[cpu] = c;
+	return 0;
+}
+
+int seen_load_missed(struct seen *s, uint32_t cpu, const uint8_t *bits, size_t len)
+{
+	struct seen_cpu *c = cpu < SEEN_CPUS ? s->cpus[cpu] : NULL;
+
+	if (!c || len > SEEN_WINDOW / 8)
+		return -EBADMSG;
+	for (uint64_t i = 0; i < len * 8 && i < c->base; i++)
+		put(c->missed, c->base - 1 - i, bits[i / 8] >> i % 8 & 1);
 	return 0;
 }
 

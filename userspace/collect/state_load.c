@@ -239,9 +239,11 @@ static int load_connections(struct loader *l)
 static int load_counters(struct loader *l)
 {
 	loss_set_totals(l->a->losses, l->m->losses, l->m->n_losses);
-	loss_set_totals(l->a->dropped, l->m->dropped, l->m->n_dropped);
 	for (size_t n = 0; n < l->m->n_gaps; n++)
 		loss_gap(l->a, l->m->gaps[n]->cpu, l->m->gaps[n]->first, l->m->gaps[n]->last);
+	/* Their numbers are counted in it. */
+	loss_set_totals(l->a->dropped, l->m->dropped, l->m->n_dropped);
+	l->a->lost_ns = l->m->lost_boottime_ns;
 	for (size_t n = 0; n < l->m->n_untagged; n++) {
 		struct untagged_process p;
 		int err = untagged_of_message(l->m->untagged[n], &p);
@@ -252,7 +254,9 @@ static int load_counters(struct loader *l)
 	}
 	for (size_t n = 0; n < l->m->n_cpus; n++) {
 		const Affiant__V1__StateCpu *m = l->m->cpus[n];
-		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len);
+		int err = seen_load(&l->a->seen, m->cpu, m->low, m->top, m->seen.data, m->seen.len)
+				  ?: seen_load_missed(&l->a->seen, m->cpu, m->missed.data,
+						      m->missed.len);
 
 		if (err)
 			return err;

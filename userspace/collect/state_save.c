@@ -249,6 +249,8 @@ static void save_counters(struct saver *s, struct attribute *a)
 		s->err = -ENOMEM;
 		return;
 	}
+	if (a->lost_ns)
+		SET(s->m, lost_boottime_ns, a->lost_ns);
 	for (size_t i = 0; i < a->gaps_count; i++) {
 		Affiant__V1__LostRange *m =
 			NEW(s->m->gaps, s->m->n_gaps, affiant__v1__lost_range__init);
@@ -290,6 +292,8 @@ static void save_seen(struct saver *s, const struct seen *seen)
 		SET(m, low, span.low);
 		SET(m, top, span.top);
 		SET(m, seen, pb_copy(span.bits, seen_span_bytes(span.low, span.top)));
+		if (span.missed_len)
+			SET(m, missed, pb_copy(span.missed, span.missed_len));
 	}
 }
 

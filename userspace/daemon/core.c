@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
+#include "daemon/dropped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -410,7 +411,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 						sizeof(text))))
 			err = why(ret_why, err, "%s", text);
 	}
-	err = err ?: saver_new(&c->saver);
+	err = err ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
 	err = err ?: open_source(c, ret_why);
 	if (!err) {
 		core_look_at_disks(c);
@@ -455,12 +456,14 @@ void core_close(struct core *c)
 	if (c->recovered) {
 		core_drain(c);
 		core_flush(c);
+		core_count_dropped(c);
 		if (state_write(c) < 0)
 			log_warning("the state was not saved: the journal will be read again");
 		else
 			note_stopped(c);
 	}
 	saver_free(c->saver);
+	dropped_close(c->dropped);
 	sd_event_source_unref(c->timer);
 	evidence_free(c->evidence);
 	free(c->activation);

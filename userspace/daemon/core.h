@@ -3,10 +3,11 @@
  * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread:
  * everything here runs in the event loop, but for what saver.c does.
  *
- * core.c opens and closes; pump.c moves events in and records out; recover.c saves the state and
- * reads back what a crash left; opening.c and sessions.c answer the local socket; selectors.c
- * keeps the kernel's selectors; reconcile.c and unseen.c find what events did not tell; epoch.c
- * knows when the kernel began anew; folding.c tells what was counted; status.c counts.
+ * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
+ * recover.c saves the state and reads back what a crash left; opening.c and sessions.c answer the
+ * local socket; selectors.c keeps the kernel's selectors; reconcile.c and unseen.c find what events
+ * did not tell; epoch.c knows when the kernel began anew; folding.c tells what was counted;
+ * status.c counts.
  */
 #pragma once
 
@@ -26,6 +27,7 @@
 #include "daemon/server.h"
 #include "record/segment.h"
 
+struct dropped;
 struct evidence;
 struct executables;
 struct manifests;
@@ -78,6 +80,7 @@ struct core {
 	uint64_t drained_ns; /* what happened before is known */
 	struct chain *chain; /* NULL: fanotify was refused */
 	uint64_t chain_lost; /* so much of chain_lost() is counted */
+	struct dropped *dropped;
 	bool unwatched;      /* a filesystem could not be marked: said once */
 	struct enrich *enrich;
 	struct manifests *manifests;
@@ -103,6 +106,7 @@ struct core {
 	uint8_t *events;   /* what source_read() gave */
 	size_t events_len; /* not yet in the journal */
 	struct backlog *backlog, **backlog_end;
+	uint64_t void_records; /* found to be gone from the ledger by this daemon */
 	int full; /* 0, or why the disk takes nothing (-errno): nothing is read until it does */
 
 	struct shares *shares;
@@ -164,11 +168,23 @@ void core_flush(struct core *c);
 /* For struct attribute_config: adds the sequence number and appends to the ledger. */
 void core_emit(void *core, uint64_t source, uint32_t part, const uint8_t *record, size_t len);
 
+/* Adds to the attribution's losses what other stages have dropped since. */
+void core_count_dropped(struct core *c);
+
 /* What the wall clock says now; @first: it can't have stepped. */
 void core_read_clock(struct core *c, bool first);
 
 uint64_t core_boottime_ns(void);
 
+/* The disk took nothing, for which reason: nothing is read until it does. */
+void core_set_full(struct core *c, int err);
+
+/* ---- gaps.c ---- */
+
+/* Tells what retention, or somebody else, has taken from the ledger since. */
+void core_tell_gaps(struct core *c);
+/* Looks whether somebody else has. */
+void core_check_ledger(struct core *c);
 /* ---- folding.c ---- */
 
 /* Journals how large the ledger may be, which budgets follow from. */

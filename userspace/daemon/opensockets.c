@@ -8,11 +8,19 @@
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/pb.h"
 
 #define INODES_MAX 65536
+
+/* A file of /proc/PID/net. */
+struct net_table {
+	const char *name;
+	Affiant__V1__Protocol protocol;
+	unsigned int family, type; /* of sockets that are listed whether they are connected or not */
+};
 
 static int by_number(const void *a, const void *b)
 {
@@ -113,12 +121,16 @@ static bool parse_endpoint(const char *text, Affiant__V1__Endpoint **ret)
 	return true;
 }
 
-/* @remote NULL: it listens. */
-static int add_one(Affiant__V1__SessionStarted *m, Affiant__V1__Protocol protocol,
-		   const char *local, const char *remote, pid_t tgid)
+/* -EOVERFLOW: there is no room, which it says. */
+static int new_one(Affiant__V1__SessionStarted *m, const struct net_table *t, pid_t tgid,
+		   Affiant__V1__OpenConnection **ret)
 {
 	Affiant__V1__OpenConnection **more, *c;
 
+	if (m->n_open_connections == OPENSOCKETS_MAX) {
+		SET(m, open_connections_cut, true);
+		return -EOVERFLOW;
+	}
 	more = realloc(m->open_connections, (m->n_open_connections + 1) * sizeof(*more));
 	if (!more)
 		return -ENOMEM;
@@ -127,73 +139,139 @@ static int add_one(Affiant__V1__SessionStarted *m, Affiant__V1__Protocol protoco
 	if (!c)
 		return -ENOMEM;
 	affiant__v1__open_connection__init(c);
-	if (!parse_endpoint(local, &c->local) || (remote && !parse_endpoint(remote, &c->remote))) {
-		affiant__v1__open_connection__free_unpacked(c, NULL);
-		return 0;
-	}
-	SET(c, protocol, protocol);
+	SET(c, protocol, t->protocol);
 	SET(c, tgid, tgid);
-	if (!remote)
-		SET(c, listening, true);
-	m->open_connections[m->n_open_connections++] = c;
-	return 0;
-}
-
-static int read_table(pid_t tgid, const char *name, Affiant__V1__Protocol protocol,
-		      const uint64_t *inodes, size_t n, Affiant__V1__SessionStarted *m)
-{
-	_cleanup_fclose_ FILE *f = NULL;
-	char path[48], line[512];
-
-	snprintf(path, sizeof(path), "/proc/%d/net/%s", tgid, name);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		char local[48], remote[48];
-		unsigned int state;
-		uint64_t inode;
-
-		/*
-		 * Documentation/networking/proc_net_tcp.rst; the udp tables have the same columns.
-		 */
-		if (sscanf(line, "%*d: %47s %47s %x %*s %*s %*s %*u %*u %" SCNu64, local, remote,
-			   &state, &inode) != 4 ||
-		    state == TCP_CLOSE || !bsearch(&inode, inodes, n, sizeof(inode), by_number))
-			continue;
-		if (m->n_open_connections == OPENSOCKETS_MAX) {
-			SET(m, open_connections_cut, true);
-			break;
-		}
-		if (add_one(m, protocol, local, state == TCP_LISTEN ? NULL : remote, tgid) < 0)
-			return -ENOMEM;
+	if (t->family) {
+		SET(c, family, t->family);
+		SET(c, type, t->type);
 	}
+	m->open_connections[m->n_open_connections++] = c;
+	*ret = c;
 	return 0;
-}
-
-int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__SessionStarted *m)
-{
-	static const struct {
-		const char *name;
-		Affiant__V1__Protocol protocol;
-	} tables[] = {
-		{"tcp", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP},
-		{"tcp6", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP},
-		{"udp", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP},
-		{"udp6", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP},
-	};
-	_cleanup_free_ uint64_t *inodes = NULL;
-	size_t n;
-	int err = 0;
-
-	inodes = socket_inodes(tgid, which, &n);
-	for (size_t i = 0; !err && n && i < sizeof(tables) / sizeof(tables[0]); i++)
-		err = read_table(tgid, tables[i].name, tables[i].protocol, inodes, n, m);
-	return err;
 }
 
 static void drop_last(Affiant__V1__SessionStarted *m)
 {
 	affiant__v1__open_connection__free_unpacked(m->open_connections[--m->n_open_connections],
 						    NULL);
+}
+
+/* Of a raw socket what stands for the port is the protocol. */
+static void set_number(const struct net_table *t, Affiant__V1__OpenConnection *c)
+{
+	if (t->type == SOCK_RAW)
+		SET(c, protocol_number, c->local->port);
+	else
+		SET(c, protocol_number, t->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	if (t->type == SOCK_RAW)
+		c->local->has_port = false;
+}
+
+static int add_one(Affiant__V1__SessionStarted *m, const struct net_table *t, const char *local,
+		   const char *remote, unsigned int state, pid_t tgid)
+{
+	bool connected = state != TCP_LISTEN && state != TCP_CLOSE;
+	Affiant__V1__OpenConnection *c;
+	int err = new_one(m, t, tgid, &c);
+
+	if (err)
+		return err;
+	if (!parse_endpoint(local, &c->local) ||
+	    (connected && !parse_endpoint(remote, &c->remote))) {
+		drop_last(m);
+		return 0;
+	}
+	if (t->family)
+		set_number(t, c);
+	if (c->remote && t->type == SOCK_RAW)
+		c->remote->has_port = false;
+	if (state == TCP_LISTEN)
+		SET(c, listening, true);
+	return 0;
+}
+
+/* net/packet/af_packet.c, packet_seq_show(): pointer, references, type, protocol, .., inode. */
+static int add_packet(Affiant__V1__SessionStarted *m, const struct net_table *t, unsigned int type,
+		      unsigned int number, pid_t tgid)
+{
+	Affiant__V1__OpenConnection *c;
+	int err = new_one(m, t, tgid, &c);
+
+	if (err)
+		return err;
+	SET(c, type, type);
+	SET(c, protocol_number, number);
+	return 0;
+}
+
+struct inodes {
+	const uint64_t *list; /* sorted */
+	size_t n;
+};
+
+static bool has_inode(const struct inodes *inodes, uint64_t inode)
+{
+	return bsearch(&inode, inodes->list, inodes->n, sizeof(inode), by_number);
+}
+
+static int take_line(pid_t tgid, const struct net_table *t, const char *line,
+		     const struct inodes *inodes, Affiant__V1__SessionStarted *m)
+{
+	unsigned int state, type, number;
+	char local[48], remote[48];
+	uint64_t inode;
+
+	if (t->family == AF_PACKET) {
+		if (sscanf(line, "%*s %*d %u %x %*d %*d %*u %*u %" SCNu64, &type, &number,
+			   &inode) != 3 ||
+		    !has_inode(inodes, inode))
+			return 0;
+		return add_packet(m, t, type, number, tgid);
+	}
+	/* Documentation/networking/proc_net_tcp.rst; the other tables have the same columns. */
+	if (sscanf(line, "%*d: %47s %47s %x %*s %*s %*s %*u %*u %" SCNu64, local, remote, &state,
+		   &inode) != 4 ||
+	    (state == TCP_CLOSE && !t->family) || !has_inode(inodes, inode))
+		return 0;
+	return add_one(m, t, local, remote, state, tgid);
+}
+
+static int read_table(pid_t tgid, const struct net_table *t, const struct inodes *inodes,
+		      Affiant__V1__SessionStarted *m)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[48], line[512];
+	int err = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/net/%s", tgid, t->name);
+	f = fopen(path, "re");
+	while (!err && f && fgets(line, sizeof(line), f))
+		err = take_line(tgid, t, line, inodes, m);
+	return err == -EOVERFLOW ? 0 : err;
+}
+
+int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__SessionStarted *m)
+{
+	/* Those that nobody sees come first: what is cut are the others. */
+	static const struct net_table tables[] = {
+		{"raw", AFFIANT__V1__PROTOCOL__PROTOCOL_RAW, AF_INET, SOCK_RAW},
+		{"raw6", AFFIANT__V1__PROTOCOL__PROTOCOL_RAW, AF_INET6, SOCK_RAW},
+		{"icmp", AFFIANT__V1__PROTOCOL__PROTOCOL_ICMP, AF_INET, SOCK_DGRAM},
+		{"icmp6", AFFIANT__V1__PROTOCOL__PROTOCOL_ICMPV6, AF_INET6, SOCK_DGRAM},
+		{"packet", AFFIANT__V1__PROTOCOL__PROTOCOL_OTHER, AF_PACKET, 0},
+		{"tcp", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP, 0, 0},
+		{"tcp6", AFFIANT__V1__PROTOCOL__PROTOCOL_TCP, 0, 0},
+		{"udp", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
+		{"udp6", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
+	};
+	_cleanup_free_ uint64_t *list = NULL;
+	struct inodes inodes;
+	int err = 0;
+
+	inodes.list = list = socket_inodes(tgid, which, &inodes.n);
+	for (size_t i = 0; !err && inodes.n && i < sizeof(tables) / sizeof(tables[0]); i++)
+		err = read_table(tgid, &tables[i], &inodes, m);
+	return err;
 }
 
 void opensockets_cut(Affiant__V1__SessionStarted *m, size_t max)

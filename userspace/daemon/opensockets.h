@@ -18,7 +18,8 @@ enum opensockets_which {
 
 /*
  * Appends the sockets of @tgid to @m, up to OPENSOCKETS_MAX in all: TCP that listens or is
- * connected, UDP that is connected. Of more, open_connections_cut says so. A process that is gone
+ * connected, UDP that is connected, and, whatever they do, raw, ping and packet sockets, whose
+ * packets nobody sees. Of more, open_connections_cut says so. A process that is gone
  * adds nothing. 0 or -ENOMEM.
  */
 int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__SessionStarted *m);

@@ -15,6 +15,7 @@
 #include "collect/manifest.h"
 #include "collect/note.h"
 #include "daemon/core.h"
+#include "daemon/dropped.h"
 #include "daemon/evidence.h"
 
 #define DRAINS_MAX 16       /* in one turn of the loop */
@@ -130,7 +131,7 @@ static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint
 	c->backlog_end = &b->next;
 }
 
-static void set_full(struct core *c, int err)
+void core_set_full(struct core *c, int err)
 {
 	if (!c->full)
 		log_error("%s: cannot be written (%s): events wait in the kernel until it can",
@@ -149,38 +150,8 @@ void core_emit(void *core, uint64_t source, uint32_t part, const uint8_t *record
 		c->attribute->dropped[LOSS_RECORD]++;
 	} else if (err) {
 		keep_back(c, source, part, record, len);
-		set_full(c, err);
+		core_set_full(c, err);
 	}
-}
-
-static void tell_removed(struct core *c)
-{
-	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
-	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
-
-	if (!ledger_removed(c->ledger, &gap.first_sequence, &gap.last_sequence, &gap.bytes))
-		return;
-	gap.has_first_sequence = gap.has_last_sequence = true;
-	gap.has_bytes = gap.bytes != 0; /* where only the place of them is known */
-	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_RETENTION);
-	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
-	r.gap = &gap;
-	core_tell(c, &r);
-}
-
-/* They are there, but the disk would not say that it has them. */
-static void tell_doubted(struct core *c)
-{
-	Affiant__V1__Record r = AFFIANT__V1__RECORD__INIT;
-	Affiant__V1__Gap gap = AFFIANT__V1__GAP__INIT;
-
-	if (!ledger_doubted(c->ledger, &gap.first_sequence, &gap.last_sequence))
-		return;
-	gap.has_first_sequence = gap.has_last_sequence = true;
-	SET(&gap, reason, AFFIANT__V1__GAP_REASON__GAP_UNSYNCED);
-	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
-	r.gap = &gap;
-	core_tell(c, &r);
 }
 
 void core_flush(struct core *c)
@@ -200,7 +171,7 @@ void core_flush(struct core *c)
 	}
 	err = err ?: ledger_flush(c->ledger);
 	if (err) {
-		set_full(c, err);
+		core_set_full(c, err);
 		return;
 	}
 	/* The journal, which is on the same disk, may still find no room. */
@@ -212,8 +183,7 @@ void core_flush(struct core *c)
 	if (c->repair_told)
 		ledger_repair_told(c->ledger);
 	c->repair_told = false;
-	tell_removed(c);
-	tell_doubted(c);
+	core_tell_gaps(c);
 	if (!c->server)
 		return;
 	ledger_stats(c->ledger, &stats);
@@ -291,7 +261,7 @@ static int take(struct core *c)
 	}
 	err = journal_append(c->journal, c->events, c->events_len);
 	if (err) {
-		set_full(c, err);
+		core_set_full(c, err);
 		return err;
 	}
 	source_release(c->source);
@@ -325,6 +295,16 @@ int core_drain(struct core *c)
 	return 0;
 }
 
+void core_count_dropped(struct core *c)
+{
+	uint64_t lost = c->chain ? chain_lost(c->chain) : c->chain_lost;
+
+	c->attribute->dropped[LOSS_CHAIN] += lost - c->chain_lost;
+	c->chain_lost = lost;
+	if (c->recovered)
+		dropped_keep(c->dropped, c->boot_id, c->attribute->dropped);
+}
+
 static void tell_losses(struct core *c)
 {
 	uint64_t totals[LOSS_ALL] = {0};
@@ -334,12 +314,7 @@ static void tell_losses(struct core *c)
 	/* They are told when there is room for it. */
 	if (c->full || source_losses(c->source, totals, &totals[LOSS_HOOK]) < 0)
 		return;
-	if (c->chain) {
-		uint64_t lost = chain_lost(c->chain);
-
-		c->attribute->dropped[LOSS_CHAIN] += lost - c->chain_lost;
-		c->chain_lost = lost;
-	}
+	core_count_dropped(c);
 	m = loss_since(c->attribute, totals);
 	if (!m)
 		return;
@@ -403,6 +378,7 @@ static void now_and_then(struct core *c, uint64_t now)
 	reconcile_untagged(c, now);
 	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
 		c->reconciled_ns = now;
+		core_check_ledger(c);
 		core_look_at_disks(c);
 		reconcile(c);
 		selectors_refresh(c->selectors);
@@ -424,6 +400,7 @@ static int turn(struct core *c)
 	next = attribute_tick(c->attribute, now);
 	core_flush(c);
 	now_and_then(c, now);
+	core_count_dropped(c);
 	/* Who waits for evidence waits for the disk, a thread that says nothing when it is done. */
 	if (evidence_turn(c->evidence))
 		c->idle = 0;

@@ -15,6 +15,7 @@
 #include "collect/loss.h"
 #include "collect/note.h"
 #include "daemon/core.h"
+#include "daemon/dropped.h"
 #include "daemon/told.h"
 
 #define STATE_FILE "state"
@@ -102,6 +103,7 @@ static int take_state(struct core *c, struct saver_job *job)
 	err = journal_rotate(c->journal, &index);
 	if (err)
 		return err;
+	core_count_dropped(c);
 	m = state_save(c->attribute);
 	if (!m)
 		return -ENOMEM;
@@ -346,6 +348,8 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 		note_damage(c, damaged);
 	if (!err && !found)
 		loss_resume(c->attribute, told_lost(c->told), told_lost_before(c->told));
+	if (!err)
+		dropped_restore(c->dropped, config->boot_id, c->attribute->dropped);
 	return err;
 }
 

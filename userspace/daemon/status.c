@@ -43,6 +43,31 @@ static uint64_t count_unproven(const struct attribute *a)
 	return n;
 }
 
+/* @lost, @list: what @m borrows. Those that wait to be told are among them. */
+static void set_losses(struct core *c, Affiant__V1__Status *m,
+		       Affiant__V1__LostCount lost[static LOSS_ALL],
+		       Affiant__V1__LostCount *list[static LOSS_ALL])
+{
+	uint64_t totals[LOSS_ALL] = {0}, untold = 0;
+
+	(void)source_losses(c->source, totals, &totals[LOSS_HOOK]); /* else what was told remains */
+	core_count_dropped(c);
+	loss_now(c->attribute, totals, totals);
+	for (unsigned int kind = 0; kind < LOSS_ALL; kind++) {
+		uint64_t told = c->attribute->losses[kind];
+
+		if (totals[kind] > told)
+			untold += totals[kind] - told;
+		else
+			totals[kind] = told;
+	}
+	m->n_lost = loss_totals(totals, lost);
+	for (size_t i = 0; i < m->n_lost; i++)
+		list[i] = &lost[i];
+	m->lost = list;
+	SET(m, lost_untold, untold);
+}
+
 static size_t list_size(const char *const *list)
 {
 	size_t n = 0;
@@ -61,6 +86,8 @@ static void set_storage(struct core *c, Affiant__V1__Status *m)
 	SET(m, segment_bytes, stats.bytes);
 	SET(m, last_sequence, stats.next_sequence - 1);
 	SET(m, oldest_sequence, stats.oldest_sequence);
+	if (c->void_records)
+		SET(m, void_records, c->void_records);
 	SET(m, journal_bytes, journal_bytes(c->journal));
 	if (c->full)
 		m->unwritable = (char *)strerrordesc_np(-c->full);
@@ -193,10 +220,7 @@ void core_get_status(void *core, struct server_call *call)
 	SET(&m, events_folded, c->attribute->counts.folded);
 	SET(&m, sessions_folding, HASH_COUNT(c->attribute->folding));
 	m.n_records = 1;
-	m.n_lost = loss_totals(c->attribute->losses, lost);
-	for (size_t i = 0; i < m.n_lost; i++)
-		lost_list[i] = &lost[i];
-	m.lost = lost_list;
+	set_losses(c, &m, lost, lost_list);
 	SET(&m, doubles, c->attribute->counts.doubles);
 	set_storage(c, &m);
 	set_cache(c, &cache);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ledger: the writer's state, shared by ledger.c (appending), recovery.c (opening) and retention.c.
- * Not for callers.
+ * ledger: the writer's state, shared by ledger.c (appending), recovery.c (opening), retention.c and
+ * holes.c. Not for callers.
  */
 #pragma once
 
@@ -33,6 +33,13 @@ struct removed {
 	uint64_t first, last, bytes; /* first 0: nothing */
 };
 
+/* Records whose segments are gone. */
+struct hole {
+	uint64_t first, last;
+	uint64_t behind; /* index of the segment that follows */
+	enum { HOLE_FOUND, HOLE_TOLD, HOLE_SYNCING } state;
+};
+
 /*
  * What opening cut off or set aside, from before it does until a Gap that says so is synced; behind
  * the other in that file.
@@ -47,7 +54,7 @@ struct repaired {
 struct ledger {
 	int dir; /* locked (flock) while the ledger is open */
 	int fd;  /* the current segment */
-	int removed_fd;
+	int removed_fd, oldest_fd;
 	uint64_t segment_bytes;
 	uint64_t total_bytes;
 	uint8_t boot_id[16];
@@ -59,6 +66,9 @@ struct ledger {
 	struct removed untold; /* by ledger_removed() */
 	struct removed told;
 	struct removed syncing; /* 'told' when ledger_sync_begin() was called */
+	struct hole *holes;     /* until a Gap that says so is synced */
+	size_t holes_count;
+	int gone;	   /* why no segment follows the current one, whose file is gone; 0: it is there */
 	struct repaired repaired;
 	bool removed_damaged;
 	/*
@@ -98,6 +108,16 @@ int ledger_recover(struct ledger *l, uint64_t from, struct ledger_recovery *ret)
 /* Shows @seen the frames of this boot from sequence @from on. */
 int ledger_replay(struct ledger *l, uint64_t from,
 		  void (*seen)(void *data, const struct segment_frame *frame), void *data);
+
+/* ---- holes.c ---- */
+
+/* At opening, for ledger_hole(): between which segments there are records missing. */
+int holes_find(struct ledger *l, const struct ledger_recovery *recovery);
+/* The oldest record is that one from now on, as retention has it. */
+int holes_begin(struct ledger *l, uint64_t first);
+/* What was told by now is being made durable; it is. */
+void holes_syncing(struct ledger *l);
+int holes_synced(struct ledger *l);
 
 /* ---- retention.c ---- */
 

@@ -14,7 +14,6 @@
 #include "record/words.h"
 
 #define NS_PER_MS UINT64_C(1000000)
-#define MAPPED(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 enum class { NETWORK_ACTIVITY = 4001, PROCESS_ACTIVITY = 1007, LIFECYCLE = 6002, ERROR = 6008 };
 enum severity { INFORMATIONAL = 1, LOW, MEDIUM, HIGH };
@@ -384,29 +383,6 @@ static void put_daemon_app(struct json_builder *b, json_t *root, const char *ver
 	json_put(b, root, "app", app);
 }
 
-static void put_lost(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
-		     json_t *unmapped)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < r->lost->n_counts; i++)
-		if (__builtin_add_overflow(sum, r->lost->counts[i]->count, &sum))
-			sum = INT64_MAX;
-	if (sum <= INT64_MAX)
-		json_put(b, root, "count", json_integer(sum));
-	json_put(b, root, "message", json_string("Events were lost before they became records."));
-	json_put_message(b, unmapped, "lost", &r->lost->base, NULL);
-}
-
-static void put_gap(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
-		    json_t *unmapped)
-{
-	json_put(b, root, "message", json_string("Records are no longer in the ledger."));
-	json_put(b, root, "status_detail",
-		 json_string(word_of(&affiant__v1__gap_reason__descriptor, r->gap->reason)));
-	json_put_message(b, unmapped, "gap", &r->gap->base, MAPPED("reason"));
-}
-
 static void put_body(struct json_builder *b, json_t *root, const Affiant__V1__Record *r,
 		     const struct event *e, json_t *unmapped)
 {
@@ -440,10 +416,10 @@ static void put_body(struct json_builder *b, json_t *root, const Affiant__V1__Re
 		put_listening(b, root, r, unmapped);
 		break;
 	case AFFIANT__V1__RECORD__BODY_LOST:
-		put_lost(b, root, r, unmapped);
+		ocsf_put_lost(b, root, r->lost, unmapped);
 		break;
 	case AFFIANT__V1__RECORD__BODY_GAP:
-		put_gap(b, root, r, unmapped);
+		ocsf_put_gap(b, root, r->gap, unmapped);
 		break;
 	case AFFIANT__V1__RECORD__BODY_FOLDED:
 		ocsf_put_folded(b, root, r, e->class == NETWORK_ACTIVITY, unmapped);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ocsf_object: the objects that OCSF events are made of. For ocsf.c alone. */
+/* ocsf_object: what OCSF events are made of. For ocsf.c alone. */
 #pragma once
 
 #include <affiant/v1/record.pb-c.h>
 #include <jansson.h>
 
 #include "record/json.h"
+
+/* Fields that have a place of their own. */
+#define MAPPED(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* The whole process; what it lacks a home for goes to @unmapped under "process". */
 json_t *ocsf_process(struct json_builder *b, const Affiant__V1__Record *r, json_t *unmapped);
@@ -21,3 +24,9 @@ json_t *ocsf_connection(struct json_builder *b, const Affiant__V1__Record *r,
 			const Affiant__V1__Endpoint *remote);
 
 json_t *ocsf_device(struct json_builder *b, const Affiant__V1__Record *r);
+
+/* ocsf_loss.c: the bodies of Lost and Gap, into the event and into @unmapped. */
+void ocsf_put_lost(struct json_builder *b, json_t *root, const Affiant__V1__Lost *m,
+		   json_t *unmapped);
+void ocsf_put_gap(struct json_builder *b, json_t *root, const Affiant__V1__Gap *m,
+		  json_t *unmapped);

@@ -158,8 +158,13 @@ int retention_apply(struct ledger *l)
 		segment_name_format(l->slots[0].index, "seg", name);
 		if (unlinkat(l->dir, name, 0) && errno != ENOENT)
 			return -errno;
+		segment_name_format(l->slots[0].index, "void", name);
+		(void)unlinkat(l->dir, name, 0);
 		l->count--;
 		memmove(l->slots, l->slots + 1, l->count * sizeof(*l->slots));
+		err = holes_begin(l, l->slots[0].first_sequence);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -181,8 +186,9 @@ int retention_synced(struct ledger *l)
 	struct removed told = l->told;
 	int err = 0;
 
+	/* As long as the note is there, what is gone is known by it. */
 	if (told.first)
-		err = write_note(l, l->untold);
+		err = fdatasync(l->oldest_fd) ? -errno : write_note(l, l->untold);
 	if (!err && told.first)
 		l->told = (struct removed){};
 	if (!err && l->repair_told)

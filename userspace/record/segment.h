@@ -136,14 +136,27 @@ bool ledger_removed(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last, u
 /* A Gap that tells of what opening did was appended. */
 void ledger_repair_told(struct ledger *l);
 
+/*
+ * Looks whether all segments are still there. One that retention did not take is forgotten; of the
+ * current one, a new segment goes on behind it. -errno: that can't be begun, and nothing is written
+ * until it can.
+ */
+int ledger_check(struct ledger *l);
+
+/*
+ * Records that are gone without retention, as found at opening or by ledger_check(), to be told as
+ * a Gap each: false when there are none left.
+ */
+bool ledger_hole(struct ledger *l, uint64_t *ret_first, uint64_t *ret_last);
+
 struct ledger_stats {
 	uint64_t bytes, segments, oldest_sequence, next_sequence, current_index;
 };
 void ledger_stats(const struct ledger *l, struct ledger_stats *ret);
 
 /*
- * A read-only descriptor of the first segment whose index is >= @index; -ENOENT past the current
- * one.
+ * A read-only descriptor of the first segment whose index is >= @index, and that is there; -ENOENT
+ * past the current one.
  */
 int ledger_segment_fd(const struct ledger *l, uint64_t index, uint64_t *ret_index,
 		      uint64_t *ret_first_sequence, bool *ret_sealed);

@@ -22,12 +22,13 @@ class Disk:
 	def fill(self):
 		"""To the last byte, whatever the daemon writes meanwhile, until it says so."""
 		def full():
-			self._fill()
+			self.take()
 			return self.says("cannot be written")
 
 		wait.until("the daemon finds the disk full", full, explain=self.daemon.log)
 
-	def _fill(self):
+	def take(self):
+		"""To the last byte; the daemon finds it out when it writes."""
 		with open(self.ballast, "ab", buffering=0) as file:
 			for size in (1 << 20, 1 << 12, 1):
 				with contextlib.suppress(OSError):
