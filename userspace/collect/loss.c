@@ -144,7 +144,8 @@ static void forget_gap(struct attribute *a, const Affiant__V1__LostRange *told)
 	}
 }
 
-void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost, const Affiant__V1__Lost *before)
+void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost,
+		 const Affiant__V1__Lost *before)
 {
 	uint64_t told[LOSS_ALL] = {0}, others[LOSS_ALL] = {0};
 

@@ -26,8 +26,8 @@ enum loss_user {
 Affiant__V1__Lost *loss_since(struct attribute *a, const uint64_t totals[static LOSS_ALL]);
 
 /*
- * What is told of this boot, where the state is gone: @lost's totals. @before: those of other maps of
- * the kernel than the ones that count now. Either may be NULL.
+ * What is told of this boot, where the state is gone: @lost's totals. @before: those of other maps
+ * of the kernel than the ones that count now. Either may be NULL.
  */
 void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost,
 		 const Affiant__V1__Lost *before);
