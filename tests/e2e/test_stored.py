@@ -107,6 +107,21 @@ def test_an_emptied_journal(new_daemon):
 	assert [r.connect.reached.port for r in found.connects] == [4323]
 
 
+def test_a_state_that_cannot_be_read(new_daemon, place):
+	daemon = new_daemon()
+	daemon.stop()
+	state = daemon.state / "state"
+	state.rename(place / "state")
+	state.mkdir()
+	daemon.spawn()
+	assert daemon.process.wait(wait.DEADLINE) not in (0, None)
+	assert daemon.log().splitlines()[-1].endswith(f"{state}: Is a directory")
+	state.rmdir()
+	(place / "state").rename(state)
+	daemon.start()
+	assert not daemon.records("--type", "gap")
+
+
 # ---- a reboot ----
 
 class Machine:

@@ -679,6 +679,7 @@ static const struct {
 	{"userspace/daemon/privileges.c", "before the filter"},
 	{"userspace/daemon/reconcile.c", NULL},
 	{"userspace/daemon/recover.c", "before the filter"},
+	{"userspace/daemon/save.c", "before the filter"},
 	{"userspace/daemon/saver.c", NULL},
 	{"userspace/daemon/server.c", NULL},
 	{"userspace/daemon/subject.c", NULL},

@@ -178,7 +178,8 @@ static void restore_dropped(struct attribute *a)
 	restore_numbers(a);
 }
 
-void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost, const Affiant__V1__Lost *before)
+void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost,
+		 const Affiant__V1__Lost *before)
 {
 	uint64_t told[LOSS_ALL] = {0}, others[LOSS_ALL] = {0};
 

@@ -31,8 +31,8 @@ void loss_now(const struct attribute *a, const uint64_t kernel[static LOSS_ALL],
 	      uint64_t ret[static LOSS_ALL]);
 
 /*
- * What is told of this boot, where the state is gone: @lost's totals. @before: those of other maps of
- * the kernel than the ones that count now. Either may be NULL.
+ * What is told of this boot, where the state is gone: @lost's totals. @before: those of other maps
+ * of the kernel than the ones that count now. Either may be NULL.
  */
 void loss_resume(struct attribute *a, const Affiant__V1__Lost *lost,
 		 const Affiant__V1__Lost *before);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 /*
- * Where nobody knows what a CPU began with, its first event can have overtaken so many. They are new
- * when they come; if they don't, it was before that time.
+ * Where nobody knows what a CPU began with, its first event can have overtaken so many. They are
+ * new when they come; if they don't, it was before that time.
  */
 #define FIRST_INVERSION 64
 

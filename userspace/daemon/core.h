@@ -4,10 +4,10 @@
  * everything here runs in the event loop, but for what saver.c does.
  *
  * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
- * recover.c saves the state and reads back what a crash left; opening.c and sessions.c answer the
- * local socket; selectors.c keeps the kernel's selectors; reconcile.c and unseen.c find what events
- * did not tell; epoch.c knows when the kernel began anew; folding.c tells what was counted;
- * status.c counts.
+ * save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
+ * left; opening.c and sessions.c answer the local socket; selectors.c keeps the kernel's selectors;
+ * reconcile.c and unseen.c find what events did not tell; epoch.c knows when the kernel began anew;
+ * folding.c tells what was counted; status.c counts.
  */
 #pragma once
 
@@ -192,7 +192,7 @@ int core_note_budget(struct core *c);
 /* By notes: what was folded and is due is told, and what records took beyond their prices charged. */
 void core_tell_folded(struct core *c, uint64_t now_ns);
 
-/* ---- recover.c ---- */
+/* ---- save.c ---- */
 
 /*
  * Begins to make the ledger durable and, if @state, to save the state. -EAGAIN: something waits to
@@ -206,6 +206,16 @@ int save_begin(struct core *c, bool state);
 bool save_end(struct core *c, bool wait, int *ret_err);
 /* Saves the state, and waits for that. */
 int state_write(struct core *c);
+
+/*
+ * Reads what was saved last, of whichever boot, into c->saved, which stays NULL when nothing was, or
+ * it is damaged (c->saved_damaged). One that can't be read is an error.
+ */
+int saved_read(struct core *c, char **ret_why);
+/* Removes it: all that it says is told. */
+int saved_drop(struct core *c);
+
+/* ---- recover.c ---- */
 
 /*
  * Opens ledger and attribution for this boot, after ending what an earlier boot left, and reads the

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <zlib.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -18,192 +14,11 @@
 #include "daemon/dropped.h"
 #include "daemon/told.h"
 
-#define STATE_FILE "state"
-#define STATE_MAGIC "AFFSTAT1"
-#define STATE_MAX (1u << 30)
-
-/* ---- the saved state ---- */
-
-struct state_header {
-	char magic[8];
-	uint32_t crc;
-	uint32_t len;
-};
-
-static Affiant__V1__State *state_unpack(int fd)
-{
-	_cleanup_free_ uint8_t *packed = NULL;
-	struct state_header h;
-	Affiant__V1__State *m;
-
-	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h) || memcmp(h.magic, STATE_MAGIC, 8) ||
-	    h.len > STATE_MAX)
-		return NULL;
-	packed = malloc(h.len ?: 1);
-	if (!packed || pread(fd, packed, h.len, sizeof(h)) != (ssize_t)h.len ||
-	    crc32(0, packed, h.len) != h.crc)
-		return NULL;
-	m = affiant__v1__state__unpack(NULL, h.len, packed);
-	if (m && m->boot_id.len != 16) {
-		affiant__v1__state__free_unpacked(m, NULL);
-		return NULL;
-	}
-	return m;
-}
-
-/* What was saved last, of whichever boot; c->saved stays NULL when nothing was, or it is damaged. */
-static int read_saved(struct core *c)
-{
-	_cleanup_close_ int fd =
-		openat(c->state_dir, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	c->saved = state_unpack(fd);
-	c->saved_damaged = !c->saved;
-	if (!c->saved)
-		log_error("%s/" STATE_FILE ": damaged; only the journal that is left is read again",
-			  c->config->state_dir);
-	return 0;
-}
-
 /* The state that was saved for that boot, borrowed; NULL: there is none. */
 static const Affiant__V1__State *saved_of(const struct core *c, const uint8_t boot_id[static 16])
 {
 	return c->saved && !memcmp(c->saved->boot_id.data, boot_id, 16) ? c->saved : NULL;
 }
-
-/* The file's bytes. */
-static int pack_state(const Affiant__V1__State *m, uint8_t **ret, size_t *ret_len)
-{
-	size_t len = affiant__v1__state__get_packed_size(m);
-	struct state_header h = {.magic = STATE_MAGIC, .len = len};
-	uint8_t *data;
-
-	if (len > STATE_MAX)
-		return -EFBIG;
-	data = malloc(sizeof(h) + len);
-	if (!data)
-		return -ENOMEM;
-	affiant__v1__state__pack(m, data + sizeof(h));
-	h.crc = crc32(0, data + sizeof(h), len);
-	memcpy(data, &h, sizeof(h));
-	*ret = data;
-	*ret_len = sizeof(h) + len;
-	return 0;
-}
-
-/* From here on events go to a journal of their own. */
-static int take_state(struct core *c, struct saver_job *job)
-{
-	Affiant__V1__State *m;
-	uint64_t index;
-	int err;
-
-	err = journal_rotate(c->journal, &index);
-	if (err)
-		return err;
-	core_count_dropped(c);
-	m = state_save(c->attribute);
-	if (!m)
-		return -ENOMEM;
-	SET(m, journal_index, index);
-	SET(m, ledger_sequence, ledger_next_sequence(c->ledger));
-	SET(m, note_sequence, c->note_sequence);
-	err = pack_state(m, &job->data, &job->len);
-	affiant__v1__state__free_unpacked(m, NULL);
-	if (err)
-		return err;
-	c->saving_index = index;
-	c->saving_len = job->len;
-	/* Each file says by itself what time it was, and of which maps: the state may be lost. */
-	(void)core_note_clock(c);
-	(void)core_repeat_epoch(c);
-	(void)core_note_budget(c);
-	return 0;
-}
-
-/* Once, whenever it changes: it is tried every second. */
-static void say_durable(struct core *c, int err)
-{
-	if (err && !c->undurable)
-		log_error("%s/ledger: records can't be made durable (%s): a power cut may take those "
-			  "since record %" PRIu64,
-			  c->config->state_dir, strerror(-err), c->durable_sequence);
-	else if (!err && c->undurable)
-		log_notice("%s/ledger: records are made durable again", c->config->state_dir);
-	c->undurable = err;
-}
-
-int save_begin(struct core *c, bool state)
-{
-	struct saver_job job = {.ledger = -1,
-				.directory = c->state_dir,
-				.name = STATE_FILE,
-				.beside = STATE_FILE ".new"};
-	int err;
-
-	if (saver_busy(c->saver))
-		return -EBUSY;
-	if (state && (c->backlog || c->events_len))
-		return -EAGAIN;
-	err = ledger_sync_begin(c->ledger, &job.ledger);
-	if (err && !c->full)
-		say_durable(c, err);
-	if (!err && state)
-		err = take_state(c, &job);
-	if (err) {
-		closep(&job.ledger);
-		return err;
-	}
-	c->saving = state;
-	c->unsynced = false;
-	c->saving_sequence = ledger_next_sequence(c->ledger);
-	saver_start(c->saver, &job);
-	return 0;
-}
-
-/*
- * The order matters: the records made so far are on disk before the state that contains them, and
- * that before the journal which they came from goes.
- */
-bool save_end(struct core *c, bool wait, int *ret_err)
-{
-	int ledger, err, end;
-
-	if (!saver_collect(c->saver, wait, &ledger, &err))
-		return false;
-	end = ledger_sync_end(c->ledger, ledger);
-	err = err ?: end;
-	say_durable(c, ledger);
-	c->unsynced |= err != 0;
-	c->save_error = err;
-	if (!err)
-		c->durable_sequence = c->saving_sequence;
-	if (!err && c->saving) {
-		journal_drop(c->journal, c->saving_index);
-		/* The copy was as large as everything else, and came in between it. */
-		(void)malloc_trim(0);
-		/* Saving costs as much as the state is large: the larger, the rarer. */
-		c->rotate_bytes =
-			2 * c->saving_len > CORE_JOURNAL_MIN ? 2 * c->saving_len : CORE_JOURNAL_MIN;
-	}
-	*ret_err = err;
-	return true;
-}
-
-int state_write(struct core *c)
-{
-	int err;
-
-	(void)save_end(c, true, &err);
-	err = save_begin(c, true);
-	if (!err)
-		(void)save_end(c, true, &err);
-	return err;
-}
-
-/* ---- reading back ---- */
 
 static void notice_daemon(struct replayed *r, const uint8_t *note, size_t len)
 {
@@ -335,7 +150,7 @@ static int read_boot(struct core *c, const struct attribute_config *config, char
 	if (!err && found) {
 		err = state_load(c->attribute, state);
 		if (err == -EBADMSG &&
-		    asprintf(ret_why, "%s/" STATE_FILE ": contradicts itself; move it away",
+		    asprintf(ret_why, "%s/state: contradicts itself; move it away",
 			     c->config->state_dir) < 0)
 			*ret_why = NULL;
 	}
@@ -423,9 +238,7 @@ static int end_saved_boot(struct core *c, struct attribute_config *config, bool 
 		memcpy(config->boot_id, c->saved->boot_id.data, 16);
 		err = end_boot(c, config, ret_why);
 	}
-	if (!err && unlinkat(c->state_dir, STATE_FILE, 0) && errno != ENOENT)
-		err = -errno;
-	return err;
+	return err ?: saved_drop(c);
 }
 
 static int end_boots(struct core *c, const struct attribute_config *config, char **ret_why)
@@ -521,7 +334,7 @@ int recover(struct core *c, const struct attribute_config *config, uint64_t *ret
 	char path[4096], file[JOURNAL_NAME_SIZE];
 	int err;
 
-	err = read_saved(c);
+	err = saved_read(c, ret_why);
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "%s/journal", c->config->state_dir);

@@ -77,8 +77,9 @@ struct ledger {
 	 */
 	uint64_t durable;
 	bool doubtful;
-	uint64_t doubt_first, doubt_last;          /* of segments before; first 0: none */
-	uint64_t syncing_from, syncing_sequence; /* durable when ledger_sync_begin() was called, and then */
+	uint64_t doubt_first, doubt_last; /* of segments before; first 0: none */
+	/* When ledger_sync_begin() was called: 'durable', and what it may become. */
+	uint64_t syncing_from, syncing_sequence;
 	bool repair_told, repair_syncing; /* likewise */
 	size_t start, end;      /* of what is not written yet, in the buffer */
 	uint8_t buffer[LEDGER_BUFFER + SEGMENT_FRAME_MAX + SEGMENT_FRAME_HEADER_SIZE];
