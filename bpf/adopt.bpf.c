@@ -136,7 +136,7 @@ static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *ta
 static __always_inline void adopt_describe(struct task_struct *task, struct scratch *s,
 					   const struct tag *tag, __u32 tgid, __u32 flags)
 {
-	actor_set(&s->exec.header.actor, tgid, tag);
+	header_set_actor(&s->exec.header, tgid, tag);
 	exec_describe(s, task);
 	/* Its environment it may have rewritten by now. */
 	s->exec.flags |= flags | EXEC_ENVIRONMENT_CUT;

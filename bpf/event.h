@@ -67,7 +67,7 @@ struct event_header {
 	__u16 type; /* enum event_type */
 	__u16 size; /* of the whole event */
 	__u32 tid;  /* current's; 0 in softirq */
-	__u32 spare;
+	__u32 selector; /* 1 + the one that took the actor's process; 0: none, or not told */
 	struct event_actor actor;
 };
 

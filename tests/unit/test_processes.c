@@ -577,6 +577,24 @@ static void names_no_agent_by_guess(void **state)
 	assert_true(r->session_started->late);
 }
 
+/* The exec that a selector matched was lost: what comes next tells the selector, too. */
+static void knows_the_selector_of_a_lost_exec(void **state)
+{
+	struct proc run = {
+		.session = 9, .tgid = 100, .start = 7, .exec_seq = 3, .flags = TAG_SELECTED};
+	struct pipeline *p = *state;
+	struct event_connect e = connect_event(p, &run, IPPROTO_TCP, 80);
+	const Affiant__V1__Record *r;
+
+	e.header.selector = 1 + 77;
+	give(p, &e);
+	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
+	assert_string_equal(r->agent->name, "chosen");
+	assert_string_equal(r->session_started->selector, "exe /bin/agent");
+	assert_int_equal(r->session_started->origin, AFFIANT__V1__SESSION_ORIGIN__ORIGIN_SELECTOR);
+	assert_true(r->session_started->late);
+}
+
 /* ---- what was lost ---- */
 
 static void makes_up_nothing_for_a_lost_fork(void **state)
@@ -1076,3 +1094,4 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+		TEST(knows_the_selector_of_a_lost_exec),

@@ -131,6 +131,10 @@ void session_finish(struct attribute *a, struct session *s, const struct event_h
 		    struct actor *last, Affiant__V1__SessionEndReason reason)
 {
 	if (s->told && !s->ending)
+	const uint32_t of_header = h->selector - 1;
+
+	if (!selector && h->selector)
+		selector = &of_header;
 		tell_session_ended(a, s, event_source(h), h->boottime_ns, last, reason);
 	power_ended(a, s, h->boottime_ns);
 	fold_end(a, s, h->boottime_ns);
