@@ -43,6 +43,7 @@ enum loss {
 	LOSS_STORAGE = EVENT_TYPES_MAX,
 	LOSS_TAG, /* a child or a match that could not be tagged (no room) */
 	LOSS_CGROUP, /* a cgroup that selectors look for or below (map full) */
+	LOSS_SLOT,   /* runs of a hook that found no program behind it: its pin was removed */
 	LOSS_KINDS,
 };
 

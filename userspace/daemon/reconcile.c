@@ -129,7 +129,7 @@ static bool is_waited_for(const struct core *c, const struct process *p)
 	const uint64_t *losses = c->attribute->losses;
 
 	return p->untagged && source_any_untagged(c->source) && !losses[EVENT_EXIT] &&
-	       !losses[LOSS_HOOK];
+	       !losses[LOSS_HOOK] && !losses[LOSS_SLOT];
 }
 
 static void look_at(struct core *c, struct process *p, uint64_t now)
@@ -191,7 +191,8 @@ static void forget_over(struct core *c, uint64_t now)
 
 static bool lost_any_end(const struct attribute *a)
 {
-	return a->losses[EVENT_CLOSE] || a->losses[EVENT_OUTCOME] || a->losses[LOSS_HOOK];
+	return a->losses[EVENT_CLOSE] || a->losses[EVENT_OUTCOME] || a->losses[LOSS_HOOK] ||
+	       a->losses[LOSS_SLOT];
 }
 
 /* Opened, and then the daemon died before it could tag the process: nobody will ever be in it. */
