@@ -16,6 +16,7 @@
 
 #define SOURCE_NO_RING
 #define SOURCE_UNTAGGED
+#define SOURCE_DESCENDANTS
 #include "source_none.h"
 
 /* ---- the kernel's side ---- */
@@ -30,6 +31,7 @@ struct source {
 	pid_t untagged;
 	bool any_untagged;   /* the kernel knows of some without a tag */
 	unsigned int passes; /* source_tag_untagged() */
+	unsigned int descents; /* source_tag_descendants() */
 	uint64_t live; /* the connection of the one socket there is; 0: none */
 	unsigned int looks;
 	unsigned int sweeps;
@@ -74,6 +76,12 @@ int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime)
 {
 	(void)start_boottime;
 	s->untagged = tgid;
+	return 0;
+}
+
+int source_tag_descendants(struct source *s)
+{
+	s->descents++;
 	return 0;
 }
 

@@ -56,6 +56,7 @@ static int hold(pid_t tgid)
 struct stale_look {
 	struct core *core;
 	uint32_t slices, tags;
+	bool reused; /* a pid was given again while its tag went */
 };
 
 /*
@@ -72,9 +73,12 @@ static int drop_stale(pid_t tgid, const struct tag *tag, void *look)
 	if (tgid % l->slices != c->stale_round % l->slices)
 		return 0;
 	fd = hold(tgid);
-	if (fd == -ESRCH)
-		(void)source_untag(c->source, tgid, tag->start_boottime);
-	else if (fd >= 0)
+	if (fd == -ESRCH && !source_untag(c->source, tgid, tag->start_boottime)) {
+		/* The kernel looks at a tag and then removes it, which can be the next owner's. */
+		fd = hold(tgid);
+		l->reused |= fd >= 0;
+	}
+	if (fd >= 0)
 		close(fd);
 	return 0;
 }
@@ -86,6 +90,8 @@ static void drop_all_stale(struct core *c)
 	(void)source_each_tag(c->source, drop_stale, &l);
 	if (l.tags)
 		(void)source_tag_untagged(c->source);
+	if (l.reused)
+		(void)source_tag_descendants(c->source);
 	c->stale_tags = l.tags;
 	c->stale_round++;
 }
