@@ -291,6 +291,26 @@ static void ends_a_session_that_never_began(void **state)
 	no_more(f->p);
 }
 
+/* All that was told of it was lost: somebody is in it. */
+static void keeps_a_session_whose_beginning_was_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct proc run = {.session = 43, .tgid = getpid(), .start = 5};
+	struct session *s;
+
+	give_tag(f, &f->run);
+	do_session(f->p, 43, "research");
+	s = session_find(&f->p->attribute->table, 43);
+	s->started_ns = 0;
+	give_tag(f, &run);
+	f->core.drained_ns = UINT64_MAX; /* all that happens is known at once */
+	reconcile(&f->core);
+	assert_non_null(session_find(&f->p->attribute->table, 43));
+	assert_string_equal(NEXT(f->p, PART_SESSION_STARTED, SESSION_STARTED)->agent->name,
+			    "research");
+	assert_int_equal(s->live, 1);
+}
+
 /* ---- processes without a tag ---- */
 
 /* A child of this test that waits to be killed, as the kernel tells of it. */
@@ -506,6 +526,7 @@ int main(void)
 		TEST(forgets_a_look_when_the_tag_is_there),
 		TEST(drops_tags_of_the_dead),
 		TEST(ends_a_session_that_never_began),
+		TEST(keeps_a_session_whose_beginning_was_lost),
 		TEST(tags_again_who_lives),
 		TEST(tags_nobody_else),
 		TEST(waits_for_who_found_no_room),

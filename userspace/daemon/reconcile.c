@@ -201,13 +201,17 @@ static bool lost_any_end(const struct attribute *a)
 	       a->losses[LOSS_SLOT];
 }
 
-/* Opened, and then the daemon died before it could tag the process: nobody will ever be in it. */
+/*
+ * Opened, and then the daemon died before it could tag the process: nobody will ever be in it. While
+ * somebody has its tag, only the word of it was lost.
+ */
 static void end_unbegun(struct core *c, uint64_t now)
 {
 	struct session *s, *next;
 
 	HASH_ITER (hh, c->attribute->table.sessions, s, next)
-		if (!s->told && !s->live && now > s->started_ns + UNBEGUN_NS)
+		if (!s->told && !s->live && !s->vacancy.is &&
+		    now > s->started_ns + UNBEGUN_NS && !session_is_held(c, s->key))
 			(void)session_end_note(c, s->key);
 }
 
@@ -240,6 +244,7 @@ void reconcile(struct core *c)
 	if (c->full || c->events_len)
 		return;
 	drop_all_stale(c);
+	strangers_meet(c);
 	HASH_ITER (hh, c->attribute->table.processes, p, next)
 		look_at(c, p, now);
 	if (lost_any_end(c->attribute))
