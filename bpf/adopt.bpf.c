@@ -136,7 +136,7 @@ static __always_inline bool adopt_wanted(struct adopt *a, struct task_struct *ta
 static __always_inline void adopt_describe(struct task_struct *task, struct scratch *s,
 					   const struct tag *tag, __u32 tgid, __u32 flags)
 {
-	actor_set(&s->exec.header.actor, tgid, tag);
+	header_set_actor(&s->exec.header, tgid, tag);
 	exec_describe(s, task);
 	/* Its environment it may have rewritten by now. */
 	s->exec.flags |= flags | EXEC_ENVIRONMENT_CUT;
@@ -170,6 +170,26 @@ static __always_inline int adopt_insert(struct task_struct *task, const struct t
 	if (!bpf_map_delete_elem(&tags, &tgid))
 		share_give_tag(tag->session);
 	return -ESRCH;
+}
+
+/*
+ * What it executed between the look at it and its tag, no hook told. While it executes the hook can
+ * be yet to come, and tells of it.
+ */
+static __always_inline void adopt_executed(struct task_struct *task, const struct tag *tag,
+					   __u32 tgid)
+{
+	__u32 now = task->self_exec_id;
+	struct tag *found;
+
+	if (now == tag->exec_seq)
+		return;
+	found = bpf_map_lookup_elem(&tags, &tgid);
+	if (found && found->start_boottime == tag->start_boottime)
+		__sync_val_compare_and_swap(&found->exec_seq, tag->exec_seq, now);
+	unseen_mark(tag->session);
+	if (!BPF_CORE_READ_BITFIELD_PROBED(task, in_execve))
+		loss_count(EVENT_EXEC);
 }
 
 /* Who asked for one process hears of it; of all others the word goes out. */
@@ -235,5 +255,6 @@ int on_adopt(struct bpf_iter__task *ctx)
 		return 0;
 	a->added++;
 	adopt_emit(s);
+	adopt_executed(task, &tag, tgid);
 	return 0;
 }

@@ -168,7 +168,7 @@ static __always_inline void attempt_emit(struct bpf_sock_addr *ctx, struct bpf_s
 	e = event_reserve(EVENT_CONNECT, sizeof(*e), a->sequence, EMIT_TASK);
 	if (!e)
 		return;
-	actor_set(&e->header.actor, a->tgid, a->tag);
+	header_set_actor(&e->header, a->tgid, a->tag);
 	e->connection = a->connection;
 	e->cookie = cookie;
 	e->reached = a->to;

@@ -43,6 +43,7 @@ enum loss {
 	LOSS_STORAGE = EVENT_TYPES_MAX,
 	LOSS_TAG, /* a child or a match that could not be tagged (no room) */
 	LOSS_CGROUP, /* a cgroup that selectors look for or below (map full) */
+	LOSS_SLOT,   /* runs of a hook that found no program behind it: its pin was removed */
 	LOSS_KINDS,
 };
 
@@ -67,7 +68,7 @@ struct event_header {
 	__u16 type; /* enum event_type */
 	__u16 size; /* of the whole event */
 	__u32 tid;  /* current's; 0 in softirq */
-	__u32 spare;
+	__u32 selector; /* 1 + the one that took the actor's process; 0: none, or not told */
 	struct event_actor actor;
 };
 

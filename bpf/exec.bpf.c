@@ -116,7 +116,7 @@ static __always_inline int process_execed(struct task_struct *task, struct linux
 		unseen_mark(tag->session);
 		return 0;
 	}
-	actor_set(&s->exec.header.actor, tgid, tag);
+	header_set_actor(&s->exec.header, tgid, tag);
 	exec_describe(s, task);
 	s->exec.flags |= flags;
 	begin_describe(s);

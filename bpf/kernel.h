@@ -403,6 +403,7 @@ struct task_struct {
 	int pid, tgid;
 	__u64 start_boottime;
 	__u64 self_exec_id;
+	unsigned int in_execve : 1;
 	char comm[16];
 	struct task_struct *real_parent, *group_leader;
 	struct pid *thread_pid;

@@ -31,7 +31,7 @@ static __always_inline int listening_emit(struct sock *sk)
 	e = event_reserve(EVENT_LISTEN, sizeof(*e), sequence_next(), EMIT_TASK);
 	if (!e)
 		return 0;
-	actor_set(&e->header.actor, tgid, tag);
+	header_set_actor(&e->header, tgid, tag);
 	e->cookie = bpf_get_socket_cookie(sk);
 	s = bpf_sk_storage_get(&sockets, sk, NULL, 0);
 	if (s)

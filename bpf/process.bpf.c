@@ -11,7 +11,7 @@ static __always_inline void fork_emit(struct task_struct *child, const struct ta
 	e = event_reserve(EVENT_FORK, sizeof(*e), sequence_next(), EMIT_TASK);
 	if (!e)
 		return;
-	actor_set(&e->header.actor, child->tgid, tag);
+	header_set_actor(&e->header, child->tgid, tag);
 	e->parent_start = parent->group_leader->start_boottime;
 	e->parent_tgid = parent->tgid;
 	e->parent_exec_seq = parent->self_exec_id;
@@ -108,7 +108,7 @@ static __always_inline int process_exiting(struct task_struct *task)
 	e = event_reserve(EVENT_EXIT, sizeof(*e), sequence_next(), EMIT_TASK);
 	if (!e)
 		return 0;
-	actor_set(&e->header.actor, task->tgid, &tag);
+	header_set_actor(&e->header, task->tgid, &tag);
 	e->status = exit_status(task);
 	event_submit(e);
 	return 0;

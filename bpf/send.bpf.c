@@ -74,7 +74,7 @@ static __always_inline void send_emit(struct sock *sk, struct socket_state *s, _
 	e = event_reserve(EVENT_CONNECT, sizeof(*e), sequence, EMIT_TASK);
 	if (!e)
 		return;
-	actor_set(&e->header.actor, tgid, tag);
+	header_set_actor(&e->header, tgid, tag);
 	e->connection = connection_id(sequence);
 	e->cookie = cookie;
 	e->reached = *peer;

@@ -28,7 +28,7 @@ static __always_inline void untracked_emit(struct bpf_sock *ctx, __u32 tgid, con
 	e = event_reserve(EVENT_UNTRACKED, sizeof(*e), sequence_next(), EMIT_TASK);
 	if (!e)
 		return;
-	actor_set(&e->header.actor, tgid, tag);
+	header_set_actor(&e->header, tgid, tag);
 	e->cookie = bpf_get_socket_cookie(ctx);
 	current_euid(&e->uid, &e->gid);
 	e->family = ctx->family;

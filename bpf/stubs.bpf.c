@@ -8,7 +8,14 @@
  * Each does the one look-up after which it is done with tasks and sockets that are not ours; while
  * there are processes that found no room among the tags, another one.
  */
-#include "maps.h"
+#include "emit.h"
+
+/* Comes back only from an empty slot: the kernel empties it when nobody has the map any more. */
+#define go_on(ctx, dispatch)                                                                       \
+	do {                                                                                       \
+		bpf_tail_call(ctx, dispatch, 0);                                                   \
+		loss_count(LOSS_SLOT);                                                             \
+	} while (0)
 
 static __always_inline bool tagged(struct task_struct *task)
 {
@@ -32,7 +39,7 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(stub_fork, struct task_struct *parent, struct task_struct *child)
 {
 	if (tagged(parent) || untagged_task(parent))
-		bpf_tail_call(ctx, &dispatch_fork, 0);
+		go_on(ctx, &dispatch_fork);
 	return 0;
 }
 
@@ -43,7 +50,7 @@ int BPF_PROG(stub_exec, struct task_struct *task)
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
 
 	if ((c && c->selectors) || tagged(task) || untagged_task(task))
-		bpf_tail_call(ctx, &dispatch_exec, 0);
+		go_on(ctx, &dispatch_exec);
 	return 0;
 }
 
@@ -51,7 +58,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(stub_exit, struct task_struct *task)
 {
 	if (tagged(task) || untagged_task(task))
-		bpf_tail_call(ctx, &dispatch_exit, 0);
+		go_on(ctx, &dispatch_exit);
 	return 0;
 }
 
@@ -69,7 +76,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(stub_state, struct sock *sk, int from, int to)
 {
 	if (has_cookie(sk) || to == TCP_LISTEN)
-		bpf_tail_call(ctx, &dispatch_state, 0);
+		go_on(ctx, &dispatch_state);
 	return 0;
 }
 
@@ -80,7 +87,7 @@ int BPF_PROG(stub_listen, struct sock *sk)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	if (bpf_map_lookup_elem(&tags, &tgid))
-		bpf_tail_call(ctx, &dispatch_listen, 0);
+		go_on(ctx, &dispatch_listen);
 	return 0;
 }
 
@@ -88,7 +95,7 @@ SEC("tp_btf/inet_sk_error_report")
 int BPF_PROG(stub_report, struct sock *sk)
 {
 	if (has_cookie(sk))
-		bpf_tail_call(ctx, &dispatch_report, 0);
+		go_on(ctx, &dispatch_report);
 	return 0;
 }
 
@@ -112,7 +119,7 @@ int BPF_PROG(stub_send, struct sock *sk, int ret, int flags)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	if (sends_to_peer(sk) && bpf_map_lookup_elem(&tags, &tgid))
-		bpf_tail_call(ctx, &dispatch_send, 0);
+		go_on(ctx, &dispatch_send);
 	return 0;
 }
 
@@ -127,7 +134,7 @@ int BPF_PROG(stub_mkdir, struct cgroup *cgroup)
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
 
 	if (c && c->generation && !cgroup->root->hierarchy_id)
-		bpf_tail_call(ctx, &dispatch_mkdir, 0);
+		go_on(ctx, &dispatch_mkdir);
 	return 0;
 }
 
@@ -135,6 +142,6 @@ SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(stub_rmdir, struct cgroup *cgroup)
 {
 	if (!cgroup->root->hierarchy_id)
-		bpf_tail_call(ctx, &dispatch_rmdir, 0);
+		go_on(ctx, &dispatch_rmdir);
 	return 0;
 }

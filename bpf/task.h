@@ -14,6 +14,14 @@ static __always_inline void actor_set(struct event_actor *a, __u32 tgid, const s
 	a->flags = tag->flags;
 }
 
+/* Who acts, and which selector took it: each event says so, the one that told of it may be lost. */
+static __always_inline void header_set_actor(struct event_header *h, __u32 tgid,
+					     const struct tag *tag)
+{
+	actor_set(&h->actor, tgid, tag);
+	h->selector = tag->flags & TAG_SELECTED ? tag->selector + 1 : 0;
+}
+
 /* The very process, since its last exec. */
 static __always_inline bool actor_is(const struct event_actor *a, __u32 tgid, const struct tag *tag)
 {

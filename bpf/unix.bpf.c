@@ -82,7 +82,7 @@ __noinline int directory_append(struct unix_scratch *s)
 static __always_inline void event_fill(struct bpf_sock_addr *ctx, struct event_unix *e, __u32 tgid,
 				       const struct tag *tag, __u64 sequence, __u16 flags)
 {
-	actor_set(&e->header.actor, tgid, tag);
+	header_set_actor(&e->header, tgid, tag);
 	e->connection = connection_id(sequence);
 	e->cookie = bpf_get_socket_cookie(ctx);
 	current_euid(&e->uid, &e->gid);

@@ -52,7 +52,7 @@ static __always_inline void untagged_begin(struct task_struct *task, struct tag 
 	e = event_reserve(EVENT_TAG_LOST, sizeof(*e), sequence_next(), EMIT_TASK);
 	if (!e)
 		return;
-	actor_set(&e->header.actor, task->tgid, tag);
+	header_set_actor(&e->header, task->tgid, tag);
 	e->parent_start = parent_start;
 	e->parent_tgid = parent_tgid;
 	e->parent_exec_seq = parent_exec_seq;

@@ -23,6 +23,9 @@
 
 static const char *const source_no_words[] = {NULL};
 
+#ifndef SOURCE_DESCENDANTS
+NOTHING(int source_tag_descendants, (struct source * s), 0)
+#endif
 NOTHING(bool source_continued, (const struct source *s), true)
 NOTHING(int source_attach, (struct source * s, uint64_t past, char *why, size_t why_size), 0)
 NOTHING(int source_boottime, (const struct source *s, uint64_t *ret_ns), (*ret_ns = 0, 0))

@@ -29,6 +29,7 @@
 
 #define SOURCE_NO_TAGS
 #define SOURCE_EPOCH
+#define SOURCE_SHARES
 #include "source_none.h"
 
 #define EVENTS 6000
@@ -140,6 +141,37 @@ void source_get_epoch(const struct source *s, struct source_epoch *ret)
 	(void)s;
 	*ret = kernel->epoch;
 }
+
+/* Somebody has that session's tag as long as something of it is still to come, heard of or not. */
+static bool is_held(uint64_t session, size_t position)
+{
+	for (size_t i = position; i < world.count; i++) {
+		const struct event_connect *e = (const void *)world.items[i].bytes;
+
+		if (e->header.actor.session == session ||
+		    (e->header.type == EVENT_CONNECT && e->opener.session == session))
+			return true;
+	}
+	return false;
+}
+
+int source_share(const struct source *s, uint64_t session, struct share *ret)
+{
+	*ret = (struct share){.tags = is_held(session, s->position)};
+	return 0;
+}
+
+NOTHING(bool source_untagged, (const struct source *s, uint64_t session), ((void)s, (void)session, false))
+NOTHING(bool source_untagged_unknown, (const struct source *s), ((void)s, false))
+NOTHING(void source_untagged_known, (struct source * s), (void)s)
+NOTHING(int source_each_share,
+	(struct source * s, int (*each)(uint64_t session, const struct share *share, void *data),
+	 void *data),
+	((void)s, (void)each, (void)data, 0))
+NOTHING(int source_share_adjust, (struct source * s, uint64_t session, int32_t tags),
+	((void)s, (void)session, (void)tags, 0))
+NOTHING(int source_share_forget, (struct source * s, uint64_t session),
+	((void)s, (void)session, 0))
 
 int source_fd(const struct source *s)
 {
@@ -354,6 +386,25 @@ static void want_renewal(struct attribute *a)
 	free(h);
 }
 
+/* The sessions that are over by what is still to come. */
+static void want_ends(struct attribute *a, size_t position)
+{
+	Affiant__V1__NoteEnd m = AFFIANT__V1__NOTE_END__INIT;
+	struct event_header *h;
+	struct session *s, *next;
+
+	if (!a->table.vacant)
+		return;
+	HASH_ITER (hh, a->table.sessions, s, next) {
+		if (!s->vacancy.is || is_held(s->key, position))
+			continue;
+		SET(&m, key, s->key);
+		assert_int_equal(note_new(NOTE_OVER, 0, 1, &m.base, &h), 0);
+		assert_int_equal(attribute_event(a, h), 0);
+		free(h);
+	}
+}
+
 static void make_want(size_t count, bool reboot)
 {
 	struct attribute_config config = world.clock->config;
@@ -363,6 +414,7 @@ static void make_want(size_t count, bool reboot)
 	told_clear(&want);
 	config.emit = want_emit;
 	config.connections_max = 131072;
+	config.ends_by_note = true;
 	config.selector = NULL;
 	config.began = NULL;
 	config.entered = NULL;
@@ -374,6 +426,7 @@ static void make_want(size_t count, bool reboot)
 		if (renewed_at && i == renewed_at)
 			want_renewal(a);
 		assert_int_equal(err ?: attribute_event(a, h), err);
+		want_ends(a, i + 1);
 	}
 	attribute_finish(a, reboot);
 	attribute_free(a);

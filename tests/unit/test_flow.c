@@ -995,6 +995,21 @@ static void counts_what_belongs_to_nothing(void **state)
 	assert_int_equal(f->p->attribute->counts.orphans, 2);
 }
 
+/* The kernel gives a number once: what comes under another one's is not recorded, and counted. */
+static void counts_a_number_that_is_there(void **state)
+{
+	struct fixture *f = *state;
+	struct event_connect first = do_connect(f->p, &f->run, 443),
+			     second = connect_event(f->p, &f->run, IPPROTO_TCP, 80);
+
+	second.connection = first.connection;
+	give(f->p, &second);
+	assert_int_equal(f->p->attribute->dropped[LOSS_EVENT], 1);
+	do_outcome(f->p, &first, 0);
+	assert_int_equal(NEXT(f->p, PART_OUTCOME, CONNECT)->connect->reached->port, 443);
+	no_more(f->p);
+}
+
 /* ---- bounds ---- */
 
 static void forgets_the_oldest_and_counts_it(void **state)
@@ -1082,6 +1097,7 @@ int main(void)
 		TEST(attributes_to_the_dead),
 		TEST(attributes_to_the_image_that_attempted),
 		TEST(counts_what_belongs_to_nothing),
+		TEST(counts_a_number_that_is_there),
 		TEST(forgets_the_oldest_and_counts_it),
 		TEST(lets_the_first_flow_go_before_the_last),
 	};

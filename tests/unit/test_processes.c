@@ -577,6 +577,24 @@ static void names_no_agent_by_guess(void **state)
 	assert_true(r->session_started->late);
 }
 
+/* The exec that a selector matched was lost: what comes next tells the selector, too. */
+static void knows_the_selector_of_a_lost_exec(void **state)
+{
+	struct proc run = {
+		.session = 9, .tgid = 100, .start = 7, .exec_seq = 3, .flags = TAG_SELECTED};
+	struct pipeline *p = *state;
+	struct event_connect e = connect_event(p, &run, IPPROTO_TCP, 80);
+	const Affiant__V1__Record *r;
+
+	e.header.selector = 1 + 77;
+	give(p, &e);
+	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
+	assert_string_equal(r->agent->name, "chosen");
+	assert_string_equal(r->session_started->selector, "exe /bin/agent");
+	assert_int_equal(r->session_started->origin, AFFIANT__V1__SESSION_ORIGIN__ORIGIN_SELECTOR);
+	assert_true(r->session_started->late);
+}
+
 /* ---- what was lost ---- */
 
 static void makes_up_nothing_for_a_lost_fork(void **state)
@@ -686,6 +704,142 @@ static void finds_lost_exits(void **state)
 	r = NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
 	assert_false(r->session_ended->has_status);
 	assert_int_equal(HASH_COUNT(p->attribute->table.sessions), 0);
+}
+
+/* ---- the end of a session ---- */
+
+static void note_over(struct pipeline *p, uint64_t key)
+{
+	Affiant__V1__NoteEnd m = AFFIANT__V1__NOTE_END__INIT;
+
+	SET(&m, key, key);
+	do_note(p, NOTE_OVER, &m.base);
+}
+
+/* The fork of a child that lives may be the event that was lost. */
+static void ends_when_the_kernel_knows_nobody(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), child;
+	const Affiant__V1__Record *r;
+	uint64_t left_ns;
+
+	p->attribute->config.ends_by_note = true;
+	skip_all(p);
+	do_exit(p, &run, 9);
+	left_ns = NEXT(p, PART_MAIN, EXIT)->boottime_ns;
+	no_more(p);
+	assert_int_equal(p->attribute->table.vacant, 1);
+
+	child = (struct proc){.session = 42, .tgid = 101, .start = left_ns - 1, .exec_seq = 2};
+	do_connect(p, &child, 80);
+	assert_int_equal(p->attribute->table.vacant, 0);
+	note_over(p, 42); /* late: somebody is known again */
+	assert_non_null(session_find(&p->attribute->table, 42));
+	do_exit(p, &child, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_string_equal(r->agent->name, "research");
+	left_ns = r->boottime_ns;
+
+	p->now += 5 * S;
+	note_over(p, 42);
+	r = NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
+	assert_int_equal(r->session_ended->reason, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
+	assert_int_equal(r->boottime_ns, left_ns);
+	assert_int_equal(r->session_ended->status, 9);
+	assert_int_equal(r->session_ended->processes, 2);
+	assert_id(r->process->id, &child);
+	assert_int_equal(p->attribute->table.vacant, 0);
+	note_over(p, 42);
+	no_more(p);
+}
+
+/* An end that was told is not told again, and who comes yet is of that session. */
+static void keeps_who_comes_after_the_end(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), child;
+	const Affiant__V1__Record *r;
+	uint8_t id[16];
+
+	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
+	memcpy(id, r->session->id.data, 16);
+	child = (struct proc){.session = 42, .tgid = 101, .start = p->now, .exec_seq = 2};
+	do_exit(p, &run, 0);
+	skip_all(p);
+	assert_null(session_find(&p->attribute->table, 42));
+	do_exec(p, &child, &run, "/bin/sh");
+	r = NEXT(p, PART_MAIN, EXEC);
+	assert_memory_equal(r->session->id.data, id, 16);
+	assert_string_equal(r->agent->name, "research");
+	do_exit(p, &child, 0);
+	NEXT(p, PART_MAIN, EXIT);
+	no_more(p);
+	assert_int_equal(HASH_COUNT(p->attribute->table.sessions), 0);
+}
+
+static void ends_by_request_when_nobody_is_known(void **state)
+{
+	struct pipeline *p = *state;
+	Affiant__V1__NoteEnd m = AFFIANT__V1__NOTE_END__INIT;
+	struct proc run = begin_session(p, 42, 100);
+	const Affiant__V1__Record *r;
+
+	p->attribute->config.ends_by_note = true;
+	do_exit(p, &run, 0);
+	skip_all(p);
+	SET(&m, key, 42);
+	do_note(p, NOTE_END, &m.base);
+	r = NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
+	assert_int_equal(r->session_ended->reason, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
+	note_over(p, 42);
+	no_more(p);
+	assert_null(session_find(&p->attribute->table, 42));
+
+	/* One that never began goes without a word, and not before the kernel was asked. */
+	do_session(p, 43, "research");
+	m.key = 43;
+	do_note(p, NOTE_END, &m.base);
+	assert_non_null(session_find(&p->attribute->table, 43));
+	note_over(p, 43);
+	assert_null(session_find(&p->attribute->table, 43));
+	no_more(p);
+}
+
+static void enters_who_was_met(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 42, 100), child;
+	Affiant__V1__NoteMet m = AFFIANT__V1__NOTE_MET__INIT;
+	const Affiant__V1__Record *r;
+
+	skip_all(p);
+	child = (struct proc){.session = 42, .tgid = 101, .start = p->now, .exec_seq = 5};
+	SET(&m, tgid, child.tgid);
+	SET(&m, start_boottime_ns, child.start);
+	SET(&m, exec_seq, child.exec_seq);
+	SET(&m, session, 42);
+	do_note(p, NOTE_MET, &m.base);
+	do_note(p, NOTE_MET, &m.base);
+	assert_int_equal(session_find(&p->attribute->table, 42)->live, 2);
+	no_more(p);
+	do_exit(p, &run, 0);
+	NEXT(p, PART_MAIN, EXIT);
+	no_more(p);
+	do_exit(p, &child, 0);
+	r = NEXT(p, PART_MAIN, EXIT);
+	assert_id(r->process->id, &child);
+	assert_true(r->process->ancestry_cut);
+	assert_null(r->process->executable);
+	NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
+	/* Of a session that nobody knows, but a selector's. */
+	SET(&m, session, 44);
+	SET(&m, flags, TAG_SELECTED);
+	SET(&m, selector, 77);
+	do_note(p, NOTE_MET, &m.base);
+	r = NEXT(p, PART_SESSION_STARTED, SESSION_STARTED);
+	assert_string_equal(r->agent->name, "chosen");
+	assert_true(r->session_started->late);
 }
 
 /* All that is heard of a session is an exit. */
@@ -1053,11 +1207,16 @@ int main(void)
 		TEST(begins_sessions_by_selectors),
 		TEST(says_what_began_late),
 		TEST(names_no_agent_by_guess),
+		TEST(knows_the_selector_of_a_lost_exec),
 		TEST(makes_up_nothing_for_a_lost_fork),
 		TEST(tells_the_parent_of_a_lost_fork),
 		TEST(shows_no_image_for_a_lost_exec),
 		TEST(hands_no_earlier_image_to_a_child),
 		TEST(finds_lost_exits),
+		TEST(ends_when_the_kernel_knows_nobody),
+		TEST(keeps_who_comes_after_the_end),
+		TEST(ends_by_request_when_nobody_is_known),
+		TEST(enters_who_was_met),
 		TEST(tells_a_session_of_which_little_is_left),
 		TEST(follows_who_has_no_tag),
 		TEST(marks_the_session_alone),

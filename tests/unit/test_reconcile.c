@@ -16,6 +16,7 @@
 
 #define SOURCE_NO_RING
 #define SOURCE_UNTAGGED
+#define SOURCE_DESCENDANTS
 #include "source_none.h"
 
 /* ---- the kernel's side ---- */
@@ -30,6 +31,7 @@ struct source {
 	pid_t untagged;
 	bool any_untagged;   /* the kernel knows of some without a tag */
 	unsigned int passes; /* source_tag_untagged() */
+	unsigned int descents; /* source_tag_descendants() */
 	uint64_t live; /* the connection of the one socket there is; 0: none */
 	unsigned int looks;
 	unsigned int sweeps;
@@ -74,6 +76,12 @@ int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime)
 {
 	(void)start_boottime;
 	s->untagged = tgid;
+	return 0;
+}
+
+int source_tag_descendants(struct source *s)
+{
+	s->descents++;
 	return 0;
 }
 
@@ -281,6 +289,26 @@ static void ends_a_session_that_never_began(void **state)
 	}
 	assert_non_null(session_find(&f->p->attribute->table, 42));
 	no_more(f->p);
+}
+
+/* All that was told of it was lost: somebody is in it. */
+static void keeps_a_session_whose_beginning_was_lost(void **state)
+{
+	struct fixture *f = *state;
+	struct proc run = {.session = 43, .tgid = getpid(), .start = 5};
+	struct session *s;
+
+	give_tag(f, &f->run);
+	do_session(f->p, 43, "research");
+	s = session_find(&f->p->attribute->table, 43);
+	s->started_ns = 0;
+	give_tag(f, &run);
+	f->core.drained_ns = UINT64_MAX; /* all that happens is known at once */
+	reconcile(&f->core);
+	assert_non_null(session_find(&f->p->attribute->table, 43));
+	assert_string_equal(NEXT(f->p, PART_SESSION_STARTED, SESSION_STARTED)->agent->name,
+			    "research");
+	assert_int_equal(s->live, 1);
 }
 
 /* ---- processes without a tag ---- */
@@ -498,6 +526,7 @@ int main(void)
 		TEST(forgets_a_look_when_the_tag_is_there),
 		TEST(drops_tags_of_the_dead),
 		TEST(ends_a_session_that_never_began),
+		TEST(keeps_a_session_whose_beginning_was_lost),
 		TEST(tags_again_who_lives),
 		TEST(tags_nobody_else),
 		TEST(waits_for_who_found_no_room),

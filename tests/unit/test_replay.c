@@ -232,6 +232,7 @@ static bool start(struct machine *m)
 
 	config.emit = emit;
 	config.told = was_told;
+	config.ends_by_note = true;
 	config.data = m;
 	m->enrich = (struct enrich){.context.argv_max = 2048, .slow = !m->calm};
 	config.enrich = m->rebooted ? NULL : &m->enrich;
@@ -290,6 +291,44 @@ static bool tell_folded(struct machine *m, uint64_t after)
 	if (due)
 		affiant__v1__note_fold__free_unpacked(due, NULL);
 	return lives;
+}
+
+/* Somebody has that session's tag as long as something of it is still to come, heard of or not. */
+static bool is_held(const struct machine *m, uint64_t session)
+{
+	for (size_t i = m->position; i < m->world->count; i++) {
+		const struct event_connect *e = (const void *)m->world->items[i].bytes;
+
+		if (!m->world->items[i].note &&
+		    (e->header.actor.session == session ||
+		     (e->header.type == EVENT_CONNECT && e->opener.session == session)))
+			return true;
+	}
+	return false;
+}
+
+static bool tell_over(struct machine *m)
+{
+	struct session *s, *next;
+
+	if (!m->attribute->table.vacant)
+		return true;
+	HASH_ITER (hh, m->attribute->table.sessions, s, next) {
+		Affiant__V1__NoteEnd over = AFFIANT__V1__NOTE_END__INIT;
+		struct event_header *h;
+		bool lives;
+
+		if (!s->vacancy.is || is_held(m, s->key))
+			continue;
+		SET(&over, key, s->key);
+		assert_int_equal(note_new(NOTE_OVER, m->notes, m->now, &over.base, &h), 0);
+		m->notes++;
+		lives = note(m, h);
+		free(h);
+		if (!lives)
+			return false;
+	}
+	return true;
 }
 
 /* As in each start. */
@@ -373,6 +412,8 @@ static bool drain(struct machine *m)
 
 static bool look(struct machine *m)
 {
+	if ((m->calm || roll(m, 3) == 0) && !tell_over(m))
+		return false;
 	if (m->calm)
 		return true;
 	while (roll(m, 2) && digest_ready(m->attribute, &m->enrich))
@@ -398,7 +439,7 @@ static bool live(struct machine *m)
 	while (digest_ready(m->attribute, &m->enrich))
 		;
 	attribute_tick(m->attribute, m->now + 100 * S);
-	if (!tell_losses(m) || (m->budgeted && !tell_folded(m, 4000 * S)))
+	if (!tell_losses(m) || !tell_over(m) || (m->budgeted && !tell_folded(m, 4000 * S)))
 		return false;
 	flush(m, m->buffer.count);
 	return true;
@@ -515,7 +556,8 @@ static void level(Affiant__V1__Record *want, Affiant__V1__Record *got)
 		assert_true(got->gap->from_boottime_ns <= got->boottime_ns);
 		want->gap->has_from_boottime_ns = got->gap->has_from_boottime_ns = false;
 	}
-	if (is_pending(want) || is_attempt(want)) {
+	if (is_pending(want) || is_attempt(want) ||
+	    want->body_case == AFFIANT__V1__RECORD__BODY_SESSION_ENDED) {
 		/* The clock is that of the moment of looking, and what is known of the session. */
 		want->session->has_untagged_children = got->session->has_untagged_children = false;
 		want->has_wall_ns = got->has_wall_ns = want->has_id = got->has_id = false;

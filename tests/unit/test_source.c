@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "source_bed.h"
 
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -260,6 +261,71 @@ static void selectors_come_and_go(void **state)
 	assert_false(games_are_selected(b));
 }
 
+/* Whatever it does says which one took it: the event of its exec may be lost. */
+static void every_event_tells_the_selector(void **state)
+{
+	struct bed *b = bed_get(state);
+	const struct selector selector = {.id = 77};
+	uint32_t games = GAMES;
+	pid_t pid;
+
+	assert_int_equal(source_select_uid(b->source, games, &selector), 0);
+	pid = fork();
+	if (!pid) {
+		if (setuid(GAMES))
+			_exit(98);
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(99);
+	}
+	assert_int_equal(waitpid(pid, &(int){0}, 0), pid);
+	assert_int_equal(source_select_uid(b->source, games, NULL), 0);
+	bed_drain(b);
+	assert_int_equal(((const struct event_exec *)bed_find(b, EVENT_EXEC, pid, 0))
+				 ->header.selector,
+			 78);
+	assert_int_equal(((const struct event_exit *)bed_find(b, EVENT_EXIT, pid, 0))
+				 ->header.selector,
+			 78);
+	pid = bed_play(b, play_nothing, NULL);
+	assert_int_equal(((const struct event_exit *)bed_find(b, EVENT_EXIT, pid, 0))
+				 ->header.selector,
+			 0);
+}
+
+/* ---- what stands behind the stubs ---- */
+
+static uint64_t empty_slots(struct bed *b)
+{
+	uint64_t losses[LOSS_KINDS], missed;
+
+	assert_int_equal(source_losses(b->source, losses, &missed), 0);
+	return losses[LOSS_SLOT];
+}
+
+/* As when the pin of the map goes while no daemon runs. */
+static void an_empty_slot_is_counted(void **state)
+{
+	struct bed *b = bed_get(state);
+	_cleanup_close_ int map = -1;
+	uint64_t before = empty_slots(b);
+	uint32_t slot = 0;
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/map_dispatch_exit", b->pin_dir);
+	map = bpf_obj_get(path);
+	assert_true(map >= 0);
+	bed_play(b, play_nothing, NULL);
+	assert_int_equal(empty_slots(b), before);
+	assert_int_equal(bpf_map_delete_elem(map, &slot), 0);
+	bed_play(b, play_nothing, NULL);
+	assert_true(empty_slots(b) > before);
+	bed_close(b);
+	bed_open(b);
+	before = empty_slots(b);
+	bed_play(b, play_nothing, NULL);
+	assert_int_equal(empty_slots(b), before);
+}
+
 /* ---- where executables stand ---- */
 
 #define SELECTED 88
@@ -405,6 +471,8 @@ int main(void)
 		cmocka_unit_test(events_go_on_at_the_rings_beginning),
 		cmocka_unit_test(pins_are_nobody_elses),
 		cmocka_unit_test(selectors_come_and_go),
+		cmocka_unit_test(every_event_tells_the_selector),
+		cmocka_unit_test(an_empty_slot_is_counted),
 		cmocka_unit_test(an_executable_is_matched_by_its_place),
 		cmocka_unit_test(what_runs_is_adopted_or_left_alone),
 	};

@@ -112,6 +112,37 @@ static void comes_back_as_it_was(void **state)
 	free(second);
 }
 
+/* Whether the kernel has somebody in it is asked again. */
+static void keeps_who_left_last(void **state)
+{
+	struct pipeline *p = *state;
+	struct process *member, *next;
+	struct process_key last;
+	struct session *s;
+	uint64_t key;
+
+	p->config.ends_by_note = p->attribute->config.ends_by_note = true;
+	key = p->attribute->table.processes->actor->session->key;
+	HASH_ITER (hh, p->attribute->table.processes, member, next) {
+		Affiant__V1__NoteGone gone = AFFIANT__V1__NOTE_GONE__INIT;
+
+		if (member->actor->session->key != key)
+			continue;
+		last = member->key;
+		SET(&gone, tgid, last.tgid);
+		SET(&gone, start_boottime_ns, last.start);
+		do_note(p, NOTE_GONE, &gone.base);
+	}
+	skip_all(p);
+	assert_int_equal(load(p, saved(p)), 0);
+	s = session_find(&p->attribute->table, key);
+	assert_non_null(s);
+	assert_true(s->vacancy.is);
+	assert_int_equal(s->vacancy.last->key.tgid, last.tgid);
+	assert_ptr_equal(s->vacancy.last->session, s);
+	assert_int_equal(p->attribute->table.vacant, 1);
+}
+
 static void shares_what_was_shared(void **state)
 {
 	struct pipeline *p = *state;
@@ -290,6 +321,26 @@ static void far_past(Affiant__V1__State *m)
 	epoch(m)->past++;
 }
 
+static void vacant_with_a_process(Affiant__V1__State *m)
+{
+	uint64_t number = m->actors[m->processes[0]->actor]->session;
+
+	SET(m->sessions[number], vacant, true);
+}
+
+static void another_ones_leaver(Affiant__V1__State *m)
+{
+	/* One that never began: nobody is in it. */
+	for (size_t i = 0; i < m->n_sessions; i++) {
+		Affiant__V1__StateSession *s = m->sessions[i];
+
+		SET(s, vacant, !s->has_ended_wall_ns);
+		SET(s, left_actor, m->n_actors);
+	}
+	while (m->n_processes)
+		affiant__v1__state_process__free_unpacked(m->processes[--m->n_processes], NULL);
+}
+
 static void refuses_contradictions(void **state)
 {
 	static void (*const contradictions[])(Affiant__V1__State * m) = {
@@ -302,7 +353,7 @@ static void refuses_contradictions(void **state)
 		no_head,         far_opener,   other_attempt,
 		same_connection, long_lineage, far_forebear,
 		half_a_program,  short_epoch,  far_first,
-		far_past,
+		far_past,        vacant_with_a_process, another_ones_leaver,
 	};
 	struct pipeline *p = *state;
 	size_t len;
@@ -343,8 +394,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(has_something_of_everything), TEST(comes_back_as_it_was),
-		TEST(shares_what_was_shared),      TEST(refuses_contradictions),
-		TEST(takes_empty_messages),
+		TEST(keeps_who_left_last),         TEST(shares_what_was_shared),
+		TEST(refuses_contradictions),      TEST(takes_empty_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

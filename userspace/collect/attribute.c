@@ -103,8 +103,14 @@ static int on_note(struct attribute *a, const struct event_header *h)
 	case NOTE_END:
 		session_end_noted(a, h, note, len);
 		return 0;
+	case NOTE_OVER:
+		session_over_noted(a, h, note, len);
+		return 0;
 	case NOTE_GONE:
 		process_gone(a, h, note, len);
+		return 0;
+	case NOTE_MET:
+		process_met(a, h, note, len);
 		return 0;
 	case NOTE_LOST:
 		loss_told(a, h, note, len);
@@ -206,7 +212,7 @@ uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 
 static bool ended_before(const struct attribute *a, const struct session *s)
 {
-	return s->ending || (a->config.ended && a->config.ended(a->config.data, &s->id));
+	return a->config.ended && a->config.ended(a->config.data, &s->id);
 }
 
 void attribute_finish(struct attribute *a, bool reboot)
@@ -221,7 +227,7 @@ void attribute_finish(struct attribute *a, bool reboot)
 		fold_end(a, f->session, a->seen.now_ns ?: f->window->to_ns);
 	/* It ended with the last that was heard of that boot. */
 	HASH_ITER (hh, a->table.sessions, s, next)
-		if (s->told && !ended_before(a, s))
-			tell_session_ended(a, s, s->source, a->seen.now_ns ?: s->started_ns, NULL,
-					   AFFIANT__V1__SESSION_END_REASON__END_REBOOT);
+		if (!ended_before(a, s))
+			session_tell_end(a, s, s->source, a->seen.now_ns ?: s->started_ns, NULL,
+					 AFFIANT__V1__SESSION_END_REASON__END_REBOOT);
 }

@@ -60,6 +60,11 @@ struct attribute_config {
 	size_t connections_max;
 	size_t held_max;       /* records that wait for digests */
 	struct enrich *enrich; /* NULL: no digests, for a journal of an earlier boot */
+	/*
+	 * A session ends by a NOTE_OVER: the kernel is asked whether somebody is in it whose fork
+	 * was lost. Otherwise with the last process that is known.
+	 */
+	bool ends_by_note;
 
 	/* A record without its sequence number, which is the ledger's to give. */
 	void (*emit)(void *data, uint64_t source, uint32_t part, const uint8_t *record, size_t len);
@@ -173,17 +178,29 @@ struct session *session_of(struct attribute *a, const struct event_header *h,
 struct session *session_of_opener(struct attribute *a, const struct event_header *h, uint64_t key);
 /* Tells that it began, once: @first is the first process that is heard of. */
 void session_begin(struct attribute *a, struct actor *first, uint64_t boottime_ns);
-/* Its last process is gone: @last, if it is known. */
+/* The last process that is known of it is gone: @last, if it is known. */
+void session_left(struct attribute *a, struct session *s, const struct event_header *h,
+		  struct actor *last);
+/*
+ * Tells that it ended, once: with its last process if nobody is known in it any more, else for
+ * @reason, from @source and then.
+ */
+void session_tell_end(struct attribute *a, struct session *s, uint64_t source,
+		      uint64_t boottime_ns, struct actor *last,
+		      Affiant__V1__SessionEndReason reason);
+/* It is over. */
 void session_finish(struct attribute *a, struct session *s, const struct event_header *h,
 		    struct actor *last, Affiant__V1__SessionEndReason reason);
 /* What session_noted() and state_load() take: all that others rely on is there. */
 bool session_head_valid(const Affiant__V1__Record *head);
 
-/* NOTE_SESSION, NOTE_END. @note: @len bytes behind the header. */
+/* NOTE_SESSION, NOTE_END, NOTE_OVER. @note: @len bytes behind the header. */
 int session_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
 		  size_t len);
 void session_end_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
 		       size_t len);
+void session_over_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+			size_t len);
 
 /* ---- processes.c ---- */
 
@@ -204,6 +221,9 @@ int process_untagged(struct attribute *a, const struct event_untagged *e);
 /* NOTE_GONE */
 void process_gone(struct attribute *a, const struct event_header *h, const uint8_t *note,
 		  size_t len);
+/* NOTE_MET: one whose fork or exec was lost, in its session by what the kernel knows. */
+void process_met(struct attribute *a, const struct event_header *h, const uint8_t *note,
+		 size_t len);
 
 /* ---- epoch.c ---- */
 

@@ -27,7 +27,9 @@ enum note_type {
 	NOTE_FOLD = 0x8007,  /* NoteFold */
 	NOTE_UNTAGGED = 0x8008, /* NoteUntagged */
 	NOTE_DAEMON = 0x8009, /* NoteDaemon */
-	NOTE_LAST = NOTE_DAEMON,
+	NOTE_OVER = 0x800a, /* NoteEnd: the kernel has nobody in that session any more */
+	NOTE_MET = 0x800b,  /* NoteMet: the kernel has a process that no event told of */
+	NOTE_LAST = NOTE_MET,
 };
 
 /* No note has that number: it names what is told when a boot is over. */

@@ -41,9 +41,8 @@ static void end_sessions(struct attribute *a, const struct event_header *h)
 	HASH_ITER (hh, a->table.processes, p, next_p)
 		process_remove(&a->table, p);
 	HASH_ITER (hh, a->table.sessions, s, next_s) {
-		if (s->told && !s->ending)
-			tell_session_ended(a, s, s->source, h->boottime_ns, NULL,
-					   AFFIANT__V1__SESSION_END_REASON__END_TRACING_REMOVED);
+		session_tell_end(a, s, s->source, h->boottime_ns, NULL,
+				 AFFIANT__V1__SESSION_END_REASON__END_TRACING_REMOVED);
 		power_missed(s);
 		power_ended(a, s, h->boottime_ns);
 		session_end(&a->table, s, h->boottime_ns + a->clock.offset_ns);

@@ -386,8 +386,10 @@ static int flow_inet(struct attribute *a, const struct event_connect *e, struct 
 
 	if (flow_matters(a, e)) {
 		/* A number that is there already is not the kernel's: it gives each once. */
-		if (connection_find(&a->table, e->connection))
+		if (connection_find(&a->table, e->connection)) {
+			a->dropped[LOSS_EVENT]++;
 			return 0;
+		}
 		make_room(a);
 		c = connection_new(&a->table, e, actor, opener);
 		if (!c)

@@ -27,6 +27,7 @@ static const struct {
 	[LOSS_STORAGE] = {"storage", "outcome"},
 	[LOSS_TAG] = {"tag", "process"},
 	[LOSS_CGROUP] = {"cgroup", "cgroup"},
+	[LOSS_SLOT] = {"hook", "slot"},
 	[LOSS_HOOK] = {"hook", "run"},
 	[LOSS_CHAIN] = {"chain", "open"},
 	[LOSS_TABLE] = {"table", "connection"},

@@ -415,8 +415,7 @@ static void leave(struct attribute *a, struct process *p, const struct event_hea
 		(void)tell(a, event_source(h), PART_MAIN, h->boottime_ns, &r, actor, NULL);
 
 	process_remove(&a->table, p);
-	if (!s->live)
-		session_finish(a, s, h, actor, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
+	session_left(a, s, h, actor);
 	actor_unref(actor);
 }
 
@@ -441,4 +440,25 @@ void process_gone(struct attribute *a, const struct event_header *h, const uint8
 	affiant__v1__note_gone__free_unpacked(m, NULL);
 	if (p)
 		leave(a, p, h, NULL);
+}
+
+void process_met(struct attribute *a, const struct event_header *h, const uint8_t *note, size_t len)
+{
+	Affiant__V1__NoteMet *m = affiant__v1__note_met__unpack(NULL, len, note);
+	struct event_header met = *h;
+
+	if (!m)
+		return;
+	met.actor = (struct event_actor){
+		.session = m->session,
+		.start_boottime = m->start_boottime_ns,
+		.tgid = m->tgid,
+		.exec_seq = m->exec_seq,
+		.task = m->task,
+		.flags = m->flags,
+	};
+	met.selector = m->flags & TAG_SELECTED ? m->selector + 1 : 0;
+	affiant__v1__note_met__free_unpacked(m, NULL);
+	if (met.actor.session && met.actor.tgid && met.actor.start_boottime)
+		(void)attribute_actor(a, &met);
 }

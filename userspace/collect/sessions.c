@@ -102,10 +102,41 @@ static struct session *session_from_event(struct attribute *a, const struct even
 	return s;
 }
 
+/*
+ * The kernel's keys are given once, but for a cgroup's: what was matched or started since belongs to
+ * another session.
+ */
+static bool was_member(const struct session *s, const struct event_header *h)
+{
+	if (!(h->actor.flags & TAG_SELECTED))
+		return true;
+	if (h->type == EVENT_EXEC && ((const struct event_exec *)h)->flags & EXEC_SELECTED)
+		return false;
+	return h->actor.start_boottime <= s->vacancy.boottime_ns;
+}
+
+/* It has ended, as was thought: who acts was in it all the while. */
+static struct session *session_again(struct attribute *a, const struct event_header *h)
+{
+	struct session *s = session_find_any(&a->table, h->actor.session);
+
+	if (!s || !was_member(s, h))
+		return NULL;
+	session_revive(&a->table, s);
+	s->ending = s->told; /* an end is told once */
+	power_missed(s);
+	return s;
+}
+
 struct session *session_of(struct attribute *a, const struct event_header *h,
 			   const uint32_t *selector)
 {
+	const uint32_t of_header = h->selector - 1;
+
+	if (!selector && h->selector)
+		selector = &of_header;
 	return session_find(&a->table, h->actor.session)
+		       ?: session_again(a, h)
 		       ?: session_from_event(a, h, h->actor.session, selector);
 }
 
@@ -127,14 +158,42 @@ void session_begin(struct attribute *a, struct actor *first, uint64_t boottime_n
 	tell_session_started(a, s, first, boottime_ns);
 }
 
+void session_tell_end(struct attribute *a, struct session *s, uint64_t source,
+		      uint64_t boottime_ns, struct actor *last,
+		      Affiant__V1__SessionEndReason reason)
+{
+	const struct vacancy *v = &s->vacancy;
+
+	if (!s->told || s->ending)
+		return;
+	if (v->is)
+		tell_session_ended(a, s, v->source, v->boottime_ns, v->last,
+				   AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
+	else
+		tell_session_ended(a, s, source, boottime_ns, last, reason);
+}
+
 void session_finish(struct attribute *a, struct session *s, const struct event_header *h,
 		    struct actor *last, Affiant__V1__SessionEndReason reason)
 {
-	if (s->told && !s->ending)
-		tell_session_ended(a, s, event_source(h), h->boottime_ns, last, reason);
+	uint64_t ended_ns = s->vacancy.is ? s->vacancy.boottime_ns : h->boottime_ns;
+
+	session_tell_end(a, s, event_source(h), h->boottime_ns, last, reason);
+	s->vacancy.boottime_ns = ended_ns;
 	power_ended(a, s, h->boottime_ns);
 	fold_end(a, s, h->boottime_ns);
-	session_end(&a->table, s, h->boottime_ns + a->clock.offset_ns);
+	session_end(&a->table, s, ended_ns + a->clock.offset_ns);
+}
+
+void session_left(struct attribute *a, struct session *s, const struct event_header *h,
+		  struct actor *last)
+{
+	if (s->live)
+		return;
+	if (a->config.ends_by_note)
+		session_vacate(&a->table, s, event_source(h), h->boottime_ns, last);
+	else
+		session_finish(a, s, h, last, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
 }
 
 /* ---- notes ---- */
@@ -183,11 +242,26 @@ void session_end_noted(struct attribute *a, const struct event_header *h, const 
 	affiant__v1__note_end__free_unpacked(m, NULL);
 	if (!s || s->ending)
 		return;
-	if (!s->live) {
+	if (!s->live && !a->config.ends_by_note) {
 		session_finish(a, s, h, NULL, AFFIANT__V1__SESSION_END_REASON__END_REQUESTED);
 		return;
 	}
-	tell_session_ended(a, s, event_source(h), h->boottime_ns, NULL,
-			   AFFIANT__V1__SESSION_END_REASON__END_REQUESTED);
-	s->ending = true;
+	session_tell_end(a, s, event_source(h), h->boottime_ns, NULL,
+			 AFFIANT__V1__SESSION_END_REASON__END_REQUESTED);
+	/* What never began can't have ended: who is met in it yet begins it. */
+	s->ending = s->told;
+	if (!s->live && !s->vacancy.is)
+		session_left(a, s, h, NULL);
+}
+
+void session_over_noted(struct attribute *a, const struct event_header *h, const uint8_t *note,
+			size_t len)
+{
+	Affiant__V1__NoteEnd *m = affiant__v1__note_end__unpack(NULL, len, note);
+	struct session *s = m ? session_find(&a->table, m->key) : NULL;
+
+	if (s && s->vacancy.is)
+		session_finish(a, s, h, NULL, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
+	if (m)
+		affiant__v1__note_end__free_unpacked(m, NULL);
 }

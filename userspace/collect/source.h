@@ -173,6 +173,9 @@ int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *
  */
 int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime);
 
+/* Tags whoever was made by a process that has a tag, and has none: it lost it. */
+int source_tag_descendants(struct source *s);
+
 uint32_t source_tags_max(const struct source *s);
 
 /*

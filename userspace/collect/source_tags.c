@@ -124,6 +124,16 @@ int source_tag(struct source *s, int pidfd, const struct tag *tag)
 	return !err && !pidfd_alive(pidfd) ? -ESRCH : err;
 }
 
+int source_tag_descendants(struct source *s)
+{
+	int err;
+
+	pthread_mutex_lock(&s->adopt_lock);
+	err = adopt_descendants(s);
+	pthread_mutex_unlock(&s->adopt_lock);
+	return err;
+}
+
 /*
  * Twice at least: what was forked behind the iterator's back by a process that was gone before its
  * turn is nobody's descendant.

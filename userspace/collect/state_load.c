@@ -71,6 +71,8 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 	s->has_status = m->has_status;
 	s->status = m->status;
 	s->ended_wall_ns = m->ended_wall_ns;
+	s->vacancy.source = m->left_source;
+	s->vacancy.boottime_ns = m->left_boottime_ns;
 	if (s->ended_wall_ns) {
 		HASH_DEL(l->a->table.sessions, s);
 		session_unref(s);
@@ -200,6 +202,23 @@ static int load_processes(struct loader *l)
 	return 0;
 }
 
+static int load_vacant(struct loader *l)
+{
+	for (size_t n = 0; n < l->m->n_sessions; n++) {
+		const Affiant__V1__StateSession *m = l->m->sessions[n];
+		struct session *s = l->sessions[n];
+
+		if (!m->vacant || s->ended_wall_ns)
+			continue;
+		if (s->live || (m->has_left_actor && (m->left_actor >= l->m->n_actors ||
+						      l->actors[m->left_actor]->session != s)))
+			return -EBADMSG;
+		session_vacate(&l->a->table, s, m->left_source, m->left_boottime_ns,
+			       m->has_left_actor ? l->actors[m->left_actor] : NULL);
+	}
+	return 0;
+}
+
 static int load_connection(struct loader *l, const Affiant__V1__StateConnection *m)
 {
 	const struct event_header *h;
@@ -311,6 +330,7 @@ int state_load(struct attribute *a, const Affiant__V1__State *m)
 		      load_images(&l) ?:
 		      load_actors(&l) ?:
 		      load_processes(&l) ?:
+		      load_vacant(&l) ?:
 		      load_connections(&l) ?:
 		      load_counters(&l) ?:
 		      load_held(&l);

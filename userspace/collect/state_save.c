@@ -131,6 +131,12 @@ static uint64_t save_session(struct saver *s, struct session *from)
 	SET(m, ending, from->ending);
 	SET(m, power, from->power);
 	SET(m, untagged_children, from->untagged);
+	if (from->vacancy.is)
+		SET(m, vacant, true);
+	if (from->vacancy.boottime_ns) {
+		SET(m, left_source, from->vacancy.source);
+		SET(m, left_boottime_ns, from->vacancy.boottime_ns);
+	}
 	SET(m, programs, pb_copy(from->programs.leaves, from->programs.count * SHA256_SIZE));
 	SET(m, programs_cut, from->programs.cut);
 	if (from->has_first)
@@ -207,6 +213,17 @@ static void save_connection(struct saver *s, struct connection *c)
 	if (c->opener)
 		SET(m, opener, save_session(s, c->opener));
 	SET(m, attempt, pb_copy(&c->attempt, sizeof(c->attempt)));
+}
+
+/* Who left it last is saved behind it, of which it is. */
+static void save_left(struct saver *s, struct session *from)
+{
+	uint64_t number = save_session(s, from), actor;
+
+	if (!from->vacancy.last || s->err)
+		return;
+	actor = save_actor(s, from->vacancy.last);
+	SET(s->m->sessions[number], left_actor, actor);
 }
 
 static void save_held(struct saver *s, const struct held *h)
@@ -313,7 +330,7 @@ static void save_table(struct saver *s, struct table *t)
 			s->m->ended[s->m->n_ended++] = save_session(s, e);
 	}
 	HASH_ITER (hh, t->sessions, e, next_e)
-		save_session(s, e);
+		save_left(s, e);
 	HASH_ITER (hh, t->processes, p, next_p) {
 		uint64_t actor = save_actor(s, p->actor);
 		Affiant__V1__StateProcess *m =

@@ -114,8 +114,41 @@ void session_remember(struct table *t, struct session *s)
 	*slot = s;
 }
 
+/* Somebody is known in it again, or it is over. */
+static void session_occupy(struct table *t, struct session *s)
+{
+	actor_unref(s->vacancy.last);
+	s->vacancy.last = NULL;
+	t->vacant -= s->vacancy.is;
+	s->vacancy.is = false;
+	s->alone_ns = 0;
+}
+
+void session_vacate(struct table *t, struct session *s, uint64_t source, uint64_t boottime_ns,
+		    struct actor *last)
+{
+	session_occupy(t, s);
+	t->vacant++;
+	s->vacancy = (struct vacancy){
+		.is = true,
+		.source = source,
+		.boottime_ns = boottime_ns,
+		.last = last ? actor_ref(last) : NULL,
+	};
+}
+
+void session_revive(struct table *t, struct session *s)
+{
+	for (size_t i = 0; i < sizeof(t->ended) / sizeof(t->ended[0]); i++)
+		if (t->ended[i] == s)
+			t->ended[i] = NULL;
+	s->ended_wall_ns = 0;
+	HASH_ADD(hh, t->sessions, key, sizeof(s->key), s);
+}
+
 void session_end(struct table *t, struct session *s, uint64_t wall_ns)
 {
+	session_occupy(t, s);
 	HASH_DEL(t->sessions, s);
 	s->ended_wall_ns = wall_ns;
 	session_remember(t, s);
@@ -277,6 +310,7 @@ struct process *process_new(struct table *t, struct actor *a)
 	p->key = a->key;
 	p->key.exec_seq = 0;
 	p->actor = a;
+	session_occupy(t, a->session);
 	a->session->live++;
 	a->session->processes++;
 	HASH_ADD(hh, t->processes, key, KEY_SIZE, p);
@@ -434,6 +468,7 @@ void table_clear(struct table *t)
 		image_unref(i);
 	}
 	HASH_ITER (hh, t->sessions, s, next_s) {
+		session_occupy(t, s);
 		HASH_DEL(t->sessions, s);
 		session_unref(s);
 	}

@@ -35,6 +35,18 @@ struct process_key {
 	uint32_t exec_seq; /* no part of a table's key */
 };
 
+/*
+ * Nobody is known in a session any more. Somebody may be whose fork was lost: it ends when the kernel
+ * knows nobody either.
+ */
+struct vacancy {
+	bool is;
+	/* Of the last exit that was heard of; kept when the session has ended. */
+	uint64_t source;
+	uint64_t boottime_ns;
+	struct actor *last; /* who it was; NULL: unknown */
+};
+
 struct session {
 	UT_hash_handle hh; /* table.sessions, while it lives */
 	uint64_t key;
@@ -60,6 +72,9 @@ struct session {
 	struct process_key first;
 	bool has_status;
 	int32_t status; /* of the first process, once it exited */
+	struct vacancy vacancy;
+	uint64_t alone_ns; /* vacant, and since when the kernel has nobody in it; 0: not known */
+	uint64_t held_ns;  /* likewise, when it was looked at last and had somebody */
 	uint64_t saved; /* as image.saved */
 	struct fold *fold; /* fold.h; NULL: its budget was never asked */
 };
@@ -190,6 +205,7 @@ struct table {
 	size_t held;                 /* records that wait for drafts */
 	struct path *paths;
 	size_t untagged; /* processes that found no room among the tags */
+	size_t vacant;   /* sessions in which nobody is known any more */
 	uint64_t images; /* numbers given */
 	uint64_t actors;
 };
@@ -208,6 +224,11 @@ struct session *session_find_any(struct table *t, uint64_t key);
 struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SIZE]);
 /* Out of the living, into the lately ended. */
 void session_end(struct table *t, struct session *s, uint64_t wall_ns);
+/* Nobody is known in it any more. @last: who left, or NULL. */
+void session_vacate(struct table *t, struct session *s, uint64_t source, uint64_t boottime_ns,
+		    struct actor *last);
+/* Out of the lately ended, into the living. */
+void session_revive(struct table *t, struct session *s);
 /* Takes the reference over. */
 void session_remember(struct table *t, struct session *s);
 /*

@@ -362,6 +362,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.clock = c->clock,
 		.outcome_wait_ns = CORE_SECOND_NS,
 		.failure_wait_ns = CORE_SECOND_NS / 20,
+		.ends_by_note = true,
 		.digest_wait_ns = c->config->hash.wait_ns,
 		.connections_max = c->config->limits.connections,
 		.held_max = HELD_MAX,
@@ -455,6 +456,12 @@ void core_close(struct core *c)
 		return;
 	if (c->recovered) {
 		core_drain(c);
+		/* Those of which nothing more comes end now: at the second look it is known. */
+		for (int i = 0; i < 2; i++) {
+			sessions_over(c);
+			core_drain(c);
+		}
+		sessions_over(c);
 		core_flush(c);
 		core_count_dropped(c);
 		if (state_write(c) < 0)
@@ -488,6 +495,7 @@ void core_close(struct core *c)
 	free(c->events);
 	shares_free(c->shares);
 	affiant__v1__state__free_unpacked(c->saved, NULL);
+	strangers_free(c->strangers);
 	closep(&c->state_dir);
 	free(c);
 }

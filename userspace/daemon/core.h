@@ -110,6 +110,7 @@ struct core {
 	int full; /* 0, or why the disk takes nothing (-errno): nothing is read until it does */
 
 	struct shares *shares;
+	struct strangers *strangers;
 	uint32_t stale_tags, stale_round; /* tags at the last look, and which of them are next */
 	uint64_t untagged_ns; /* when processes without a tag are looked for again */
 
@@ -300,6 +301,22 @@ bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret);
 
 /* For struct server_ops: which selector would take a process, and why. */
 void core_match(void *core, struct server_call *call, pid_t pid);
+
+/* ---- over.c ---- */
+
+/* Whether the kernel has processes in that session, or may have. */
+bool session_is_held(const struct core *c, uint64_t key);
+/* Ends the sessions in which nobody is any more. */
+void sessions_over(struct core *c);
+
+/* ---- met.c ---- */
+
+/*
+ * Enters processes that the kernel has in a session, and of which no event told. To be called every
+ * now and then: one is entered when it was met before, and all that happened until then is known.
+ */
+void strangers_meet(struct core *c);
+void strangers_free(struct strangers *s);
 
 /* ---- reconcile.c ---- */
 

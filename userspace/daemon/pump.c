@@ -394,6 +394,7 @@ static int turn(struct core *c)
 
 	source_sleep(c->source, false);
 	err = core_drain(c);
+	sessions_over(c);
 	sessions_kill(c);
 	enrich_collect(c->enrich, c->drained_ns);
 	now = core_boottime_ns();

@@ -56,6 +56,7 @@ static int hold(pid_t tgid)
 struct stale_look {
 	struct core *core;
 	uint32_t slices, tags;
+	bool reused; /* a pid was given again while its tag went */
 };
 
 /*
@@ -72,9 +73,12 @@ static int drop_stale(pid_t tgid, const struct tag *tag, void *look)
 	if (tgid % l->slices != c->stale_round % l->slices)
 		return 0;
 	fd = hold(tgid);
-	if (fd == -ESRCH)
-		(void)source_untag(c->source, tgid, tag->start_boottime);
-	else if (fd >= 0)
+	if (fd == -ESRCH && !source_untag(c->source, tgid, tag->start_boottime)) {
+		/* The kernel looks at a tag and then removes it, which can be the next owner's. */
+		fd = hold(tgid);
+		l->reused |= fd >= 0;
+	}
+	if (fd >= 0)
 		close(fd);
 	return 0;
 }
@@ -86,6 +90,8 @@ static void drop_all_stale(struct core *c)
 	(void)source_each_tag(c->source, drop_stale, &l);
 	if (l.tags)
 		(void)source_tag_untagged(c->source);
+	if (l.reused)
+		(void)source_tag_descendants(c->source);
 	c->stale_tags = l.tags;
 	c->stale_round++;
 }
@@ -129,7 +135,7 @@ static bool is_waited_for(const struct core *c, const struct process *p)
 	const uint64_t *losses = c->attribute->losses;
 
 	return p->untagged && source_any_untagged(c->source) && !losses[EVENT_EXIT] &&
-	       !losses[LOSS_HOOK];
+	       !losses[LOSS_HOOK] && !losses[LOSS_SLOT];
 }
 
 static void look_at(struct core *c, struct process *p, uint64_t now)
@@ -191,16 +197,21 @@ static void forget_over(struct core *c, uint64_t now)
 
 static bool lost_any_end(const struct attribute *a)
 {
-	return a->losses[EVENT_CLOSE] || a->losses[EVENT_OUTCOME] || a->losses[LOSS_HOOK];
+	return a->losses[EVENT_CLOSE] || a->losses[EVENT_OUTCOME] || a->losses[LOSS_HOOK] ||
+	       a->losses[LOSS_SLOT];
 }
 
-/* Opened, and then the daemon died before it could tag the process: nobody will ever be in it. */
+/*
+ * Opened, and then the daemon died before it could tag the process: nobody will ever be in it. While
+ * somebody has its tag, only the word of it was lost.
+ */
 static void end_unbegun(struct core *c, uint64_t now)
 {
 	struct session *s, *next;
 
 	HASH_ITER (hh, c->attribute->table.sessions, s, next)
-		if (!s->told && !s->live && now > s->started_ns + UNBEGUN_NS)
+		if (!s->told && !s->live && !s->vacancy.is &&
+		    now > s->started_ns + UNBEGUN_NS && !session_is_held(c, s->key))
 			(void)session_end_note(c, s->key);
 }
 
@@ -233,6 +244,7 @@ void reconcile(struct core *c)
 	if (c->full || c->events_len)
 		return;
 	drop_all_stale(c);
+	strangers_meet(c);
 	HASH_ITER (hh, c->attribute->table.processes, p, next)
 		look_at(c, p, now);
 	if (lost_any_end(c->attribute))

@@ -26,29 +26,40 @@ int session_end_note(struct core *c, uint64_t key)
 }
 
 /* The tag is read behind the pidfd: a pid that was given again has another start, or none. */
-static void kill_process(const struct core *c, const struct process_key *key)
+static void kill_process(const struct core *c, pid_t tgid, uint64_t start)
 {
-	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, key->tgid, 0);
+	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, tgid, 0);
 	struct tag tag;
 
-	if (pidfd >= 0 && source_tag_of(c->source, key->tgid, &tag) == 0 &&
-	    tag.start_boottime == key->start)
+	if (pidfd >= 0 && source_tag_of(c->source, tgid, &tag) == 0 && tag.start_boottime == start)
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+/* Whoever has the tag, heard of or not. */
+static int kill_doomed(pid_t tgid, const struct tag *tag, void *core)
+{
+	struct core *c = core;
+	const struct session *s = session_find(&c->attribute->table, tag->session);
+
+	if (!s || !s->doomed)
+		return 0;
+	kill_process(c, tgid, tag->start_boottime);
+	c->dooming = true;
+	return 0;
 }
 
 void sessions_kill(struct core *c)
 {
-	struct process *p, *next;
+	struct session *s, *next;
 
 	if (!c->dooming)
 		return;
 	c->dooming = false;
-	HASH_ITER (hh, c->attribute->table.processes, p, next) {
-		if (!p->actor->session->doomed)
-			continue;
-		kill_process(c, &p->key);
+	if (source_each_tag(c->source, kill_doomed, c))
 		c->dooming = true;
-	}
+	/* Who has no tag yet may get one. */
+	HASH_ITER (hh, c->attribute->table.sessions, s, next)
+		c->dooming |= s->doomed;
 }
 
 static void end_session(void *core, struct server_call *call, const uint8_t id[static 16],
