@@ -55,7 +55,7 @@ static void take(struct bucket *b, const struct bucket_size *size, uint64_t byte
 
 /* ---- of agents ---- */
 
-struct budget *budget_ref(struct budget *b)
+static struct budget *budget_ref(struct budget *b)
 {
 	b->refs++;
 	return b;

@@ -56,7 +56,6 @@ void bucket_fill(struct bucket *b, const struct bucket_size *size, uint64_t now_
 /* A new reference. NULL: no memory. Beyond BUDGET_AGENTS_MAX names share one. */
 struct budget *budget_get(struct budgets *all, const char *agent, uint64_t now_ns);
 struct budget *budget_find(struct budgets *all, const char *agent);
-struct budget *budget_ref(struct budget *b);
 void budget_unref(struct budget *b);
 void budgets_clear(struct budgets *all);
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/loss.h"
@@ -33,7 +32,7 @@ static struct fold_room *room_of(struct attribute *a)
 	return a->fold_room;
 }
 
-void window_free(struct fold *f)
+static void window_free(struct fold *f)
 {
 	struct window *w = f->window;
 
@@ -235,7 +234,7 @@ void fold_count(struct attribute *a, struct session *s, const struct fold_event 
 		n.again = 0;
 	}
 	to = window_entry(f, &e->key, e->path, e->len);
-	add(to ? &to->n : &f->window->beyond[e->key.what >> 4], &n);
+	add(to ? &to->n : &f->window->beyond[key_kind(&e->key)], &n);
 	if (to && e->rank == RANK_NOTABLE)
 		to->news = true;
 }
@@ -248,7 +247,7 @@ static void remember(struct fold *f, const struct fold_event *e)
 
 	if (e->ran.what)
 		(void)fold_remember(f, &f->ran, &e->ran);
-	if (e->key.what >> 4 != AFFIANT__V1__FOLDED_KIND__FOLDED_CONNECT)
+	if (key_kind(&e->key) != FOLD_KIND(CONNECT))
 		return;
 	destination = fold_destination(&e->key);
 	if (!fold_remember(f, &f->named, &destination))
