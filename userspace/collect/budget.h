@@ -32,7 +32,7 @@ enum rank {
 	RANK_NOTABLE,  /* and on credit */
 };
 
-/* Of the sessions of that name. */
+/* An agent's: of all sessions of that name. */
 struct budget {
 	UT_hash_handle hh;
 	unsigned int refs; /* of the list and of sessions */

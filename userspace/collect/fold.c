@@ -227,7 +227,7 @@ void fold_count(struct attribute *a, struct session *s, const struct fold_event 
 		f->window->to_ns = e->boottime_ns;
 	if (before) {
 		at = keyset_find(&f->window->keys, before);
-		/* One that found no room is counted there, whatever becomes of it. */
+		/* An attempt that found no room stays among the rest, whatever becomes of it. */
 		if (at < 0 || !f->window->entries[at].n.count)
 			return;
 		f->window->entries[at].n.count--;
@@ -312,8 +312,8 @@ void fold_noted(struct attribute *a, const struct event_header *h, const uint8_t
 }
 
 /*
- * A second; and for an agent that has gone far beyond its budget so long that what its windows take
- * is no more than what runs in.
+ * After a second. An agent that has gone far beyond its budget waits longer, until what runs in
+ * pays for the records of its windows.
  */
 static bool is_due(const struct attribute *a, const struct fold *f, uint64_t now_ns)
 {
@@ -346,7 +346,7 @@ static void add_debts(struct attribute *a, Affiant__V1__NoteFold *m)
 	HASH_ITER (hh, a->budgets.agents, b, next) {
 		Affiant__V1__NoteDebt *d;
 
-		/* What prices were too high by is no credit for long. */
+		/* Prices that were too high give credit, but not without bound. */
 		if (b->owed < -DEBT_MIN)
 			b->owed = -DEBT_MIN;
 		if (b->owed < DEBT_MIN || m->n_debts == FOLD_NOTE_MAX)

@@ -136,6 +136,7 @@ static bool is_news(const struct record *r, uint32_t at)
 	}
 }
 
+/* Destinations alone: fold_destination() leaves them no kind. */
 static void remember(struct record *r, const struct keyset *names)
 {
 	for (uint32_t i = 0; i < names->count; i++)
