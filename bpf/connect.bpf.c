@@ -93,7 +93,7 @@ static __always_inline void replace_any_v4(struct bpf_sock_addr *ctx, __be32 sou
 
 	if (!address_is_any(&a->to) || !sk)
 		return;
-	/* To one of the device's, which is not to be had here. */
+	/* The kernel takes an address of the device's, which can't be had here. */
 	if (!source && sk->bound_dev_if)
 		return;
 	address_v4(&a->to, source ?: bpf_htonl(INADDR_LOOPBACK), port);
@@ -250,7 +250,7 @@ static __always_inline enum flow_answer flow_of(struct socket_state *s, const st
 	}
 	if (a->connect)
 		return FLOW_NEW;
-	/* A connect that did not return yet, or failed, is no word of what is sent. */
+	/* The record of a connect that is under way, or failed, does not speak for what is sent. */
 	if (s && s->connecting && address_equal(&s->connected, &a->to))
 		return flow_ask(s, &key, a->tag, told);
 	/* A send on a connected v4-mapped socket, or one that names its own peer. */

@@ -202,7 +202,7 @@ enum connect_flag {
 	/* seen when it sent: nobody of ours, or another process, connected the socket to there */
 	CONNECT_SEND = 1 << 7,
 	CONNECT_CWD_CUT = 1 << 8, /* of event_unix: 'cwd' did not fit */
-	/* other programs ran behind ours, and had the last word: on the address, and whether at all */
+	/* other programs ran behind ours: they could still change the address, or refuse */
 	CONNECT_BEHIND = 1 << 9,
 };
 

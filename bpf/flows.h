@@ -50,7 +50,7 @@ static __always_inline bool flow_is_of(const struct flow *f, const struct tag *t
 enum flow_answer {
 	FLOW_KNOWN,  /* it was told */
 	FLOW_NEW,    /* it is to be told, and is known from now on */
-	FLOW_EXCESS, /* likewise, but there is no room to know it */
+	FLOW_EXCESS, /* it is new, but finds no room: it is counted, or told where nothing counts */
 };
 
 /*

@@ -161,7 +161,7 @@ struct map_selectors_uid {
 	__type(value, struct selector);
 };
 
-/* Not allocated beforehand: sessions are few. Without an entry's room a session has no share. */
+/* Not allocated beforehand: sessions are few. One that finds no room has no limit of its own. */
 struct map_shares {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

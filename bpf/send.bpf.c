@@ -136,7 +136,7 @@ int BPF_PROG(on_send, struct sock *sk, int ret, int flags)
 	if ((s && was_named(s)) || ret < 0 || !is_outbound(sk, s))
 		return 0;
 	sock_address(&peer, sk, true);
-	/* The connects of an MPTCP socket are its subflows': it is whose who made it. */
+	/* An MPTCP socket's connects are its subflows': the socket itself is its maker's. */
 	if (s && (sk->sk_protocol == IPPROTO_MPTCP ? actor_is(&s->opener, tgid, tag)
 						   : is_own(s, tag, tgid, &peer)))
 		return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * share: what one session holds of what all share, so that none can take it from the others. Counted
- * before something is taken and after it is given back: never less than what is held.
+ * share: what one session holds of what all share, so that none can take it from the others.
+ * Counted before something is taken and after it is given back: never less than what is held.
  */
 #pragma once
 
@@ -47,7 +47,7 @@ static __always_inline bool share_take_tag(__u64 session)
 	return share_take(&s->tags, SHARE_OF(c->max_tags));
 }
 
-/* Without taking it. */
+/* Whether there is room for one more; takes nothing. */
 static __always_inline bool share_has_tag(__u64 session)
 {
 	struct share *s = bpf_map_lookup_elem(&shares, &session);

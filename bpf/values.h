@@ -33,7 +33,7 @@ struct tag {
 struct share {
 	__u32 tags;
 	__u32 flows;
-	__u64 changes; /* of 'tags', there and back: between two looks at it nothing happened */
+	__u64 changes; /* of 'tags', up or down: equal at two looks, nothing happened between */
 	__u32 flags;   /* enum share_flag */
 	__u32 spare;
 	__u32 unix_window; /* which minute, about */

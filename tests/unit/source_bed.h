@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <cmocka.h>
 
 #include "base/cleanup.h"
@@ -48,6 +49,18 @@ static inline void bed_drain(struct bed *b)
 	assert_int_equal(len % 8, 0);
 	b->used += len;
 	source_release(b->source);
+}
+
+/* As a program of root's sees it; the caller closes it. */
+static inline int bed_map(const struct bed *b, const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/map_%s", b->pin_dir, name);
+	fd = bpf_obj_get(path);
+	assert_true(fd >= 0);
+	return fd;
 }
 
 static inline void bed_forget(struct bed *b)

@@ -1,34 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections: what events make of them, and what records tell. */
-#include "pipeline.h"
+#include "pipeline_session.h"
 
 #define OUT(x) AFFIANT__V1__OUTCOME__##x
 #define PROTO(x) AFFIANT__V1__PROTOCOL__PROTOCOL_##x
-
-struct fixture {
-	struct pipeline *p;
-	struct proc run;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->p = pipeline_new();
-	f->run = begin_session(f->p, 42, 100);
-	skip_all(f->p);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	pipeline_free(f->p);
-	free(f);
-	return 0;
-}
 
 static void assert_connection(const Affiant__V1__ConnectionId *id, const struct event_connect *of)
 {

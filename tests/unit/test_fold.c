@@ -6,7 +6,6 @@
 #include "collect/price.h"
 #include "record/folded.h"
 
-#define KIND(name) AFFIANT__V1__FOLDED_KIND__FOLDED_##name
 #define LEDGER (256 << 10) /* a bucket of 64 KiB, 48 KiB for a session */
 
 static struct pipeline *limited(uint64_t state_bytes)
@@ -111,8 +110,8 @@ static void a_flood_is_counted(void **state)
 	assert_true(look(p, S));
 	r = last_folded(p);
 	f = r->folded;
-	assert_int_equal(TOLD(p, CONNECT) + folded(p, KIND(CONNECT)), 3000);
-	assert_int_equal(folded_total(f), folded(p, KIND(CONNECT)));
+	assert_int_equal(TOLD(p, CONNECT) + folded(p, FOLD_KIND(CONNECT)), 3000);
+	assert_int_equal(folded_total(f), folded(p, FOLD_KIND(CONNECT)));
 	assert_true(r->session->folded);
 	assert_null(r->process);
 	assert_string_equal(r->agent->name, "research");
@@ -121,7 +120,7 @@ static void a_flood_is_counted(void **state)
 	assert_int_equal(f->n_first, FOLD_FIRST_MAX);
 	assert_int_equal(f->n_busiest, FOLD_BUSIEST_MAX);
 	assert_int_equal(f->n_others, 1);
-	assert_int_equal(f->others[0]->kind, KIND(CONNECT));
+	assert_int_equal(f->others[0]->kind, FOLD_KIND(CONNECT));
 	assert_int_equal(f->others[0]->distinct, f->others[0]->count);
 	assert_false(f->others[0]->distinct_at_least);
 	assert_false(f->first_unsure);
@@ -241,12 +240,12 @@ static void outcomes_follow_their_attempts(void **state)
 	assert_int_equal(f->n_busiest, 3);
 	assert_int_equal(f->busiest[0]->outcome, AFFIANT__V1__OUTCOME__ESTABLISHED);
 	assert_int_equal(f->busiest[0]->again, 1);
-	assert_int_equal(f->busiest[1]->kind, KIND(CLOSE));
+	assert_int_equal(f->busiest[1]->kind, FOLD_KIND(CLOSE));
 	assert_int_equal(f->busiest[1]->bytes_sent, 100);
 	assert_int_equal(f->busiest[1]->bytes_received, 200);
-	assert_int_equal(folded_count(f, KIND(CONNECT)), 0);
-	assert_int_equal(folded_count(f, KIND(CLOSE)), 2);
-	assert_int_equal(TOLD(p, CONNECT) + folded(p, KIND(CONNECT)),
+	assert_int_equal(folded_count(f, FOLD_KIND(CONNECT)), 0);
+	assert_int_equal(folded_count(f, FOLD_KIND(CLOSE)), 2);
+	assert_int_equal(TOLD(p, CONNECT) + folded(p, FOLD_KIND(CONNECT)),
 			 session_find(&p->attribute->table, 100)->connections);
 	/* Of one that is told the end is told or not by the rule of then. */
 	skip_all(p);
@@ -268,16 +267,16 @@ static void a_session_s_end_tells_what_is_counted(void **state)
 	skip_all(p);
 	do_exit(p, &run, 0);
 	r = next_part(p, PART_FOLDED, AFFIANT__V1__RECORD__BODY_FOLDED);
-	assert_int_equal(folded_count(r->folded, KIND(EXIT)), 1);
-	assert_int_equal(folded_count(r->folded, KIND(CONNECT)), 2);
+	assert_int_equal(folded_count(r->folded, FOLD_KIND(EXIT)), 1);
+	assert_int_equal(folded_count(r->folded, FOLD_KIND(CONNECT)), 2);
 	NEXT(p, PART_SESSION_ENDED, SESSION_ENDED);
 	no_more(p);
 	/* Its sockets end after it. */
 	do_close(p, &late);
 	assert_true(look(p, S));
 	r = next_part(p, PART_FOLDED + 1, AFFIANT__V1__RECORD__BODY_FOLDED);
-	assert_int_equal(folded_count(r->folded, KIND(CONNECT)), 0);
-	assert_int_equal(folded_count(r->folded, KIND(CLOSE)), 1);
+	assert_int_equal(folded_count(r->folded, FOLD_KIND(CONNECT)), 0);
+	assert_int_equal(folded_count(r->folded, FOLD_KIND(CLOSE)), 1);
 	no_more(p);
 	assert_null(p->attribute->folding);
 	pipeline_free(p);
@@ -352,10 +351,10 @@ static void a_first_run_is_told_on_credit(void **state)
 	execs = TOLD(p, EXEC);
 	assert_in_range(execs, 5 + 5, 5 + 40);
 	look(p, 3600 * S);
-	assert_int_equal(TOLD(p, EXEC) + folded(p, KIND(EXEC)), 207);
+	assert_int_equal(TOLD(p, EXEC) + folded(p, FOLD_KIND(EXEC)), 207);
 	f = last_folded(p)->folded;
 	assert_true(f->n_first > 10);
-	assert_int_equal(f->first[f->n_first - 1]->kind, KIND(EXEC));
+	assert_int_equal(f->first[f->n_first - 1]->kind, FOLD_KIND(EXEC));
 	assert_memory_equal(f->first[f->n_first - 1]->path.data, "/tmp/made/", 10);
 	/* What ran before is no news. */
 	for (size_t i = 0; i < f->n_first; i++)
@@ -433,11 +432,11 @@ static void unix_untracked_and_listening(void **state)
 	assert_int_equal(f->first[0]->destination->path.len, 5);
 	assert_memory_equal(f->first[0]->destination->path.data, "\0name", 5);
 	assert_int_equal(f->first[0]->count, 3);
-	assert_int_equal(f->first[1]->kind, KIND(LISTENING));
+	assert_int_equal(f->first[1]->kind, FOLD_KIND(LISTENING));
 	assert_int_equal(f->first[1]->destination->port, 443);
 	assert_int_equal(f->first[1]->destination->address.len, 16);
 	assert_int_equal(f->n_busiest, 1);
-	assert_int_equal(f->busiest[0]->kind, KIND(UNTRACKED_SOCKET));
+	assert_int_equal(f->busiest[0]->kind, FOLD_KIND(UNTRACKED_SOCKET));
 	assert_int_equal(f->busiest[0]->family, 16);
 	assert_int_equal(f->busiest[0]->type, SOCK_RAW);
 	assert_int_equal(f->busiest[0]->protocol_number, 9);
@@ -474,7 +473,7 @@ static void a_record_holds_what_it_can(void **state)
 	assert_int_equal(f->n_others, 1);
 	assert_true(f->others[0]->distinct_at_least);
 	assert_true(f->others[0]->distinct < 60000);
-	assert_int_equal(folded_count(f, KIND(CONNECT)), 60000);
+	assert_int_equal(folded_count(f, FOLD_KIND(CONNECT)), 60000);
 	assert_int_equal(p->attribute->fold_room->bytes, 0);
 	pipeline_free(p);
 }
@@ -499,7 +498,7 @@ static void outcomes_beyond_the_window_s_room(void **state)
 	for (int i = 10; i < 20; i++)
 		do_outcome(p, &attempts[i], i % 2 ? ECONNREFUSED : 0);
 	look(p, 3600 * S);
-	assert_int_equal(TOLD(p, CONNECT) + folded(p, KIND(CONNECT)),
+	assert_int_equal(TOLD(p, CONNECT) + folded(p, FOLD_KIND(CONNECT)),
 			 session_find(&p->attribute->table, 100)->connections);
 	pipeline_free(p);
 }
@@ -553,7 +552,7 @@ static void a_second_and_then_longer(void **state)
 	assert_in_range(records, 24, 300);
 	assert_true(bytes < LEDGER / 4 + LEDGER / 16 + LEDGER / 8 + LEDGER / 16);
 	look(p, 3600 * S);
-	assert_int_equal(TOLD(p, CONNECT) + folded(p, KIND(CONNECT)),
+	assert_int_equal(TOLD(p, CONNECT) + folded(p, FOLD_KIND(CONNECT)),
 			 session_find(&p->attribute->table, 100)->connections);
 	pipeline_free(p);
 }

@@ -1,31 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sockets that listen, and those that another program refused. */
-#include "pipeline.h"
-
-struct fixture {
-	struct pipeline *p;
-	struct proc run;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->p = pipeline_new();
-	f->run = begin_session(f->p, 42, 100);
-	skip_all(f->p);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	pipeline_free(f->p);
-	free(f);
-	return 0;
-}
+#include "pipeline_session.h"
 
 static struct event_listen listen_event(struct pipeline *p, const struct proc *by)
 {

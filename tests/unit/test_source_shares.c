@@ -595,23 +595,12 @@ static void who_has_no_tag_is_no_other_sessions(void **state)
 
 /* ---- what user space gives back and corrects ---- */
 
-static int map_of(const struct bed *b, const char *name)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/map_%s", b->pin_dir, name);
-	fd = bpf_obj_get(path);
-	assert_true(fd >= 0);
-	return fd;
-}
-
 static void a_tag_that_goes_is_given_back(void **state)
 {
 	struct bed *b = bed_get(state);
 	const struct tag stale = {.session = OTHER_SESSION, .start_boottime = 5};
 	uint32_t dead = 4194303, self = getpid();
-	int tags = map_of(b, "tags");
+	int tags = bed_map(b, "tags");
 
 	/* Of a process that is no more; and one whose pid is ours by now. */
 	assert_int_equal(bpf_map_update_elem(tags, &dead, &stale, BPF_NOEXIST), 0);

@@ -7,21 +7,10 @@
 #define PORTS 200
 #define SECOND_NS 1000000000ull
 
-static int pinned(const struct bed *b, const char *name)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/map_%s", b->pin_dir, name);
-	fd = bpf_obj_get(path);
-	assert_true(fd >= 0);
-	return fd;
-}
-
 /* The entries of 'flows'; the last one in *@ret_key and *@ret. */
 static size_t flows_count(const struct bed *b, struct flow_key *ret_key, struct flow *ret)
 {
-	_cleanup_close_ int fd = pinned(b, "flows");
+	_cleanup_close_ int fd = bed_map(b, "flows");
 	struct flow_key key, *previous = NULL;
 	size_t n = 0;
 
@@ -35,7 +24,7 @@ static size_t flows_count(const struct bed *b, struct flow_key *ret_key, struct 
 
 static void assert_flows(const struct bed *b, size_t count)
 {
-	_cleanup_close_ int fd = pinned(b, "shares");
+	_cleanup_close_ int fd = bed_map(b, "shares");
 	uint64_t session = BED_SESSION;
 	struct share share = {};
 	struct flow_key key;
@@ -130,7 +119,7 @@ static void a_pid_is_no_process(void **state)
 {
 	struct bed *b = bed_get(state);
 	struct actor a = play_begins(b, play_spray, NULL);
-	_cleanup_close_ int fd = pinned(b, "flows");
+	_cleanup_close_ int fd = bed_map(b, "flows");
 	struct flow_key key;
 	struct flow flow;
 
@@ -152,8 +141,8 @@ static void leftovers_are_swept(void **state)
 {
 	struct bed *b = bed_get(state);
 	struct actor a = play_begins(b, play_spray, NULL);
-	_cleanup_close_ int flows = pinned(b, "flows");
-	_cleanup_close_ int shares = pinned(b, "shares");
+	_cleanup_close_ int flows = bed_map(b, "flows");
+	_cleanup_close_ int shares = bed_map(b, "shares");
 	const struct event_connect *told = bed_await(b, EVENT_CONNECT, a.pid, 0);
 	struct flow_key key = {.cookie = told->cookie + 1000000, .tgid = 5};
 	struct flow flow = {.session = BED_SESSION, .flags = FLOW_ALLOWED};

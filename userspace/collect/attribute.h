@@ -246,9 +246,10 @@ int flow_outcome(struct attribute *a, const struct event_outcome *e);
 int flow_close(struct attribute *a, const struct event_close *e);
 /* @c is new, or loaded: it waits for its outcome, unless it is told already that it is pending. */
 void flow_await(struct attribute *a, struct connection *c);
-/* No outcome came in time: a pending record, once; of a datagram socket, that it was connected. */
-void flow_overdue(struct attribute *a, struct connection *c);
-/* Likewise, of all whose deadline is not after @now_ns. */
+/*
+ * No outcome came by a deadline that is not after @now_ns: a pending record, once; of a datagram
+ * socket, that it was connected.
+ */
 void flow_due(struct attribute *a, uint64_t now_ns);
 
 /* ---- listen.c ---- */

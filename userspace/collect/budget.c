@@ -44,7 +44,10 @@ void bucket_fill(struct bucket *b, const struct bucket_size *size, uint64_t now_
 		b->level = size->full;
 }
 
-/* However much is told in any case, it is made up for in the time that a full bucket takes. */
+/*
+ * However much is told in any case, the debt is no larger than a full bucket, and made up for in
+ * the time that takes to fill.
+ */
 static void take(struct bucket *b, const struct bucket_size *size, uint64_t bytes)
 {
 	if (bytes > (uint64_t)size->full || b->level - (int64_t)bytes < -size->full)
@@ -55,7 +58,7 @@ static void take(struct bucket *b, const struct bucket_size *size, uint64_t byte
 
 /* ---- of agents ---- */
 
-struct budget *budget_ref(struct budget *b)
+static struct budget *budget_ref(struct budget *b)
 {
 	b->refs++;
 	return b;

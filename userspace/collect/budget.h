@@ -32,7 +32,7 @@ enum rank {
 	RANK_NOTABLE,  /* and on credit */
 };
 
-/* Of the sessions of that name. */
+/* An agent's: of all sessions of that name. */
 struct budget {
 	UT_hash_handle hh;
 	unsigned int refs; /* of the list and of sessions */
@@ -56,7 +56,6 @@ void bucket_fill(struct bucket *b, const struct bucket_size *size, uint64_t now_
 /* A new reference. NULL: no memory. Beyond BUDGET_AGENTS_MAX names share one. */
 struct budget *budget_get(struct budgets *all, const char *agent, uint64_t now_ns);
 struct budget *budget_find(struct budgets *all, const char *agent);
-struct budget *budget_ref(struct budget *b);
 void budget_unref(struct budget *b);
 void budgets_clear(struct budgets *all);
 

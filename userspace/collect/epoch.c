@@ -30,8 +30,8 @@ static void drop_connections(struct attribute *a)
 }
 
 /*
- * Each has a source of its own, that of its beginning: several can't end by the note. Whether an
- * exec went unseen was known to the maps that are gone.
+ * A record is named by its source, and the note is one source for all: so each end is named by its
+ * session's own beginning. Whether an exec went unseen only the maps knew that are gone.
  */
 static void end_sessions(struct attribute *a, const struct event_header *h)
 {
@@ -99,7 +99,10 @@ void epoch_noted(struct attribute *a, const struct event_header *h, const uint8_
 
 	if (m && m->id.len == sizeof(a->epoch.id) && m->first >> 48 == 0 &&
 	    !epoch_is(a, m->id.data)) {
-		/* At a journal's beginning, of which the state before it was lost: it goes on. */
+		/*
+		 * Else it is said again, at a journal's beginning, and the state before that was
+		 * lost: nothing ends.
+		 */
 		if (m->has_to_boottime_ns || a->epoch.known)
 			begin(a, h, m);
 		a->epoch.known = true;

@@ -3,7 +3,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <utlist.h>
 
 #include "base/pb.h"
@@ -13,48 +12,6 @@
 #include "collect/loss.h"
 #include "collect/outcome.h"
 #include "collect/unixpath.h"
-
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
-Affiant__V1__Protocol protocol_of(uint16_t family, uint16_t type, uint16_t protocol)
-{
-	if (family == AF_UNIX)
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX;
-	if (type == SOCK_RAW)
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_RAW;
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_TCP;
-	case IPPROTO_UDP:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_UDP;
-	case IPPROTO_UDPLITE:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_UDPLITE;
-	case IPPROTO_ICMP:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_ICMP;
-	case IPPROTO_ICMPV6:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_ICMPV6;
-	case IPPROTO_SCTP:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_SCTP;
-	case IPPROTO_MPTCP:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_MPTCP;
-	default:
-		return AFFIANT__V1__PROTOCOL__PROTOCOL_OTHER;
-	}
-}
-
-Affiant__V1__Endpoint *endpoint_of(const struct event_address *from, Affiant__V1__Endpoint *to)
-{
-	if (from->family != AF_INET && from->family != AF_INET6)
-		return NULL;
-	affiant__v1__endpoint__init(to);
-	SET(to, address, pb_bytes(from->bytes, from->family == AF_INET ? 4 : 16));
-	SET(to, port, from->port);
-	if (from->scope_id)
-		SET(to, scope_id, from->scope_id);
-	return to;
-}
 
 /* What a record needs besides the body, on the stack of who tells. */
 struct connect_parts {
@@ -72,42 +29,6 @@ static void set_id(Affiant__V1__ConnectionId *id, uint64_t cookie, uint64_t numb
 	if (cookie)
 		SET(id, cookie, cookie);
 	SET(id, number, number);
-}
-
-/* The one who acts is no other than the one who made the socket. */
-static bool is_own(const struct actor *actor, uint16_t flags, const struct event_actor *opener)
-{
-	return flags & CONNECT_OPENER && opener->tgid == actor->key.tgid &&
-	       opener->start_boottime == actor->key.start;
-}
-
-struct session *session_of_socket(struct attribute *a, const struct actor *actor, uint16_t flags,
-				  const struct event_actor *opener)
-{
-	if (!(flags & CONNECT_OPENER) || is_own(actor, flags, opener))
-		return NULL;
-	return session_find_any(&a->table, opener->session);
-}
-
-Affiant__V1__Opener *opener_of(const struct actor *actor, uint16_t flags,
-			       const struct event_actor *opener, const struct session *s,
-			       struct opener_parts *to)
-{
-	if (is_own(actor, flags, opener))
-		return NULL;
-	affiant__v1__opener__init(&to->opener);
-	if (!(flags & CONNECT_OPENER)) {
-		SET(&to->opener, unknown, true);
-		return &to->opener;
-	}
-	affiant__v1__process_id__init(&to->id);
-	SET(&to->id, tgid, opener->tgid);
-	SET(&to->id, start_boottime_ns, opener->start_boottime);
-	SET(&to->id, exec_seq, opener->exec_seq);
-	to->opener.process = &to->id;
-	if (s)
-		SET(&to->opener, session, pb_bytes(s->id.bytes, UUID_SIZE));
-	return &to->opener;
 }
 
 static void set_unix(struct connect_parts *p, const struct event_unix *e)
@@ -257,7 +178,8 @@ static enum told told_of_main(const struct connection *c)
 	return attempt_is_datagram(&c->attempt) ? TOLD_ATTEMPT : TOLD_PENDING;
 }
 
-void flow_overdue(struct attribute *a, struct connection *c)
+/* No outcome came in time: a pending record, once; of a datagram socket, that it was connected. */
+static void overdue(struct attribute *a, struct connection *c)
 {
 	const struct telling t = {
 		.attempt = &c->attempt.header,
@@ -287,9 +209,9 @@ void flow_due(struct attribute *a, uint64_t now_ns)
 	struct table *t = &a->table;
 
 	while (t->awaiting && t->awaiting->deadline_ns <= now_ns)
-		flow_overdue(a, t->awaiting);
+		overdue(a, t->awaiting);
 	while (t->awaiting_datagrams && t->awaiting_datagrams->deadline_ns <= now_ns)
-		flow_overdue(a, t->awaiting_datagrams);
+		overdue(a, t->awaiting_datagrams);
 }
 
 static void make_room(struct attribute *a)
@@ -299,7 +221,7 @@ static void make_room(struct attribute *a)
 	if (!oldest || HASH_COUNT(a->table.connections) < a->config.connections_max)
 		return;
 	if (oldest->waiting)
-		flow_overdue(a, oldest);
+		overdue(a, oldest);
 	a->dropped[LOSS_TABLE]++;
 	connection_remove(&a->table, oldest);
 }
@@ -363,7 +285,7 @@ static bool datagram_matters(struct attribute *a, const struct event_connect *e)
 	}
 	/* The socket is connected to that one no more. */
 	if (connect && first && first->latest && first->latest->waiting)
-		flow_overdue(a, first->latest);
+		overdue(a, first->latest);
 	return connect || (e->cookie && !first);
 }
 
@@ -523,9 +445,9 @@ static void tell_close(struct attribute *a, struct connection *c, const struct e
 static void settle_flows(struct attribute *a, struct connection *first)
 {
 	if (first && first->waiting)
-		flow_overdue(a, first);
+		overdue(a, first);
 	if (first && first->latest && first->latest->waiting)
-		flow_overdue(a, first->latest);
+		overdue(a, first->latest);
 }
 
 /* A datagram socket of which nothing was let pass has no end, but for what was counted. */

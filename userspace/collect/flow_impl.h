@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_impl: what records about sockets are made of, for flow.c and listen.c. Messages borrow from
- * events.
+ * flow_impl: what records about sockets are made of, for flow.c, listen.c and fold_events.c.
+ * Messages borrow from events.
  */
 #pragma once
 

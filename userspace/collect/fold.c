@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/loss.h"
@@ -33,7 +32,7 @@ static struct fold_room *room_of(struct attribute *a)
 	return a->fold_room;
 }
 
-void window_free(struct fold *f)
+static void window_free(struct fold *f)
 {
 	struct window *w = f->window;
 
@@ -228,14 +227,14 @@ void fold_count(struct attribute *a, struct session *s, const struct fold_event 
 		f->window->to_ns = e->boottime_ns;
 	if (before) {
 		at = keyset_find(&f->window->keys, before);
-		/* One that found no room is counted there, whatever becomes of it. */
+		/* An attempt that found no room stays among the rest, whatever becomes of it. */
 		if (at < 0 || !f->window->entries[at].n.count)
 			return;
 		f->window->entries[at].n.count--;
 		n.again = 0;
 	}
 	to = window_entry(f, &e->key, e->path, e->len);
-	add(to ? &to->n : &f->window->beyond[e->key.what >> 4], &n);
+	add(to ? &to->n : &f->window->beyond[key_kind(&e->key)], &n);
 	if (to && e->rank == RANK_NOTABLE)
 		to->news = true;
 }
@@ -248,7 +247,7 @@ static void remember(struct fold *f, const struct fold_event *e)
 
 	if (e->ran.what)
 		(void)fold_remember(f, &f->ran, &e->ran);
-	if (e->key.what >> 4 != AFFIANT__V1__FOLDED_KIND__FOLDED_CONNECT)
+	if (key_kind(&e->key) != FOLD_KIND(CONNECT))
 		return;
 	destination = fold_destination(&e->key);
 	if (!fold_remember(f, &f->named, &destination))
@@ -313,8 +312,8 @@ void fold_noted(struct attribute *a, const struct event_header *h, const uint8_t
 }
 
 /*
- * A second; and for an agent that has gone far beyond its budget so long that what its windows take
- * is no more than what runs in.
+ * After a second. An agent that has gone far beyond its budget waits longer, until what runs in
+ * pays for the records of its windows.
  */
 static bool is_due(const struct attribute *a, const struct fold *f, uint64_t now_ns)
 {
@@ -347,7 +346,7 @@ static void add_debts(struct attribute *a, Affiant__V1__NoteFold *m)
 	HASH_ITER (hh, a->budgets.agents, b, next) {
 		Affiant__V1__NoteDebt *d;
 
-		/* What prices were too high by is no credit for long. */
+		/* Prices that were too high give credit, but not without bound. */
 		if (b->owed < -DEBT_MIN)
 			b->owed = -DEBT_MIN;
 		if (b->owed < DEBT_MIN || m->n_debts == FOLD_NOTE_MAX)

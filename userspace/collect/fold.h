@@ -26,7 +26,8 @@ struct attribute;
 struct connection;
 struct session;
 
-#define FOLD_KINDS (AFFIANT__V1__FOLDED_KIND__FOLDED_LISTENING + 1)
+#define FOLD_KIND(name) AFFIANT__V1__FOLDED_KIND__FOLDED_##name
+#define FOLD_KINDS (FOLD_KIND(LISTENING) + 1)
 #define FOLD_FIRST_MAX 512
 #define FOLD_BUSIEST_MAX 64
 #define FOLD_PATH_MAX 4096
@@ -69,7 +70,7 @@ struct window {
 	struct keyset keys;
 	struct fold_entry *entries; /* by the keys' index */
 	size_t room;
-	size_t bytes; /* FOLD_WINDOW_MAX */
+	size_t bytes; /* FOLD_WINDOW_MAX at most */
 	struct fold_count beyond[FOLD_KINDS];
 };
 
@@ -139,8 +140,8 @@ void fold_emitted(struct attribute *a, struct session *s, size_t len);
 /* A window's entry; for fold_state.c. NULL: there is no room. */
 struct fold_entry *window_entry(struct fold *f, const struct fold_key *key, const void *path,
 				size_t len);
+/* -ENOMEM. */
 int window_open(struct attribute *a, struct session *s, uint64_t from_ns);
-void window_free(struct fold *f);
 /* Remembers a key; false: there is no room. */
 bool fold_remember(struct fold *f, struct keyset *to, const struct fold_key *key);
 /* The destination alone, whatever was done there. */

@@ -12,8 +12,6 @@
 #include "collect/price.h"
 #include "collect/unixpath.h"
 
-#define KIND(name) AFFIANT__V1__FOLDED_KIND__FOLDED_##name
-
 _Static_assert(AFFIANT__V1__PROTOCOL__PROTOCOL_OTHER < 16 && AFFIANT__V1__OUTCOME__PENDING < 16 &&
 		       FOLD_KINDS <= 16 && FORM_LAST < 16,
 	       "fold_key");
@@ -26,7 +24,7 @@ static struct fold_key key_of(unsigned int kind, unsigned int form, unsigned int
 	return (struct fold_key){.what = kind << 4 | form, .how = protocol << 4 | outcome};
 }
 
-/* What two texts have in common only by having them found: nobody can hide one behind another. */
+/* A digest stands for the text, so that nobody can hide one text behind another. */
 static bool set_digest(struct fold_key *key, const void *text, size_t len)
 {
 	struct sha256 digest;
@@ -99,7 +97,7 @@ static Affiant__V1__Outcome first_outcome(const struct event_connect *e)
 
 static struct fold_key attempt_key(const struct event_connect *e, Affiant__V1__Outcome outcome)
 {
-	return key_of_address(KIND(CONNECT),
+	return key_of_address(FOLD_KIND(CONNECT),
 			      protocol_of(e->reached.family, e->sock_type, e->protocol), outcome,
 			      &e->reached);
 }
@@ -151,7 +149,7 @@ bool fold_close(struct attribute *a, struct connection *c, const struct event_cl
 	const struct fold_event event = {
 		.boottime_ns = e->header.boottime_ns,
 		.price = price_actor(c->actor) + PRICE_CLOSE,
-		.key = key_of_address(KIND(CLOSE),
+		.key = key_of_address(FOLD_KIND(CLOSE),
 				      protocol_of(attempt->reached.family, attempt->sock_type,
 						  attempt->protocol),
 				      0, &attempt->reached),
@@ -192,7 +190,7 @@ bool fold_unix(struct attribute *a, struct actor *actor, const struct session *o
 		event.path = resolved;
 		event.len = len;
 	}
-	event.key = key_of_path(KIND(CONNECT), AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX, outcome,
+	event.key = key_of_path(FOLD_KIND(CONNECT), AFFIANT__V1__PROTOCOL__PROTOCOL_UNIX, outcome,
 				event.path, event.len);
 	return fold_takes(a, actor->session, &event);
 }
@@ -202,7 +200,7 @@ bool fold_untracked(struct attribute *a, struct actor *actor, const struct event
 	struct fold_event event = {
 		.boottime_ns = e->header.boottime_ns,
 		.price = price_actor(actor) + PRICE_UNTRACKED,
-		.key = key_of(KIND(UNTRACKED_SOCKET), FORM_UNTRACKED,
+		.key = key_of(FOLD_KIND(UNTRACKED_SOCKET), FORM_UNTRACKED,
 			      protocol_of(e->family, e->sock_type, e->protocol), 0),
 		.n.count = 1,
 	};
@@ -219,7 +217,7 @@ bool fold_listen(struct attribute *a, struct actor *actor, const struct event_li
 		.boottime_ns = e->header.boottime_ns,
 		.price = price_actor(actor) + PRICE_LISTENING,
 		.rank = RANK_NOTABLE,
-		.key = key_of_address(KIND(LISTENING),
+		.key = key_of_address(FOLD_KIND(LISTENING),
 				      protocol_of(e->local.family, e->sock_type, e->protocol), 0,
 				      &e->local),
 		.n.count = 1,
@@ -254,7 +252,7 @@ static bool image_key(const struct image *i, const struct event_exec *e, struct 
 		memcpy(text + len, x.cwd, x.cwd_len);
 		len += x.cwd_len;
 	}
-	*ret = key_of(KIND(EXEC), FORM_PATH, 0, 0);
+	*ret = key_of(FOLD_KIND(EXEC), FORM_PATH, 0, 0);
 	return set_digest(ret, text, len);
 }
 
@@ -274,7 +272,7 @@ bool fold_exec(struct attribute *a, struct actor *actor, const struct event_exec
 		event.ran = (struct fold_key){0};
 	else if (f && keyset_find(&f->ran, &event.ran) >= 0 && !(e->flags & EXEC_SETUID))
 		event.rank = RANK_ORDINARY;
-	set_executable(&event, actor, KIND(EXEC));
+	set_executable(&event, actor, FOLD_KIND(EXEC));
 	return fold_takes(a, actor->session, &event);
 }
 
@@ -288,6 +286,6 @@ bool fold_exit(struct attribute *a, struct actor *actor, uint64_t boottime_ns)
 
 	if (!a->budgets.state_bytes)
 		return false;
-	set_executable(&event, actor, KIND(EXIT));
+	set_executable(&event, actor, FOLD_KIND(EXIT));
 	return fold_takes(a, actor->session, &event);
 }

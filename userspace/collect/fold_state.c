@@ -165,9 +165,9 @@ static int load_key(const Affiant__V1__StateFolded *m, struct fold_key *ret)
 	if (m->key.len != sizeof(*ret))
 		return -EBADMSG;
 	memcpy(ret, m->key.data, sizeof(*ret));
-	if (ret->what >> 4 >= FOLD_KINDS || (ret->what & 0x0f) > FORM_LAST ||
-	    ret->how >> 4 > AFFIANT__V1__PROTOCOL__PROTOCOL_OTHER ||
-	    (ret->how & 0x0f) > AFFIANT__V1__OUTCOME__PENDING)
+	if (key_kind(ret) >= FOLD_KINDS || key_form(ret) > FORM_LAST ||
+	    key_protocol(ret) > AFFIANT__V1__PROTOCOL__PROTOCOL_OTHER ||
+	    key_outcome(ret) > AFFIANT__V1__OUTCOME__PENDING)
 		return -EBADMSG;
 	return 0;
 }
@@ -180,7 +180,7 @@ static int load_entry(struct fold *f, const Affiant__V1__StateFolded *m)
 
 	if (err)
 		return err;
-	if ((m->path.len != 0) != ((key.what & 0x0f) == FORM_PATH) || m->path.len > FOLD_PATH_MAX ||
+	if ((m->path.len != 0) != (key_form(&key) == FORM_PATH) || m->path.len > FOLD_PATH_MAX ||
 	    keyset_find(&f->window->keys, &key) >= 0)
 		return -EBADMSG;
 	e = window_entry(f, &key, m->path.data, m->path.len);
@@ -209,7 +209,7 @@ static int load_window(struct attribute *a, struct session *s, const Affiant__V1
 	for (size_t i = 0; !err && i < m->n_beyond; i++) {
 		err = load_key(m->beyond[i], &key);
 		if (!err)
-			s->fold->window->beyond[key.what >> 4] = load_count(m->beyond[i]);
+			s->fold->window->beyond[key_kind(&key)] = load_count(m->beyond[i]);
 	}
 	return err;
 }

@@ -10,7 +10,6 @@
 #include "collect/loss.h"
 #include "collect/price.h"
 
-#define KIND(name) AFFIANT__V1__FOLDED_KIND__FOLDED_##name
 #define GROUP_FRAMING 6      /* bytes around a group in the record, at most */
 #define GROUP_ESTIMATE 48    /* of one without a path */
 #define OTHERS_MAX (FOLD_KINDS * 64)
@@ -34,15 +33,10 @@ struct record {
 	size_t left; /* bytes */
 };
 
-static unsigned int kind_of(const struct fold_key *key)
-{
-	return key->what >> 4;
-}
-
 static Affiant__V1__Endpoint *endpoint_of(const struct fold_key *key, const struct fold_entry *e,
 					  Affiant__V1__Endpoint *to)
 {
-	const unsigned int form = key->what & 0x0f;
+	const unsigned int form = key_form(key);
 
 	affiant__v1__endpoint__init(to);
 	switch (form) {
@@ -74,7 +68,7 @@ static void set_untracked(Affiant__V1__FoldedGroup *m, const struct fold_key *ke
 /* Its bytes in the record, framing included. */
 static size_t make_group(struct telling *t, const struct fold_key *key, const struct fold_entry *e)
 {
-	const unsigned int kind = kind_of(key);
+	const unsigned int kind = key_kind(key);
 	Affiant__V1__FoldedGroup *m = &t->m;
 
 	affiant__v1__folded_group__init(m);
@@ -82,14 +76,14 @@ static size_t make_group(struct telling *t, const struct fold_key *key, const st
 	SET(m, count, e->n.count);
 	if (e->n.again)
 		SET(m, again, e->n.again);
-	if (key->how >> 4)
-		SET(m, protocol, (Affiant__V1__Protocol)(key->how >> 4));
-	if (key->how & 0x0f)
-		SET(m, outcome, (Affiant__V1__Outcome)(key->how & 0x0f));
-	if (kind == KIND(EXEC) || kind == KIND(EXIT)) {
+	if (key_protocol(key))
+		SET(m, protocol, (Affiant__V1__Protocol)key_protocol(key));
+	if (key_outcome(key))
+		SET(m, outcome, (Affiant__V1__Outcome)key_outcome(key));
+	if (kind == FOLD_KIND(EXEC) || kind == FOLD_KIND(EXIT)) {
 		if (e->len)
 			SET(m, path, pb_bytes(e->path, e->len));
-	} else if (kind == KIND(UNTRACKED_SOCKET)) {
+	} else if (kind == FOLD_KIND(UNTRACKED_SOCKET)) {
 		set_untracked(m, key);
 	} else {
 		m->destination = endpoint_of(key, e, &t->endpoint);
@@ -123,7 +117,7 @@ static bool list(struct record *r, uint32_t at, Affiant__V1__FoldedGroup **to, s
 /* A destination counts once, whatever became of it there. */
 static struct fold_key name_of(const struct fold_key *key)
 {
-	return kind_of(key) == KIND(CONNECT) ? fold_destination(key) : *key;
+	return key_kind(key) == FOLD_KIND(CONNECT) ? fold_destination(key) : *key;
 }
 
 /* What would be told on credit is named while there is room. */
@@ -131,21 +125,22 @@ static bool is_news(const struct record *r, uint32_t at)
 {
 	const struct fold_key *key = &r->window->keys.keys[at], name = name_of(key);
 
-	switch (kind_of(key)) {
-	case KIND(CONNECT):
+	switch (key_kind(key)) {
+	case FOLD_KIND(CONNECT):
 		return keyset_find(&r->fold->named, &name) < 0;
-	case KIND(EXEC):
-	case KIND(LISTENING):
+	case FOLD_KIND(EXEC):
+	case FOLD_KIND(LISTENING):
 		return r->window->entries[at].news;
 	default:
 		return false;
 	}
 }
 
+/* Destinations alone: fold_destination() leaves them no kind. */
 static void remember(struct record *r, const struct keyset *names)
 {
 	for (uint32_t i = 0; i < names->count; i++)
-		if (!kind_of(&names->keys[i]) &&
+		if (!key_kind(&names->keys[i]) &&
 		    !fold_remember(r->fold, &r->fold->named, &names->keys[i]))
 			r->fold->named_full = true;
 }
@@ -234,7 +229,7 @@ static size_t make_others(const struct record *r,
 			SET(&others[kind], distinct_at_least, true);
 	}
 	for (uint32_t i = 0; i < w->keys.count; i++) {
-		Affiant__V1__FoldedOthers *of = &others[kind_of(&w->keys.keys[i])];
+		Affiant__V1__FoldedOthers *of = &others[key_kind(&w->keys.keys[i])];
 
 		if (r->listed[i] || !w->entries[i].n.count)
 			continue;

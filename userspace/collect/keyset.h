@@ -21,6 +21,26 @@ struct fold_key {
 };
 _Static_assert(sizeof(struct fold_key) == 24, "fold_key");
 
+static inline unsigned int key_kind(const struct fold_key *key)
+{
+	return key->what >> 4;
+}
+
+static inline unsigned int key_form(const struct fold_key *key)
+{
+	return key->what & 0x0f;
+}
+
+static inline unsigned int key_protocol(const struct fold_key *key)
+{
+	return key->how >> 4;
+}
+
+static inline unsigned int key_outcome(const struct fold_key *key)
+{
+	return key->how & 0x0f;
+}
+
 struct keyset {
 	struct fold_key *keys;
 	uint32_t *slots; /* 1 + index into keys; 0: free */

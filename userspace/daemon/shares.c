@@ -70,7 +70,7 @@ static int meet_tag(pid_t tgid, const struct tag *tag, void *shares)
 	return 0;
 }
 
-/* The kernel says so, and nothing else did. */
+/* Of @s a process had no tag, as the kernel says: the event that would tell it was lost. */
 static void mark(struct core *c, const struct session *s)
 {
 	Affiant__V1__NoteUntagged m = AFFIANT__V1__NOTE_UNTAGGED__INIT;

@@ -3,33 +3,11 @@
  * give_socket PATH [full]: opens a TCP socket and passes it to who listens at the Unix socket PATH;
  * full: with its option memory filled.
  */
+#include "descriptor.h"
 #include "option_memory.h"
 #include "program.h"
 
 #include <sys/un.h>
-
-static void send_descriptor(int over, int fd)
-{
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec byte = {.iov_base = "x", .iov_len = 1};
-	struct msghdr message = {
-		.msg_iov = &byte,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &fd, sizeof(int));
-	if (sendmsg(over, &message, 0) != 1)
-		err(1, "SCM_RIGHTS");
-}
 
 int main(int argc, char **argv)
 {

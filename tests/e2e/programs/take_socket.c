@@ -3,35 +3,10 @@
  * take_socket PATH ADDRESS PORT: listens at PATH, takes the socket passed there, connects it to
  * ADDRESS PORT.
  */
+#include "descriptor.h"
 #include "program.h"
 
 #include <sys/un.h>
-
-static int receive_descriptor(int over)
-{
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	char byte;
-	struct iovec part = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *head;
-	int fd;
-
-	if (recvmsg(over, &message, MSG_CMSG_CLOEXEC) != 1)
-		err(1, "recvmsg");
-	head = CMSG_FIRSTHDR(&message);
-	if (!head || head->cmsg_type != SCM_RIGHTS)
-		errx(1, "no descriptor came");
-	memcpy(&fd, CMSG_DATA(head), sizeof(int));
-	return fd;
-}
 
 int main(int argc, char **argv)
 {
