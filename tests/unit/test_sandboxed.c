@@ -296,6 +296,25 @@ static int sockets_dead(struct place *p)
 	return sockets_of(p->dead);
 }
 
+static int stat_of(const char *path)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
+
+static int stat_there(struct place *p)
+{
+	(void)p;
+	return stat_of("/proc/self/stat");
+}
+
+static int stat_gone(struct place *p)
+{
+	(void)p;
+	return stat_of("/proc/self/no-such-file");
+}
+
 static const struct check processes[] = {
 	{"pidfd_open", open_live, 0},
 	{"pidfd_open, gone", open_dead, -ESRCH},
@@ -327,6 +346,8 @@ static const struct check processes[] = {
 	{"chain_watch", watch_live, 0},
 	{"chain_watch, gone", watch_dead, -ESRCH},
 	{"chain_read, of nothing", chain_silent, 0},
+	{"fstatat", stat_there, 0},
+	{"fstatat, not there", stat_gone, -ENOENT},
 	{"opensockets_add", sockets_live, 0},
 	{"opensockets_add, gone", sockets_dead, 0},
 };
@@ -683,6 +704,7 @@ static const struct {
 	{"userspace/daemon/saver.c", NULL},
 	{"userspace/daemon/server.c", NULL},
 	{"userspace/daemon/subject.c", NULL},
+	{"userspace/record/holes.c", NULL},
 	{"userspace/record/ledger.c", NULL},
 	{"userspace/record/retention.c", NULL},
 	{"userspace/record/segment.c", "EINTR alone"},
