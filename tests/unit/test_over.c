@@ -82,6 +82,7 @@ static int set_up(void **state)
 {
 	char file[JOURNAL_NAME_SIZE];
 	struct fixture *f = calloc(1, sizeof(*f));
+	char file[JOURNAL_NAME_SIZE];
 
 	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-over-XXXXXX");
 	if (!mkdtemp(f->directory))

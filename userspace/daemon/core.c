@@ -455,13 +455,11 @@ void core_close(struct core *c)
 	if (!c)
 		return;
 	if (c->recovered) {
-		core_drain(c);
-		/* Those of which nothing more comes end now: at the second look it is known. */
-		for (int i = 0; i < 2; i++) {
-			sessions_over(c);
+		/* Sessions in which nobody is end now: at the second look that is known. */
+		for (int i = 0; i < 3; i++) {
 			core_drain(c);
+			sessions_over(c);
 		}
-		sessions_over(c);
 		core_flush(c);
 		core_count_dropped(c);
 		if (state_write(c) < 0)
