@@ -43,6 +43,7 @@ struct fixture {
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
+	char file[JOURNAL_NAME_SIZE];
 
 	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-met-XXXXXX");
 	if (!mkdtemp(f->directory))
@@ -52,7 +53,7 @@ static int set_up(void **state)
 	f->core.attribute = f->p->attribute;
 	f->core.source = &f->source;
 	f->p->now = core_boottime_ns();
-	if (journal_open(f->directory, f->p->config.boot_id, &f->core.journal))
+	if (journal_open(f->directory, f->p->config.boot_id, 0, file, &f->core.journal))
 		return 1;
 	f->run = begin_session(f->p, 42, 100);
 	skip_all(f->p);
