@@ -101,7 +101,8 @@ int BPF_PROG(stub_report, struct sock *sk)
 
 /*
  * Sends of local sockets cost no look-up, and none of datagram sockets that are not connected: the
- * sendmsg hooks see those.
+ * sendmsg hooks see those. But what such a hook left with the socket is used up where the send
+ * ends, even if another thread disconnected the socket meanwhile.
  */
 static __always_inline bool sends_to_peer(struct sock *sk)
 {
@@ -109,7 +110,8 @@ static __always_inline bool sends_to_peer(struct sock *sk)
 
 	if (family != AF_INET && family != AF_INET6)
 		return false;
-	return sk->sk_type != SOCK_DGRAM || sk->__sk_common.skc_state == TCP_ESTABLISHED;
+	return sk->sk_type != SOCK_DGRAM || sk->__sk_common.skc_state == TCP_ESTABLISHED ||
+	       has_cookie(sk);
 }
 
 /* In the context of whoever sends, after each send. */

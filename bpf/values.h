@@ -182,7 +182,8 @@ struct control {
 	 */
 	__u64 untagged, settled;
 	__u64 untagged_unknown; /* not 0: whose it was can't be told, 'shares' had no room */
-	__u64 spare[18];
+	__u64 attached; /* a bit for each stub and hook that the last daemon attached, by their order */
+	__u64 spare[17];
 };
 
 enum selector_kind { SELECT_CGROUP = 1 << 0, SELECT_EXE = 1 << 1, SELECT_UID = 1 << 2 };

@@ -271,12 +271,15 @@ def test_losses_after_it_are_told(new_daemon):
 # ---- pins that are not whole ----
 
 @pytest.mark.parametrize("pin", ["map_control", "map_sequences", "map_losses", "map_events", "map_tags", "map_unseen", "map_cgroups",
-				 "map_dispatch_exec", "link_exec", "prog_fork", "link_connect4"])
+				 "map_dispatch_exec", "link_exec", "prog_fork", "link_connect4", "link_connect_unix",
+				 "link_sendmsg_unix", "link_send", "prog_send", "link_asked_connect4"])
 def test_pins_that_somebody_removed(new_daemon, programs, netns, pin):
 	"""Without one of those that belong together nothing of the others can be trusted."""
 	daemon = new_daemon()
 	resident = Resident(daemon)
 	daemon.stop()
+	if not (daemon.pins / pin).exists():
+		pytest.skip("this kernel lacks the feature")
 	(daemon.pins / pin).unlink()
 	daemon.start()
 	assert gaps(daemon).only().gap.untracked_processes == 1
@@ -294,6 +297,42 @@ def test_pins_removed_while_it_runs(new_daemon, programs, netns):
 	records = daemon.run("/bin/sh", "-c", "/bin/true; exec /bin/true").records()
 	assert len(records.execs) == 3
 	daemon.stop()
+	daemon.start()
+	assert gaps(daemon).only().gap.untracked_processes == 1
+	agent(daemon, programs, netns)
+	resident.go_on()
+	check_whole(daemon)
+
+
+def detach(daemon, hook):
+	subprocess.run(["bpftool", "link", "detach", "pinned", daemon.pins / f"link_{hook}"], check=True)
+
+
+def test_a_hook_detached_while_it_runs(new_daemon, programs, netns):
+	"""Told at once, shown as long as it lasts, and mended by a start, which begins anew."""
+	daemon = new_daemon()
+	resident = Resident(daemon)
+	assert "detached" not in daemon.affiant("status").stdout
+	detach(daemon, "sendmsg4")
+	gap = wait.until("a gap is told", lambda: gaps(daemon)).only().gap
+	assert (gap.reason, gap.what) == (pb.GAP_TRACING_REMOVED, "sendmsg4")
+	assert not gap.HasField("to_boottime_ns") and gap.from_boottime_ns <= boottime()
+	assert "detached     sendmsg4" in daemon.affiant("status").stdout
+	assert status(daemon)["detached"] == ["sendmsg4"]
+	daemon.stop()
+	daemon.start()
+	assert status(daemon)["detached"] == []
+	assert [g.gap.untracked_processes for g in gaps(daemon) if not g.gap.what] == [1]
+	agent(daemon, programs, netns)
+	resident.go_on()
+	check_whole(daemon)
+
+
+def test_a_hook_detached_while_none_runs(new_daemon, programs, netns):
+	daemon = new_daemon()
+	resident = Resident(daemon)
+	daemon.stop()
+	detach(daemon, "sock_create")
 	daemon.start()
 	assert gaps(daemon).only().gap.untracked_processes == 1
 	agent(daemon, programs, netns)

@@ -80,7 +80,6 @@ struct fixture {
 
 static int set_up(void **state)
 {
-	char file[JOURNAL_NAME_SIZE];
 	struct fixture *f = calloc(1, sizeof(*f));
 	char file[JOURNAL_NAME_SIZE];
 

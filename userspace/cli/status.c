@@ -145,6 +145,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 	json_object_set_new(o, "lost", losses(s));
 	json_object_set_new(o, "selector_gaps", selector_gaps(s));
 	json_object_set_new(o, "behind", behind(s));
+	json_object_set_new(o, "detached", words(s->detached, s->n_detached));
 	if (s->cache)
 		json_object_set_new(o, "cache",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "entries",
@@ -205,6 +206,10 @@ static void print_selectors(const Affiant__V1__Status *s)
 
 static void print_behind(const Affiant__V1__Status *s)
 {
+	for (size_t i = 0; i < s->n_detached; i++)
+		printf("%-12s %s: somebody detached it, what it sees is not recorded: start "
+		       "affiantd anew\n",
+		       i ? "" : "detached", s->detached[i]);
 	for (size_t i = 0; i < s->n_behind; i++) {
 		_cleanup_free_ char *name = answer_text(s->behind[i]->name, 0);
 

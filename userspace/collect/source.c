@@ -60,6 +60,7 @@ static int size_maps(struct source *s, const struct source_config *config, char 
  */
 static bool is_whole(const struct source *s)
 {
+	struct control control;
 	struct bpf_map *map;
 	bool whole = true;
 
@@ -71,7 +72,7 @@ static bool is_whole(const struct source *s)
 			return true;
 		whole &= err != -ENOENT;
 	}
-	return whole && epoch_is_set(s) && attach_is_whole(s);
+	return whole && epoch_control(s, &control) && attach_is_whole(s, control.attached);
 }
 
 /* What a start left that did not come to its end, and what somebody left who removed some pins. */

@@ -72,6 +72,10 @@ int source_uninstall(const char *pin_dir, char *why, size_t why_size);
 
 /* Pins of an earlier daemon were taken over. */
 bool source_continued(const struct source *s);
+/* A bit for each hook whose link somebody detached since. */
+uint64_t source_detached(const struct source *s);
+/* The name of the hook of bit @i; NULL: there is none. */
+const char *source_hook(size_t i);
 
 /*
  * NULL-terminated lists of words, e.g. "connect_unix": what the kernel granted, and what it did

@@ -132,17 +132,52 @@ static bool is_pinned(const struct source *s, const char *kind, const char *name
 	return fd >= 0;
 }
 
-bool attach_is_whole(const struct source *s)
+static bool link_is_ours(const struct source *s, int link, const struct hook *h)
+{
+	struct bpf_link_info info = {};
+	uint32_t len = sizeof(info);
+	struct stat root;
+
+	return !bpf_obj_get_info_by_fd(link, &info, &len) && !fstat(s->cgroup, &root) &&
+	       info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id == root.st_ino &&
+	       info.cgroup.attach_type == (uint32_t)h->type;
+}
+
+/* A bit of control.attached: by the order of the two tables, to which others are only appended. */
+#define STUB_BIT(i) ((uint64_t)1 << (i))
+#define HOOK_BIT(i) ((uint64_t)1 << (32 + (i)))
+
+bool attach_is_whole(const struct source *s, uint64_t attached)
 {
 	bool whole = true;
 
-	/* What only some kernels or versions have comes and goes. */
+	/* What this kernel has, the last daemon may not have known. */
 	for (size_t i = 0; i < STUBS; i++)
-		whole &= stubs[i].feature || (is_pinned(s, "link", stubs[i].name) &&
-					      is_pinned(s, "prog", stubs[i].name));
-	for (size_t i = 0; i < HOOKS; i++)
-		whole &= hooks[i].feature || is_pinned(s, "link", hooks[i].name);
+		whole &= (stubs[i].feature && !(attached & STUB_BIT(i))) ||
+			 (is_pinned(s, "link", stubs[i].name) &&
+			  is_pinned(s, "prog", stubs[i].name));
+	for (size_t i = 0; i < HOOKS; i++) {
+		_cleanup_close_ int link = pins_get(s->pins, "link", hooks[i].name);
+
+		whole &= (hooks[i].feature && !(attached & HOOK_BIT(i))) ||
+			 (link >= 0 && link_is_ours(s, link, &hooks[i]));
+	}
 	return whole;
+}
+
+uint64_t source_detached(const struct source *s)
+{
+	uint64_t detached = 0;
+
+	for (size_t i = 0; i < HOOKS; i++)
+		if (s->links[STUBS + i] >= 0 && !link_is_ours(s, s->links[STUBS + i], &hooks[i]))
+			detached |= (uint64_t)1 << i;
+	return detached;
+}
+
+const char *source_hook(size_t i)
+{
+	return i < HOOKS ? hooks[i].name : NULL;
 }
 
 /* The programs look names up in constants, which are there before they are. */
@@ -264,17 +299,6 @@ static int fill_stub(struct source *s, size_t i, char *why, size_t why_size)
 	return 0;
 }
 
-static bool link_is_ours(const struct source *s, int link, const struct hook *h)
-{
-	struct bpf_link_info info = {};
-	uint32_t len = sizeof(info);
-	struct stat root;
-
-	return !bpf_obj_get_info_by_fd(link, &info, &len) && !fstat(s->cgroup, &root) &&
-	       info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id == root.st_ino &&
-	       info.cgroup.attach_type == (uint32_t)h->type;
-}
-
 /* The link that is pinned gets the new program, in one step; or there is none yet. */
 static int attach_hook(struct source *s, const struct hook *h)
 {
@@ -320,14 +344,17 @@ static void hold_links(struct source *s)
 
 int attach_programs(struct source *s, char *why, size_t why_size)
 {
+	uint64_t attached = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < STUBS; i++) {
 		err = fill_stub(s, i, why, why_size);
 		if (err)
 			return err;
+		attached |= granted(s, stubs[i].feature) ? STUB_BIT(i) : 0;
 	}
 	for (size_t i = 0; i < HOOKS; i++) {
+		attached |= granted(s, hooks[i].feature) ? HOOK_BIT(i) : 0;
 		if (granted(s, hooks[i].feature))
 			err = attach_hook(s, &hooks[i]);
 		else
@@ -341,6 +368,7 @@ int attach_programs(struct source *s, char *why, size_t why_size)
 		return why_say(why, why_size, s->barrier, "link_%s: %s", hooks[0].name,
 			       strerror(-s->barrier));
 	hold_links(s);
+	s->control->attached = attached;
 	/* What only a later version knows would go on with that version's programs. */
 	err = pins_sweep(s->pins, keep_known);
 	return err ? why_say(why, why_size, err, "can't remove other pins: %s", strerror(-err)) : 0;

@@ -18,16 +18,15 @@
 #define TICK_NS 4000 /* no CPU tells more often than that, in the long run; 48 bits last 35 years */
 #define BASE_MAX ((uint64_t)1 << 47) /* beyond, something is wrong with what is known */
 
-bool epoch_is_set(const struct source *s)
+bool epoch_control(const struct source *s, struct control *ret)
 {
 	_cleanup_close_ int fd = pins_get(s->pins, "map", "control");
 	struct bpf_map_info info = {};
 	uint32_t len = sizeof(info), zero = 0;
-	struct control c;
 
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(c))
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(*ret))
 		return false;
-	return !bpf_map_lookup_elem(fd, &zero, &c) && c.setups && c.sequence_base;
+	return !bpf_map_lookup_elem(fd, &zero, ret) && ret->setups && ret->sequence_base;
 }
 
 static int set_sequences(const struct source *s, uint64_t base)

@@ -40,12 +40,18 @@ struct source {
  * time.
  */
 int attach_prepare(struct source *s, char *why, size_t why_size);
-/* Every link and program is pinned that has been there from the first version on. */
-bool attach_is_whole(const struct source *s);
+/*
+ * Every link and program is pinned, and attached yet, that has been there from the first version on
+ * or is among @attached (struct control).
+ */
+bool attach_is_whole(const struct source *s, uint64_t attached);
 int attach_programs(struct source *s, char *why, size_t why_size);
 
-/* source_epoch.c: whether the pinned maps know where they begin, and a daemon finished its start. */
-bool epoch_is_set(const struct source *s);
+/*
+ * source_epoch.c: whether the pinned maps know where they begin, and a daemon finished its start;
+ * their control block is copied to @ret then.
+ */
+bool epoch_control(const struct source *s, struct control *ret);
 /* Numbers begin above @past. */
 int epoch_begin(struct source *s, uint64_t past, char *why, size_t why_size);
 

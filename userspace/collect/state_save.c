@@ -314,12 +314,13 @@ static void save_seen(struct saver *s, const struct seen *seen)
 	}
 }
 
-static void save_table(struct saver *s, struct table *t)
+static void save_table(struct saver *s, struct table *t, struct fold *folding)
 {
 	const unsigned int slots = sizeof(t->ended) / sizeof(t->ended[0]);
 	struct connection *c, *next_c;
 	struct session *e, *next_e;
 	struct process *p, *next_p;
+	struct fold *f, *next_f;
 	struct image *i;
 	struct held *h;
 
@@ -331,6 +332,9 @@ static void save_table(struct saver *s, struct table *t)
 	}
 	HASH_ITER (hh, t->sessions, e, next_e)
 		save_left(s, e);
+	/* One that ended long ago can have a window yet, by sockets that outlived it. */
+	HASH_ITER (hh, folding, f, next_f)
+		save_session(s, f->session);
 	HASH_ITER (hh, t->processes, p, next_p) {
 		uint64_t actor = save_actor(s, p->actor);
 		Affiant__V1__StateProcess *m =
@@ -392,7 +396,7 @@ Affiant__V1__State *state_save(struct attribute *a)
 		return NULL;
 	affiant__v1__state__init(s.m);
 	SET(s.m, boot_id, pb_copy(a->config.boot_id, 16));
-	save_table(&s, &a->table);
+	save_table(&s, &a->table, a->folding);
 	save_counters(&s, a);
 	save_seen(&s, &a->seen);
 	save_clock(&s, a);

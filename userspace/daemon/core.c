@@ -124,6 +124,8 @@ static int look_at_member(pid_t tgid, const struct tag *tag, void *looking)
 {
 	struct looking *l = looking;
 
+	if (l->session->head->session_started->open_connections_cut)
+		return 0;
 	return tag->session == l->session->key
 		       ? opensockets_add(tgid, OPENSOCKETS_ALL, l->session->head->session_started)
 		       : 0;

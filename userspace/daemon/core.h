@@ -4,6 +4,7 @@
  * everything here runs in the event loop, but for what saver.c does.
  *
  * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
+ * links.c looks whether the kernel still runs our programs;
  * save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
  * left; opening.c and sessions.c answer the local socket; selectors.c keeps the kernel's selectors;
  * reconcile.c and unseen.c find what events did not tell; epoch.c knows when the kernel began anew;
@@ -117,6 +118,8 @@ struct core {
 	bool dooming; /* a session may be doomed */
 	sd_event_source *timer;
 	unsigned int idle; /* drains in a row that found nothing */
+	uint64_t detached;     /* source_detached(), as told */
+	uint64_t links_ns;     /* when the links were looked at last; CLOCK_BOOTTIME */
 	uint64_t synced_ns, reconciled_ns, losses_ns, clock_ns;
 	bool unsynced;
 
@@ -186,6 +189,8 @@ void core_set_full(struct core *c, int err);
 void core_tell_gaps(struct core *c);
 /* Looks whether somebody else has. */
 void core_check_ledger(struct core *c);
+/* Tells of hooks whose program is not attached any more. */
+void core_look_at_links(struct core *c);
 /* ---- folding.c ---- */
 
 /* Journals how large the ledger may be, which budgets follow from. */

@@ -9,11 +9,13 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/pb.h"
 
 #define INODES_MAX 65536
+#define LOOK_NS 50000000ull /* at one process's tables, while nothing else is done */
 
 /* A file of /proc/PID/net. */
 struct net_table {
@@ -236,8 +238,20 @@ static int take_line(pid_t tgid, const struct net_table *t, const char *line,
 	return add_one(m, t, local, remote, state, tgid);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/*
+ * Until then: whoever has a network namespace fills its tables, of which the kernel gives a part by
+ * each read and begins anew to look for it.
+ */
 static int read_table(pid_t tgid, const struct net_table *t, const struct inodes *inodes,
-		      Affiant__V1__SessionStarted *m)
+		      uint64_t until, Affiant__V1__SessionStarted *m)
 {
 	_cleanup_fclose_ FILE *f = NULL;
 	char path[48], line[512];
@@ -245,8 +259,13 @@ static int read_table(pid_t tgid, const struct net_table *t, const struct inodes
 
 	snprintf(path, sizeof(path), "/proc/%d/net/%s", tgid, t->name);
 	f = fopen(path, "re");
-	while (!err && f && fgets(line, sizeof(line), f))
+	while (!err && f && fgets(line, sizeof(line), f)) {
 		err = take_line(tgid, t, line, inodes, m);
+		if (now_ns() > until) {
+			SET(m, open_connections_cut, true);
+			break;
+		}
+	}
 	return err == -EOVERFLOW ? 0 : err;
 }
 
@@ -264,13 +283,14 @@ int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__Sessi
 		{"udp", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
 		{"udp6", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
 	};
+	const uint64_t until = now_ns() + LOOK_NS;
 	_cleanup_free_ uint64_t *list = NULL;
 	struct inodes inodes;
 	int err = 0;
 
 	inodes.list = list = socket_inodes(tgid, which, &inodes.n);
 	for (size_t i = 0; !err && inodes.n && i < sizeof(tables) / sizeof(tables[0]); i++)
-		err = read_table(tgid, &tables[i], &inodes, m);
+		err = read_table(tgid, &tables[i], &inodes, until, m);
 	return err;
 }
 

@@ -379,6 +379,7 @@ static void now_and_then(struct core *c, uint64_t now)
 	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
 		c->reconciled_ns = now;
 		core_check_ledger(c);
+		core_look_at_links(c);
 		core_look_at_disks(c);
 		reconcile(c);
 		selectors_refresh(c->selectors);

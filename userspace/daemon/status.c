@@ -100,6 +100,16 @@ static void set_storage(struct core *c, Affiant__V1__Status *m)
 	SET(m, tags_max, source_tags_max(c->source));
 }
 
+static size_t list_detached(const struct core *c, char *ret[static 64])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; source_hook(i); i++)
+		if (c->detached >> i & 1)
+			ret[n++] = (char *)source_hook(i);
+	return n;
+}
+
 struct behind_list {
 	size_t count;
 	Affiant__V1__BehindProgram *list[BEHIND_MAX];
@@ -197,6 +207,7 @@ void core_get_status(void *core, struct server_call *call)
 	struct tpm_status tpm_now;
 	Affiant__V1__LostCount lost[LOSS_ALL], *lost_list[LOSS_ALL];
 	_cleanup_free_ Affiant__V1__SelectorGap **gaps = NULL;
+	char *detached[64];
 	_cleanup_free_ struct behind_list *behind = calloc(1, sizeof(*behind));
 
 	core_drain(c);
@@ -242,6 +253,8 @@ void core_get_status(void *core, struct server_call *call)
 		m.behind = behind->list;
 		m.n_behind = behind->count;
 	}
+	m.n_detached = list_detached(c, detached);
+	m.detached = detached;
 	SET(&m, resident_bytes, resident_bytes());
 	m.features = (char **)source_features(c->source);
 	m.n_features = list_size(source_features(c->source));
