@@ -140,8 +140,21 @@ static __always_inline void foreign_emit(struct sock *sk, struct socket_state *s
 	event_submit(e);
 }
 
+/*
+ * In the context of whoever connects. One that has no tag met no hook of ours: an attempt that is
+ * kept yet was another's, and came to nothing.
+ */
+static __always_inline bool is_of_another(const struct socket_state *s)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return s->phase == PHASE_ATTEMPTED && s->actor.tgid != tgid && !tag_of_current(&tgid);
+}
+
 static __always_inline int attempt_begins(struct sock *sk, struct socket_state *s)
 {
+	if (is_of_another(s))
+		attempt_over(s, OUTCOME_REUSED);
 	if (!phase_claim(s, PHASE_ATTEMPTED, PHASE_SYN)) {
 		if (!s->opener.session || !phase_claim(s, PHASE_NONE, PHASE_SYN))
 			return 0;

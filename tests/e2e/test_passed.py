@@ -178,6 +178,40 @@ def test_accepted_is_not_outbound(sends_are_seen, daemon, programs, lab, host, p
 	assert not given.records().connects.where(lambda r: protocol(r.connect) != "unix")
 
 
+FAILED_AND_PASSED = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as to, socket.socket() as passed:
+	to.connect(sys.argv[1])
+	try:
+		passed.connect(("255.255.255.255", 80))
+	except OSError:
+		pass
+	socket.send_fds(to, [b"x"], [passed.fileno()])
+	to.recv(1)
+"""
+
+
+def test_an_outsider_after_an_attempt_that_failed(daemon, place):
+	"""The connection is the outsider's, and what was asked before is no part of it."""
+	with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as listener:
+		port = server.getsockname()[1]
+		listener.bind(str(place / "passing"))
+		listener.listen()
+		run = daemon.launch("/usr/bin/python3", "-c", FAILED_AND_PASSED, place / "passing")
+		giver, _ = listener.accept()
+		with giver:
+			_, descriptors, _, _ = socket.recv_fds(giver, 1, 1)
+			with socket.socket(fileno=descriptors[0]) as taken:
+				taken.connect(("127.0.0.1", port))
+				giver.send(b"x")
+				run.wait()
+	records = run.records(until=lambda r: r.to(port))
+	record = records.to(port)[-1]
+	assert record.connect.foreign and not record.connect.HasField("asked")
+	assert outcome(record.connect) == "established"
+	assert [outcome(r.connect) for r in records.to(80)][-1] == "not_sent"
+
+
 ACCEPTED_AND_CONNECTED = """
 import ctypes, os, socket, sys
 with socket.create_server((sys.argv[1], 0), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET) as listener:
