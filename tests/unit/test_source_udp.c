@@ -206,6 +206,31 @@ static void assert_sender(const struct event_connect *e, const struct target *t,
 	assert_int_equal(e->opener.session, 0);
 }
 
+/* Its sockets may be in other hands, as long as those like. */
+static void a_session_that_is_over_holds_none(void **state)
+{
+	struct bed *b = bed_get(state);
+	_cleanup_close_ int flows = bed_map(b, "flows");
+	_cleanup_close_ int shares = bed_map(b, "shares");
+	struct flow_key key = {.cookie = 1000000, .tgid = 5}, found;
+	struct flow flow = {.session = BED_SESSION + 7,
+			    .flags = FLOW_ALLOWED | FLOW_LOOSE,
+			    .made_ns = boottime()};
+	struct share share = {.tags = 1, .flows = 1};
+	struct flow value;
+
+	assert_int_equal(bpf_map_update_elem(flows, &key, &flow, BPF_NOEXIST), 0);
+	assert_int_equal(bpf_map_update_elem(shares, &flow.session, &share, BPF_NOEXIST), 0);
+	assert_int_equal(source_sweep_flows(b->source, boottime()), 0);
+	assert_int_equal(flows_count(b, &found, &value), 1);
+	share.tags = 0;
+	assert_int_equal(bpf_map_update_elem(shares, &flow.session, &share, BPF_EXIST), 0);
+	assert_int_equal(source_sweep_flows(b->source, boottime()), 0);
+	assert_int_equal(flows_count(b, &found, &value), 0);
+	assert_int_equal(bpf_map_lookup_elem(shares, &flow.session, &share), 0);
+	assert_int_equal(share.flows, 0);
+}
+
 static void a_sender_is_told_once(void **state)
 {
 	struct bed *b = bed_get(state);
@@ -306,6 +331,7 @@ int main(void)
 		cmocka_unit_test(flows_go_with_their_socket),
 		cmocka_unit_test(a_pid_is_no_process),
 		cmocka_unit_test(leftovers_are_swept),
+		cmocka_unit_test(a_session_that_is_over_holds_none),
 		cmocka_unit_test(a_sender_is_told_once),
 		cmocka_unit_test(a_sender_without_storage_is_told_now_and_then),
 		cmocka_unit_test(a_new_peer_is_a_new_flow),

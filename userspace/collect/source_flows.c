@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What a socket leaves behind in 'flows'. The kernel removes what is linked to it when it is
- * released, where it has bpf_loop(); the rest goes here: by its age what is linked to none, and
- * what was linked to a socket that is no more.
+ * released, where it has bpf_loop(); the rest goes here: what is of a session that is over, by its
+ * age what is linked to none, and what was linked to a socket that is no more.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -47,9 +47,20 @@ static int forget(struct source *s, struct flow_key *key)
 											     : 0;
 }
 
+/* Nobody of it will send any more, however long others keep its sockets. */
+static bool is_over(const struct source *s, uint64_t session)
+{
+	struct share share;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(s->skeleton->maps.shares), &session, &share) &&
+	       !share.tags;
+}
+
 static int look_at(struct source *s, struct flow_key *key, const struct flow *flow, uint64_t now_ns,
 		   struct leftovers *linked)
 {
+	if (is_over(s, flow->session))
+		return forget(s, key);
 	if (!(flow->flags & FLOW_LOOSE))
 		return add(linked, key);
 	return now_ns < flow->made_ns + AGE_NS ? 0 : forget(s, key);
