@@ -171,6 +171,9 @@ static __always_inline void connect_left(struct socket_state *s)
 	struct event_outcome *e;
 
 	s->connecting = 0;
+	/* What is sent there later is told, whatever became of this. */
+	if (address_equal(&s->flow, &s->connected))
+		s->flow_told &= ~FLOW_ALLOWED;
 	if (!phase_claim(s, PHASE_ESTABLISHED, PHASE_NONE))
 		return;
 	e = outcome_reserve(s, EMIT_TASK);

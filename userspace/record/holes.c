@@ -131,7 +131,7 @@ static bool is_known(const struct ledger *l, uint64_t first, uint64_t last)
 }
 
 /* A ledger of an earlier version, or whose file is damaged, begins with what is there. */
-static int find_beginning(struct ledger *l)
+static int find_beginning(struct ledger *l, const struct ledger_recovery *recovery)
 {
 	uint64_t first = l->slots[0].first_sequence;
 	struct oldest o;
@@ -145,6 +145,9 @@ static int find_beginning(struct ledger *l)
 		return -errno;
 	if (len != sizeof(o) || o.crc != oldest_crc(&o))
 		return holes_begin(l, first);
+	if (recovery->damaged && recovery->lost_first <= o.first &&
+	    recovery->lost_last + 1 == first)
+		return holes_begin(l, first); /* told by the recovery */
 	return o.first >= first || is_known(l, o.first, first - 1)
 		       ? 0
 		       : add(l, o.first, first - 1, l->slots[0].index);
@@ -152,7 +155,7 @@ static int find_beginning(struct ledger *l)
 
 int holes_find(struct ledger *l, const struct ledger_recovery *recovery)
 {
-	int err = find_beginning(l);
+	int err = find_beginning(l, recovery);
 
 	if (err)
 		return err;
