@@ -89,6 +89,32 @@ static void no_more_than_a_session_s_share(void **state)
 	budgets_clear(&all);
 }
 
+/* Of the agent alone, and over once nothing is owed; asking changes nothing. */
+static void deep_until_nothing_is_owed(void **state)
+{
+	struct budgets all = {.state_bytes = 16384};
+	struct budget *b = budget_get(&all, "a", S);
+
+	(void)state;
+	assert_false(budget_agent_deep(&all, "nobody", S, true));
+	budget_charge(&all, b, NULL, 4096, S);
+	budget_charge(&all, b, NULL, 512, S);
+	assert_false(budget_agent_deep(&all, "a", S, false));
+	assert_true(budget_agent_deep(&all, "a", S, true));
+	budget_charge(&all, b, NULL, 1, S);
+	assert_true(budget_agent_deep(&all, "a", S, false));
+	/* 2048 bytes run in a day. */
+	assert_false(budget_agent_deep(&all, "a", S + DAY / 64, false));
+	assert_true(budget_agent_deep(&all, "a", S + DAY / 64, true));
+	assert_false(budget_agent_deep(&all, "a", S + DAY / 4 + DAY / 64, true));
+	assert_int_equal(b->bucket.level, -513);
+	assert_true(budget_agent_deep(&all, "a", S, false));
+	all.state_bytes = 0;
+	assert_false(budget_agent_deep(&all, "a", S, true));
+	budget_unref(b);
+	budgets_clear(&all);
+}
+
 static void agents_do_not_touch_each_other(void **state)
 {
 	struct budgets all = {.state_bytes = 16384};
@@ -204,6 +230,7 @@ int main(void)
 		cmocka_unit_test(sizes_follow_from_the_ledger),
 		cmocka_unit_test(fills_by_the_time_of_events),
 		cmocka_unit_test(no_more_than_a_session_s_share),
+		cmocka_unit_test(deep_until_nothing_is_owed),
 		cmocka_unit_test(agents_do_not_touch_each_other),
 		cmocka_unit_test(bounded_by_number),
 		cmocka_unit_test(a_compile_of_20000_processes_stays_below),

@@ -93,6 +93,8 @@ static void detail_started(struct line *l, const Affiant__V1__Record *r)
 			     word_of(&affiant__v1__isolation__descriptor, r->session->isolation));
 	if (s->late)
 		buffer_add_text(&l->cell, ", LATE");
+	if (s->joined)
+		buffer_add_text(&l->cell, ", all that it takes for a while");
 	if (s->late || s->n_open_connections)
 		buffer_print(&l->cell, ", connections open before: %zu", s->n_open_connections);
 	if (s->manifest && s->manifest->has_root && s->manifest->root.len >= 6) {

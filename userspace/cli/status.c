@@ -130,6 +130,7 @@ static json_t *status_json(const Affiant__V1__Status *s)
 		{"doubles", s->doubles},             {"lost_untold", s->lost_untold},
 		{"events_folded", s->events_folded}, {"sessions_folding", s->sessions_folding},
 		{"void_records", s->void_records},
+		{"opens_refused", s->opens_refused}, {"selectors_joined", s->selectors_joined},
 	};
 
 	answer_time(s->started_wall_ns, started);
@@ -257,6 +258,11 @@ static void print_text(const Affiant__V1__Status *s)
 		printf("%-12s %" PRIu64 " events are counted, not told one by one; %" PRIu64
 		       " sessions are past their agent's budget\n",
 		       "folded", s->events_folded, s->sessions_folding);
+	if (s->opens_refused || s->selectors_joined)
+		printf("%-12s %" PRIu64 " sessions were not opened; %" PRIu64
+		       " selectors take all into one session each: their agents are far past their "
+		       "budgets\n",
+		       "floods", s->opens_refused, s->selectors_joined);
 	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
 	printf("%-12s", "events");
 	for (size_t i = 0; i < s->n_events; i++)

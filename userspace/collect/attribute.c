@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "collect/decode.h"
+#include "collect/hold.h"
 #include "collect/loss.h"
 #include "collect/note.h"
 #include "collect/untagged.h"
@@ -31,6 +32,7 @@ void attribute_free(struct attribute *a)
 	if (!a)
 		return;
 	fold_clear(a);
+	holds_clear(a);
 	table_clear(&a->table);
 	seen_clear(&a->seen);
 	free(a->gaps);
@@ -126,6 +128,9 @@ static int on_note(struct attribute *a, const struct event_header *h)
 		return 0;
 	case NOTE_UNTAGGED:
 		untagged_noted(a, note, len);
+		return 0;
+	case NOTE_HOLD:
+		hold_noted(a, h, note, len);
 		return 0;
 	case NOTE_DAEMON:
 		daemon_noted(a, h, note, len);

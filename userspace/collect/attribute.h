@@ -113,6 +113,7 @@ struct attribute_epoch {
 	uint64_t past; /* no higher number was known when it began */
 };
 
+struct hold;
 struct untagged;
 
 struct attribute {
@@ -133,6 +134,7 @@ struct attribute {
 	uint64_t losses[LOSS_SLOTS];  /* told so far: enum loss, enum loss_user (loss.h) */
 	uint64_t dropped[LOSS_SLOTS]; /* by user space, told or not; kept across restarts */
 	struct budgets budgets;
+	struct hold *holds;   /* hold.h */
 	struct fold *folding; /* by session: those with an open window */
 	struct fold_room *fold_room;
 };

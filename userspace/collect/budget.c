@@ -164,3 +164,19 @@ bool budget_deep(const struct budgets *all, const struct budget *agent,
 	return agent->bucket.level < -bucket_size_of_agent(all->state_bytes).credit / 2 ||
 	       session->level < -bucket_size_of_session(all->state_bytes).credit / 2;
 }
+
+bool budget_agent_deep(const struct budgets *all, const char *agent, uint64_t now_ns, bool was)
+{
+	const struct bucket_size size = bucket_size_of_agent(all->state_bytes);
+	const struct budget *b = budget_find((struct budgets *)all, agent);
+	struct bucket bucket;
+
+	if (!b && HASH_COUNT(all->agents) >= BUDGET_AGENTS_MAX)
+		b = budget_find((struct budgets *)all, SHARED);
+	if (!b || !all->state_bytes)
+		return false;
+	/* A copy: only what the journal says changes the bucket itself. */
+	bucket = b->bucket;
+	bucket_fill(&bucket, &size, now_ns);
+	return bucket.level < (was ? 0 : -size.credit / 2);
+}

@@ -71,3 +71,8 @@ void budget_charge(const struct budgets *all, struct budget *agent, struct bucke
  */
 bool budget_deep(const struct budgets *all, const struct budget *agent,
 		 const struct bucket *session);
+/*
+ * Likewise, of the agent alone, as it will be at @now_ns if nothing else is told. @was: it was so
+ * before, which is over once nothing is owed.
+ */
+bool budget_agent_deep(const struct budgets *all, const char *agent, uint64_t now_ns, bool was);

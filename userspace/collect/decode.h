@@ -29,7 +29,8 @@ enum note_type {
 	NOTE_DAEMON = 0x8009, /* NoteDaemon */
 	NOTE_OVER = 0x800a, /* NoteEnd: the kernel has nobody in that session any more */
 	NOTE_MET = 0x800b,  /* NoteMet: the kernel has a process that no event told of */
-	NOTE_LAST = NOTE_MET,
+	NOTE_HOLD = 0x800c, /* NoteHold */
+	NOTE_LAST = NOTE_HOLD,
 };
 
 /* No note has that number: it names what is told when a boot is over. */

@@ -7,6 +7,7 @@
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/decode.h"
+#include "collect/hold.h"
 #include "collect/power.h"
 
 /*
@@ -67,6 +68,8 @@ static int name_session(struct attribute *a, struct session *s, const struct eve
 		SET(s->head->session_started, late, true);
 	if (h->type == EVENT_ADOPT && ((const struct event_exec *)h)->flags & EXEC_BY_EXE)
 		SET(s->head->session_started, selector_claimed, true);
+	if (hold_find(a, s->key))
+		SET(s->head->session_started, joined, true);
 	s->id = *id;
 	s->source = event_source(h);
 	s->started_ns = h->boottime_ns;
@@ -163,10 +166,13 @@ void session_tell_end(struct attribute *a, struct session *s, uint64_t source,
 		      Affiant__V1__SessionEndReason reason)
 {
 	const struct vacancy *v = &s->vacancy;
+	bool goes_on = reason == AFFIANT__V1__SESSION_END_REASON__END_REQUESTED &&
+		       hold_find(a, s->key);
 
 	if (!s->told || s->ending)
 		return;
-	if (v->is)
+	/* One that others may join yet was not ended by its last exit. */
+	if (v->is && !goes_on)
 		tell_session_ended(a, s, v->source, v->boottime_ns, v->last,
 				   AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
 	else
@@ -192,7 +198,7 @@ void session_left(struct attribute *a, struct session *s, const struct event_hea
 		return;
 	if (a->config.ends_by_note)
 		session_vacate(&a->table, s, event_source(h), h->boottime_ns, last);
-	else
+	else if (s->ending || !hold_find(a, s->key))
 		session_finish(a, s, h, last, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
 }
 

@@ -6,6 +6,7 @@
 
 #include "collect/attribute.h"
 #include "collect/decode.h"
+#include "collect/hold.h"
 #include "collect/loss.h"
 #include "collect/untagged.h"
 
@@ -326,6 +327,7 @@ int state_load(struct attribute *a, const Affiant__V1__State *m)
 	if (l.images && l.actors && l.sessions)
 		err = load_epoch(&l) ?:
 		      budgets_load(&a->budgets, m) ?:
+		      holds_load(a, m) ?:
 		      load_sessions(&l) ?:
 		      load_images(&l) ?:
 		      load_actors(&l) ?:

@@ -6,6 +6,7 @@
 
 #include "base/pb.h"
 #include "collect/attribute.h"
+#include "collect/hold.h"
 #include "collect/loss.h"
 #include "collect/untagged.h"
 
@@ -401,7 +402,7 @@ Affiant__V1__State *state_save(struct attribute *a)
 	save_seen(&s, &a->seen);
 	save_clock(&s, a);
 	save_epoch(&s, a);
-	if (budgets_save(&a->budgets, s.m))
+	if (budgets_save(&a->budgets, s.m) || holds_save(a, s.m))
 		s.err = -ENOMEM;
 
 	rounds += s.m->n_actors + s.m->n_images + s.m->n_sessions + 1;

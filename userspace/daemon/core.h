@@ -8,7 +8,8 @@
  * save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
  * left; opening.c and sessions.c answer the local socket; selectors.c keeps the kernel's selectors;
  * reconcile.c and unseen.c find what events did not tell; epoch.c knows when the kernel began anew;
- * folding.c tells what was counted; status.c counts.
+ * folding.c tells what was counted; joining.c and pace.c see to sessions without end; status.c
+ * counts.
  */
 #pragma once
 
@@ -33,6 +34,7 @@ struct evidence;
 struct executables;
 struct manifests;
 struct opening;
+struct pace;
 #define CORE_SECOND_NS 1000000000ull
 #define CORE_EVENTS_SIZE (1u << 20) /* read from the ring at once, and written to the journal */
 #define CORE_JOURNAL_MIN                                                                           \
@@ -86,6 +88,8 @@ struct core {
 	struct enrich *enrich;
 	struct manifests *manifests;
 	struct opening *openings; /* whose files are being measured */
+	struct pace *paces;       /* of agents far past their budgets */
+	uint64_t opens_refused;   /* because of that */
 	struct attribute *attribute;
 	struct selectors *selectors;
 	struct server *server;
@@ -195,8 +199,11 @@ void core_look_at_links(struct core *c);
 
 /* Journals how large the ledger may be, which budgets follow from. */
 int core_note_budget(struct core *c);
-/* By notes: what was folded and is due is told, and what records took beyond their prices charged. */
-void core_tell_folded(struct core *c, uint64_t now_ns);
+/*
+ * By notes: what was folded and is due is told, what records took beyond their prices charged, and
+ * who is far past his budget by sessions alone kept from going on (joining.h).
+ */
+void core_keep_budgets(struct core *c, uint64_t now_ns);
 
 /* ---- save.c ---- */
 
@@ -295,6 +302,8 @@ void selectors_refresh(struct selectors *s);
  * @from_ns 0: nobody knows since when.
  */
 void selectors_tell_gap(struct core *c, uint64_t from_ns, uint64_t to_ns, const char *what);
+/* The sessions that matches join may be others now (joining.h). */
+void selectors_tell(struct selectors *s);
 /* How many processes ran already at the start and were left alone ('adopt: no'). */
 uint64_t selectors_left_alone(const struct selectors *s);
 /* Borrowed. */

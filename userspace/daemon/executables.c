@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/pb.h"
+#include "daemon/joining.h"
 #include "daemon/location.h"
 
 #define WATCHES_MAX 256 /* of one path: 40 links, and what they lead through */
@@ -65,16 +66,17 @@ static bool is_nothing(const struct selector_exe_key *key)
 	return !key->inode && !key->device;
 }
 
-static struct selector selector_of(const struct program *p)
+static struct selector selector_of(const struct executables *x, const struct program *p)
 {
 	return (struct selector){.id = p->selector->id,
+				 .session = joining_session(x->core, p->selector->id),
 				 .flags = p->selector->exec_only ? SELECTOR_EXEC_ONLY : 0};
 }
 
 static int tell_kernel(struct executables *x, const struct program *p,
 		       const struct selector_exe_key *key)
 {
-	struct selector selector = selector_of(p);
+	struct selector selector = selector_of(x, p);
 	int err = source_select_exe(x->core->source, key, &selector);
 
 	if (err && !x->said_refused)
@@ -286,6 +288,16 @@ bool executables_look(struct executables *x)
 	}
 	source_set_places_ns(x->core->source, now);
 	return any;
+}
+
+void executables_tell(struct executables *x)
+{
+	for (size_t i = 0; i < x->count; i++)
+		if (x->programs[i].old_told)
+			(void)tell_kernel(x, &x->programs[i], &x->programs[i].old);
+	for (size_t i = 0; i < x->count; i++)
+		if (x->programs[i].told)
+			(void)tell_kernel(x, &x->programs[i], &x->programs[i].key);
 }
 
 /* ---- what inotify says ---- */

@@ -21,6 +21,8 @@ void executables_free(struct executables *x);
 /* A selector of CONFIG_SELECT_EXE, borrowed. */
 int executables_add(struct executables *x, const struct config_selector *by);
 
+/* Tells the kernel of each once more: what its matches join may be another by now (joining.h). */
+void executables_tell(struct executables *x);
 /* Looks at all of them. Returns whether the kernel was told something new. */
 bool executables_look(struct executables *x);
 

@@ -2,6 +2,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "daemon/core.h"
+#include "daemon/joining.h"
 
 #define NOTES 16 /* in one turn of the loop */
 
@@ -13,7 +14,7 @@ int core_note_budget(struct core *c)
 	return core_note(c, NOTE_FOLD, &m.base);
 }
 
-void core_tell_folded(struct core *c, uint64_t now_ns)
+static void tell_folded(struct core *c, uint64_t now_ns)
 {
 	Affiant__V1__NoteFold *m;
 	int err = 0;
@@ -25,4 +26,11 @@ void core_tell_folded(struct core *c, uint64_t now_ns)
 		err = core_note(c, NOTE_FOLD, &m->base); /* otherwise in a second */
 		affiant__v1__note_fold__free_unpacked(m, NULL);
 	}
+}
+
+void core_keep_budgets(struct core *c, uint64_t now_ns)
+{
+	tell_folded(c, now_ns);
+	if (!c->full)
+		joining_look(c, now_ns);
 }

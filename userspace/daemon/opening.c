@@ -13,10 +13,12 @@
 #include "collect/manifest.h"
 #include "daemon/core.h"
 #include "daemon/opensockets.h"
+#include "daemon/pace.h"
 
 #define TEXT_MAX 1024 /* bytes of a task's id, purpose, scope, or of a principal */
 #define SCOPES_MAX 64
 #define TEXTS_MAX 8192    /* of them all: every record of the session carries them */
+#define ENDS_SIZE 1024    /* bytes of what else a session's own records say, about */
 #define STARTED_MAX 32768 /* bytes of SessionStarted, which has to fit into a record with them */
 
 static bool text_fits(const char *text, size_t *sum)
@@ -42,6 +44,30 @@ static bool request_fits(const Affiant__V1__OpenSession *r)
 		if (!text_fits(r->task->scope[i], &sum))
 			return false;
 	return true;
+}
+
+/* Half of what runs into its budget, for records that are told whatever it owes. */
+static bool may_open_another(struct core *c, struct server_call *call, const char *agent)
+{
+	const struct budgets *budgets = &c->attribute->budgets;
+	uint64_t now = core_boottime_ns();
+	bool said;
+
+	if (!budget_agent_deep(budgets, agent, now, false) ||
+	    pace_take(&c->paces, agent, bucket_size_of_agent(budgets->state_bytes).per_day / 2,
+		      now, &said))
+		return true;
+	c->opens_refused++;
+	if (!said)
+		log_warning("sessions of agent '%s' are refused: it is far past its budget, and "
+			    "then at most %d begin in a minute (a larger state_bytes helps)",
+			    agent, PACE_PER_MINUTE);
+	server_refuse(call, "limit",
+		      "agent '%s' is far past its budget, and then at most %d sessions begin in a "
+		      "minute: try again later, or let one session do more; a larger state_bytes "
+		      "helps",
+		      agent, PACE_PER_MINUTE);
+	return false;
 }
 
 /* Refuses the call and returns false, or says yes. */
@@ -81,7 +107,7 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 		server_refuse(call, "denied", "process %d is of a session already", open->target);
 		return false;
 	}
-	return true;
+	return may_open_another(c, call, name);
 }
 
 static Affiant__V1__Isolation isolation_of(struct core *c, const struct server_open *open,
@@ -165,6 +191,9 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 	SET(&note, key, o->key);
 	note.head = &head;
 	err = err ?: core_note(o->core, NOTE_SESSION, &note.base);
+	/* Both its records have the head. */
+	pace_spend(o->core->paces, request->agent,
+		   2 * affiant__v1__record__get_packed_size(&head) + ENDS_SIZE);
 	opensockets_clear(&started);
 	return err;
 }
@@ -385,4 +414,5 @@ void opening_free_all(struct core *c)
 		DL_DELETE(c->openings, o);
 		opening_free(o);
 	}
+	pace_clear(&c->paces);
 }

@@ -8,6 +8,7 @@
 
 #include "base/pb.h"
 #include "collect/decode.h"
+#include "collect/hold.h"
 #include "daemon/core.h"
 
 #define HELD_PAUSE_NS (CORE_SECOND_NS / 4) /* between two looks at one that has somebody */
@@ -61,6 +62,6 @@ void sessions_over(struct core *c)
 	if (!c->attribute->table.vacant)
 		return;
 	HASH_ITER (hh, c->attribute->table.sessions, s, next)
-		if (s->vacancy.is)
+		if (s->vacancy.is && (s->ending || !hold_find(c->attribute, s->key)))
 			look_at(c, s);
 }

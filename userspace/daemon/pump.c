@@ -373,7 +373,7 @@ static void now_and_then(struct core *c, uint64_t now)
 	if (now - c->losses_ns > CORE_SECOND_NS) {
 		c->losses_ns = now;
 		tell_losses(c);
-		core_tell_folded(c, now);
+		core_keep_budgets(c, now);
 	}
 	reconcile_untagged(c, now);
 	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {

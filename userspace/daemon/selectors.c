@@ -8,6 +8,7 @@
 #include "daemon/cgroups.h"
 #include "daemon/core.h"
 #include "daemon/executables.h"
+#include "daemon/joining.h"
 
 struct selectors {
 	struct core *core;
@@ -38,6 +39,15 @@ void selectors_tell_gap(struct core *c, uint64_t from_ns, uint64_t to_ns, const 
 	r.body_case = AFFIANT__V1__RECORD__BODY_GAP;
 	r.gap = &gap;
 	core_tell(c, &r);
+}
+
+static int tell_user(struct selectors *s, const struct config_selector *by)
+{
+	struct selector selector = {.id = by->id,
+				    .session = joining_session(s->core, by->id),
+				    .flags = by->exec_only ? SELECTOR_EXEC_ONLY : 0};
+
+	return source_select_uid(s->core->source, by->uid, &selector);
 }
 
 /* ---- all of them ---- */
@@ -71,6 +81,18 @@ static bool is_ours(void *selectors, enum selector_kind kind, const void *key)
 	return false;
 }
 
+/* What was selected by cgroup has a session of its own in any case. */
+void selectors_tell(struct selectors *s)
+{
+	const struct config *config = s->core->config;
+
+	executables_tell(s->executables);
+	for (size_t i = 0; i < config->agents_count; i++)
+		for (size_t n = 0; n < config->agents[i].selectors_count; n++)
+			if (config->agents[i].selectors[n].kind == CONFIG_SELECT_USER)
+				(void)tell_user(s, &config->agents[i].selectors[n]);
+}
+
 /*
  * What an earlier daemon told goes after what holds now: in between, what both want is matched
  * without a break. Then nothing that runs is taken by what holds no more.
@@ -84,6 +106,7 @@ int selectors_start(struct selectors *s)
 	if (err)
 		return err;
 	(void)executables_look(s->executables);
+	selectors_tell(s);
 	err = source_select_only(s->core->source, is_ours, s);
 	if (err)
 		return err;
@@ -111,16 +134,13 @@ const struct executables *selectors_executables(const struct selectors *s)
 
 static int add(struct selectors *s, const struct config_selector *by)
 {
-	struct selector selector = {.id = by->id,
-				    .flags = by->exec_only ? SELECTOR_EXEC_ONLY : 0};
-
 	switch (by->kind) {
 	case CONFIG_SELECT_UNIT:
 	case CONFIG_SELECT_USER_UNIT:
 	case CONFIG_SELECT_CGROUP:
 		return 0;
 	case CONFIG_SELECT_USER:
-		return source_select_uid(s->core->source, by->uid, &selector);
+		return tell_user(s, by);
 	case CONFIG_SELECT_EXE:
 		return executables_add(s->executables, by);
 	}

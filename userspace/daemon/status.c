@@ -11,6 +11,7 @@
 #include "daemon/core.h"
 #include "daemon/evidence.h"
 #include "daemon/executables.h"
+#include "daemon/joining.h"
 
 #define REFUSALS_MAX 16
 #define BEHIND_MAX (BEHIND_HOOKS * BEHIND_PROGRAMS)
@@ -230,6 +231,8 @@ void core_get_status(void *core, struct server_call *call)
 	m.records = record_list;
 	SET(&m, events_folded, c->attribute->counts.folded);
 	SET(&m, sessions_folding, HASH_COUNT(c->attribute->folding));
+	SET(&m, opens_refused, c->opens_refused);
+	SET(&m, selectors_joined, joining_count(c));
 	m.n_records = 1;
 	set_losses(c, &m, lost, lost_list);
 	SET(&m, doubles, c->attribute->counts.doubles);
