@@ -117,6 +117,8 @@ NOTHING(int source_tag_of, (struct source * s, pid_t tgid, struct tag *ret), -EN
 NOTHING(int source_untag, (struct source * s, pid_t tgid, uint64_t start_boottime), 0)
 NOTHING(int source_each_connection,
 	(struct source * s, void (*each)(uint64_t number, void *data), void *data), 0)
+NOTHING(uint64_t source_detached, (const struct source *s), 0)
+NOTHING(const char *source_hook, (size_t i), NULL)
 NOTHING(int source_sweep_flows, (struct source * s, uint64_t now_ns), 0)
 #ifndef SOURCE_EACH_TAG
 NOTHING(int source_each_tag,

@@ -806,7 +806,7 @@ static long try(struct fixture *f, unsigned int seed, long fuse, long next)
 /* What the worlds consist of: a test of nothing would pass, too. */
 static void makes_worlds_that_have_everything(void **state)
 {
-	uint64_t bodies[32] = {0}, outcomes[16] = {0}, flags[5] = {0}, sums[LOSS_ALL];
+	uint64_t bodies[64] = {0}, outcomes[16] = {0}, flags[5] = {0}, sums[LOSS_ALL];
 	uint64_t lost = 0, unknown = 0, dropped = 0, removed = 0;
 
 	(void)state;

@@ -114,7 +114,8 @@ static void keep_last(struct told_set *t, const struct segment_frame *frame)
 
 	if (!copy)
 		return;
-	memcpy(copy, frame->payload, frame->len);
+	if (frame->len)
+		memcpy(copy, frame->payload, frame->len);
 	t->last = *frame;
 	t->last.payload = copy;
 }
