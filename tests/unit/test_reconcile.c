@@ -152,6 +152,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 	char path[128];
 
+	shares_free(f->core.shares);
 	strangers_free(f->core.strangers);
 	journal_close(f->core.journal);
 	snprintf(path, sizeof(path), "%s/0000000000000000.jnl", f->directory);
