@@ -131,6 +131,21 @@ static struct session *session_again(struct attribute *a, const struct event_hea
 	return s;
 }
 
+/*
+ * One that a selector takes anew, while nobody is known in the session of that key: that one is
+ * over, though no note says so yet.
+ */
+static struct session *session_living(struct attribute *a, const struct event_header *h)
+{
+	struct session *s = session_find(&a->table, h->actor.session);
+
+	if (!s || !s->vacancy.is || hold_find(a, s->key) || h->type != EVENT_EXEC ||
+	    !(((const struct event_exec *)h)->flags & EXEC_SELECTED))
+		return s;
+	session_finish(a, s, h, NULL, AFFIANT__V1__SESSION_END_REASON__END_LAST_EXIT);
+	return NULL;
+}
+
 struct session *session_of(struct attribute *a, const struct event_header *h,
 			   const uint32_t *selector)
 {
@@ -138,7 +153,7 @@ struct session *session_of(struct attribute *a, const struct event_header *h,
 
 	if (!selector && h->selector)
 		selector = &of_header;
-	return session_find(&a->table, h->actor.session)
+	return session_living(a, h)
 		       ?: session_again(a, h)
 		       ?: session_from_event(a, h, h->actor.session, selector);
 }
