@@ -211,6 +211,32 @@ def test_connects_of_two_threads(daemon, programs, lab):
 	assert records.to(1)[-1].connect.outcome_unsure
 
 
+LEFT_AND_SENT = """
+import socket, threading
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def fail():
+	try:
+		s.connect(("127.255.255.255", 7001))	# not without SO_BROADCAST
+	except OSError:
+		print("failed", flush=True)
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+s.connect(("127.0.0.1", 7002))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+s.sendto(b"x", ("127.255.255.255", 7001))
+"""
+
+
+def test_a_datagram_after_a_connect_that_was_left(daemon):
+	"""That another thread's connect(2) failed is no word of what is sent there later."""
+	run = daemon.run("/usr/bin/python3", "-c", LEFT_AND_SENT)
+	assert run.stdout == "failed\n"
+	records = run.records(until=closed).to(7001)
+	assert [outcome(r.connect) for r in records if r.connect.by_datagram] == ["attempted"]
+	assert outcome([r for r in records if not r.connect.by_datagram][-1].connect) == "not_sent"
+
+
 # ---- addresses ----
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@
 #include "collect/why.h"
 
 #define TICK_NS 4000 /* no CPU tells more often than that, in the long run; 48 bits last 35 years */
-#define BASE_MAX ((uint64_t)1 << 47) /* beyond, something is wrong with what is known */
+#define PAST_MAX ((uint64_t)1 << 47) /* beyond, something is wrong with what is known */
 
 bool epoch_control(const struct source *s, struct control *ret)
 {
@@ -57,7 +57,7 @@ int epoch_begin(struct source *s, uint64_t past, char *why, size_t why_size)
 		return why_say(why, why_size, err, "can't tell the time since boot: %s",
 			       strerror(-err));
 	base = now / TICK_NS > past ? now / TICK_NS : past;
-	if (base > BASE_MAX)
+	if (past > PAST_MAX)
 		return why_say(why, why_size, -EOVERFLOW,
 			       "the saved state knows an event number that none can have (%llu): "
 			       "move the state directory away",
