@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session ends when the kernel has nobody in it. */
 #define PIPELINE_WITHOUT_ENRICH
-#include "pipeline.h"
+#include "core_fixture.h"
 
 #include <unistd.h>
 
@@ -74,25 +74,18 @@ struct fixture {
 	struct pipeline *p;
 	struct source source;
 	struct core core;
-	char directory[64];
+	char directory[CORE_DIRECTORY_SIZE];
 	struct proc run;
 };
 
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	char file[JOURNAL_NAME_SIZE];
 
-	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-over-XXXXXX");
-	if (!mkdtemp(f->directory))
+	if (core_begin(&f->core, &f->source, &f->p, f->directory))
 		return 1;
-	f->p = pipeline_new();
 	f->p->attribute->config.ends_by_note = true;
-	f->core.attribute = f->p->attribute;
-	f->core.source = &f->source;
 	f->p->now = core_boottime_ns();
-	if (journal_open(f->directory, f->p->config.boot_id, 0, file, &f->core.journal))
-		return 1;
 	f->run = begin_session(f->p, 42, 100);
 	skip_all(f->p);
 	*state = f;
@@ -102,13 +95,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	char path[128];
 
-	journal_close(f->core.journal);
-	snprintf(path, sizeof(path), "%s/0000000000000000.jnl", f->directory);
-	unlink(path);
-	rmdir(f->directory);
-	pipeline_free(f->p);
+	core_end(&f->core, f->p, f->directory);
 	free(f);
 	return 0;
 }

@@ -4,7 +4,7 @@
  * tag.
  */
 #define PIPELINE_WITHOUT_ENRICH
-#include "pipeline.h"
+#include "core_fixture.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -116,7 +116,7 @@ struct fixture {
 	struct pipeline *p;
 	struct source source;
 	struct core core;
-	char directory[64];
+	char directory[CORE_DIRECTORY_SIZE];
 	struct proc run;
 };
 
@@ -130,17 +130,10 @@ static void give_tag(struct fixture *f, const struct proc *p)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	char file[JOURNAL_NAME_SIZE];
 
-	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-reconcile-XXXXXX");
-	if (!mkdtemp(f->directory))
+	if (core_begin(&f->core, &f->source, &f->p, f->directory))
 		return 1;
-	f->p = pipeline_new();
-	f->core.attribute = f->p->attribute;
-	f->core.source = &f->source;
 	f->p->now = core_boottime_ns();
-	if (journal_open(f->directory, f->p->config.boot_id, 0, file, &f->core.journal))
-		return 1;
 	f->run = begin_session(f->p, 42, 5000001);
 	skip_all(f->p);
 	*state = f;
@@ -150,15 +143,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	char path[128];
 
 	shares_free(f->core.shares);
 	strangers_free(f->core.strangers);
-	journal_close(f->core.journal);
-	snprintf(path, sizeof(path), "%s/0000000000000000.jnl", f->directory);
-	unlink(path);
-	rmdir(f->directory);
-	pipeline_free(f->p);
+	core_end(&f->core, f->p, f->directory);
 	free(f);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The count of what sessions hold comes right again, and is never set right while it changes. */
 #define PIPELINE_WITHOUT_ENRICH
-#include "pipeline.h"
+#include "core_fixture.h"
 
 #include <unistd.h>
 
@@ -101,21 +101,14 @@ struct fixture {
 	struct pipeline *p;
 	struct source source;
 	struct core core;
-	char directory[64];
+	char directory[CORE_DIRECTORY_SIZE];
 };
 
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	char file[JOURNAL_NAME_SIZE];
 
-	snprintf(f->directory, sizeof(f->directory), "/tmp/affiant-test-shares-XXXXXX");
-	if (!mkdtemp(f->directory))
-		return 1;
-	f->p = pipeline_new();
-	f->core.attribute = f->p->attribute;
-	f->core.source = &f->source;
-	if (journal_open(f->directory, f->p->config.boot_id, 0, file, &f->core.journal))
+	if (core_begin(&f->core, &f->source, &f->p, f->directory))
 		return 1;
 	f->source.session = 42;
 	f->source.has_share = true;
@@ -129,14 +122,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	char path[128];
 
-	journal_close(f->core.journal);
-	snprintf(path, sizeof(path), "%s/0000000000000000.jnl", f->directory);
-	unlink(path);
-	rmdir(f->directory);
 	shares_free(f->core.shares);
-	pipeline_free(f->p);
+	core_end(&f->core, f->p, f->directory);
 	free(f);
 	return 0;
 }
