@@ -202,6 +202,37 @@ static void takes_any_numbers(void **state)
 	assert_true(p->count > p->read);
 }
 
+static const Affiant__V1__StateSession *session_in(const Affiant__V1__State *m, uint64_t key)
+{
+	for (size_t i = 0; i < m->n_sessions; i++)
+		if (m->sessions[i]->key == key)
+			return m->sessions[i];
+	return NULL;
+}
+
+/* By a socket that outlived it: nothing else has it in mind any more. */
+static void of_a_session_that_ended_long_ago(void **state)
+{
+	struct pipeline *p = *state;
+	struct proc run = begin_session(p, 101, 60), other;
+	struct event_connect c = do_connect(p, &run, 2000);
+	const Affiant__V1__StateSession *found;
+	Affiant__V1__State *m;
+
+	do_outcome(p, &c, 0);
+	do_exit(p, &run, 0);
+	for (uint32_t i = 0; i < 65; i++) {
+		other = begin_session(p, 200 + i, 1000 + i);
+		do_exit(p, &other, 0);
+	}
+	do_close(p, &c);
+	m = saved(p);
+	found = session_in(m, 101);
+	assert_non_null(found);
+	assert_non_null(found->fold->window);
+	affiant__v1__state__free_unpacked(m, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -210,6 +241,7 @@ int main(void)
 		TEST(tells_the_same),
 		TEST(refuses_contradictions),
 		TEST(takes_any_numbers),
+		TEST(of_a_session_that_ended_long_ago),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
