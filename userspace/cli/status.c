@@ -241,13 +241,8 @@ static void print_evidence(const Affiant__V1__Status *s)
 	puts(s->n_evidence_refused ? "" : " none");
 }
 
-static void print_text(const Affiant__V1__Status *s)
+static void print_sessions(const Affiant__V1__Status *s)
 {
-	double seconds = seconds_since(s->started_wall_ns);
-	char started[ANSWER_TIME_SIZE], a[UNITS_TEXT_SIZE], b[UNITS_TEXT_SIZE];
-
-	answer_time(s->started_wall_ns, started);
-	printf("%-12s affiantd %s since %s\n", "daemon", s->version ?: "?", started);
 	printf("%-12s %" PRIu64 " live, %" PRIu64 " processes, %" PRIu64
 	       " connections open or pending\n",
 	       "sessions", s->sessions, s->processes, s->connections);
@@ -263,7 +258,12 @@ static void print_text(const Affiant__V1__Status *s)
 		       " selectors take all into one session each: their agents are far past their "
 		       "budgets\n",
 		       "floods", s->opens_refused, s->selectors_joined);
-	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
+}
+
+static void print_counts(const Affiant__V1__Status *s)
+{
+	double seconds = seconds_since(s->started_wall_ns);
+
 	printf("%-12s", "events");
 	for (size_t i = 0; i < s->n_events; i++)
 		if (s->events[i]->count)
@@ -280,6 +280,12 @@ static void print_text(const Affiant__V1__Status *s)
 	if (s->doubles)
 		printf("%-12s %" PRIu64 " events were read twice, and dropped\n", "doubles",
 		       s->doubles);
+}
+
+static void print_storage(const Affiant__V1__Status *s)
+{
+	char a[UNITS_TEXT_SIZE], b[UNITS_TEXT_SIZE];
+
 	size_format(s->ring_used, a);
 	size_format(s->ring_bytes, b);
 	printf("%-12s %s of %s used\n", "ring", a, b);
@@ -295,6 +301,18 @@ static void print_text(const Affiant__V1__Status *s)
 	if (s->unsaved)
 		printf("%-12s cannot be made durable: %s; a power cut may take what is new\n", "",
 		       s->unsaved);
+}
+
+static void print_text(const Affiant__V1__Status *s)
+{
+	char started[ANSWER_TIME_SIZE], a[UNITS_TEXT_SIZE], b[UNITS_TEXT_SIZE];
+
+	answer_time(s->started_wall_ns, started);
+	printf("%-12s affiantd %s since %s\n", "daemon", s->version ?: "?", started);
+	print_sessions(s);
+	printf("%-12s %" PRIu64 " of %" PRIu64 "\n", "tags", s->tags, s->tags_max);
+	print_counts(s);
+	print_storage(s);
 	if (s->cache) {
 		size_format(s->cache->bytes_hashed, a);
 		printf("%-12s %" PRIu64 " of %" PRIu64 " entries, %" PRIu64 " hits, %" PRIu64

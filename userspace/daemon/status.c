@@ -194,6 +194,42 @@ static size_t set_refusals(const struct evidence_stats *stats, Affiant__V1__Coun
 	return n;
 }
 
+static void set_evidence(const struct core *c, Affiant__V1__Status *m,
+			 Affiant__V1__Counter refused[static REFUSALS_MAX],
+			 Affiant__V1__Counter *list[static REFUSALS_MAX])
+{
+	struct evidence_stats evidence;
+
+	evidence_stats(c->evidence, &evidence);
+	SET(m, evidence_given, evidence.given);
+	SET(m, evidence_waiting, evidence.waiting);
+	SET(m, evidence_batches, evidence.batches);
+	m->n_evidence_refused = set_refusals(&evidence, refused, list);
+	m->evidence_refused = list;
+}
+
+static void set_events(const struct core *c, Affiant__V1__Status *m,
+		       Affiant__V1__Counter events[static EVENT_TYPES],
+		       Affiant__V1__Counter *list[static EVENT_TYPES])
+{
+	for (unsigned int type = 1; type < EVENT_TYPES; type++) {
+		affiant__v1__counter__init(&events[type]);
+		events[type].name = (char *)event_type_name(type);
+		SET(&events[type], count, c->attribute->counts.events[type]);
+		list[m->n_events++] = &events[type];
+	}
+	m->events = list;
+}
+
+/* What agents past their budgets have. */
+static void set_floods(struct core *c, Affiant__V1__Status *m)
+{
+	SET(m, events_folded, c->attribute->counts.folded);
+	SET(m, sessions_folding, HASH_COUNT(c->attribute->folding));
+	SET(m, opens_refused, c->opens_refused);
+	SET(m, selectors_joined, joining_count(c));
+}
+
 void core_get_status(void *core, struct server_call *call)
 {
 	struct core *c = core;
@@ -204,7 +240,6 @@ void core_get_status(void *core, struct server_call *call)
 		*record_list[] = {&records};
 	Affiant__V1__TpmStatus tpm = AFFIANT__V1__TPM_STATUS__INIT;
 	Affiant__V1__Counter refused[REFUSALS_MAX], *refused_list[REFUSALS_MAX];
-	struct evidence_stats evidence;
 	struct tpm_status tpm_now;
 	Affiant__V1__LostCount lost[LOSS_ALL], *lost_list[LOSS_ALL];
 	_cleanup_free_ Affiant__V1__SelectorGap **gaps = NULL;
@@ -218,22 +253,13 @@ void core_get_status(void *core, struct server_call *call)
 	SET(&m, sessions_unproven, count_unproven(c->attribute));
 	SET(&m, processes, HASH_COUNT(c->attribute->table.processes));
 	SET(&m, connections, HASH_COUNT(c->attribute->table.connections));
-	for (unsigned int type = 1; type < EVENT_TYPES; type++) {
-		affiant__v1__counter__init(&events[type]);
-		events[type].name = (char *)event_type_name(type);
-		SET(&events[type], count, c->attribute->counts.events[type]);
-		event_list[m.n_events++] = &events[type];
-	}
-	m.events = event_list;
+	set_events(c, &m, events, event_list);
+	m.records = record_list;
+	m.n_records = 1;
 	affiant__v1__counter__init(&records);
 	records.name = (char *)"records";
 	SET(&records, count, c->attribute->counts.records);
-	m.records = record_list;
-	SET(&m, events_folded, c->attribute->counts.folded);
-	SET(&m, sessions_folding, HASH_COUNT(c->attribute->folding));
-	SET(&m, opens_refused, c->opens_refused);
-	SET(&m, selectors_joined, joining_count(c));
-	m.n_records = 1;
+	set_floods(c, &m);
 	set_losses(c, &m, lost, lost_list);
 	SET(&m, doubles, c->attribute->counts.doubles);
 	set_storage(c, &m);
@@ -243,12 +269,7 @@ void core_get_status(void *core, struct server_call *call)
 		set_tpm(c, &tpm, &tpm_now);
 		m.tpm = &tpm;
 	}
-	evidence_stats(c->evidence, &evidence);
-	SET(&m, evidence_given, evidence.given);
-	SET(&m, evidence_waiting, evidence.waiting);
-	SET(&m, evidence_batches, evidence.batches);
-	m.n_evidence_refused = set_refusals(&evidence, refused, refused_list);
-	m.evidence_refused = refused_list;
+	set_evidence(c, &m, refused, refused_list);
 	SET(&m, left_alone, selectors_left_alone(c->selectors));
 	m.selector_gaps = gaps =
 		executables_gaps(selectors_executables(c->selectors), &m.n_selector_gaps);
