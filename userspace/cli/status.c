@@ -89,6 +89,14 @@ static json_t *behind(const Affiant__V1__Status *s)
 	return a;
 }
 
+static json_t *turns_json(const Affiant__V1__Turns *t)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)t->files, "bytes",
+			 (json_int_t)t->bytes, "entries", (json_int_t)t->entries, "cpu_us",
+			 (json_int_t)t->cpu_us, "wall_us", (json_int_t)t->wall_us, "beyond",
+			 (json_int_t)t->beyond);
+}
+
 static json_t *hex_json(const ProtobufCBinaryData *b)
 {
 	_cleanup_free_ char *hex = malloc(2 * b->len + 1);
@@ -147,6 +155,9 @@ static json_t *status_json(const Affiant__V1__Status *s)
 	json_object_set_new(o, "selector_gaps", selector_gaps(s));
 	json_object_set_new(o, "behind", behind(s));
 	json_object_set_new(o, "detached", words(s->detached, s->n_detached));
+	json_object_set_new(o, "limits", words(s->limits, s->n_limits));
+	if (s->turns)
+		json_object_set_new(o, "turns", turns_json(s->turns));
 	if (s->cache)
 		json_object_set_new(o, "cache",
 				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "entries",

@@ -24,6 +24,7 @@
 #include "daemon/directory.h"
 #include "daemon/privileges.h"
 #include "daemon/server.h"
+#include "daemon/turn.h"
 
 #define EXIT_USAGE 64
 
@@ -285,7 +286,7 @@ static int serve(const struct config *config, sd_event *event)
 		tell_started(c);
 		sd_event_set_watchdog(event, true);
 		sd_notify(false, "READY=1\nSTATUS=recording");
-		err = sd_event_loop(event);
+		err = turn_loop(event);
 		sd_notify(false, "STOPPING=1");
 		tell_stopping(c);
 	}

@@ -12,6 +12,7 @@
 #include "daemon/evidence.h"
 #include "daemon/executables.h"
 #include "daemon/joining.h"
+#include "daemon/turn.h"
 
 #define REFUSALS_MAX 16
 #define BEHIND_MAX (BEHIND_HOOKS * BEHIND_PROGRAMS)
@@ -67,6 +68,18 @@ static void set_losses(struct core *c, Affiant__V1__Status *m,
 		list[i] = &lost[i];
 	m->lost = list;
 	SET(m, lost_untold, untold);
+}
+
+static void set_turns(Affiant__V1__Turns *m)
+{
+	const struct turn_most *most = turn_most();
+
+	SET(m, files, most->effort.files);
+	SET(m, bytes, most->effort.bytes);
+	SET(m, entries, most->effort.entries);
+	SET(m, cpu_us, most->cpu_ns / 1000);
+	SET(m, wall_us, most->wall_ns / 1000);
+	SET(m, beyond, most->beyond);
 }
 
 static size_t list_size(const char *const *list)
@@ -241,6 +254,7 @@ void core_get_status(void *core, struct server_call *call)
 	Affiant__V1__TpmStatus tpm = AFFIANT__V1__TPM_STATUS__INIT;
 	Affiant__V1__Counter refused[REFUSALS_MAX], *refused_list[REFUSALS_MAX];
 	struct tpm_status tpm_now;
+	Affiant__V1__Turns turns = AFFIANT__V1__TURNS__INIT;
 	Affiant__V1__LostCount lost[LOSS_ALL], *lost_list[LOSS_ALL];
 	_cleanup_free_ Affiant__V1__SelectorGap **gaps = NULL;
 	char *detached[64];
@@ -277,6 +291,8 @@ void core_get_status(void *core, struct server_call *call)
 		m.behind = behind->list;
 		m.n_behind = behind->count;
 	}
+	set_turns(&turns);
+	m.turns = &turns;
 	m.n_detached = list_detached(c, detached);
 	m.detached = detached;
 	SET(&m, resident_bytes, resident_bytes());
