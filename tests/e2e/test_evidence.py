@@ -171,7 +171,7 @@ def test_user_and_manifest(attested, place):
 	assert (taken.workload["process"]["uid"], taken.workload["process"]["gid"]) == (65533, 65532)
 	assert taken.workload["isolation"] == "none"
 	started = agent.run.records_so_far().one("session_started").session_started
-	index, = taken.workload["manifests"]
+	index, = taken.workload["manifest_roots"]
 	role, _, path, digest = measured(taken.claims["measurements"][index])
 	assert (role, path, digest) == ("manifest", str(place / "prompt.txt"), started.manifest.paths[0].root)
 

@@ -145,7 +145,7 @@ def changes(value):
 
 
 # Lengths in bytes, indices, what must agree (exp), and the point of a key are beyond a schema.
-BEYOND = {"exp", "cnf.jwk", "submods.workload.process.files", "submods.workload.ancestors.files", "submods.workload.manifests"}
+BEYOND = {"exp", "cnf.jwk", "submods.workload.process.files", "submods.workload.ancestors.files", "submods.workload.manifest_roots"}
 
 
 @pytest.mark.parametrize("schema,directory,beyond", [("evidence-1", "claims", BEYOND), ("host-1", "host-claims", set())])

@@ -188,7 +188,7 @@ static void manifest_other(void)
 }
 static void manifest_gone(void)
 {
-	json_array_clear(json_object_get(workload(), "manifests"));
+	json_array_clear(json_object_get(workload(), "manifest_roots"));
 }
 static void script_unnamed(void)
 {

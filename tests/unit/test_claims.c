@@ -214,7 +214,7 @@ static bool is_prefix_of(const char *why, const char *path)
 static bool agrees_with(const char *why, const char *path)
 {
 	if (!strncmp(path, "measurements", 12))
-		return strstr(why, ".files") || !strcmp(why, "submods.workload.manifests");
+		return strstr(why, ".files") || !strcmp(why, "submods.workload.manifest_roots");
 	return (!strcmp(why, "exp") &&
 		(!strcmp(path, "iat") || !strcmp(path, "submods.workload.task.expires")));
 }
@@ -380,7 +380,7 @@ static const struct {
 	{"sub", "\"https://example.org/agent\"", "sub"},
 	{"key_custody", "\"none\"", "key_custody"},
 	{"unknown_claim", "{\"deep\":[1]}", NULL},
-	{"submods.workload.manifests", "[0]", "submods.workload.manifests"},
+	{"submods.workload.manifest_roots", "[0]", "submods.workload.manifest_roots"},
 	{"submods.workload.process.files", "[5]", "submods.workload.process.files"},
 	{"submods.workload.process.files", "[6]", "submods.workload.process.files"},
 	{"submods.workload.process.environment", "[\"LD_PRELOAD\"]", NULL},

@@ -140,7 +140,7 @@ static json_t *workload_json(const struct claims_workload *w)
 		set(programs, "cut", json_true());
 	set(o, "programs", programs);
 	set(o, "execs", json_integer(w->execs));
-	set(o, "manifests", indices_json(w->manifests, w->manifests_count));
+	set(o, "manifest_roots", indices_json(w->manifests, w->manifests_count));
 	set(o, "isolation", json_string(claims_isolations[w->isolation]));
 	set(o, "loaded_code", json_string("unknown"));
 	set(o, "lost", json_integer(w->lost));

@@ -191,7 +191,7 @@ static int take_workload(const char **why, const json_t *submods, struct claims 
 	      take_ancestors(why, o, c, w) ?:
 	      take_programs(why, o, w) ?:
 	      member_number(why, o, "submods.workload.execs", INT64_MAX, &w->execs) ?:
-	      take_indices(why, o, "submods.workload.manifests", c, true, CLAIMS_MANIFESTS_MAX, w->manifests,
+	      take_indices(why, o, "submods.workload.manifest_roots", c, true, CLAIMS_MANIFESTS_MAX, w->manifests,
 			   &w->manifests_count) ?:
 	      member_word(why, o, "submods.workload.isolation", claims_isolations, &isolation) ?:
 	      member_constant(why, o, "submods.workload.loaded_code", "unknown") ?:
