@@ -106,7 +106,8 @@ static int set_when(struct events_options *o, int code, const char *value)
 	uint64_t ns;
 
 	if (when_parse(value, now_ns(), &ns))
-		return wrong("--%s: '%s' is not a time like 2026-11-02T06:13:20Z, 1h or '1h30m ago'",
+		return wrong("--%s: '%s' is not a time like 2026-11-02T06:13:20Z, 1h or '1h "
+			     "ago'",
 			     code == OPT_SINCE ? "since" : "until", value);
 	if (code == OPT_SINCE)
 		filter_since(o->filter, ns);
