@@ -25,7 +25,7 @@ FORM = "a form, or a mention of one: test_forms"
 # does. One that nothing takes is new: whoever writes it adds a test of it.
 KNOWN = [
 	(r"(affiant|affiantd) .*(\[|…|\b(ID|PID|FILE)\b).*", FORM),
-	(r"affiant (run|evidence|enroll|verify|ca|ca challenge|ca issue|session end)( --[a-z]+)?", FORM),
+	(r"affiant (run|evidence|enroll|verify|ca|ca challenge|ca issue|match|session end)( --[a-z]+| -o json)?", FORM),
 	(r"affiant (events|sessions|status|version|verify)\b.*", READS),
 	(r"affiantd --check-config", READS),
 	(r"affiantd", "every test starts one"),
