@@ -325,6 +325,8 @@ static void test_real_facts(void **state)
 	} logs[] = {
 		{"boots/ovmf-ima-sig/binary_bios_measurements", TPM2_SHA256, EVENTLOG_NO, 0xff,
 		 true},
+		{"boots/ovmf-boot-order/binary_bios_measurements", TPM2_SHA256, EVENTLOG_NO, 0xff,
+		 true},
 		{"boots/seabios-ima-ng/binary_bios_measurements", TPM2_SHA256, EVENTLOG_UNKNOWN,
 		 0xff, false},
 		{"eventlogs/ubuntu-grub", TPM2_SHA256, EVENTLOG_NO, 0xff, true},
