@@ -451,6 +451,7 @@ static void test_boots(void **state)
 	} boots[] = {
 		{"ovmf-ima-sig", VERIFY_secure_boot, VERIFY_NONE},
 		{"ovmf-boot-order", VERIFY_secure_boot, VERIFY_NONE},
+		{"ovmf-systemd-boot", VERIFY_secure_boot, VERIFY_NONE},
 		{"seabios-ima-ng", VERIFY_secure_boot, VERIFY_NONE},
 		{"seabios-violation", VERIFY_secure_boot, VERIFY_ima_violation},
 	};
