@@ -126,3 +126,30 @@ def test_lies(keylime, place, lie):
 		[mine] = ours("ima", path)
 		assert mine["parsed"] == (lie != "cut") and mine["pcr10"] != sound
 		assert not evmctl(path, "sha256", sound)
+
+
+def entries_of(data):
+	at = 0
+	while at < len(data):
+		pcr, digest, length = struct.unpack_from("<I20sI", data, at)
+		template = data[at + 28:at + 28 + length].decode()
+		at += 28 + length
+		begin = at if template != "ima" else at + 20
+		at = begin + 4 + struct.unpack_from("<I", data, begin)[0]
+		yield pcr, (template, digest.hex(), data[begin - 20 if template == "ima" else begin + 4:at])
+
+
+@pytest.mark.parametrize("bank", BANKS[:2])
+def test_templates(place, bank):
+	"""Each of them alone: evmctl reads no list of the template "ima" and others, nor entries of other PCRs."""
+	path, templates = place / "list", {}
+	for pcr, entry in entries_of((DATA / "ima/templates").read_bytes()):
+		if pcr == 10:
+			templates.setdefault(entry[0], []).append(entry)
+	assert {"ima", "ima-ng", "ima-sig", "ima-ngv2", "ima-sigv2", "ima-buf", "ima-modsig", "evm-sig"} <= set(templates)
+	for template, entries in templates.items():
+		path.write_bytes(written(entries))
+		[mine] = ours("ima", path, bank=bank)
+		assert mine == {"parsed": True, "entries": len(entries), "pcr10": replayed(entries, bank)}, template
+		if template != "acme":		# a stranger's: evmctl does not go on there
+			assert evmctl(path, bank, mine["pcr10"], "--ignore-violations"), template
