@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk with an EFI system partition: systemd-boot, and a unified kernel image that it starts."""
+"""Disks with an EFI system partition: systemd-boot, and a unified kernel image that it starts; or shim, GRUB and a kernel, as
+Debian signed them for Secure Boot.
+"""
 
 import pathlib
 import subprocess
+import tempfile
 
-from kernel import make_initramfs
+from kernel import CACHE, make_initramfs
 
 EFI = pathlib.Path("/usr/lib/systemd/boot/efi")		# Debian's systemd-boot-efi
 START = 1 << 20
@@ -25,17 +28,49 @@ def make_image(kernel, words, directory):
 	return image
 
 
-def make_disk(kernel, words, directory):
+def _partition(directory, files):
+	"""A disk of one partition, with these files in it: {path there: path here}"""
 	disk = directory / "disk.img"
 	with open(disk, "wb") as image:
 		image.truncate(160 << 20)
 	subprocess.run(["sfdisk", "--quiet", disk], check=True, text=True, input=f"label: gpt\nstart={START // 512}, type=U\n")
 	place = f"{disk}@@{START}"
-	loader = directory / "loader.conf"
-	loader.write_text("timeout 0\n")
 	subprocess.run(["mformat", "-i", place, "-F", "-T", str((150 << 20) // 512), "::"], check=True)
-	subprocess.run(["mmd", "-i", place, "::EFI", "::EFI/BOOT", "::EFI/Linux", "::loader"], check=True)
-	for source, target in ((EFI / "systemd-bootx64.efi", "EFI/BOOT/BOOTX64.EFI"), (loader, "loader/loader.conf"),
-			       (make_image(kernel, words, directory), "EFI/Linux/debian.efi")):
+	made = set()
+	for target, source in files.items():
+		for parent in [*pathlib.PurePath(target).parents][-2::-1]:
+			if parent not in made:
+				subprocess.run(["mmd", "-i", place, f"::{parent}"], check=True)
+				made.add(parent)
 		subprocess.run(["mcopy", "-i", place, source, f"::{target}"], check=True)
 	return disk
+
+
+def make_systemd_boot(kernel, words, directory):
+	loader = directory / "loader.conf"
+	loader.write_text("timeout 0\n")
+	return _partition(directory, {"EFI/BOOT/BOOTX64.EFI": EFI / "systemd-bootx64.efi", "loader/loader.conf": loader,
+				      "EFI/Linux/debian.efi": make_image(kernel, words, directory)})
+
+
+def _unpacked(package):
+	"""A package's files, never installed: a boot loader's would make itself the host's."""
+	directory = CACHE / "packages" / package
+	if not directory.exists():
+		directory.parent.mkdir(parents=True, exist_ok=True)
+		with tempfile.TemporaryDirectory(dir=CACHE) as work:
+			subprocess.run(["apt-get", "download", "-q=2", "-o", "APT::Sandbox::User=root", package], cwd=work, check=True)
+			(archive,) = pathlib.Path(work).glob("*.deb")
+			subprocess.run(["dpkg-deb", "-x", archive, pathlib.Path(work) / "root"], check=True)
+			(pathlib.Path(work) / "root").rename(directory)
+	return directory
+
+
+def make_shim_grub(kernel, words, directory):
+	initramfs, menu = directory / "initramfs", directory / "grub.cfg"
+	make_initramfs(kernel, initramfs)
+	menu.write_text(f"linux /vmlinuz {words}\ninitrd /initramfs\nboot\n")
+	return _partition(directory, {
+		"EFI/BOOT/BOOTX64.EFI": _unpacked("shim-signed") / "usr/lib/shim/shimx64.efi.signed",
+		"EFI/BOOT/grubx64.efi": _unpacked("grub-efi-amd64-signed") / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+		"EFI/debian/grub.cfg": menu, "vmlinuz": kernel.image, "initramfs": initramfs})

@@ -12,6 +12,7 @@ from kernel import TOP, make_initramfs
 
 OVMF = pathlib.Path("/usr/share/OVMF")
 OVMF_PLAIN = ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")
+OVMF_SECURE = ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd")	# with Microsoft's keys, as hosts have them, and Secure Boot on
 
 
 class Tpm:
