@@ -2,12 +2,13 @@
 """The claims are an EAT: by the CDDL of RFC 9711, and by one of our own after RFC 10013."""
 
 import json
+import subprocess
 
 import pytest
 
 from harness import daemon as daemons
 from harness import eat
-from harness.evidence import measured
+from harness.evidence import measured, unb64
 
 DATA = daemons.TOP / "tests/data/attest"
 COMPONENTS = (DATA / "measurements.cddl").read_text()
@@ -15,7 +16,7 @@ COMPONENTS = (DATA / "measurements.cddl").read_text()
 
 @pytest.fixture(scope="module")
 def program():
-	return eat.reader()
+	return eat.reader("cddl")
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,28 @@ def test_validator_refuses(path, value, claims_set):
 ], ids=str)
 def test_bodies_refused(number, body, bodies):
 	assert bodies[number]([json.dumps(body)]) != ["ok"]
+
+
+# ---- the collection around them (RFC 9999) ----
+
+def told(o, path=""):
+	yield f"{path} {o['__cmwc_t']}"
+	for name, value in o.items():
+		if isinstance(value, list):
+			yield f"{path}/{name} {value[0]} {str(value[2] == 4).lower()} {len(unb64(value[1]))}"
+		elif isinstance(value, dict):
+			yield from told(value, f"{path}/{name}")
+
+
+@pytest.mark.long
+def test_collection_in_rust(attested):
+	"""Veraison's crate finds in a collection what we put there; what is none it refuses."""
+	program = eat.reader("cmw")
+	agent = attested.agent()
+	cmw = agent.evidence(host=True).cmw
+	agent.end()
+	bad = {**cmw, "quote": [cmw["quote"][0], cmw["quote"][1] + "="]}
+	done = subprocess.run([program], input="".join(json.dumps(o) + "\n" for o in (cmw, bad)), capture_output=True, text=True, check=True)
+	first, second, rest = done.stdout.split("end\n")
+	assert sorted(first.splitlines()) == sorted(told(cmw)) and len(first.splitlines()) > 10
+	assert second.startswith("refused: ") and not rest

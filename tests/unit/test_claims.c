@@ -69,6 +69,30 @@ static void test_no_files(void **state)
 	claims_clear(&c);
 }
 
+/* A text in a text: what has to be escaped is escaped twice, and has room for it. */
+static void test_longest_path(void **state)
+{
+	json_t *o = sample("small"), *again;
+	struct claims c, second;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(claims_parse(o, &c, &why), 0);
+	json_decref(o);
+	free(c.files[0].path);
+	c.files[0].path = calloc(1, CLAIMS_PATH_MAX + 2);
+	memset(c.files[0].path, 1, CLAIMS_PATH_MAX);
+	assert_int_equal(claims_encode(&c, &again, &why), 0);
+	assert_int_equal(claims_parse(again, &second, &why), 0);
+	assert_string_equal(second.files[0].path, c.files[0].path);
+	json_decref(again);
+	claims_clear(&second);
+	c.files[0].path[CLAIMS_PATH_MAX] = 1;
+	assert_int_equal(claims_encode(&c, &again, &why), -EINVAL);
+	assert_string_equal(why, "measurements");
+	claims_clear(&c);
+}
+
 static void test_values(void **state)
 {
 	json_t *o = sample("usual");
@@ -648,17 +672,12 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_no_files),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_states),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_edges),
-		cmocka_unit_test(test_cnf),
-		cmocka_unit_test(test_encode_refuses),
-		cmocka_unit_test(test_fit),
-		cmocka_unit_test(test_host_values),
-		cmocka_unit_test(test_host_round_trip),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_no_files),
+		cmocka_unit_test(test_longest_path),   cmocka_unit_test(test_values),
+		cmocka_unit_test(test_states),         cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_edges),          cmocka_unit_test(test_cnf),
+		cmocka_unit_test(test_encode_refuses), cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_host_values),    cmocka_unit_test(test_host_round_trip),
 		cmocka_unit_test(test_size),
 	};
 

@@ -74,18 +74,18 @@ def schema():
 	return one_map(in_json(text)) + '\n$measurements-body-json /= tstr .regexp "[{].*[}]"\n'
 
 
-def reader():
-	"""The program that validates; it is built once for all builds of the product."""
+def reader(crate):
+	"""The program that asks this crate (tests/oracle); it is built once for all builds of the product."""
 	cargo = shutil.which("cargo")
 	if not cargo:
-		pytest.skip("no Rust: the claims are not validated by the CDDL of RFC 9711")
-	source, target = daemons.TOP / "tests/oracle/cddl", daemons.TOP / "build/cddl"
+		pytest.skip(f"no Rust: the crate {crate} is not asked")
+	source, target = daemons.TOP / "tests/oracle" / crate, daemons.TOP / "build" / crate
 	env = os.environ | {"CARGO_TARGET_DIR": str(target)}
 	if subprocess.run([cargo, "fetch", "-q", "--locked"], cwd=source, env=env, capture_output=True, check=False).returncode:
-		pytest.skip("the crate cddl can't be fetched: the claims are not validated by the CDDL of RFC 9711")
+		pytest.skip(f"the crate {crate} can't be fetched: it is not asked")
 	built = subprocess.run([cargo, "build", "-q", "--locked", "--offline"], cwd=source, env=env, capture_output=True, text=True, check=False)
 	assert built.returncode == 0, built.stderr
-	return target / "debug/cddl-reader"
+	return target / f"debug/{crate}-reader"
 
 
 class Cddl:
