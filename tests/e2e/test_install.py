@@ -184,6 +184,46 @@ def test_a_kernel_without_those_files(host, installed):
 		host.shell(f"systemctl stop without-{name}")
 
 
+def test_another_state_directory(installed):
+	"""By the lines that operations.md has; without them it says what it can't write."""
+	text = (daemons.TOP / "docs/operations.md").read_text()
+	path, lines = re.search(r"`(/etc/systemd/system/affiantd.service.d/\S+)`.*?^```\n(.*?)^```", text, re.M | re.S).groups()
+	place, = re.findall(r"ReadWritePaths=(.+)", lines)
+	before = installed.shell("cat /etc/affiant/affiant.yaml")
+	installed.shell(f"mkdir {place} && chmod 700 {place}")
+	installed.write("/etc/affiant/affiant.yaml", f"state_dir: {place}\n")
+	installed.run("systemctl", "restart", "--no-block", "affiantd")
+	wait.until("it says why", lambda: re.search(f"{place}.*Read-only", installed.journal()), explain=installed.journal)
+	installed.write(path.replace("/etc/systemd/system", units.UNITS), lines)
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl restart affiantd")
+	run_agent(installed)
+	wait.until("its session", lambda: len(all_records(installed).of("session_ended")) == 1, explain=installed.journal)
+	installed.shell(f"test -d {place}/ledger && rm {path.replace('/etc/systemd/system', units.UNITS)}")
+	installed.write("/etc/affiant/affiant.yaml", before)
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl restart affiantd")
+
+
+@pytest.mark.parametrize("line", [line for line in manual.commands() if "PREFIX" in line])
+def test_another_prefix(host, installed, line):
+	"""The unit that is linked is the one below that prefix, and starts what is there; the groups are its own."""
+	installed.shell(f"cmake --install {daemons.BUILD} --prefix /opt/affiant", cwd=daemons.TOP)
+	if "link" in line:
+		installed.shell("systemctl stop affiantd; rm -f /usr/lib/systemd/system/affiantd.service; systemctl daemon-reload")
+	installed.shell(line.replace("PREFIX", "/opt/affiant"))
+	if "link" not in line:
+		return
+	installed.shell("systemctl start affiantd")
+	assert os.readlink(f"/proc/{installed.show('MainPID')}/exe").endswith("/opt/affiant/sbin/affiantd")
+	run_agent(installed)
+	installed.shell("systemctl stop affiantd; rm -f /var/lib/systemd/user/affiantd.service")
+	install_again = the_block()[0]
+	installed.shell(install_again, cwd=daemons.TOP)
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl start affiantd")
+
+
 def test_the_unit_of_the_software_tpm(installed):
 	"""As operations.md has it; then affiantd by that TPM."""
 	if not shutil.which("swtpm_localca") or not shutil.which("tpm2_createek"):

@@ -178,16 +178,7 @@ static int make_runtime_dir(const char *path)
 	char why[PATH_MAX + 128];
 	int err;
 
-	err = mkdir(path, 0755) < 0 ? -errno : chmod(path, 0755) < 0 ? -errno : 0;
-	if (!err || err == -EEXIST) {
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		err = fd < 0 ? -errno : 0;
-	}
-	if (err) {
-		log_error("%s: %s", path, strerror(-err));
-		return err;
-	}
-	err = directory_check(fd, path, why, sizeof(why));
+	err = directory_make(path, 0755, &fd, why, sizeof(why));
 	if (err)
 		log_error("%s", why);
 	return err;
