@@ -161,14 +161,34 @@ def test_restart_stop_and_start(installed):
 	assert not said(installed)
 
 
+def wait_another(host, pid):
+	wait.until("systemd has started it again", lambda: host.show("ActiveState") == "active" and host.show("MainPID") not in ("0", pid),
+		   explain=host.journal)
+
+
 def test_ended_by_force_it_is_started_again(installed):
 	before = len(all_records(installed).of("session_ended"))
 	pid = installed.show("MainPID")
 	os.kill(int(pid), signal.SIGKILL)
-	wait.until("systemd has started it again", lambda: installed.show("ActiveState") == "active" and
-		   installed.show("MainPID") not in ("0", pid), explain=installed.journal)
+	wait_another(installed, pid)
 	run_agent(installed)
 	whole(installed, before + 1)
+
+
+def test_watchdog(installed):
+	"""A daemon that hangs is ended and started again; one that works feeds it."""
+	path = f"{units.UNITS}/affiantd.service.d/watchdog.conf"
+	installed.write(path, "[Service]\nWatchdogSec=3\n")
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl restart affiantd")
+	pid, fed = installed.show("MainPID"), installed.show("WatchdogTimestampMonotonic")
+	wait.until("it is fed", lambda: installed.show("WatchdogTimestampMonotonic") != fed, explain=installed.journal)
+	assert installed.show("MainPID") == pid
+	os.kill(int(pid), signal.SIGSTOP)
+	wait_another(installed, pid)
+	assert "watchdog" in installed.journal().lower()
+	installed.shell(f"rm {path}")
+	installed.shell("systemctl daemon-reload")
 
 
 def test_a_kernel_without_those_files(host, installed):
