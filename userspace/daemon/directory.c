@@ -2,10 +2,14 @@
 #include "daemon/directory.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
 
 int directory_check(int fd, const char *path, char *ret_why, size_t size)
 {
@@ -29,4 +33,28 @@ int directory_check(int fd, const char *path, char *ret_why, size_t size)
 		return -EPERM;
 	}
 	return 0;
+}
+
+int directory_make(const char *path, mode_t mode, int *ret_fd, char *ret_why, size_t size)
+{
+	_cleanup_close_ int fd = -1;
+	bool made = mkdir(path, mode) == 0;
+	int err = made || errno == EEXIST ? 0 : -errno;
+
+	if (!err && (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		err = -errno;
+	if (!err && made && fchmod(fd, mode) < 0)
+		err = -errno;
+	if (!err && faccessat(fd, ".", W_OK, 0) < 0 && errno == EROFS)
+		err = -EROFS;
+	if (err) {
+		snprintf(ret_why, size, "%s: %s%s", path, strerror(-err),
+			 err == -EROFS ? ": in a unit of systemd's, ReadWritePaths= has to name it"
+				       : "");
+		return err;
+	}
+	err = directory_check(fd, path, ret_why, size);
+	if (!err)
+		*ret_fd = TAKE_FD(fd);
+	return err;
 }
