@@ -338,6 +338,7 @@ def test_policy_mistakes(verifier, place):
 			    ("boot: {mode: none, kernels: [any]}\n", ""),
 			    ("agents:\n  - id: spiffe://a/b\n    hash_states: [offered]\n", ":3: agents[0].hash_states[0]: 'offered'"),
 			    ("agents:\n  - id: spiffe://a/b\n    hash_states: []\n", ":3: agents[0].hash_states: is empty"),
+			    ("agents:\n  - id: spiffe://a/b\n    isolation: []\n", ":3: agents[0].isolation: is empty"),
 			    ("daemon:\n  bpf: [any, any]\n", ":2: daemon.bpf[0]: 'any'")):
 		code, error = told(text)
 		assert where in error and (code == 64 or not where), (text, error)

@@ -147,6 +147,7 @@ struct claims_workload {
 	enum claims_isolation isolation;
 	uint64_t lost;
 	bool folded; /* part of what it did is counted, not told one by one */
+	bool untagged_children; /* some of its processes were not recorded */
 };
 
 struct claims_host {
