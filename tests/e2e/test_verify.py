@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import shutil
+import stat
 import subprocess
 
 import jwt
@@ -342,6 +343,40 @@ def test_policy_mistakes(verifier, place):
 			    ("daemon:\n  bpf: [any, any]\n", ":2: daemon.bpf[0]: 'any'")):
 		code, error = told(text)
 		assert where in error and (code == 64 or not where), (text, error)
+
+
+def test_what_others_can_write(verifier, taken, place):
+	"""A policy, what it names, the state and the EAR's key: none that somebody else could have changed, or put there."""
+	state, keys = place / "state", place / "keys"
+	for directory in (state, keys):
+		directory.mkdir(mode=0o700)
+	key = keys / "key.json"
+	key.write_text(json.dumps(private_jwk(ec.generate_private_key(ec.SECP256R1()))[0]))
+	options = ("--state", state, "-o", "ear", "--ear-key", key)
+	policy = verifier.policy()
+	issuer = verifier.place / "ca/ca.pem"
+	assert verifier.run(taken.text, *options).returncode == 0
+	for path, code in ((policy, 64), (policy.parent, 64), (issuer, 64), (issuer.parent, 64), (key, 64), (keys, 64), (state, 2)):
+		mode = stat.S_IMODE(path.stat().st_mode)
+		for other in (mode | 0o002, mode | 0o022):
+			path.chmod(other)
+			done = verifier.run(taken.text, *options)
+			path.chmod(mode)
+			assert done.returncode == code and not done.stdout, (path, done.stdout, done.stderr)
+			assert f"{path}: can be written by others than its owner (mode {other:04o}): chmod go-w it" in done.stderr
+		if os.geteuid() == 0:
+			os.chown(path, 12345, -1)
+			done = verifier.run(taken.text, *options)
+			os.chown(path, 0, -1)
+			assert done.returncode == code and f"{path}: belongs to user 12345: chown it to root" in done.stderr
+	assert verifier.run(taken.text, *options).returncode == 0
+	# By a group of root's alone, as the own group of a user is; and of another group.
+	if os.geteuid() == 0:
+		policy.chmod(0o660)
+		os.chown(policy, -1, 12345)
+		assert verifier.run(taken.text).returncode == 64
+		os.chown(policy, -1, 0)
+		policy.chmod(0o600)
 
 
 def test_colour(verifier, taken):

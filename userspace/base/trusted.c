@@ -80,8 +80,8 @@ int trusted_check(int fd, const char *path, char *ret_why, size_t size)
 		return err;
 	}
 	if (st.st_uid != 0 && st.st_uid != geteuid()) {
-		snprintf(ret_why, size, "%s: belongs to user %u, who could change it: chown it to root",
-			 path, st.st_uid);
+		snprintf(ret_why, size, "%s: belongs to user %u: chown it to root", path,
+			 st.st_uid);
 		return -EPERM;
 	}
 	if (S_ISLNK(st.st_mode) || !(st.st_mode & (S_IWGRP | S_IWOTH)) ||

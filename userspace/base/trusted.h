@@ -9,7 +9,10 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stddef.h>
+
+#define TRUSTED_WHY_SIZE (PATH_MAX + 128)
 
 /*
  * Opens @path, relative to the directory @dir (a descriptor, or AT_FDCWD), with @flags and

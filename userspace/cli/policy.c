@@ -12,6 +12,7 @@
 #include "attest/verify.h"
 #include "base/base64url.h"
 #include "base/file.h"
+#include "base/trusted.h"
 #include "base/units.h"
 #include "cli/policy_impl.h"
 
@@ -65,14 +66,19 @@ void *policy_alloc(struct policy *p, size_t count, size_t size)
 
 /* ---- files ---- */
 
-static int read_all(int dir, const char *name, size_t max, char **ret, size_t *ret_len)
+/* -EPERM: @why says what others could change. */
+static int read_all(int dir, const char *name, size_t max, char **ret, size_t *ret_len,
+		    char why[static TRUSTED_WHY_SIZE])
 {
-	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	_cleanup_close_ int fd =
+		trusted_open(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, why, TRUSTED_WHY_SIZE);
 	_cleanup_free_ char *text = NULL;
 	struct stat st;
 	ssize_t len;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
@@ -93,16 +99,18 @@ static int read_all(int dir, const char *name, size_t max, char **ret, size_t *r
 int policy_read(struct policy_reading *x, const char *key, const char *name, size_t max, char **ret,
 		size_t *ret_len)
 {
+	char *text, why[TRUSTED_WHY_SIZE];
 	uint64_t size;
-	char *text;
 	size_t len;
 	int err;
 
 	if (x->dir < 0)
 		return mistake(x, key, "'%s': files can't be named here", name);
-	err = read_all(x->dir, name, max, &text, &len);
+	err = read_all(x->dir, name, max, &text, &len, why);
 	if (err == -ENOMEM)
 		return err;
+	if (err == -EPERM && *why)
+		return mistake(x, key, "%s", why);
 	if (err)
 		return mistake(x, key, "'%s': %s", name,
 			       err == -EINVAL ? "is not a file" : strerror(-err));
@@ -433,6 +441,7 @@ int policy_load(const char *path, struct policy **ret, char **ret_why)
 {
 	_cleanup_free_ char *text = NULL, *copy = strdup(path);
 	_cleanup_close_ int dir = -1;
+	char why[TRUSTED_WHY_SIZE] = "";
 	size_t len;
 	int err;
 
@@ -440,11 +449,13 @@ int policy_load(const char *path, struct policy **ret, char **ret_why)
 	if (!copy)
 		return -ENOMEM;
 	dir = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
-	err = dir < 0 ? -errno : read_all(AT_FDCWD, path, DOCUMENT_SIZE_MAX, &text, &len);
+	err = dir < 0 ? -errno : read_all(AT_FDCWD, path, DOCUMENT_SIZE_MAX, &text, &len, why);
 	if (!err)
 		return policy_parse(path, text, len, dir, ret, ret_why);
-	if (err != -ENOMEM && asprintf(ret_why, "%s: %s", path,
-				       err == -EINVAL ? "is not a file" : strerror(-err)) < 0)
+	if (err == -EPERM && *why)
+		*ret_why = strdup(why);
+	else if (err != -ENOMEM && asprintf(ret_why, "%s: %s", path,
+					    err == -EINVAL ? "is not a file" : strerror(-err)) < 0)
 		*ret_why = NULL;
 	return err;
 }

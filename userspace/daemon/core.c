@@ -14,10 +14,10 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/pb.h"
+#include "base/trusted.h"
 #include "collect/decode.h"
 #include "collect/manifest.h"
 #include "collect/power.h"
-#include "daemon/directory.h"
 #include "daemon/diskgroups.h"
 #include "daemon/evidence.h"
 #include "daemon/opensockets.h"
@@ -407,12 +407,10 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	if (!err && mkdir(config->state_dir, 0700) < 0 && errno != EEXIST)
 		err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
 	if (!err) {
-		c->state_dir = open(config->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		c->state_dir = trusted_open(AT_FDCWD, config->state_dir, O_RDONLY | O_DIRECTORY,
+					    text, sizeof(text));
 		if (c->state_dir < 0)
-			err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
-		else if ((err = directory_check(c->state_dir, config->state_dir, text,
-						sizeof(text))))
-			err = why(ret_why, err, "%s", text);
+			err = why(ret_why, c->state_dir, "%s", text);
 	}
 	err = err ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
 	err = err ?: open_source(c, ret_why);

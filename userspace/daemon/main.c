@@ -18,10 +18,10 @@
 #include "base/pb.h"
 #include "base/priority.h"
 #include "base/standard.h"
+#include "base/trusted.h"
 #include "collect/source.h"
 #include "daemon/config.h"
 #include "daemon/core.h"
-#include "daemon/directory.h"
 #include "daemon/privileges.h"
 #include "daemon/server.h"
 #include "daemon/turn.h"
@@ -180,16 +180,14 @@ static int make_runtime_dir(const char *path)
 
 	err = mkdir(path, 0755) < 0 ? -errno : chmod(path, 0755) < 0 ? -errno : 0;
 	if (!err || err == -EEXIST) {
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		err = fd < 0 ? -errno : 0;
+		fd = trusted_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, why, sizeof(why));
+		if (fd < 0) {
+			log_error("%s", why);
+			return fd;
+		}
+		return 0;
 	}
-	if (err) {
-		log_error("%s: %s", path, strerror(-err));
-		return err;
-	}
-	err = directory_check(fd, path, why, sizeof(why));
-	if (err)
-		log_error("%s", why);
+	log_error("%s: %s", path, strerror(-err));
 	return err;
 }
 
