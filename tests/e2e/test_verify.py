@@ -155,6 +155,22 @@ def test_proven(verifier, attested):
 	agent.end()
 
 
+def test_longest_texts(verifier, attested):
+	"""What a session can be opened with, evidence has room for, and a verifier takes."""
+	options = ["--purpose", "p" * 1024, "--on-behalf-of", "ä" * 512, *sum((["--scope", f"{n}" * 1024] for n in range(5)), [])]
+	agent = attested.agent(options=[*options, "--task", "t" * 1024])
+	taken = agent.evidence(host=True)
+	workload = taken.claims["submods"]["workload"]
+	assert workload["task"]["id"] == "t" * 1024 and workload["task"]["purpose"] == "p" * 1024
+	assert workload["principal"]["subject"] == "ä" * 512 and len(workload["task"]["scope"]) == 5
+	assert verifier(taken.text) == (0, "")
+	agent.end()
+	for option in ("--task", "--purpose", "--on-behalf-of", "--scope"):
+		for text in ("x" * 1025, ""):
+			done = attested.daemon.affiant("run", "--agent", "researcher", option, text, "--", "/bin/true")
+			assert done.returncode == 125 and "1 to 1024 bytes" in done.stderr, done.stderr
+
+
 def test_unproven_says_what_to_do(verifier, taken):
 	done = verifier.run(taken.text, states="[observed]")
 	assert done.returncode == 1 and "hash_state" in done.stdout
