@@ -17,6 +17,7 @@
 #include "forgery_claims.h"
 #include "forgery_host.h"
 #include "forgery_ima.h"
+#include "forgery_policy.h"
 #include "forgery_token.h"
 #include "forgery_tpm.h"
 
@@ -403,6 +404,8 @@ static const struct forgery {
 	A(kexeced, kexec),
 	A(firmware_moved, firmware_changed),
 	A(unlisted_since, ima_unlisted),
+
+	POLICY_FORGERIES,
 };
 
 #define COUNT (sizeof(forgeries) / sizeof(*forgeries))

@@ -146,6 +146,8 @@ static json_t *workload_json(const struct claims_workload *w)
 	set(o, "lost", json_integer(w->lost));
 	if (w->folded)
 		set(o, "folded", json_true());
+	if (w->untagged_children)
+		set(o, "untagged_children", json_true());
 	return o;
 }
 
