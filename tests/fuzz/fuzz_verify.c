@@ -57,7 +57,12 @@ static void judge(struct verifier *v, const struct verify_request *q)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct verify_request q = {
-		data, size, "mZ4vQ0h8T2a9Yc1LrB7uXw", "https://sts.example.org/token", NOW, NULL};
+		.evidence = data,
+		.len = size,
+		.nonce = "mZ4vQ0h8T2a9Yc1LrB7uXw",
+		.audience = "https://sts.example.org/token",
+		.now = NOW,
+	};
 	static struct hoststate kept;
 	struct verifier *v;
 	const char *why;
