@@ -77,7 +77,7 @@ class Verifier:
 	def run(self, text, *options, nonce=NONCE, audience=AUDIENCE, env=None, **changed):
 		command = [daemons.AFFIANT, "verify", "--policy", self.policy(**changed), "--nonce", nonce, "--audience", audience,
 			   *options]
-		return subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=False,
+		return subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=False, timeout=120,
 				      env=daemons.environment() | (env or {}))
 
 	def __call__(self, text, *options, **more):
@@ -125,7 +125,7 @@ def test_as_nobody(verifier, taken, place):
 	evidence = place / "evidence.json"
 	evidence.write_text(taken.text)
 	done = subprocess.run([daemons.AFFIANT, "verify", "-p", policy, "--nonce", NONCE, "--audience", AUDIENCE, evidence],
-			      user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True, check=False,
+			      user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True, check=False, timeout=120,
 			      env=daemons.environment())
 	assert done.returncode == 0, done.stdout + done.stderr
 
