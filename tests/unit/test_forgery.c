@@ -13,7 +13,9 @@
 #include <cmocka.h>
 
 #include "forgery_agent.h"
+#include "forgery_form.h"
 #include "forgery_host.h"
+#include "forgery_relay.h"
 #include "forgery_token.h"
 #include "forgery_tpm.h"
 
@@ -248,6 +250,9 @@ static const struct forgery {
 	A(kexeced, kexec),
 	A(firmware_moved, firmware_changed),
 	A(unlisted_since, ima_unlisted),
+
+	FORGERIES_OF_FORM,
+	FORGERIES_OF_RELAYS,
 };
 
 #define COUNT (sizeof(forgeries) / sizeof(*forgeries))
@@ -272,6 +277,7 @@ static void test_forgery(void **state)
 	assert_true(*verify_reason(r));
 	verify_result_free(r);
 	forge_end(&f);
+	forge_end(&second);
 }
 
 /* Every reason is shown by a forgery. */
