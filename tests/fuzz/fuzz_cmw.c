@@ -44,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cmw_fault fault = {};
 	struct parts p;
+	bool whole;
 	json_t *o;
 
 	parts_init(&p);
@@ -52,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if (decode(&p.evidence) & decode(&p.host)) {
+	whole = decode(&p.evidence);
+	if (decode(&p.host) && whole) {
 		o = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
 		if (!json_is_object(o))
 			abort();
