@@ -280,7 +280,7 @@ static int sockets_of(pid_t pid)
 {
 	Affiant__V1__SessionStarted m = AFFIANT__V1__SESSION_STARTED__INIT;
 
-	int err = opensockets_add(pid, OPENSOCKETS_KEPT, &m);
+	int err = opensockets_add(pid, OPENSOCKETS_KEPT, UINT32_MAX, &m);
 
 	opensockets_clear(&m);
 	return err;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 #define STOP_MS 100 /* for threads that only have to be told that it is over */
 
@@ -32,7 +34,7 @@ struct pool {
 	struct job *jobs; /* in the order of their coming; those that run, too */
 	size_t waiting;
 	unsigned int references;
-	bool stop;
+	atomic_bool stop;
 	int event_fd;
 };
 
@@ -117,6 +119,7 @@ static void run(struct pool *p, struct job *j)
 	if (j->given_up || p->stop) {
 		DL_DELETE(p->jobs, j);
 		job_free(j);
+		pthread_cond_broadcast(&p->over);
 	} else if (j->awaited) {
 		pthread_cond_broadcast(&p->over);
 	} else {
@@ -234,7 +237,7 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	if (!j)
 		return -ENOMEM;
 	j->work = *w;
-	j->until_ns = now_ns() + w->wait_ns;
+	j->until_ns = w->wait_ns == ASIDE_ENDS ? UINT64_MAX : now_ns() + w->wait_ns;
 	j->awaited = awaited;
 	DL_APPEND(p->jobs, j);
 	p->waiting++;
@@ -243,11 +246,23 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	return 0;
 }
 
+static int do_here(const struct aside_work *w)
+{
+	w->run(w->data);
+	if (w->done)
+		w->done(w->data, 0);
+	if (w->free)
+		w->free(w->data);
+	return 0;
+}
+
 int aside_submit(struct aside *a, const struct aside_work *w)
 {
 	struct job *j;
 	int err;
 
+	if (!a)
+		return do_here(w);
 	pthread_mutex_lock(&a->pool->lock);
 	err = submit(a->pool, w, false, &j);
 	pthread_mutex_unlock(&a->pool->lock);
@@ -270,11 +285,16 @@ static void let_go(struct pool *p, struct job *j)
 
 int aside_do(struct aside *a, const struct aside_work *w)
 {
-	struct pool *p = a->pool;
+	struct pool *p;
 	struct timespec until;
 	struct job *j;
 	int err;
 
+	if (!a) {
+		w->run(w->data);
+		return 0;
+	}
+	p = a->pool;
 	pthread_mutex_lock(&p->lock);
 	err = submit(p, w, true, &j);
 	if (err) {
@@ -311,7 +331,7 @@ void aside_collect(struct aside *a)
 	int err;
 
 	(void)eventfd_read(p->event_fd, &count);
-	for (;;) {
+	while (effort_goes_on()) {
 		pthread_mutex_lock(&p->lock);
 		j = first_due(p, now);
 		if (!j) {
@@ -327,6 +347,7 @@ void aside_collect(struct aside *a)
 		pthread_mutex_lock(&p->lock);
 		let_go(p, j);
 	}
+	say(p); /* there may be more */
 }
 
 size_t aside_stuck(const struct aside *a)
@@ -341,6 +362,21 @@ size_t aside_stuck(const struct aside *a)
 	return n;
 }
 
+bool aside_stopping(const struct aside *a)
+{
+	return a->pool->stop;
+}
+
+static bool any_ends(const struct pool *p)
+{
+	const struct job *j;
+
+	DL_FOREACH (p->jobs, j)
+		if (j->work.wait_ns == ASIDE_ENDS)
+			return true;
+	return false;
+}
+
 void aside_free(struct aside *a)
 {
 	struct pool *p;
@@ -351,7 +387,6 @@ void aside_free(struct aside *a)
 	if (!a)
 		return;
 	p = a->pool;
-	until = at_ns(now_ns() + STOP_MS * 1000000ull);
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
 	DL_FOREACH_SAFE (p->jobs, j, next) {
@@ -361,6 +396,9 @@ void aside_free(struct aside *a)
 		job_free(j);
 	}
 	pthread_cond_broadcast(&p->work);
+	while (any_ends(p))
+		pthread_cond_wait(&p->over, &p->lock);
+	until = at_ns(now_ns() + STOP_MS * 1000000ull);
 	/* Those that can be are waited for: nothing of theirs is in use when the process goes. */
 	while (!err && p->references > 1)
 		err = pthread_cond_timedwait(&p->over, &p->lock, &until);

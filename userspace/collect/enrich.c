@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "collect/decode.h"
 #include "collect/scriptarg.h"
 
@@ -180,7 +181,7 @@ static int open_exe(pid_t tgid)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", tgid);
-	fd = open(path, O_PATH | O_CLOEXEC);
+	fd = effort_open(path, O_PATH | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 #define SECOND_NS 1000000000ull
 
@@ -19,8 +20,8 @@ bool alive_is(int pidfd, uint32_t tgid, uint64_t start)
 	long threads;
 
 	snprintf(path, sizeof(path), "/proc/%u/stat", tgid);
-	f = fopen(path, "re");
-	if (!f || !fgets(line, sizeof(line), f))
+	f = effort_fopen(path);
+	if (!f || !effort_gets(line, sizeof(line), f))
 		return false;
 	/* Fields 3, 20 and 22; the second one is a name of any characters, in brackets. */
 	after = strrchr(line, ')');

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "collect/object.h"
 
 /*
@@ -19,10 +20,10 @@ static int number_of(int directory, const char *path, const char *name, long *re
 	_cleanup_close_ int fd = -1;
 	ssize_t len;
 
-	fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
+	fd = effort_openat(directory, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	len = read(fd, text, sizeof(text) - 1);
+	len = effort_read(fd, text, sizeof(text) - 1);
 	if (len < 0)
 		return -errno;
 	text[len] = '\0';
@@ -63,10 +64,10 @@ int subject_traced(pid_t pid, bool *ret)
 	int err;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	tasks = opendir(path);
+	tasks = effort_opendir(path);
 	if (!tasks)
 		return errno == ENOENT ? -ESRCH : -errno;
-	while ((entry = readdir(tasks))) {
+	while ((entry = effort_readdir(tasks))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		if (n == SUBJECT_THREADS_MAX)
@@ -94,7 +95,7 @@ int subject_executes(struct source *s, pid_t pid, const struct object_id *execut
 	int err;
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_PATH | O_CLOEXEC);
+	fd = effort_open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	err = source_object_id(s, fd, &now);
