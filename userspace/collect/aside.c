@@ -81,14 +81,33 @@ static void leave(struct pool *p)
 
 /* ---- the threads ---- */
 
-static size_t running_of(const struct pool *p, uint64_t key)
-{
-	const struct job *j;
-	size_t n = 0;
+struct running {
+	size_t all, of_key; /* that may hang */
+};
 
-	DL_FOREACH (p->jobs, j)
-		n += j->state == RUNNING && j->work.key == key;
+static struct running count_running(const struct pool *p, uint64_t key, bool hanging)
+{
+	struct running n = {0};
+	const struct job *j;
+
+	DL_FOREACH (p->jobs, j) {
+		if (j->state != RUNNING || j->work.wait_ns == ASIDE_ENDS ||
+		    (hanging && !j->given_up))
+			continue;
+		n.all++;
+		n.of_key += key && j->work.key == key;
+	}
 	return n;
+}
+
+static bool is_room(const struct pool *p, const struct aside_work *w, bool hanging)
+{
+	struct running n;
+
+	if (w->wait_ns == ASIDE_ENDS)
+		return true;
+	n = count_running(p, w->key, hanging);
+	return n.all < ASIDE_THREADS - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
 }
 
 static struct job *next_job(const struct pool *p)
@@ -96,8 +115,7 @@ static struct job *next_job(const struct pool *p)
 	struct job *j;
 
 	DL_FOREACH (p->jobs, j)
-		if (j->state == WAITING && !j->told &&
-		    (!j->work.key || running_of(p, j->work.key) < ASIDE_KEY_MAX))
+		if (j->state == WAITING && !j->told && is_room(p, &j->work, false))
 			return j;
 	return NULL;
 }
@@ -296,7 +314,7 @@ int aside_do(struct aside *a, const struct aside_work *w)
 	}
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
-	err = submit(p, w, true, &j);
+	err = is_room(p, w, true) ? submit(p, w, true, &j) : -EAGAIN;
 	if (err) {
 		pthread_mutex_unlock(&p->lock);
 		return err;

@@ -13,7 +13,8 @@
 
 struct aside;
 
-#define ASIDE_THREADS 16
+#define ASIDE_THREADS	16
+#define ASIDE_RESERVED	4    /* of them, for ASIDE_ENDS: whatever hangs, what has to be done is done */
 #define ASIDE_KEY_MAX 2	   /* threads that one key has at most */
 #define ASIDE_QUEUE_MAX 4096 /* that wait for a thread, of all keys */
 
@@ -51,7 +52,8 @@ void aside_collect(struct aside *a);
 
 /*
  * The same, and waits here for it, for @w->wait_ns at most; done() is not called. 0, -ETIMEDOUT, or
- * as aside_submit(). On -ETIMEDOUT @w->data is not the caller's any more.
+ * as aside_submit(); -EAGAIN also at once, where so many of its key,
+ * or of all, hang already. On -ETIMEDOUT @w->data is not the caller's any more.
  */
 int aside_do(struct aside *a, const struct aside_work *w);
 

@@ -372,10 +372,12 @@ static int open_hashing(struct core *c, char **ret_why)
 	err = manifests_new(&manifests, &c->manifests);
 	if (err)
 		return why(ret_why, err, "measuring thread: %s", strerror(-err));
+	chain.aside = c->aside;
 	err = chain_new(&chain, &c->chain);
 	if (err)
 		log_warning("fanotify: %s; scripts and loaders are recorded without digests",
 			    strerror(-err));
+	enrich.aside = c->aside;
 	enrich.hash = c->hash;
 	enrich.proof = c->proof;
 	enrich.chain = c->chain;

@@ -133,6 +133,7 @@ struct opening {
 	struct uuid id;
 	char spiffe_id[512];
 	Affiant__V1__SessionStarted given; /* its open_connections; they alone */
+	struct credentials *credentials;   /* of whoever asks, where something is measured */
 };
 
 /* Of one that runs already more is looked for when it is tagged. */
@@ -220,6 +221,7 @@ static void answer_opened(struct opening *o)
 static void opening_free(struct opening *o)
 {
 	opensockets_clear(&o->given);
+	free(o->credentials);
 	free(o);
 }
 
@@ -335,17 +337,32 @@ static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 struct given {
 	struct core *core;
 	uint64_t key; /* of the opening */
-	pid_t target;
-	int err;
+	pid_t caller, target;
+	bool sockets, measures; /* what is asked for */
+	int err, credentials_err;
 	Affiant__V1__SessionStarted found;
+	struct credentials *credentials;
 };
+
+static int find_credentials(struct given *g)
+{
+	_cleanup_close_ int proc = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", g->caller);
+	proc = effort_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return proc < 0 ? -ESRCH : credentials_read(proc, g->credentials);
+}
 
 /* It waits for its answer, and then executes the agent. */
 static void find_given(void *given)
 {
 	struct given *g = given;
 
-	g->err = opensockets_add(g->target, OPENSOCKETS_KEPT, GIVEN_NS, &g->found);
+	if (g->measures)
+		g->credentials_err = find_credentials(g);
+	if (g->sockets)
+		g->err = opensockets_add(g->target, OPENSOCKETS_KEPT, GIVEN_NS, &g->found);
 }
 
 static void given_free(void *given)
@@ -353,10 +370,18 @@ static void given_free(void *given)
 	struct given *g = given;
 
 	opensockets_clear(&g->found);
+	free(g->credentials);
 	free(g);
 }
 
 static void begin(struct opening *o);
+
+static void refuse_measure(struct opening *o, int err)
+{
+	server_refuse(o->call, "bad_request", "--measure: %s",
+		      err == -EINVAL ? "a path is named twice" : strerror(-err));
+	opening_end(o);
+}
 
 static void on_given(void *given, int err)
 {
@@ -371,8 +396,13 @@ static void on_given(void *given, int err)
 		opening_end(o);
 		return;
 	}
+	if (g->measures && (err || g->credentials_err)) {
+		refuse_measure(o, err ?: g->credentials_err);
+		return;
+	}
 	if (!err) {
 		o->given = g->found;
+		o->credentials = TAKE_PTR(g->credentials);
 		affiant__v1__session_started__init(&g->found);
 	} else {
 		SET(&o->given, open_connections_cut, true);
@@ -392,11 +422,17 @@ static void look_at_given(struct opening *o)
 					.data = g};
 
 	if (g) {
-		*g = (struct given){.core = o->core, .key = o->key, .target = o->open.target};
+		*g = (struct given){.core = o->core,
+				    .key = o->key,
+				    .caller = server_call_caller(o->call)->pid,
+				    .target = o->open.target,
+				    .sockets = !is_late(o),
+				    .measures = o->open.request->n_measure,
+				    .credentials = calloc(1, sizeof(*g->credentials))};
 		affiant__v1__session_started__init(&g->found);
-		if (!aside_submit(o->core->aside, &work))
+		if (g->credentials && !aside_submit(o->core->aside, &work))
 			return;
-		free(g);
+		given_free(g);
 	}
 	server_refuse(o->call, "busy", "too much is under way: try again later");
 	opening_end(o);
@@ -498,17 +534,10 @@ static int measure(struct opening *o)
 	_cleanup_free_ struct manifest_job *job = calloc(1, sizeof(*job));
 	_cleanup_names_ char **names = calloc(request->n_measure + 1, sizeof(*names));
 	_cleanup_free_ int *fds = calloc(request->n_measure, sizeof(*fds));
-	_cleanup_close_ int proc = -1;
-	char path[32];
-	int err;
 
 	if (!job || !names || !fds)
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "/proc/%d", server_call_caller(o->call)->pid);
-	proc = effort_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = proc < 0 ? -ESRCH : credentials_read(proc, &job->credentials);
-	if (err)
-		return err;
+	job->credentials = *o->credentials;
 	for (size_t i = 0; i < request->n_measure; i++) {
 		names[i] = strndup((const char *)request->measure[i].data, request->measure[i].len);
 		if (!names[i])
@@ -533,11 +562,8 @@ static void begin(struct opening *o)
 		return;
 	}
 	err = measure(o);
-	if (!err)
-		return;
-	server_refuse(o->call, "bad_request", "--measure: %s",
-		      err == -EINVAL ? "a path is named twice" : strerror(-err));
-	opening_end(o);
+	if (err)
+		refuse_measure(o, err);
 }
 
 /* ---- */
@@ -564,7 +590,7 @@ void opening_begin(void *core, struct server_call *call, const struct server_ope
 		 c->config->trust_domain, open->request->agent);
 	DL_APPEND(c->openings, o);
 	c->openings_count++;
-	if (is_late(o))
+	if (is_late(o) && !open->request->n_measure)
 		begin(o);
 	else
 		look_at_given(o);

@@ -207,13 +207,17 @@ static bool is_waited_for(const struct core *c, const struct process *p)
 static void look_at(struct core *c, struct process *p, uint64_t now)
 {
 	_cleanup_close_ int pidfd = -1;
+	int alive = -EAGAIN; /* nor is known what can't be asked now: the next look does */
 
 	if (is_waited_for(c, p) || !is_missed(c, p, now))
 		return;
 	pidfd = hold(p->key.tgid);
-	if (pidfd == -ESRCH || (pidfd >= 0 && !alive_is(pidfd, p->key.tgid, p->key.start)))
+	if (pidfd >= 0)
+		alive = alive_is(c->aside, p->actor->session->key,
+				 &(struct alive_process){pidfd, p->key.tgid, p->key.start});
+	if (pidfd == -ESRCH || !alive)
 		tell_gone(c, p);
-	else if (pidfd >= 0 && !(p->untagged && source_any_untagged(c->source)))
+	else if (alive == 1 && !(p->untagged && source_any_untagged(c->source)))
 		tag_again(c, p, pidfd);
 }
 

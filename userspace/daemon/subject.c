@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "collect/glance.h"
 #include "collect/object.h"
 
 /*
@@ -87,20 +88,25 @@ int subject_traced(pid_t pid, bool *ret)
 	return 0;
 }
 
-int subject_executes(struct source *s, pid_t pid, const struct object_id *executed, bool *ret)
+int subject_executes(struct source *s, struct aside *aside, const struct subject_exec *exec,
+		     bool *ret)
 {
 	_cleanup_close_ int fd = -1;
 	struct object_id now;
 	char path[32];
 	int err;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = effort_open(path, O_PATH | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/exe", exec->pid);
+	fd = glance_open(aside, exec->session, path);
+	if (fd == -ETIMEDOUT || fd == -EAGAIN) { /* an exec is under way */
+		*ret = false;
+		return 0;
+	}
 	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return fd == -ENOENT ? -ESRCH : fd;
 	err = source_object_id(s, fd, &now);
 	if (err)
 		return err;
-	*ret = object_id_same(&now, executed);
+	*ret = object_id_same(&now, &exec->id);
 	return 0;
 }
