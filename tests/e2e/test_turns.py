@@ -48,7 +48,7 @@ def check(daemon):
 
 
 def crowd(daemon, programs, what, count, **more):
-	run = daemon.launch(programs["crowd"], what, count, stdin=subprocess.PIPE, **more)
+	run = daemon.launch(programs["many"], what, count, stdin=subprocess.PIPE, **more)
 	assert run.line() == "ready", run.wait().stderr
 	return run
 
@@ -101,7 +101,7 @@ def test_sockets(new_daemon, programs, netns, count):
 @pytest.mark.parametrize("count", [2000, 8000])
 def test_sockets_that_a_session_begins_with(new_daemon, programs, netns, count):
 	daemon = new_daemon(config=QUIET)
-	run = daemon.run("/bin/true", netns=netns, before=(programs["crowd"], "sockets", count))
+	run = daemon.run("/bin/true", netns=netns, before=(programs["many"], "sockets", count))
 	started = run.records().of("session_started").only().session_started
 	assert len(started.open_connections) == 256 and started.open_connections_cut
 	check(daemon)
@@ -158,4 +158,21 @@ def test_who_is_looked_at_and_does_not_answer(new_daemon, programs):
 		one.communicate(timeout=wait.DEADLINE)
 	assert status(daemon)["turns"]["wall_us"] < 1000000
 	hanging.wait()
+	check(daemon)
+
+
+def test_a_stranger_who_does_not_answer(new_daemon, programs):
+	"""The same by somebody of no session, whose exec fanotify tells of all the same."""
+	daemon = new_daemon(config=QUIET)
+	living = crowd(daemon, programs, "threads", 1)
+	words = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+	hanging = [subprocess.Popen([*words, programs["exec_hang"], "/bin/true"], stdin=subprocess.PIPE, text=True,
+				    stdout=subprocess.PIPE) for _ in range(4)]
+	for one in hanging:
+		assert one.stdout.readline() == "hangs\n"
+	settle(daemon)
+	assert status(daemon)["turns"]["wall_us"] < 1000000
+	for one in hanging:
+		one.communicate()
+	living.wait()
 	check(daemon)

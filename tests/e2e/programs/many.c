@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crowd WHAT COUNT [COMMAND...]: has COUNT of what any program may have as many of as it likes, says
+ * many WHAT COUNT [COMMAND...]: has COUNT of what any program may have as many of as it likes, says
  * "ready", and keeps them until its input ends. processes, threads, maps, sockets: connected UDP.
  * Sockets are kept by COMMAND, which is executed then instead.
  */
@@ -86,7 +86,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc >= 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(argv[1], kinds[i].what))
 			add = kinds[i].add;
-	usage_unless(add != NULL, "crowd processes|threads|maps|sockets COUNT [COMMAND...]");
+	usage_unless(add != NULL, "many processes|threads|maps|sockets COUNT [COMMAND...]");
 	if (add == add_socket && setrlimit(RLIMIT_NOFILE, &files))
 		err(1, "RLIMIT_NOFILE");
 	for (int i = 0; i < count; i++)
