@@ -53,6 +53,7 @@ static bool any_doomed(const struct core *c)
 {
 	struct session *s, *next;
 
+	effort_walk(HASH_COUNT(c->attribute->table.sessions)); /* limits.sessions */
 	HASH_ITER (hh, c->attribute->table.sessions, s, next)
 		if (s->doomed)
 			return true;
@@ -158,6 +159,7 @@ static void list_sessions(void *core, struct server_call *call, bool ended)
 		if (s && (list.sessions[list.n_sessions] = session_info(c, s)))
 			list.n_sessions++;
 	}
+	effort_walk(HASH_COUNT(t->sessions)); /* limits.sessions */
 	HASH_ITER (hh, t->sessions, s, next)
 		if ((list.sessions[list.n_sessions] = session_info(c, s)))
 			list.n_sessions++;

@@ -34,6 +34,7 @@ static uint64_t count_unproven(const struct attribute *a)
 	struct session *s, *next;
 	uint64_t n = 0;
 
+	effort_walk(HASH_COUNT(a->table.sessions)); /* limits.sessions */
 	HASH_ITER (hh, a->table.sessions, s, next)
 		n += power_had(a, s);
 	return n;
