@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/attester.h"
 
+#include "handed.h"
 #include "softtpm.h"
 
 #include "attest/cmw.h"
@@ -14,6 +15,7 @@
 struct bed {
 	struct softtpm *tpm;
 	char tcti[128];
+	struct handout *handout;
 	int root; /* a file system of the test's own */
 	struct attester *attester;
 };
@@ -59,6 +61,7 @@ static int bed_free(void **state)
 {
 	struct bed *b = *state;
 
+	handout_free(b->handout);
 	attester_free(b->attester);
 	close(b->root);
 	tpm_remove((void **)&b->tpm);
@@ -121,7 +124,22 @@ static void test_signs(void **state)
 
 enum { CLAIMS, BOOT_LOG, IMA_LOG, IMA_RANGE, SYSTEMD_LOG, EK_CHAIN, AK_CHAIN, ITEMS };
 
-static void take_host(struct attester *a, uint64_t from, struct cmw_item items[static ITEMS])
+/* As evidence has it: what the attester says, and the logs. */
+static int hand_out(struct bed *b, uint64_t from, struct handed *ret)
+{
+	_cleanup_buffer_ struct buffer text = {0};
+
+	assert_int_equal(attester_put_host(b->attester, &text), 0);
+	buffer_add_char(&text, '\0');
+	assert_int_equal(buffer_error(&text), 0);
+	if (!b->handout)
+		assert_int_equal(handout_new(b->root, 0, &b->handout), 0);
+	assert_int_equal(handed_begin(b->handout, 1, (const char *)text.data, from, ret), 0);
+	assert_true(handed_wait(b->handout, ret, 5000));
+	return ret->err;
+}
+
+static void take_host(struct bed *b, uint64_t from, struct cmw_item items[static ITEMS])
 {
 	static const struct cmw_item wanted[ITEMS] = {
 		{.name = "claims", .media_type = CMW_HOST_CLAIMS},
@@ -134,10 +152,16 @@ static void take_host(struct attester *a, uint64_t from, struct cmw_item items[s
 	};
 	static const char *const nested[] = {"ek_public", "ak_public", NULL};
 	_cleanup_json_ json_t *host = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct handed handed;
 	const char *why;
+	size_t len;
 
 	memcpy(items, wanted, sizeof(wanted));
-	assert_int_equal(attester_host(a, from, &host), 0);
+	assert_int_equal(hand_out(b, from, &handed), 0);
+	text = handed_read(&handed, &len);
+	assert_int_equal(len, handed.size);
+	host = json_loadb(text, len, 0, NULL);
 	assert_int_equal(cmw_take(host, CMW_TYPE_HOST, items, ITEMS, nested, &why), 0);
 }
 
@@ -154,11 +178,12 @@ static const char *claimed(const struct cmw_item *items, const char *name)
 /* What is missing is said to be. */
 static void test_host_without_logs(void **state)
 {
-	struct attester *a = ready(*state);
+	struct bed *b = *state;
 	struct cmw_item items[ITEMS];
-	json_t *host = NULL;
+	struct handed handed;
 
-	take_host(a, 0, items);
+	ready(b);
+	take_host(b, 0, items);
 	assert_string_equal(claimed(items, "ima_log"), "missing");
 	assert_string_equal(claimed(items, "boot_log"), "missing");
 	assert_string_equal(claimed(items, "secure_boot"), "unavailable");
@@ -169,8 +194,7 @@ static void test_host_without_logs(void **state)
 	assert_null(items[AK_CHAIN].content);
 	assert_non_null(items[EK_CHAIN].content);
 	cmw_items_clear(items, ITEMS);
-	assert_int_equal(attester_host(a, 1, &host), -ERANGE);
-	assert_null(host);
+	assert_int_equal(hand_out(b, 1, &handed), -ERANGE);
 }
 
 /* From any entry on; one behind the last is an empty list, the next is none. */
@@ -180,8 +204,7 @@ static void test_host_with_logs(void **state)
 	const char *boot = TEST_DATA "/attest/boots/ovmf-ima-sig";
 	struct cmw_item whole[ITEMS], part[ITEMS];
 	_cleanup_json_ json_t *range = NULL;
-	json_t *host = NULL;
-	struct attester *a;
+	struct handed handed;
 	json_int_t entries;
 
 	assert_int_equal(run("cp %s/%s %s/root/%s/binary_runtime_measurements && cp %s/%s "
@@ -189,8 +212,8 @@ static void test_host_with_logs(void **state)
 			     boot, "binary_runtime_measurements", b->tpm->dir, IMA, boot,
 			     "binary_bios_measurements", b->tpm->dir, BOOT),
 			 0);
-	a = ready(b);
-	take_host(a, 0, whole);
+	ready(b);
+	take_host(b, 0, whole);
 	assert_string_equal(claimed(whole, "ima_log"), "present");
 	assert_string_equal(claimed(whole, "boot_log"), "present");
 	assert_string_equal(claimed(whole, "systemd_log"), "missing");
@@ -201,7 +224,7 @@ static void test_host_with_logs(void **state)
 	for (json_int_t from = 1; from <= entries; from++) {
 		_cleanup_json_ json_t *rest = NULL;
 
-		take_host(a, from, part);
+		take_host(b, from, part);
 		assert_int_equal(jose_json(part[IMA_RANGE].content, part[IMA_RANGE].len, 2, &rest),
 				 0);
 		assert_int_equal(json_integer_value(json_object_get(rest, "from")), from);
@@ -214,7 +237,7 @@ static void test_host_with_logs(void **state)
 		cmw_items_clear(part, ITEMS);
 	}
 	cmw_items_clear(whole, ITEMS);
-	assert_int_equal(attester_host(a, entries + 1, &host), -ERANGE);
+	assert_int_equal(hand_out(b, entries + 1, &handed), -ERANGE);
 }
 
 /* ---- the AK's certificate ---- */

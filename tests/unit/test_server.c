@@ -274,6 +274,7 @@ static void test_evidence(void **state)
 	ask(core, fd, &r, challenge, &a);
 	assert_error(&a, "untagged", "is of no session, and only those may ask for evidence");
 	answer_clear(&a);
+	assert_int_equal(core->untagged, 1);
 	close(fd);
 	assert_int_equal(core->attested, 0);
 
