@@ -695,6 +695,8 @@ static const struct {
 	{"userspace/daemon/cgroups.c", "EINTR alone"},
 	{"userspace/daemon/config.c", "before the filter"},
 	{"userspace/daemon/core.c", "before the filter"},
+	{"userspace/daemon/handout_log.c", "EINTR alone"},
+	{"userspace/daemon/handout_stream.c", NULL},
 	{"userspace/daemon/location.c", NULL},
 	{"userspace/daemon/main.c", "before the filter"},
 	{"userspace/daemon/peer.c", NULL},

@@ -359,8 +359,8 @@ static int open_hashing(struct core *c, char **ret_why)
 	err = aside_new(&c->aside);
 	if (err)
 		return why(ret_why, err, "threads: %s", strerror(-err));
-	err = redact_new(config->redact.flags, config->redact.flags_count, config->redact.patterns,
-			 config->redact.patterns_count, &c->redact);
+	err = redact_new(config->redact.usual, config->redact.flags, config->redact.flags_count,
+			 config->redact.patterns, config->redact.patterns_count, &c->redact);
 	if (err)
 		return why(ret_why, err, "redaction rules: %s", strerror(-err));
 	err = proof_new(&proof, &c->proof);
