@@ -10,7 +10,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import stat
 import subprocess
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
+from harness import eat
 from harness import wait
 from harness.evidence import AUDIENCE, NONCE, b64, measured, unb64
 
@@ -321,17 +321,7 @@ def test_result(verifier, taken, place):
 @pytest.fixture(scope="module")
 def ear_reader():
 	"""Veraison's own crate (tests/oracle/ear), where there is a Rust for it."""
-	cargo = shutil.which("cargo")
-	if not cargo:
-		pytest.skip("no Rust: the crate ear is not asked")
-	source = daemons.TOP / "tests/oracle/ear"
-	target = daemons.BUILD / "ear"
-	env = os.environ | {"CARGO_TARGET_DIR": str(target)}
-	if subprocess.run([cargo, "fetch", "-q", "--locked"], cwd=source, env=env, capture_output=True).returncode:
-		pytest.skip("the crate ear can't be fetched")
-	built = subprocess.run([cargo, "build", "-q", "--locked", "--offline"], cwd=source, env=env, capture_output=True, text=True)
-	assert built.returncode == 0, built.stderr
-	return target / "debug/ear-reader"
+	return eat.reader("ear")
 
 
 @pytest.mark.long
