@@ -13,6 +13,7 @@
 #include "base/base64url.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/trusted.h"
 #include "cli/filing.h"
 
 /* To be freed. A ueid in base64url has no slash in it. */
@@ -26,9 +27,15 @@ static char *path_of(const char *dir, const uint8_t ueid[static CLAIMS_UEID_SIZE
 
 int verify_state_lock(const char *dir)
 {
-	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char why[TRUSTED_WHY_SIZE];
+	_cleanup_close_ int fd =
+		trusted_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, why, sizeof(why));
 
-	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
+	if (fd < 0) {
+		log_error("%s", why);
+		return fd;
+	}
+	if (flock(fd, LOCK_EX) < 0) {
 		const int err = -errno;
 
 		log_error("%s: %s", dir, strerror(-err));
