@@ -14,6 +14,7 @@
 
 #include "attest/ossl.h"
 #include "attest/parts.h"
+#include "attest/systemdlog.h"
 #include "base/cleanup.h"
 #include "handed.h"
 
@@ -167,13 +168,31 @@ static void test_logs_of_all_lengths(void **state)
 		struct handed h;
 
 		put_log(*state, BOOT, data, lengths[i]);
-		put_log(*state, SYSTEMD, data + 1, lengths[i] / 2);
+		put_log(*state, SYSTEMD, data + 1, lengths[i] / 4);
 		ask(*state, 0, &h);
 		take(&h, items);
 		assert_int_equal(items[BOOT_LOG].len, lengths[i]);
 		assert_memory_equal(items[BOOT_LOG].content, data, lengths[i]);
-		assert_int_equal(items[SYSTEMD_LOG].len, lengths[i] / 2);
-		assert_memory_equal(items[SYSTEMD_LOG].content, data + 1, lengths[i] / 2);
+		assert_int_equal(items[SYSTEMD_LOG].len, lengths[i] / 4);
+		assert_memory_equal(items[SYSTEMD_LOG].content, data + 1, lengths[i] / 4);
+		clear(items);
+	}
+}
+
+/* What no verifier takes is as good as not there. */
+static void test_a_log_too_long(void **state)
+{
+	_cleanup_free_ uint8_t *data = calloc(1, SYSTEMDLOG_SIZE_MAX + 1);
+
+	for (size_t more = 0; more < 2; more++) {
+		struct cmw_item items[HOST_MEMBERS];
+		struct handed h;
+
+		put_log(*state, SYSTEMD, data, SYSTEMDLOG_SIZE_MAX + more);
+		ask(*state, 0, &h);
+		take(&h, items);
+		assert_true(more ? !items[SYSTEMD_LOG].content :
+				   items[SYSTEMD_LOG].len == SYSTEMDLOG_SIZE_MAX);
 		clear(items);
 	}
 }
@@ -331,6 +350,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_without_logs),
 		TEST(test_logs_of_all_lengths),
+		TEST(test_a_log_too_long),
 		TEST(test_ima_list_from_an_entry_on),
 		TEST(test_one_of_a_session),
 		TEST(test_queue_of_a_session),

@@ -14,6 +14,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/priority.h"
 #include "daemon/handout_log.h"
 #include "daemon/handout_stream.h"
@@ -77,7 +78,7 @@ static void hush(int fd)
 {
 	uint64_t count;
 
-	if (read(fd, &count, sizeof(count)) < 0)
+	if (effort_read(fd, &count, sizeof(count)) < 0)
 		return;
 }
 

@@ -6,8 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attest/eventlog.h"
 #include "attest/ima.h"
+#include "attest/systemdlog.h"
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "daemon/handout.h"
 
 /* An entry of the IMA list that is not whole yet, and what is read in one step. */
@@ -91,6 +94,13 @@ static int end(struct handout_survey *s, bool there, struct handout_log *ret)
 	return 1;
 }
 
+/* What a verifier takes, and so much of IMA's list as one can send. */
+static const uint64_t longest[MEASURE_LOGS] = {
+	[MEASURE_BOOT] = EVENTLOG_SIZE_MAX,
+	[MEASURE_IMA] = MEASURE_LOG_MAX,
+	[MEASURE_SYSTEMD] = SYSTEMDLOG_SIZE_MAX,
+};
+
 int handout_survey_step(struct handout_survey *s, struct handout_log *ret)
 {
 	size_t from = s->log == MEASURE_IMA ? s->have : 0;
@@ -99,13 +109,13 @@ int handout_survey_step(struct handout_survey *s, struct handout_log *ret)
 
 	if (s->fd < 0)
 		return end(s, false, ret);
-	n = read(s->fd, s->room + from, HANDOUT_STEP);
+	n = effort_read(s->fd, s->room + from, HANDOUT_STEP);
 	if (n < 0)
 		return errno == EINTR ? 0 : end(s, false, ret);
 	if (n == 0)
 		return end(s, true, ret);
 	s->read += n;
-	if (s->read > MEASURE_LOG_MAX)
+	if (s->read > longest[s->log])
 		return end(s, false, ret);
 	if (s->log != MEASURE_IMA) {
 		s->found.bytes += n;

@@ -26,6 +26,6 @@ void handout_survey_begin(struct handout_survey *s, enum measure_log log, uint64
 
 /*
  * Reads at most HANDOUT_STEP bytes more: 0: there is more to read; 1: *ret is filled in. A log that
- * can't be read, or is longer than MEASURE_LOG_MAX, is not there. -ERANGE, -EBADMSG, -ENOMEM.
+ * can't be read, or is longer than a verifier takes, is not there. -ERANGE, -EBADMSG, -ENOMEM.
  */
 int handout_survey_step(struct handout_survey *s, struct handout_log *ret);

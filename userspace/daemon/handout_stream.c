@@ -12,6 +12,7 @@
 #include "attest/cmw.h"
 #include "base/base64url.h"
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 #define BLOCK 49152 /* bytes of a log that are encoded at once; whole groups of three */
 
@@ -145,7 +146,7 @@ int handout_stream_open(struct handout_stream *s)
 static int read_block(int fd, uint8_t *block, size_t len)
 {
 	for (size_t have = 0; have < len;) {
-		ssize_t n = read(fd, block + have, len - have);
+		ssize_t n = effort_read(fd, block + have, len - have);
 
 		if (n < 0 && errno == EINTR)
 			continue;
