@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
 from harness import wait
-from harness.evidence import AUDIENCE, NONCE, b64, unb64
+from harness.evidence import AUDIENCE, NONCE, b64, measured, unb64
 
 POLICY = """\
 max_age: 10m
@@ -436,7 +436,9 @@ def test_reader_of_fifty_lines(agent, taken, enrolled, place):
 	ak = enrolled.path("certificate.pem")
 	done = example(taken.text, ak)
 	assert done.returncode == 0, done.stderr
-	assert json.loads(done.stdout) == taken.claims
+	files = [{"path": path, "role": role, "state": state, "sha256": digest.hex() if entry[0] == 296 else None}
+		 for entry in taken.claims["measurements"] for role, state, path, digest in [measured(entry)]]
+	assert json.loads(done.stdout) == {**taken.claims, "measurements": files} and files
 	other = agent.evidence(nonce="another-nonce")
 	for text, how in (
 		(taken.text, {"nonce": "another-nonce"}), (taken.text, {"audience": "https://other.example"}),

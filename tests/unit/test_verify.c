@@ -450,6 +450,9 @@ static void test_boots(void **state)
 		enum verify_code strict, lenient;
 	} boots[] = {
 		{"ovmf-ima-sig", VERIFY_secure_boot, VERIFY_NONE},
+		{"ovmf-boot-order", VERIFY_secure_boot, VERIFY_NONE},
+		{"ovmf-systemd-boot", VERIFY_secure_boot, VERIFY_NONE},
+		{"ovmf-shim-grub", VERIFY_NONE, VERIFY_NONE},
 		{"seabios-ima-ng", VERIFY_secure_boot, VERIFY_NONE},
 		{"seabios-violation", VERIFY_secure_boot, VERIFY_ima_violation},
 	};
@@ -460,7 +463,8 @@ static void test_boots(void **state)
 		take_boot(boots[i].name);
 		name_daemon();
 		forge_build(&f);
-		expect(forge_verify(&f), boots[i].strict, AFFIANT_BOOT_UNKNOWN);
+		expect(forge_verify(&f), boots[i].strict,
+		       boots[i].strict ? AFFIANT_BOOT_UNKNOWN : AFFIANT_RUNTIME_MEASURED);
 		f.policy.boot.allow_secure_boot_off = true;
 		expect(forge_verify(&f), boots[i].lenient,
 		       boots[i].lenient ? AFFIANT_BOOT_STATE : AFFIANT_RUNTIME_MEASURED);
