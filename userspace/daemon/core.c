@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
+#include "daemon/directory.h"
 #include "daemon/dropped.h"
 
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/pb.h"
-#include "base/trusted.h"
 #include "collect/decode.h"
 #include "collect/manifest.h"
 #include "collect/power.h"
