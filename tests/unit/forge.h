@@ -606,8 +606,14 @@ static inline struct verify_result *forge_verify(struct forge *f)
 		free(f->text);
 		f->text = json_dumps(f->collection, JSON_COMPACT);
 	}
-	const struct verify_request q = {f->text,     strlen(f->text), f->nonce,
-					 f->audience, f->now,          f->cached};
+	const struct verify_request q = {
+		.evidence = f->text,
+		.len = strlen(f->text),
+		.nonce = f->nonce,
+		.audience = f->audience,
+		.now = f->now,
+		.cached = f->cached,
+	};
 	assert_int_equal(verify(v, &q, &r), 0);
 	verifier_free(v);
 	return r;

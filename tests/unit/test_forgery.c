@@ -15,9 +15,11 @@
 #include "forgery_agent.h"
 #include "forgery_boot.h"
 #include "forgery_claims.h"
+#include "forgery_form.h"
 #include "forgery_host.h"
 #include "forgery_ima.h"
 #include "forgery_policy.h"
+#include "forgery_relay.h"
 #include "forgery_token.h"
 #include "forgery_tpm.h"
 
@@ -384,7 +386,7 @@ static const struct forgery {
 	B(host_of_other_profile, malformed_host_claims),
 	B(profile_of_host, malformed_claims),
 	B(host_entry_by_media_type, malformed_host_claims),
-	B(host_member_doubled, malformed_host_claims),
+	B(host_body_member_doubled, malformed_host_claims),
 
 	A(unknown_host, host_evidence_needed),
 	A(kept_by_other_policy, host_evidence_needed),
@@ -405,6 +407,8 @@ static const struct forgery {
 	A(firmware_moved, firmware_changed),
 	A(unlisted_since, ima_unlisted),
 
+	FORGERIES_OF_FORM,
+	FORGERIES_OF_RELAYS,
 	POLICY_FORGERIES,
 };
 
@@ -430,6 +434,7 @@ static void test_forgery(void **state)
 	assert_true(*verify_reason(r));
 	verify_result_free(r);
 	forge_end(&f);
+	forge_end(&second);
 }
 
 /* Every reason is shown by a forgery. */

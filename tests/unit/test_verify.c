@@ -384,8 +384,13 @@ static void test_late(void **state)
 static struct verify_result *verify_now(struct verifier *v)
 {
 	char *text = json_dumps(f.collection, JSON_COMPACT);
-	const struct verify_request q = {text,           strlen(text), FORGE_NONCE,
-					 FORGE_AUDIENCE, FORGE_NOW,    NULL};
+	const struct verify_request q = {
+		.evidence = text,
+		.len = strlen(text),
+		.nonce = FORGE_NONCE,
+		.audience = FORGE_AUDIENCE,
+		.now = FORGE_NOW,
+	};
 	struct verify_result *r;
 
 	assert_int_equal(verify(v, &q, &r), 0);
@@ -535,7 +540,9 @@ static void test_truncated(void **state)
 	q.evidence = text;
 	for (size_t whole = strlen(text); q.len < whole; q.len++) {
 		assert_int_equal(verify(v, &q, &r), 0);
-		assert_int_equal(r->code, VERIFY_malformed_evidence);
+		/* By where it ends. */
+		assert_true(r->code == VERIFY_malformed_evidence ||
+			    r->code == VERIFY_malformed_host);
 		assert_int_equal(r->verdict, AFFIANT_UNDECIDED);
 		verify_result_free(r);
 	}

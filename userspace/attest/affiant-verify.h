@@ -211,6 +211,15 @@ void affiant_verifier_free(struct affiant_verifier *v);
 bool affiant_verify_ueid(const void *evidence, size_t len, uint8_t ret[AFFIANT_UEID_SIZE]);
 
 /*
+ * Whether it is worth more: its form, its token's signature, nonce, audience and times are good, and
+ * the policy names its host, whose ueid is *@ret. It costs little, whatever was sent: for before a
+ * lock is taken or a state is read. False: affiant_verify() without a state says why it is refused.
+ */
+bool affiant_verify_early(struct affiant_verifier *v, const void *evidence, size_t len,
+			  const char *nonce, const char *audience, int64_t now,
+			  uint8_t ret[AFFIANT_UEID_SIZE]);
+
+/*
  * @nonce, @audience: that the verifier asked for. That a nonce is accepted once only is for the
  * caller to see to. @now: seconds since the epoch. @state: affiant_result_state() of an earlier
  * result for this ueid, which only a verifier may have written; NULL: none. NULL: no memory.

@@ -227,32 +227,69 @@ EVP_PKEY *verifier_keep(struct verifier *v, const struct sha256 *name, EVP_PKEY 
 
 /* ---- one verification ---- */
 
+/* What needs nothing but the token. */
+static bool (*const early_stages[])(struct verification *v) = {
+	verify_parse,
+	verify_token,
+	verify_binding,
+	verify_known,
+};
+
 /* Identity before quote, quote before logs, logs before what the daemon says, that before the
  * agent's. */
 static bool (*const stages[])(struct verification *v) = {
-	verify_parse, verify_token, verify_binding, verify_identity,
-	verify_quote, verify_clock, verify_pcrs,    verify_host_claims,
-	verify_boot,  verify_ima,   verify_daemon,
+	verify_members, verify_identity, verify_quote,       verify_logs, verify_clock,
+	verify_pcrs,    verify_host_claims, verify_boot, verify_ima,  verify_daemon,
 };
 
-static void verification_clear(struct verification *v)
+static void verification_free(struct verification *v)
 {
-	json_decref(v->collection);
-	cmw_items_clear(v->items, MEMBERS);
-	cmw_items_clear(v->host, HOST_MEMBERS);
+	if (!v)
+		return;
+	cmw_clear(&v->parts.evidence);
 	jose_parsed_clear(&v->token);
 	if (v->has_host_claims)
 		claims_host_clear(&v->host_claims);
 	eventlog_free(v->boot_log);
 	systemdlog_clear(&v->systemd_log);
+	verify_result_free(v->result);
 	free(v);
 }
 
-static bool run(struct verification *v)
+DEFINE_CLEANUP(struct verification *, verification_free)
+
+static struct verification *verification_new(struct verifier *verifier,
+					     const struct verify_request *request)
 {
-	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++)
-		if (!stages[i](v))
+	struct verification *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->request = request;
+	v->verifier = verifier;
+	v->policy = verifier ? verifier->policy : NULL;
+	v->result = calloc(1, sizeof(*v->result));
+	if (!v->result) {
+		free(v);
+		return NULL;
+	}
+	return v;
+}
+
+static bool run(struct verification *v, bool (*const list[])(struct verification *v), size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!list[i](v))
 			return false;
+	return true;
+}
+
+#define RUN(v, list) run(v, list, sizeof(list) / sizeof(*(list)))
+
+static bool run_all(struct verification *v)
+{
+	if (!RUN(v, early_stages) || !RUN(v, stages))
+		return false;
 	verify_keep(v);
 	return verify_workload(v);
 }
@@ -260,28 +297,41 @@ static bool run(struct verification *v)
 int verify(struct verifier *verifier, const struct verify_request *request,
 	   struct verify_result **ret)
 {
-	struct verify_result *r = calloc(1, sizeof(*r));
-	struct verification *v = calloc(1, sizeof(*v));
-	int err;
+	_cleanup_(verification_freep) struct verification *v = verification_new(verifier, request);
 
-	if (!r || !v) {
-		free(r);
-		free(v);
+	if (!v)
 		return -ENOMEM;
-	}
-	v->verifier = verifier;
-	v->policy = verifier->policy;
-	v->request = request;
-	v->result = r;
-	if (run(v))
-		r->verdict = AFFIANT_AFFIRMED;
-	err = v->err;
-	verification_clear(v);
-	if (err) {
-		verify_result_free(r);
-		return err;
-	}
-	*ret = r;
+	if (run_all(v))
+		v->result->verdict = AFFIANT_AFFIRMED;
+	if (v->err)
+		return v->err;
+	*ret = TAKE_PTR(v->result);
+	return 0;
+}
+
+int verify_early(struct verifier *verifier, const struct verify_request *request,
+		 uint8_t ret_ueid[static CLAIMS_UEID_SIZE])
+{
+	_cleanup_(verification_freep) struct verification *v = verification_new(verifier, request);
+
+	if (!v)
+		return -ENOMEM;
+	if (!RUN(v, early_stages))
+		return v->err ?: -EBADMSG;
+	memcpy(ret_ueid, v->result->claims.ueid, CLAIMS_UEID_SIZE);
+	return 0;
+}
+
+int verify_ueid(const void *evidence, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE])
+{
+	const struct verify_request q = {.evidence = evidence, .len = len};
+	_cleanup_(verification_freep) struct verification *v = verification_new(NULL, &q);
+
+	if (!v)
+		return -ENOMEM;
+	if (!verify_parse(v))
+		return v->err ?: -EBADMSG;
+	memcpy(ret, v->result->claims.ueid, CLAIMS_UEID_SIZE);
 	return 0;
 }
 
