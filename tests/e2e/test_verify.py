@@ -112,6 +112,22 @@ def test_affirmed(verifier, taken):
 	assert "affirmed" in done.stdout and "tier: software-tpm" in done.stdout and "\033" not in done.stdout
 
 
+def test_result_in_json(verifier, agent, taken, place):
+	"""Its members are those of docs/token-services.md, each where that says."""
+	told = (daemons.TOP / "docs/token-services.md").read_text().split("### The result in JSON\n")[1].split("\n### ")[0]
+	members = set(re.findall(r"^\| `(\w+)` \|", told, re.M))
+	always = {"verdict", "code", "reason", "tier", "checks"}
+	for text, how, more in (
+		(taken.text, {}, {"asset", "claims"}), (taken.text, {"executable": "0" * 64}, {"asset"}), ("{}", {}, set()),
+		(agent.evidence().text, {}, {"asset", "ima_from"}),
+	):
+		result = json.loads(verifier.run(text, "-o", "json", **how).stdout)
+		assert set(result) == always | more and set(result) <= members
+		assert {tuple(sorted(check)) for check in result["checks"]} <= {("check", "outcome", "showed")}
+		assert {check["outcome"] for check in result["checks"]} <= {"passed", "failed", "not-judged"}
+		assert (result["reason"] == "") == (result["code"] == "") == (result["verdict"] == "affirmed")
+
+
 def test_as_nobody(verifier, taken, place):
 	"""Without root, daemon, BPF or TPM."""
 	for name in ("ca/ca.pem",):

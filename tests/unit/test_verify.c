@@ -133,6 +133,44 @@ static void test_states(void **state)
 	forge_end(&f);
 }
 
+/* What would take nothing, and may be meant otherwise: by a zero in a structure above all. */
+static void test_zeros_refused(void **state)
+{
+	static const struct affiant_agent whole = {
+		.id = FORGE_AGENT,
+		.isolations = AFFIANT_ISOLATED,
+		.custodies = AFFIANT_ANY_CUSTODY,
+		.states = AFFIANT_STATES_PROVEN,
+	};
+	struct affiant_agent agents[] = {whole, whole, whole, whole, whole, whole, whole, whole};
+	const size_t count = sizeof(agents) / sizeof(*agents);
+	struct affiant_policy p = {.max_age = 300, .agents = agents, .agents_count = 1};
+	struct verifier *v;
+	const char *why;
+
+	(void)state;
+	agents[1].id = NULL;
+	agents[2].id = "";
+	agents[3].isolations = 0;
+	agents[4].isolations = 16;
+	agents[5].custodies = 0;
+	agents[6].custodies = 4;
+	agents[7].states = 0;
+	for (size_t i = 0; i < count; i++) {
+		p.agents = &agents[i];
+		why = NULL;
+		assert_int_equal(verifier_new(&p, &v, &why), i ? -EINVAL : 0);
+		if (i)
+			assert_non_null(strstr(why, "an agent"));
+		else
+			verifier_free(v);
+	}
+	p.agents_count = 0;
+	p.max_age = 0;
+	assert_int_equal(verifier_new(&p, &v, &why), -EINVAL);
+	assert_non_null(strstr(why, "max_age"));
+}
+
 /* No bit that means nothing, and none of what no executable is. */
 static void test_states_refused(void **state)
 {
@@ -569,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_states_refused),
+		cmocka_unit_test(test_zeros_refused),
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_kept),

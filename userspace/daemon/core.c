@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
+#include "daemon/directory.h"
 #include "daemon/dropped.h"
 
 #include <errno.h>
