@@ -151,7 +151,8 @@ static void host_member_unknown(void)
 }
 static void host_member_doubled(void)
 {
-	rewrite(",\"ak_public\":", ",\"ak_public\":[\"" CMW_TPMT_PUBLIC "\",\"AAAA\",4],\"ak_public\":");
+	rewrite(",\"ak_public\":",
+		",\"ak_public\":[\"" CMW_TPMT_PUBLIC "\",\"AAAA\",4],\"ak_public\":");
 }
 static void host_in_host(void)
 {

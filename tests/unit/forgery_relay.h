@@ -346,5 +346,4 @@ static void kept_list_longer(void)
 		A(kept_ek_damaged, host_evidence_needed), A(kept_ek_of_other, quote_signer),       \
 		A(kept_of_software, software_tpm), A(kept_and_key_outside, host_evidence_needed),  \
 		A(kept_and_key_outside_with_host, quote_signature),                                \
-		A(kept_without_list, host_evidence_needed),                                        \
-		A(kept_list_longer, ima_mismatch)
+		A(kept_without_list, host_evidence_needed), A(kept_list_longer, ima_mismatch)

@@ -571,16 +571,11 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_states),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_edges),
-		cmocka_unit_test(test_cnf),
-		cmocka_unit_test(test_encode_refuses),
-		cmocka_unit_test(test_fit),
-		cmocka_unit_test(test_host_values),
-		cmocka_unit_test(test_host_round_trip),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_values),
+		cmocka_unit_test(test_states),         cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_edges),          cmocka_unit_test(test_cnf),
+		cmocka_unit_test(test_encode_refuses), cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_host_values),    cmocka_unit_test(test_host_round_trip),
 		cmocka_unit_test(test_size),
 	};
 
