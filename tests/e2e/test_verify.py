@@ -11,6 +11,7 @@ import os
 import pty
 import re
 import shutil
+import stat
 import subprocess
 
 import jwt
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
 from harness import wait
-from harness.evidence import AUDIENCE, NONCE, b64, unb64
+from harness.evidence import AUDIENCE, NONCE, b64, measured, unb64
 
 POLICY = """\
 max_age: 10m
@@ -153,6 +154,22 @@ def test_proven(verifier, attested):
 	done = verifier.run(text, states="[unproven]", late="any")
 	assert done.returncode == 1 and "its executable is 'observed'" in done.stdout
 	agent.end()
+
+
+def test_longest_texts(verifier, attested):
+	"""What a session can be opened with, evidence has room for, and a verifier takes."""
+	options = ["--purpose", "p" * 1024, "--on-behalf-of", "ä" * 512, *sum((["--scope", f"{n}" * 1024] for n in range(5)), [])]
+	agent = attested.agent(options=[*options, "--task", "t" * 1024])
+	taken = agent.evidence(host=True)
+	workload = taken.claims["submods"]["workload"]
+	assert workload["task"]["id"] == "t" * 1024 and workload["task"]["purpose"] == "p" * 1024
+	assert workload["principal"]["subject"] == "ä" * 512 and len(workload["task"]["scope"]) == 5
+	assert verifier(taken.text) == (0, "")
+	agent.end()
+	for option in ("--task", "--purpose", "--on-behalf-of", "--scope"):
+		for text in ("x" * 1025, ""):
+			done = attested.daemon.affiant("run", "--agent", "researcher", option, text, "--", "/bin/true")
+			assert done.returncode == 125 and "1 to 1024 bytes" in done.stderr, done.stderr
 
 
 def test_unproven_says_what_to_do(verifier, taken):
@@ -349,9 +366,44 @@ def test_policy_mistakes(verifier, place):
 			    ("boot: {mode: none, kernels: [any]}\n", ""),
 			    ("agents:\n  - id: spiffe://a/b\n    hash_states: [offered]\n", ":3: agents[0].hash_states[0]: 'offered'"),
 			    ("agents:\n  - id: spiffe://a/b\n    hash_states: []\n", ":3: agents[0].hash_states: is empty"),
+			    ("agents:\n  - id: spiffe://a/b\n    isolation: []\n", ":3: agents[0].isolation: is empty"),
 			    ("daemon:\n  bpf: [any, any]\n", ":2: daemon.bpf[0]: 'any'")):
 		code, error = told(text)
 		assert where in error and (code == 64 or not where), (text, error)
+
+
+def test_what_others_can_write(verifier, taken, place):
+	"""A policy, what it names, the state and the EAR's key: none that somebody else could have changed, or put there."""
+	state, keys = place / "state", place / "keys"
+	for directory in (state, keys):
+		directory.mkdir(mode=0o700)
+	key = keys / "key.json"
+	key.write_text(json.dumps(private_jwk(ec.generate_private_key(ec.SECP256R1()))[0]))
+	options = ("--state", state, "-o", "ear", "--ear-key", key)
+	policy = verifier.policy()
+	issuer = verifier.place / "ca/ca.pem"
+	assert verifier.run(taken.text, *options).returncode == 0
+	for path, code in ((policy, 64), (policy.parent, 64), (issuer, 64), (issuer.parent, 64), (key, 64), (keys, 64), (state, 2)):
+		mode = stat.S_IMODE(path.stat().st_mode)
+		for other in (mode | 0o002, mode | 0o022):
+			path.chmod(other)
+			done = verifier.run(taken.text, *options)
+			path.chmod(mode)
+			assert done.returncode == code and not done.stdout, (path, done.stdout, done.stderr)
+			assert f"{path}: can be written by others than its owner (mode {other:04o}): chmod go-w it" in done.stderr
+		if os.geteuid() == 0:
+			os.chown(path, 12345, -1)
+			done = verifier.run(taken.text, *options)
+			os.chown(path, 0, -1)
+			assert done.returncode == code and f"{path}: belongs to user 12345: chown it to root" in done.stderr
+	assert verifier.run(taken.text, *options).returncode == 0
+	# By a group of root's alone, as the own group of a user is; and of another group.
+	if os.geteuid() == 0:
+		policy.chmod(0o660)
+		os.chown(policy, -1, 12345)
+		assert verifier.run(taken.text).returncode == 64
+		os.chown(policy, -1, 0)
+		policy.chmod(0o600)
 
 
 def test_colour(verifier, taken):
@@ -379,7 +431,9 @@ def test_reader_of_fifty_lines(agent, taken, enrolled, place):
 	ak = enrolled.path("certificate.pem")
 	done = example(taken.text, ak)
 	assert done.returncode == 0, done.stderr
-	assert json.loads(done.stdout) == taken.claims
+	files = [{"path": path, "role": role, "state": state, "sha256": digest.hex() if entry[0] == 296 else None}
+		 for entry in taken.claims["measurements"] for role, state, path, digest in [measured(entry)]]
+	assert json.loads(done.stdout) == {**taken.claims, "measurements": files} and files
 	other = agent.evidence(nonce="another-nonce")
 	for text, how in (
 		(taken.text, {"nonce": "another-nonce"}), (taken.text, {"audience": "https://other.example"}),

@@ -22,7 +22,13 @@ static const struct affiant_agent agent = {
 	.manifests.any = true,
 	.ancestors.any = true,
 	.minimum = AFFIANT_SOFTWARE_TPM,
+	.programs.any = true,
 	.isolations = 15,
+	.custodies = AFFIANT_ANY_CUSTODY,
+	.states = AFFIANT_STATES_PROVEN,
+	.max_lost = AFFIANT_ANY_LOST,
+	.allow_folded = true,
+	.allow_untagged_children = true,
 	.allow_asserted = true,
 	.allow_late = true,
 };
@@ -34,11 +40,14 @@ static struct affiant_policy policy = {
 	.hosts_count = 1,
 	.agents = &agent,
 	.agents_count = 1,
-	.boot = {.allow_secure_boot_off = true,
+	.boot = {.kernels.any = true,
+		 .allow_secure_boot_off = true,
 		 .allow_debugger = true,
 		 .allow_dma_unprotected = true},
 	.daemon = {.executables.any = true, .configurations.any = true, .bpf.any = true},
 	.max_age = 86400,
+	.skew = 5,
+	.any_firmware = true,
 };
 
 static void judge(struct verifier *v, const struct verify_request *q)

@@ -207,7 +207,15 @@ static inline void forge_policy(struct forge *f)
 	f->ak_root_pem = (struct affiant_pem){.text = f->ak_root, .len = strlen(f->ak_root)};
 	f->hosts[0].asset = "rack 7";
 	f->hosts[0].agents = (struct affiant_texts){agents, 1};
-	*a = (struct affiant_agent){.id = FORGE_AGENT, .allow_asserted = true};
+	*a = (struct affiant_agent){
+		.id = FORGE_AGENT,
+		.allow_asserted = true,
+		.isolations = AFFIANT_ISOLATED,
+		.custodies = AFFIANT_ANY_CUSTODY,
+		.states = AFFIANT_STATES_PROVEN,
+		.programs = {.any = true},
+		.max_lost = AFFIANT_ANY_LOST,
+	};
 	a->arguments = forge_digest(f, 0, "zneiv03LICh84KSPhRI1wBs4BxFyl4phi-VAScbsAdM");
 	a->executables = forge_digest(f, 1, "yj7XhBhPGzu3w1Ob-0XnFxDNJ2Z0JPksLVu035wQfCM");
 	a->loaders = forge_digest(f, 2, "XOPlkGaV0bbCmLad5Fk8xEuDABgvj1ltH2VMC7jbx9g");
@@ -232,6 +240,10 @@ static inline void forge_policy(struct forge *f)
 		.agents = f->agents,
 		.agents_count = 1,
 		.ima = {.allowed = f->files, .allowed_count = 3},
+		.boot = {.kernels = {.any = true}},
+		.any_firmware = true,
+		.max_age = 300,
+		.skew = 5,
 		.daemon =
 			{
 				.executables = forge_digest(
@@ -340,6 +352,68 @@ static inline json_t *at(json_t *o, const char *a, const char *b)
 	return json_object_get(json_object_get(o, a), b);
 }
 
+/* What file @i of "measurements" is, a text in the claims: to be freed. */
+static inline json_t *forge_body(const json_t *measurements, size_t i)
+{
+	const char *text = json_string_value(json_array_get(json_array_get(measurements, i), 1));
+	json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+
+	assert_non_null(o);
+	return o;
+}
+
+/* The other way round; takes @body. */
+static inline void forge_set_body(json_t *measurements, size_t i, int format, json_t *body)
+{
+	char *text = json_dumps(body, JSON_COMPACT);
+
+	assert_non_null(text);
+	assert_int_equal(json_array_set_new(measurements, i, json_pack("[is]", format, text)), 0);
+	free(text);
+	json_decref(body);
+}
+
+static inline void forge_digest_members(json_t *body, json_t **ret)
+{
+	static const char *const members[] = {"digested-measurement", "verity_measurement",
+					      "unproven_measurement"};
+
+	for (size_t i = 0; i < 3; i++) {
+		json_t *digest = json_object_get(body, members[i]);
+
+		if (digest)
+			*ret = json_incref(digest);
+		json_object_del(body, members[i]);
+	}
+}
+
+/*
+ * File @i in another @state, its digest in @member; NULL: it has none. @role 0: as it is. What has a
+ * digest as RFC 10013 has it has that content-format too.
+ */
+static inline void forge_restate(json_t *measurements, size_t i, unsigned int role,
+				 unsigned int state, const char *member)
+{
+	json_t *body = forge_body(measurements, i), *digest = NULL;
+	uint8_t flags[8];
+	char text[16];
+
+	assert_int_equal(base64url_decode_exact(json_string_value(json_object_get(body, "flags")),
+						11, flags, sizeof(flags)),
+			 0);
+	if (role)
+		flags[6] = role;
+	flags[7] = state;
+	base64url_encode(flags, sizeof(flags), text);
+	forge_digest_members(body, &digest);
+	if (member)
+		json_object_set(body, member, digest);
+	json_decref(digest);
+	json_object_set_new(body, "flags", json_string(text));
+	forge_set_body(measurements, i,
+		       member && !strcmp(member, "digested-measurement") ? 296 : 65040, body);
+}
+
 static inline void forge_token(struct forge *f)
 {
 	char *host = json_dumps(f->host_claims, JSON_COMPACT), text[64], kid[JOSE_THUMBPRINT_SIZE];
@@ -350,7 +424,7 @@ static inline void forge_token(struct forge *f)
 	base64url_encode(&digest, sizeof(digest), text);
 	if (!f->keep_host_digest)
 		json_object_set_new(json_object_get(f->payload, "submods"), "host",
-				    json_pack("[s,[ss]]", "DIGEST", "sha-256", text));
+				    json_pack("[s,[ss]]", "DIGEST", "SHA-256", text));
 	assert_int_equal(jose_thumbprint(f->evidence_key, kid), 0);
 	if (!f->keep_kid)
 		json_object_set_new(f->payload, "kid", json_string(kid));

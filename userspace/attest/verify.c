@@ -128,8 +128,27 @@ static int add_roots(struct certificate_store *s, const struct affiant_pem *root
 	return err;
 }
 
+/* A set without bits would refuse all evidence, and what was meant by it is not known. */
+static const char *agent_mistake(const struct affiant_agent *a)
+{
+	if (!a->id || !*a->id)
+		return "an agent has no id";
+	if (a->minimum >= AFFIANT_TIERS)
+		return "an agent's minimum is no tier";
+	if (!a->states ||
+	    a->states & ~(AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN | AFFIANT_STATE_CLAIMED))
+		return "an agent's states are none, or not all of those that an executable can be "
+		       "taken in";
+	if (!a->isolations || a->isolations >> (AFFIANT_VERIFY_UNKNOWN + 1))
+		return "an agent's isolations are none, or not all of those that there are";
+	if (!a->custodies || a->custodies & ~AFFIANT_ANY_CUSTODY)
+		return "an agent's custodies are none, or not all of those that there are";
+	return NULL;
+}
+
 static const char *policy_mistake(const struct affiant_policy *p)
 {
+	const char *why = NULL;
 	const uint32_t never = PCR_RESETTABLE | 1u << IMA_PCR;
 
 	for (size_t i = 0; i < p->boot.values_count; i++)
@@ -141,17 +160,11 @@ static const char *policy_mistake(const struct affiant_policy *p)
 		    p->boot.rules[i].pcrs & never)
 			return "a rule of boot.rules says nothing of PCRs that show how a host "
 			       "booted";
-	for (size_t i = 0; i < p->agents_count; i++) {
-		if (p->agents[i].minimum >= AFFIANT_TIERS)
-			return "an agent's minimum is no tier";
-		if (p->agents[i].states & ~(AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN |
-					    AFFIANT_STATE_CLAIMED))
-			return "an agent's states are not all of those that an executable can be "
-			       "taken in";
-	}
-	if (p->max_age > 86400 || p->skew > 3600)
-		return "max_age or skew is too long";
-	return NULL;
+	for (size_t i = 0; !why && i < p->agents_count; i++)
+		why = agent_mistake(&p->agents[i]);
+	if (p->max_age < 1 || p->max_age > 86400 || p->skew > 3600)
+		return "max_age is not of 1 to 86400 seconds, or skew longer than 3600";
+	return why;
 }
 
 int verifier_new(const struct affiant_policy *p, struct verifier **ret, const char **ret_why)

@@ -51,7 +51,8 @@
 	X(executable_digest) X(script_digest) X(interpreter_digest) X(loader_digest) \
 	X(argument_digest) X(manifest_digest) X(ancestor_digest) X(programs_root) \
 	X(environment) \
-	X(isolation) X(key_custody) X(late_session) X(folded_session) X(principal_asserted) \
+	X(isolation) X(key_custody) X(late_session) X(folded_session) \
+	X(untagged_children) X(events_lost) X(principal_asserted) \
 	X(principal_missing) X(task_missing)
 /* clang-format on */
 

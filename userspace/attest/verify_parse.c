@@ -206,7 +206,7 @@ bool verify_binding(struct verification *v)
 {
 	const struct claims *c = &v->result->claims;
 	const struct verify_request *q = v->request;
-	const int64_t skew = v->policy->skew ?: 5, age = v->policy->max_age ?: 300;
+	const int64_t skew = v->policy->skew, age = v->policy->max_age;
 	const int64_t iat = c->iat, exp = c->exp;
 
 	if (strcmp(c->nonce, q->nonce))

@@ -193,7 +193,7 @@ static int read_key(const char *path, EVP_PKEY **ret)
 	_cleanup_buffer_ struct buffer b = {};
 	_cleanup_json_ json_t *jwk = NULL;
 	_cleanup_key_ EVP_PKEY *key = NULL;
-	int err = filing_read(path, KEY_MAX, &b);
+	int err = filing_read_trusted(path, KEY_MAX, &b);
 
 	if (err)
 		return err;

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/trusted.h"
 #include "cli/filing.h"
 
 #define LOCK_WAIT_MS 5000
@@ -123,6 +124,18 @@ static int read_state(const char *path, struct hoststate **ret)
 	return 0;
 }
 
+/* Who else may write in it could replace what is kept there. */
+static int check_directory(const char *dir)
+{
+	char why[TRUSTED_WHY_SIZE];
+	_cleanup_close_ int fd =
+		trusted_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, why, sizeof(why));
+
+	if (fd < 0)
+		log_error("%s", why);
+	return fd < 0 ? fd : 0;
+}
+
 int verify_state_recall(void *state, const uint8_t ueid[CLAIMS_UEID_SIZE],
 			const struct hoststate **ret)
 {
@@ -137,7 +150,7 @@ int verify_state_recall(void *state, const uint8_t ueid[CLAIMS_UEID_SIZE],
 	path = path_of(s->dir, ueid, "json");
 	if (!lock || !path)
 		return failed(s->dir, -ENOMEM);
-	err = take_lock(lock, &s->lock) ?: read_state(path, &s->kept);
+	err = check_directory(s->dir) ?: take_lock(lock, &s->lock) ?: read_state(path, &s->kept);
 	*ret = s->kept;
 	return err;
 }

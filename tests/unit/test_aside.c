@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/aside.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MS 1000000ull
+
+static atomic_int freed;
+static int told, late;
+
+struct wait {
+	int fd; /* it reads until this is closed elsewhere */
+	int n;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void hang(void *data)
+{
+	struct wait *w = data;
+	char c;
+
+	w->n = (int)read(w->fd, &c, 1);
+}
+
+static void count(void *data)
+{
+	++*(atomic_int *)data;
+}
+
+static void let_go(void *data)
+{
+	free(data);
+	freed++;
+}
+
+static void tell(void *data, int err)
+{
+	(void)data;
+	told += !err;
+	late += err == -ETIMEDOUT;
+}
+
+static struct aside_work hanging(int fd, uint64_t key, uint64_t wait_ns)
+{
+	struct wait *w = malloc(sizeof(*w));
+
+	assert_non_null(w);
+	w->fd = fd;
+	return (struct aside_work){
+		.key = key, .wait_ns = wait_ns, .run = hang, .done = tell, .free = let_go, .data = w};
+}
+
+static void collect_until(struct aside *a, const int *n, int wanted)
+{
+	struct pollfd f = {.fd = aside_fd(a), .events = POLLIN};
+	uint64_t end = now_ns() + 5000 * MS;
+
+	while (*n < wanted && now_ns() < end) {
+		(void)poll(&f, 1, 5);
+		aside_collect(a);
+	}
+	assert_int_equal(*n, wanted);
+}
+
+static int reset(void **state)
+{
+	(void)state;
+	freed = 0;
+	told = late = 0;
+	return 0;
+}
+
+static void test_done(void **state)
+{
+	atomic_int n = 0;
+	const struct aside_work w = {
+		.wait_ns = 5000 * MS, .run = count, .done = tell, .data = &n};
+	struct aside *a;
+
+	(void)state;
+	assert_int_equal(aside_new(&a), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(aside_submit(a, &w), 0);
+	collect_until(a, &told, 100);
+	assert_int_equal(n, 100);
+	assert_int_equal(aside_do(a, &w), 0);
+	assert_int_equal(n, 101);
+	assert_int_equal(told, 100);
+	aside_free(a);
+	aside_free(NULL);
+}
+
+/* Who hangs takes a thread or two; who asks for others isn't kept waiting. */
+static void test_one_key_hangs(void **state)
+{
+	atomic_int n = 0;
+	const struct aside_work other = {
+		.key = 2, .wait_ns = 5000 * MS, .run = count, .done = tell, .data = &n};
+	struct aside_work w;
+	struct aside *a;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(aside_new(&a), 0);
+	for (int i = 0; i < 100; i++) {
+		w = hanging(fds[0], 1, 50 * MS);
+		assert_int_equal(aside_submit(a, &w), 0);
+	}
+	assert_int_equal(aside_submit(a, &other), 0);
+	collect_until(a, &told, 1);
+	collect_until(a, &late, 100);
+	/* Those that nobody had begun with are gone. */
+	assert_int_equal(freed, 100 - ASIDE_KEY_MAX);
+	assert_int_equal(aside_stuck(a), ASIDE_KEY_MAX);
+	close(fds[1]);
+	for (int i = 0; i < 500 && freed < 100; i++)
+		usleep(10000);
+	assert_int_equal(freed, 100);
+	assert_int_equal(aside_stuck(a), 0);
+	aside_free(a);
+	close(fds[0]);
+}
+
+static void test_waits_so_long(void **state)
+{
+	struct aside_work w;
+	struct aside *a;
+	uint64_t began;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(aside_new(&a), 0);
+	w = hanging(fds[0], 1, 20 * MS);
+	began = now_ns();
+	assert_int_equal(aside_do(a, &w), -ETIMEDOUT);
+	assert_true(now_ns() - began >= 20 * MS && now_ns() - began < 2000 * MS);
+	assert_int_equal(freed, 0);
+	close(fds[1]);
+	for (int i = 0; i < 500 && !freed; i++)
+		usleep(10000);
+	assert_int_equal(freed, 1);
+	aside_free(a);
+	close(fds[0]);
+}
+
+/* All threads hang: what comes is late, and the end is not. What they come back to is theirs. */
+static void test_all_hang(void **state)
+{
+	struct aside_work w;
+	struct aside *a;
+	uint64_t began;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(aside_new(&a), 0);
+	for (int i = 0; i < 2 * ASIDE_THREADS; i++) {
+		w = hanging(fds[0], i + 1, 20 * MS);
+		assert_int_equal(aside_submit(a, &w), 0);
+	}
+	collect_until(a, &late, 2 * ASIDE_THREADS);
+	assert_int_equal(aside_stuck(a), ASIDE_THREADS);
+	w = hanging(fds[0], 0, 20 * MS);
+	assert_int_equal(aside_do(a, &w), -ETIMEDOUT);
+	began = now_ns();
+	aside_free(a);
+	assert_true(now_ns() - began < 2000 * MS);
+	close(fds[1]);
+	for (int i = 0; i < 500 && freed < 2 * ASIDE_THREADS + 1; i++)
+		usleep(10000);
+	assert_int_equal(freed, 2 * ASIDE_THREADS + 1);
+	usleep(20000); /* the last thread frees what they shared */
+	close(fds[0]);
+}
+
+static void test_full(void **state)
+{
+	struct aside_work w;
+	struct aside *a;
+	int fds[2], err = 0;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(aside_new(&a), 0);
+	for (int i = 0; !err; i++) {
+		w = hanging(fds[0], 1, 5000 * MS);
+		err = aside_submit(a, &w);
+		assert_true(i <= ASIDE_QUEUE_MAX + ASIDE_KEY_MAX);
+	}
+	assert_int_equal(err, -EAGAIN);
+	free(w.data);
+	close(fds[1]);
+	aside_free(a);
+	close(fds[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_done, reset),
+		cmocka_unit_test_setup(test_one_key_hangs, reset),
+		cmocka_unit_test_setup(test_waits_so_long, reset),
+		cmocka_unit_test_setup(test_all_hang, reset),
+		cmocka_unit_test_setup(test_full, reset),
+	};
+
+	return cmocka_run_group_tests_name("aside", tests, NULL, NULL);
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/aside.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/cleanup.h"
+
+#define STOP_MS 100 /* for threads that only have to be told that it is over */
+
+enum state { WAITING, RUNNING, OVER };
+
+struct job {
+	struct aside_work work;
+	uint64_t until_ns;
+	enum state state;
+	bool told, given_up;
+	bool awaited; /* by aside_do() */
+	struct job *prev, *next;
+};
+
+/* Of the one that asks and of each thread: whoever is last frees it. */
+struct pool {
+	pthread_mutex_t lock; /* all that follows */
+	pthread_cond_t work, over;
+	struct job *jobs; /* in the order of their coming; those that run, too */
+	size_t waiting;
+	unsigned int references;
+	bool stop;
+	int event_fd;
+};
+
+struct aside {
+	struct pool *pool;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static struct timespec at_ns(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
+				 .tv_nsec = (long)(ns % 1000000000u)};
+}
+
+static void job_free(struct job *j)
+{
+	if (j->work.free)
+		j->work.free(j->work.data);
+	free(j);
+}
+
+/* The lock is held, and given back. */
+static void leave(struct pool *p)
+{
+	bool last = !--p->references;
+
+	pthread_cond_broadcast(&p->over);
+	pthread_mutex_unlock(&p->lock);
+	if (!last)
+		return;
+	pthread_cond_destroy(&p->work);
+	pthread_cond_destroy(&p->over);
+	pthread_mutex_destroy(&p->lock);
+	closep(&p->event_fd);
+	free(p);
+}
+
+/* ---- the threads ---- */
+
+static size_t running_of(const struct pool *p, uint64_t key)
+{
+	const struct job *j;
+	size_t n = 0;
+
+	DL_FOREACH (p->jobs, j)
+		n += j->state == RUNNING && j->work.key == key;
+	return n;
+}
+
+static struct job *next_job(const struct pool *p)
+{
+	struct job *j;
+
+	DL_FOREACH (p->jobs, j)
+		if (j->state == WAITING && !j->told &&
+		    (!j->work.key || running_of(p, j->work.key) < ASIDE_KEY_MAX))
+			return j;
+	return NULL;
+}
+
+static void say(const struct pool *p)
+{
+	(void)eventfd_write(p->event_fd, 1);
+}
+
+/* The lock is held; not while it runs. */
+static void run(struct pool *p, struct job *j)
+{
+	j->state = RUNNING;
+	p->waiting--;
+	pthread_mutex_unlock(&p->lock);
+	j->work.run(j->work.data);
+	pthread_mutex_lock(&p->lock);
+	j->state = OVER;
+	if (j->given_up || p->stop) {
+		DL_DELETE(p->jobs, j);
+		job_free(j);
+	} else if (j->awaited) {
+		pthread_cond_broadcast(&p->over);
+	} else {
+		say(p);
+	}
+	/* Another one of its key may have waited for it. */
+	pthread_cond_signal(&p->work);
+}
+
+static void *work(void *pool)
+{
+	struct pool *p = pool;
+	struct job *j;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->stop) {
+		j = next_job(p);
+		if (j)
+			run(p, j);
+		else
+			pthread_cond_wait(&p->work, &p->lock);
+	}
+	leave(p);
+	return NULL;
+}
+
+static int start_thread(struct pool *p)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	p->references++;
+	err = -pthread_create(&thread, &attr, work, p);
+	p->references -= err != 0;
+	pthread_attr_destroy(&attr);
+	return err;
+}
+
+static int start_threads(struct pool *p)
+{
+	sigset_t all, old;
+	int err = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; !err && i < ASIDE_THREADS; i++)
+		err = start_thread(p);
+	pthread_mutex_unlock(&p->lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return err;
+}
+
+/* ---- who asks ---- */
+
+static int pool_new(struct pool **ret)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+	pthread_condattr_t attr;
+
+	if (!p)
+		return -ENOMEM;
+	p->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->event_fd < 0) {
+		free(p);
+		return -errno;
+	}
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->work, &attr);
+	pthread_cond_init(&p->over, &attr);
+	pthread_condattr_destroy(&attr);
+	p->references = 1;
+	*ret = p;
+	return 0;
+}
+
+int aside_new(struct aside **ret)
+{
+	struct aside *a = calloc(1, sizeof(*a));
+	int err;
+
+	if (!a)
+		return -ENOMEM;
+	err = pool_new(&a->pool);
+	if (err) {
+		free(a);
+		return err;
+	}
+	err = start_threads(a->pool);
+	if (err) {
+		aside_free(a);
+		return err;
+	}
+	*ret = a;
+	return 0;
+}
+
+int aside_fd(const struct aside *a)
+{
+	return a->pool->event_fd;
+}
+
+static int submit(struct pool *p, const struct aside_work *w, bool awaited, struct job **ret)
+{
+	struct job *j;
+
+	if (p->waiting >= ASIDE_QUEUE_MAX)
+		return -EAGAIN;
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return -ENOMEM;
+	j->work = *w;
+	j->until_ns = now_ns() + w->wait_ns;
+	j->awaited = awaited;
+	DL_APPEND(p->jobs, j);
+	p->waiting++;
+	pthread_cond_signal(&p->work);
+	*ret = j;
+	return 0;
+}
+
+int aside_submit(struct aside *a, const struct aside_work *w)
+{
+	struct job *j;
+	int err;
+
+	pthread_mutex_lock(&a->pool->lock);
+	err = submit(a->pool, w, false, &j);
+	pthread_mutex_unlock(&a->pool->lock);
+	return err;
+}
+
+/* What a thread is in, it takes along. The lock is held, and given back. */
+static void let_go(struct pool *p, struct job *j)
+{
+	bool running = j->state == RUNNING;
+
+	j->given_up = true;
+	p->waiting -= j->state == WAITING;
+	if (!running)
+		DL_DELETE(p->jobs, j);
+	pthread_mutex_unlock(&p->lock);
+	if (!running)
+		job_free(j);
+}
+
+int aside_do(struct aside *a, const struct aside_work *w)
+{
+	struct pool *p = a->pool;
+	struct timespec until;
+	struct job *j;
+	int err;
+
+	pthread_mutex_lock(&p->lock);
+	err = submit(p, w, true, &j);
+	if (err) {
+		pthread_mutex_unlock(&p->lock);
+		return err;
+	}
+	until = at_ns(j->until_ns);
+	while (!err && j->state != OVER)
+		err = -pthread_cond_timedwait(&p->over, &p->lock, &until);
+	err = j->state == OVER ? 0 : -ETIMEDOUT;
+	if (!err)
+		j->work.free = NULL; /* it is its caller's, as before */
+	let_go(p, j);
+	return err;
+}
+
+/* The first that is over or late. The lock is held. */
+static struct job *first_due(const struct pool *p, uint64_t now)
+{
+	struct job *j;
+
+	DL_FOREACH (p->jobs, j)
+		if (!j->awaited && !j->given_up && (j->state == OVER || now >= j->until_ns))
+			return j;
+	return NULL;
+}
+
+void aside_collect(struct aside *a)
+{
+	struct pool *p = a->pool;
+	uint64_t now = now_ns();
+	eventfd_t count;
+	struct job *j;
+	int err;
+
+	(void)eventfd_read(p->event_fd, &count);
+	for (;;) {
+		pthread_mutex_lock(&p->lock);
+		j = first_due(p, now);
+		if (!j) {
+			pthread_mutex_unlock(&p->lock);
+			return;
+		}
+		err = j->state == OVER ? 0 : -ETIMEDOUT;
+		/* Nobody begins with it now, and who comes back from it leaves it alone. */
+		j->told = true;
+		pthread_mutex_unlock(&p->lock);
+		if (j->work.done)
+			j->work.done(j->work.data, err);
+		pthread_mutex_lock(&p->lock);
+		let_go(p, j);
+	}
+}
+
+size_t aside_stuck(const struct aside *a)
+{
+	const struct job *j;
+	size_t n = 0;
+
+	pthread_mutex_lock(&a->pool->lock);
+	DL_FOREACH (a->pool->jobs, j)
+		n += j->state == RUNNING && j->given_up;
+	pthread_mutex_unlock(&a->pool->lock);
+	return n;
+}
+
+void aside_free(struct aside *a)
+{
+	struct pool *p;
+	struct timespec until;
+	struct job *j, *next;
+	int err = 0;
+
+	if (!a)
+		return;
+	p = a->pool;
+	until = at_ns(now_ns() + STOP_MS * 1000000ull);
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	DL_FOREACH_SAFE (p->jobs, j, next) {
+		if (j->state == RUNNING)
+			continue;
+		DL_DELETE(p->jobs, j);
+		job_free(j);
+	}
+	pthread_cond_broadcast(&p->work);
+	/* Those that can be are waited for: nothing of theirs is in use when the process goes. */
+	while (!err && p->references > 1)
+		err = pthread_cond_timedwait(&p->over, &p->lock, &until);
+	leave(p);
+	free(a);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * aside: work that may wait for whom it looks at, done beside the event loop. What /proc says of a
+ * process waits for its exec and its memory map, and a file system that an agent serves itself can
+ * hold both for ever. So no work is waited for beyond its time; of one session only a few are under
+ * way at once; and what never comes back is left behind, by the loop and at the end.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct aside;
+
+#define ASIDE_THREADS 16
+#define ASIDE_KEY_MAX 2	   /* threads that one key has at most */
+#define ASIDE_QUEUE_MAX 4096 /* that wait for a thread, of all keys */
+
+struct aside_work {
+	uint64_t key;	  /* the session, or the user, it is done for; 0: nobody's */
+	uint64_t wait_ns; /* from when it is handed over */
+	/* In another thread, which may still be in it when all else is over: only @data is its own. */
+	void (*run)(void *data);
+	/*
+	 * In the thread that calls aside_collect(). @err 0: run() has returned. -ETIMEDOUT: it has
+	 * not, and may yet write to what it owns of @data. NULL: nobody asks.
+	 */
+	void (*done)(void *data, int err);
+	void (*free)(void *data); /* once, after both, in either thread; NULL: nothing is to be freed */
+	void *data;
+};
+
+/* Its threads begin here, with what this one may do. Signals are not theirs. */
+int aside_new(struct aside **ret);
+
+/* Readable when there is something to collect; what is late isn't told so: collect now and then. */
+int aside_fd(const struct aside *a);
+
+/* Takes @w over. -EAGAIN, -ENOMEM: the queue is full, or memory; then nothing of @w is called. */
+int aside_submit(struct aside *a, const struct aside_work *w);
+
+/* Hands out what is over, and what is late. */
+void aside_collect(struct aside *a);
+
+/*
+ * The same, and waits here for it, for @w->wait_ns at most; done() is not called. 0, -ETIMEDOUT, or
+ * as aside_submit(). On -ETIMEDOUT @w->data is not the caller's any more.
+ */
+int aside_do(struct aside *a, const struct aside_work *w);
+
+/* Under way for longer than they had. */
+size_t aside_stuck(const struct aside *a);
+
+/*
+ * What waits is not done any more, nobody is told. Threads that are stuck are left behind: they
+ * touch nothing then but their own.
+ */
+void aside_free(struct aside *a);
