@@ -168,10 +168,10 @@ int source_share(const struct source *s, uint64_t session, struct share *ret)
 NOTHING(bool source_untagged, (const struct source *s, uint64_t session), ((void)s, (void)session, false))
 NOTHING(bool source_untagged_unknown, (const struct source *s), ((void)s, false))
 NOTHING(void source_untagged_known, (struct source * s), (void)s)
-NOTHING(int source_each_share,
-	(struct source * s, int (*each)(uint64_t session, const struct share *share, void *data),
-	 void *data),
-	((void)s, (void)each, (void)data, 0))
+NOTHING(int source_walk_shares,
+	(struct source * s, struct source_walk *w,
+	 int (*each)(uint64_t session, const struct share *share, void *data), void *data),
+	((void)s, (void)w, (void)each, (void)data, 0))
 NOTHING(int source_share_adjust, (struct source * s, uint64_t session, int32_t tags),
 	((void)s, (void)session, (void)tags, 0))
 NOTHING(int source_share_forget, (struct source * s, uint64_t session),

@@ -35,7 +35,10 @@ struct chain_step {
  * where @tagged_late, which says that an exec itself may make it one, soon after.
  * @identify: source_object_id().
  */
+struct aside;
+
 struct chain_config {
+	struct aside *aside; /* looks at processes; NULL: whoever asks does */
 	bool (*wanted)(void *context, pid_t tgid);
 	int (*identify)(void *context, int fd, struct object_id *ret);
 	void *context;

@@ -2,13 +2,13 @@
 #include "collect/enrich.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "base/cleanup.h"
 #include "collect/decode.h"
+#include "collect/glance.h"
 #include "collect/scriptarg.h"
 
 /* What a digest is of, which decides what it can prove. */
@@ -174,14 +174,12 @@ static void ask(const struct enriching *x, unsigned int slot, enum subject subje
 }
 
 /* O_PATH: the file can lie on a filesystem that does not answer, and a worker may wait for it. */
-static int open_exe(pid_t tgid)
+static int open_exe(const struct enriching *x)
 {
 	char path[32];
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", tgid);
-	fd = open(path, O_PATH | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	snprintf(path, sizeof(path), "/proc/%d/exe", x->event->header.actor.tgid);
+	return glance_open(x->e->config.aside, x->session, path);
 }
 
 /* @fd: the kernel's own descriptor, or -1. */
@@ -211,7 +209,7 @@ static void ask_exe(const struct enriching *x, int fd)
 	 * kernel saw.
 	 */
 	if (fd < 0)
-		fd = open_exe(x->event->header.actor.tgid);
+		fd = open_exe(x);
 	job.fd = fd;
 	if (fd >= 0)
 		ask(x, IMAGE_EXE, EXECUTABLE, &job);

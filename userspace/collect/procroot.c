@@ -9,13 +9,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/effort.h"
+
 int procroot_open(pid_t tgid)
 {
 	char path[32];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/root", tgid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = effort_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	return fd;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "collect/credentials.h"
 #include "collect/decode.h"
 #include "collect/interpreters.h"
@@ -333,7 +334,7 @@ int scriptarg_new(const struct event_exec *exec, const char *name, struct script
 	path_from_components(x.cwd, x.cwd_len, exec->flags & EXEC_PATH_CUT, s->cwd);
 	s->start_boottime = exec->header.actor.start_boottime;
 	snprintf(path, sizeof(path), "/proc/%u", exec->header.actor.tgid);
-	s->proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	s->proc = effort_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->proc < 0) {
 		free(s);
 		return -ESRCH;
@@ -356,13 +357,13 @@ void scriptarg_free(struct scriptarg *s)
  */
 static bool is_same_process(const struct scriptarg *s)
 {
-	_cleanup_close_ int fd = openat(s->proc, "stat", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = effort_openat(s->proc, "stat", O_RDONLY | O_CLOEXEC);
 	const uint64_t tick_ns = 1000000000u / sysconf(_SC_CLK_TCK);
 	unsigned long long start;
 	char text[1024], *p;
 	ssize_t n;
 
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	n = fd < 0 ? -1 : effort_read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
@@ -389,7 +390,7 @@ static int open_readable(int root, const char *cwd, const char *name)
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	file = effort_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	return file < 0 ? -errno : file;
 }
 
@@ -402,7 +403,7 @@ int scriptarg_open(void *scriptarg)
 	int r;
 
 	/* The root while we have our own rights: it takes ptrace access. */
-	root = openat(s->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	root = effort_openat(s->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || !is_same_process(s))
 		return -ESRCH;
 	if (s->cwd[0] != '/' && s->name[0] != '/') /* the event had no room for all of it */

@@ -8,10 +8,12 @@
 #include <sys/inotify.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "daemon/joining.h"
 #include "daemon/location.h"
+#include "daemon/turn.h"
 
 #define WATCHES_MAX 256 /* of one path: 40 links, and what they lead through */
 #define GRACE_NS (5 * CORE_SECOND_NS)
@@ -344,7 +346,7 @@ static int on_event(sd_event_source *source, int fd, uint32_t revents, void *exe
 	(void)source, (void)revents;
 	if (!dirty)
 		return 0; /* in five seconds */
-	while ((n = read(fd, buffer, sizeof(buffer))) > 0)
+	while (turn_goes_on() && (n = effort_read(fd, buffer, sizeof(buffer))) > 0)
 		mark_all(x, buffer, n, dirty);
 	for (size_t i = 0; i < x->count; i++)
 		if (dirty[i])

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 #define LINKS_MAX 40 /* as the kernel's own (fs/namei.c, MAXSYMLINKS) */
 #define TRIES_MAX 16 /* of a name that changes all the time */
@@ -32,7 +33,7 @@ static bool is_same(int a, int b)
 
 static int open_name(const struct walk *w, const char *name)
 {
-	int fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd = effort_openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 && errno != ENOENT ? -errno : fd;
 }
@@ -68,7 +69,7 @@ static void enter(struct walk *w, int fd)
 
 static int enter_root(struct walk *w)
 {
-	int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = effort_open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
@@ -80,7 +81,7 @@ static int enter_root(struct walk *w)
 static int follow(struct walk *w, int link)
 {
 	char target[PATH_MAX], rest[PATH_MAX];
-	ssize_t len = readlinkat(link, "", target, sizeof(target));
+	ssize_t len = effort_readlinkat(link, "", target, sizeof(target));
 	int n;
 
 	if (len < 0)
@@ -124,7 +125,7 @@ static bool is_last(const struct walk *w)
 
 static int up(struct walk *w)
 {
-	int fd = openat(w->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = effort_openat(w->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
@@ -63,7 +64,8 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 			      CONFIG_PATH);
 		return false;
 	}
-	if (HASH_COUNT(c->attribute->table.sessions) >= c->config->limits.sessions) {
+	if (HASH_COUNT(c->attribute->table.sessions) + c->openings_count >=
+	    c->config->limits.sessions) {
 		server_refuse(call, "limit",
 			      "%zu sessions live, which is the configured limit (limits.sessions)",
 			      c->config->limits.sessions);
@@ -89,25 +91,31 @@ static Affiant__V1__Isolation isolation_of(struct core *c, const struct server_o
 
 /* What opening needs until it is answered. */
 struct opening {
-	struct opening *prev, *next; /* core.openings, while its manifest is made */
+	struct opening *prev, *next; /* core.openings */
 	struct core *core;
 	struct server_call *call;
 	struct server_open open;
 	uint64_t key; /* of the session; also the manifest's token */
 	struct uuid id;
 	char spiffe_id[512];
+	Affiant__V1__SessionStarted given; /* its open_connections; they alone */
+	struct credentials *credentials;   /* of whoever asks, where something is measured */
 };
 
-/*
- * What the first process is given that reaches out already: it waits for its answer, and then
- * executes the agent. Of one that runs already more is looked for when it is tagged.
- */
-static int set_given(struct opening *o, bool late, Affiant__V1__SessionStarted *m)
+/* Of one that runs already more is looked for when it is tagged. */
+static bool is_late(const struct opening *o)
 {
-	int err = late ? 0 : opensockets_add(o->open.target, OPENSOCKETS_KEPT, m);
+	return o->open.request->target_is_pidfd && !o->open.request->held;
+}
 
-	if (err)
-		return err;
+static int set_given(struct opening *o, Affiant__V1__SessionStarted *m)
+{
+	m->open_connections = o->given.open_connections;
+	m->n_open_connections = o->given.n_open_connections;
+	o->given.open_connections = NULL;
+	o->given.n_open_connections = 0;
+	if (o->given.open_connections_cut)
+		SET(m, open_connections_cut, true);
 	/* They are under the root all the same. */
 	if (m->manifest && affiant__v1__session_started__get_packed_size(m) > STARTED_MAX)
 		m->manifest->n_files = 0;
@@ -141,7 +149,7 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 		SET(&principal, assurance, AFFIANT__V1__ASSURANCE__ASSURANCE_ASSERTED);
 		head.principal = &principal;
 	}
-	late = request->target_is_pidfd && !request->held;
+	late = is_late(o);
 	SET(&started, origin,
 	    late ? AFFIANT__V1__SESSION_ORIGIN__ORIGIN_API
 		 : AFFIANT__V1__SESSION_ORIGIN__ORIGIN_RUN);
@@ -151,7 +159,7 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 	SET(&launcher, tgid, caller->pid);
 	started.launcher = &launcher;
 	started.manifest = manifest;
-	err = set_given(o, late, &started);
+	err = set_given(o, &started);
 	head.body_case = AFFIANT__V1__RECORD__BODY_SESSION_STARTED;
 	head.session_started = &started;
 	SET(&note, key, o->key);
@@ -176,41 +184,224 @@ static void answer_opened(struct opening *o)
 	server_answer(o->call, &r);
 }
 
+static void opening_free(struct opening *o)
+{
+	opensockets_clear(&o->given);
+	free(o->credentials);
+	free(o);
+}
+
+/* NULL: it is over, as the daemon is. */
+static struct opening *opening_find(struct core *c, uint64_t key)
+{
+	struct opening *o;
+
+	DL_SEARCH_SCALAR(c->openings, o, key, key);
+	return o;
+}
+
+static void opening_end(struct opening *o)
+{
+	DL_DELETE(o->core->openings, o);
+	o->core->openings_count--;
+	opening_free(o);
+}
+
+/* ---- the tag, whose setting goes over all tasks of the host: beside the loop ---- */
+
+struct tagged {
+	struct core *core;
+	uint64_t key; /* of the opening */
+	int pidfd;
+	int err;
+};
+
+static void tag(void *tagged)
+{
+	struct tagged *t = tagged;
+	const struct tag tag = {.session = t->key};
+
+	t->err = source_tag(t->core->source, t->pidfd, &tag);
+}
+
+static void tagged_free(void *tagged)
+{
+	struct tagged *t = tagged;
+
+	closep(&t->pidfd);
+	free(t);
+}
+
+static void refuse_untagged(struct opening *o, int err)
+{
+	(void)session_end_note(o->core, o->key);
+	if (err == -ENOSPC)
+		server_refuse(o->call, "limit",
+			      "%u processes are tracked, which is the configured limit (max_tags)",
+			      source_tags_max(o->core->source));
+	else
+		server_refuse(o->call, err == -ESRCH ? "not_found" : "denied", "process %d: %s",
+			      o->open.target,
+			      err == -EEXIST ? "is of a session already" : strerror(-err));
+}
+
+static void on_tagged(void *tagged, int err)
+{
+	const struct tagged *t = tagged;
+	struct opening *o = opening_find(t->core, t->key);
+
+	if (!o)
+		return;
+	err = err ?: t->err;
+	if (err) {
+		refuse_untagged(o, err);
+	} else {
+		core_drain(o->core);
+		core_flush(o->core);
+		answer_opened(o);
+	}
+	opening_end(o);
+}
+
 /* The note comes first: a tag whose session nobody knows would be an agent without a name. */
 static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 {
 	struct core *c = o->core;
-	struct tag tag = {.session = o->key};
-	int err = write_note(o, manifest);
+	struct tagged *t = calloc(1, sizeof(*t));
+	const struct aside_work work = {.wait_ns = ASIDE_ENDS,
+					.run = tag,
+					.done = on_tagged,
+					.free = tagged_free,
+					.data = t};
+	int err = t ? write_note(o, manifest) : -ENOMEM;
 
 	if (err) {
+		free(t);
 		server_refuse(o->call, "unavailable", "the session can't be recorded: %s",
 			      strerror(-err));
+		opening_end(o);
 		return;
 	}
 	core_watch(c, o->open.target);
-	err = source_tag(c->source, o->open.target_pidfd, &tag);
-	if (err) {
-		(void)session_end_note(c, o->key);
-		if (err == -ENOSPC)
-			server_refuse(o->call, "limit",
-				      "%u processes are tracked, which is the configured limit "
-				      "(max_tags)",
-				      source_tags_max(c->source));
-		else
-			server_refuse(o->call, err == -ESRCH ? "not_found" : "denied",
-				      "process %d: %s", o->open.target,
-				      err == -EEXIST ? "is of a session already" : strerror(-err));
+	/* Whoever asks may hang up meanwhile, with the descriptor. */
+	*t = (struct tagged){.core = c,
+			     .key = o->key,
+			     .pidfd = fcntl(o->open.target_pidfd, F_DUPFD_CLOEXEC, 3)};
+	err = aside_submit(c->aside, &work);
+	if (!err)
 		return;
-	}
-	core_drain(c);
-	core_flush(c);
-	answer_opened(o);
+	tagged_free(t);
+	refuse_untagged(o, err);
+	opening_end(o);
 }
 
-static void opening_free(struct opening *o)
+/* ---- what the first process is given, beside the loop, too ---- */
+
+/* So long it may take to read it, and to get it where somebody holds the process's tables. */
+#define GIVEN_NS CORE_SECOND_NS
+
+struct given {
+	struct core *core;
+	uint64_t key; /* of the opening */
+	pid_t caller, target;
+	bool sockets, measures; /* what is asked for */
+	int err, credentials_err;
+	Affiant__V1__SessionStarted found;
+	struct credentials *credentials;
+};
+
+static int find_credentials(struct given *g)
 {
-	free(o);
+	_cleanup_close_ int proc = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", g->caller);
+	proc = effort_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return proc < 0 ? -ESRCH : credentials_read(proc, g->credentials);
+}
+
+/* It waits for its answer, and then executes the agent. */
+static void find_given(void *given)
+{
+	struct given *g = given;
+
+	if (g->measures)
+		g->credentials_err = find_credentials(g);
+	if (g->sockets)
+		g->err = opensockets_add(g->target, OPENSOCKETS_KEPT, GIVEN_NS, &g->found);
+}
+
+static void given_free(void *given)
+{
+	struct given *g = given;
+
+	opensockets_clear(&g->found);
+	free(g->credentials);
+	free(g);
+}
+
+static void begin(struct opening *o);
+
+static void refuse_measure(struct opening *o, int err)
+{
+	server_refuse(o->call, "bad_request", "--measure: %s",
+		      err == -EINVAL ? "a path is named twice" : strerror(-err));
+	opening_end(o);
+}
+
+static void on_given(void *given, int err)
+{
+	struct given *g = given;
+	struct opening *o = opening_find(g->core, g->key);
+
+	if (!o)
+		return;
+	if (!err && g->err) {
+		server_refuse(o->call, "unavailable", "the session can't be recorded: %s",
+			      strerror(-g->err));
+		opening_end(o);
+		return;
+	}
+	if (g->measures && (err || g->credentials_err)) {
+		refuse_measure(o, err ?: g->credentials_err);
+		return;
+	}
+	if (!err) {
+		o->given = g->found;
+		o->credentials = TAKE_PTR(g->credentials);
+		affiant__v1__session_started__init(&g->found);
+	} else {
+		SET(&o->given, open_connections_cut, true);
+	}
+	begin(o);
+}
+
+/* Tells what it is given, and goes on in begin(). */
+static void look_at_given(struct opening *o)
+{
+	struct given *g = calloc(1, sizeof(*g));
+	const struct aside_work work = {.key = server_call_caller(o->call)->uid + 1ull,
+					.wait_ns = 2 * GIVEN_NS,
+					.run = find_given,
+					.done = on_given,
+					.free = given_free,
+					.data = g};
+
+	if (g) {
+		*g = (struct given){.core = o->core,
+				    .key = o->key,
+				    .caller = server_call_caller(o->call)->pid,
+				    .target = o->open.target,
+				    .sockets = !is_late(o),
+				    .measures = o->open.request->n_measure,
+				    .credentials = calloc(1, sizeof(*g->credentials))};
+		affiant__v1__session_started__init(&g->found);
+		if (g->credentials && !aside_submit(o->core->aside, &work))
+			return;
+		given_free(g);
+	}
+	server_refuse(o->call, "busy", "too much is under way: try again later");
+	opening_end(o);
 }
 
 /* ---- the manifest ---- */
@@ -277,16 +468,16 @@ static void measured(void *core, uint64_t token, const struct manifest *manifest
 	struct core *c = core;
 	struct opening *o;
 
-	DL_SEARCH_SCALAR(c->openings, o, key, token);
+	o = opening_find(c, token);
 	if (!o)
 		return;
-	DL_DELETE(c->openings, o);
-	if (message_fill(&x, manifest))
+	if (message_fill(&x, manifest)) {
 		server_refuse(o->call, "unavailable", "out of memory");
-	else
+		opening_end(o);
+	} else {
 		finish(o, &x.m);
+	}
 	message_clear(&x);
-	opening_free(o);
 }
 
 void opening_collect(struct core *c)
@@ -309,17 +500,10 @@ static int measure(struct opening *o)
 	_cleanup_free_ struct manifest_job *job = calloc(1, sizeof(*job));
 	_cleanup_names_ char **names = calloc(request->n_measure + 1, sizeof(*names));
 	_cleanup_free_ int *fds = calloc(request->n_measure, sizeof(*fds));
-	_cleanup_close_ int proc = -1;
-	char path[32];
-	int err;
 
 	if (!job || !names || !fds)
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "/proc/%d", server_call_caller(o->call)->pid);
-	proc = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = proc < 0 ? -ESRCH : credentials_read(proc, &job->credentials);
-	if (err)
-		return err;
+	job->credentials = *o->credentials;
 	for (size_t i = 0; i < request->n_measure; i++) {
 		names[i] = strndup((const char *)request->measure[i].data, request->measure[i].len);
 		if (!names[i])
@@ -335,13 +519,25 @@ static int measure(struct opening *o)
 	return manifests_submit(o->core->manifests, job);
 }
 
+static void begin(struct opening *o)
+{
+	int err;
+
+	if (!o->open.request->n_measure) {
+		finish(o, NULL);
+		return;
+	}
+	err = measure(o);
+	if (err)
+		refuse_measure(o, err);
+}
+
 /* ---- */
 
 void opening_begin(void *core, struct server_call *call, const struct server_open *open)
 {
 	struct core *c = core;
 	struct opening *o;
-	int err;
 
 	if (!may_open(c, call, open))
 		return;
@@ -355,30 +551,22 @@ void opening_begin(void *core, struct server_call *call, const struct server_ope
 	o->core = c;
 	o->call = call;
 	o->open = *open;
+	affiant__v1__session_started__init(&o->given);
 	snprintf(o->spiffe_id, sizeof(o->spiffe_id), "spiffe://%s/agent/%s",
 		 c->config->trust_domain, open->request->agent);
-	if (!open->request->n_measure) {
-		finish(o, NULL);
-		opening_free(o);
-		return;
-	}
-	err = measure(o);
-	if (!err) {
-		DL_APPEND(c->openings, o);
-		return;
-	}
-	server_refuse(call, "bad_request", "--measure: %s",
-		      err == -EINVAL ? "a path is named twice" : strerror(-err));
-	opening_free(o);
+	DL_APPEND(c->openings, o);
+	c->openings_count++;
+	if (is_late(o) && !open->request->n_measure)
+		begin(o);
+	else
+		look_at_given(o);
 }
 
 void opening_free_all(struct core *c)
 {
 	struct opening *o, *next;
 
-	DL_FOREACH_SAFE (c->openings, o, next) {
-		DL_DELETE(c->openings, o);
-		opening_free(o);
-	}
+	DL_FOREACH_SAFE (c->openings, o, next)
+		opening_end(o);
 	pace_clear(&c->paces);
 }
