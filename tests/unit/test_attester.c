@@ -166,7 +166,8 @@ static const char *claimed(const struct cmw_item *items, const char *name)
 	static char text[64];
 	_cleanup_json_ json_t *claims = NULL;
 
-	assert_int_equal(jose_json(items[HOST_CLAIMS].content, items[HOST_CLAIMS].len, 8, &claims), 0);
+	assert_int_equal(jose_json(items[HOST_CLAIMS].content, items[HOST_CLAIMS].len, 8, &claims),
+			 0);
 	snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(claims, name)) ?: "");
 	return text;
 }
