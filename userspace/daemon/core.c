@@ -480,16 +480,9 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	c->started_wall_ns = core_boottime_ns() + c->clock.offset_ns;
 	c->events = malloc(CORE_EVENTS_SIZE);
 	err = c->events ? read_ids(c, ret_why) : -ENOMEM;
-	if (!err && mkdir(config->state_dir, 0700) < 0 && errno != EEXIST)
-		err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
-	if (!err) {
-		c->state_dir = effort_open(config->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (c->state_dir < 0)
-			err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
-		else if ((err = directory_check(c->state_dir, config->state_dir, text,
-						sizeof(text))))
-			err = why(ret_why, err, "%s", text);
-	}
+	if (!err &&
+	    (err = directory_make(config->state_dir, 0700, &c->state_dir, text, sizeof(text))))
+		err = why(ret_why, err, "%s", text);
 	err = err ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
 	err = err ?: open_source(c, ret_why);
 	if (!err) {

@@ -16,36 +16,8 @@
 #include "daemon/opensockets.h"
 #include "daemon/pace.h"
 
-#define TEXT_MAX 1024 /* bytes of a task's id, purpose, scope, or of a principal */
-#define SCOPES_MAX 64
-#define TEXTS_MAX 8192    /* of them all: every record of the session carries them */
 #define ENDS_SIZE 1024    /* bytes of what else a session's own records say, about */
 #define STARTED_MAX 32768 /* bytes of SessionStarted, which has to fit into a record with them */
-
-static bool text_fits(const char *text, size_t *sum)
-{
-	size_t len = text ? strlen(text) : 0;
-
-	*sum += len;
-	return len <= TEXT_MAX && *sum <= TEXTS_MAX;
-}
-
-static bool request_fits(const Affiant__V1__OpenSession *r)
-{
-	size_t sum = 0;
-
-	if (!text_fits(r->principal, &sum))
-		return false;
-	if (!r->task)
-		return true;
-	if (!text_fits(r->task->id, &sum) || !text_fits(r->task->purpose, &sum) ||
-	    r->task->n_scope > SCOPES_MAX)
-		return false;
-	for (size_t i = 0; i < r->task->n_scope; i++)
-		if (!text_fits(r->task->scope[i], &sum))
-			return false;
-	return true;
-}
 
 /* Half of what runs into its budget, for records that are told whatever it owes. */
 static bool may_open_another(struct core *c, struct server_call *call, const char *agent)
@@ -83,12 +55,6 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 			      "an agent's name is letters, digits, '.', '-' and '_', at most %d, "
 			      "and not '" CONFIG_NAME_UNKNOWN "'",
 			      CONFIG_NAME_MAX);
-		return false;
-	}
-	if (!request_fits(open->request)) {
-		server_refuse(call, "bad_request",
-			      "task and principal: at most %d bytes each, %d in all, %d scopes",
-			      TEXT_MAX, TEXTS_MAX, SCOPES_MAX);
 		return false;
 	}
 	if (!config_agent(c->config, name) &&
