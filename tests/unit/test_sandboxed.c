@@ -695,6 +695,7 @@ static const struct {
 	{"userspace/daemon/cgroups.c", "EINTR alone"},
 	{"userspace/daemon/config.c", "before the filter"},
 	{"userspace/daemon/core.c", "before the filter"},
+	{"userspace/daemon/directory.c", "before the filter"},
 	{"userspace/daemon/location.c", NULL},
 	{"userspace/daemon/main.c", "before the filter"},
 	{"userspace/daemon/peer.c", NULL},
