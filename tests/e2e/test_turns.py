@@ -156,7 +156,7 @@ def test_who_is_looked_at_and_does_not_answer(new_daemon, programs):
 	settle(daemon)
 	for one in asked:
 		one.communicate(timeout=wait.DEADLINE)
-	assert status(daemon)["turns"]["wall_us"] < 1000000
+	assert status(daemon)["turns"]["wall_us"] < 3000000
 	hanging.wait()
 	check(daemon)
 
@@ -171,7 +171,7 @@ def test_a_stranger_who_does_not_answer(new_daemon, programs):
 	for one in hanging:
 		assert one.stdout.readline() == "hangs\n"
 	settle(daemon)
-	assert status(daemon)["turns"]["wall_us"] < 1000000
+	assert status(daemon)["turns"]["wall_us"] < 3000000
 	for one in hanging:
 		one.communicate()
 	living.wait()

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * core: the stages of the daemon, connected: source, journal, attribution, ledger. One thread:
- * everything here runs in the event loop, but for what saver.c does.
+ * everything here runs in the event loop, but for what saver.c does, and what goes over all tasks or
+ * tags or may wait for somebody's file system, which collect/aside.h does. A turn of the loop leaves
+ * off where it has done enough (turn.h), and the next one goes on there.
  *
  * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
  * links.c looks whether the kernel still runs our programs;
