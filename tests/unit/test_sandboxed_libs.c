@@ -237,6 +237,8 @@ static int mounts(struct place *p)
 	int err = hostmounts_new(&m);
 
 	(void)p;
+	if (!err && !hostmounts_wait(m, 1, 1000000000))
+		err = -ETIMEDOUT;
 	hostmounts_free(m);
 	return err;
 }

@@ -83,6 +83,19 @@ static size_t bound(size_t queue_max)
 	return queue_max;
 }
 
+static int new_marks(struct chain *c)
+{
+	const struct marks_config config = {
+		.fanotify = c->fanotify,
+		.aside = c->config.aside,
+		.mounts = c->config.mounts,
+		.done = c->config.watched,
+		.context = c->config.context,
+	};
+
+	return marks_new(&config, &c->marks);
+}
+
 int chain_new(const struct chain_config *config, struct chain **ret)
 {
 	struct chain *c = calloc(1, sizeof(*c));
@@ -104,7 +117,7 @@ int chain_new(const struct chain_config *config, struct chain **ret)
 	}
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-	r = watch_fd(c, c->fanotify) ?: watch_fd(c, c->timer) ?: marks_new(c->fanotify, &c->marks);
+	r = watch_fd(c, c->fanotify) ?: watch_fd(c, c->timer) ?: new_marks(c);
 	if (r < 0) {
 		chain_free(c);
 		return r;
@@ -156,9 +169,9 @@ int chain_fd(const struct chain *c)
 	return c->epoll;
 }
 
-int chain_watch(struct chain *c, pid_t tgid)
+int chain_watch(struct chain *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token)
 {
-	return marks_add(c->marks, tgid);
+	return marks_add(c->marks, tgid, ns, key, token);
 }
 
 int chain_unwatch_all(struct chain *c)

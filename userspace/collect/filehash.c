@@ -30,6 +30,7 @@
  */
 #define STUCK_NS 2000000000ull
 #define SPARE_WORKERS 8
+#define STOP_S 1 /* longer than a turn takes that is not stuck */
 
 struct worker {
 	struct filehash *owner;
@@ -37,6 +38,7 @@ struct worker {
 	struct hashsession *busy; /* with a job of this session ... */
 	uint64_t since_ns;        /* ... since then */
 	bool stuck;
+	bool ended; /* joined */
 };
 
 struct filehash {
@@ -119,6 +121,7 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 		.size_max = config->size_max,
 		.identify = config->identify,
 		.identify_context = config->identify_context,
+		.mounts = config->mounts,
 		.lasting = true,
 	};
 	pthread_mutex_init(&h->lock, NULL);
@@ -139,8 +142,7 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 	return 0;
 }
 
-/* False: one did not come back. */
-static bool stop_workers(struct filehash *h)
+bool filehash_stop(struct filehash *h)
 {
 	struct timespec end;
 	bool all = true;
@@ -150,9 +152,13 @@ static bool stop_workers(struct filehash *h)
 	pthread_cond_broadcast(&h->work);
 	pthread_mutex_unlock(&h->lock);
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += STUCK_NS / 1000000000;
-	for (unsigned int i = 0; i < h->started; i++)
-		all = pthread_timedjoin_np(h->workers[i].thread, NULL, &end) == 0 && all;
+	end.tv_sec += STOP_S;
+	for (unsigned int i = 0; i < h->started; i++) {
+		struct worker *w = &h->workers[i];
+
+		w->ended = w->ended || pthread_timedjoin_np(w->thread, NULL, &end) == 0;
+		all &= w->ended;
+	}
 	return all;
 }
 
@@ -160,7 +166,7 @@ void filehash_free(struct filehash *h)
 {
 	struct hashjob *j, *next;
 
-	if (!h || !stop_workers(h))
+	if (!h || !filehash_stop(h))
 		return;
 	hashqueue_clear(&h->queue, job_free);
 	DL_FOREACH_SAFE (h->done, j, next)

@@ -157,17 +157,33 @@ void core_look_at_disks(struct core *c)
 	source_set_disk_groups(c->source, &groups);
 }
 
-void core_watch(struct core *c, pid_t tgid)
+/* What is not watched is said once. A process that is gone executes nothing more. */
+static void say_unwatched(struct core *c, int err)
 {
-	int err = c->chain ? chain_watch(c->chain, tgid) : 0;
-
 	if (!err || err == -ESRCH || c->unwatched)
 		return;
 	log_warning("fanotify: a filesystem is not watched (%s): scripts and loaders there are "
-		    "recorded "
-		    "without digests",
-		    strerror(-err));
+		    "recorded without digests",
+		    err == -E2BIG ? "more mounts than are looked at" : strerror(-err));
 	c->unwatched = true;
+}
+
+static void watched(void *core, uint64_t token, int err)
+{
+	struct core *c = core;
+
+	say_unwatched(c, err);
+	if (token)
+		opening_watched(c, token);
+}
+
+bool core_watch(struct core *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token)
+{
+	int err = c->chain ? chain_watch(c->chain, tgid, ns, key, token) : 0;
+
+	if (err != -EBUSY) /* it is its own doing, and nothing is claimed of what it executes */
+		say_unwatched(c, err);
+	return c->chain && !err;
 }
 
 static int is_any(pid_t tgid, const struct tag *tag, void *data)
@@ -178,9 +194,9 @@ static int is_any(pid_t tgid, const struct tag *tag, void *data)
 
 void core_watch_host(struct core *c)
 {
-	core_watch(c, 1);
+	core_watch(c, 1, 0, 0, 0);
 	/* Process 1 may be out of reach, of which our own namespace was made. */
-	core_watch(c, getpid());
+	core_watch(c, getpid(), 0, 0, 0);
 }
 
 /*
@@ -197,7 +213,7 @@ static void watch_from_start(struct core *c)
 
 static void entered(void *core, const struct event_exec *e)
 {
-	core_watch(core, e->header.actor.tgid);
+	core_watch(core, e->header.actor.tgid, e->ns[NS_MNT], e->header.actor.session, 0);
 }
 
 /* ---- opening ---- */
@@ -265,6 +281,8 @@ static int open_hashing(struct core *c, char **ret_why)
 		.context = c,
 		.tagged_late = config->selectors_count > 0,
 		.queue_max = 8192,
+		.aside = c->aside,
+		.watched = watched,
 	};
 	struct enrich_config enrich = {.ready = ready, .powerful = powerful, .data = c};
 	struct proof_config proof = {
@@ -280,7 +298,7 @@ static int open_hashing(struct core *c, char **ret_why)
 		.depth_max = 64,
 		.time_max_ns = 30 * CORE_SECOND_NS,
 		.files_max = 128,
-		.identify = identify,
+		.identify = describe,
 		.identify_context = c,
 	};
 	int err;
@@ -292,6 +310,7 @@ static int open_hashing(struct core *c, char **ret_why)
 	err = proof_new(&proof, &c->proof);
 	if (err)
 		return why(ret_why, err, "/proc/1/mountinfo: %s", strerror(-err));
+	chain.mounts = manifests.mounts = hash.mounts = proof_mounts(c->proof);
 	err = filehash_new(&hash, &c->hash);
 	if (err)
 		return why(ret_why, err, "hashing threads: %s", strerror(-err));
@@ -305,6 +324,7 @@ static int open_hashing(struct core *c, char **ret_why)
 	enrich.hash = c->hash;
 	enrich.proof = c->proof;
 	enrich.chain = c->chain;
+	enrich.answering = (struct answering){describe, c, proof_mounts(c->proof)};
 	enrich.image = (struct image_context){.cgroups = c->cgroups, .argv_max = 2048};
 	err = enrich_new(&enrich, &c->enrich);
 	return err ? why(ret_why, err, "out of memory") : 0;
@@ -414,7 +434,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 						sizeof(text))))
 			err = why(ret_why, err, "%s", text);
 	}
-	err = err ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
+	err = err ?: aside_new(&c->aside) ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
 	err = err ?: open_source(c, ret_why);
 	if (!err) {
 		core_look_at_disks(c);
@@ -452,10 +472,57 @@ static void note_stopped(struct core *c)
 	(void)core_note(c, NOTE_DAEMON, &m.base); /* without it, a gap is told */
 }
 
-void core_close(struct core *c)
+/*
+ * Threads that wait for a filesystem which does not answer are left behind, with all that they may
+ * use: by now everything else is durable.
+ */
+static bool stop_threads(struct core *c)
+{
+	bool all = true;
+
+	if (c->hash)
+		all &= filehash_stop(c->hash);
+	if (c->manifests)
+		all &= manifests_stop(c->manifests);
+	if (c->proof)
+		all &= proof_stop(c->proof);
+	return all;
+}
+
+static void free_all(struct core *c)
+{
+	sd_event_source_unref(c->timer);
+	evidence_free(c->evidence);
+	free(c->activation);
+	selectors_free(c->selectors);
+	attribute_free(c->attribute);
+	enrich_free(c->enrich);
+	filehash_free(c->hash);
+	opening_free_all(c);
+	manifests_free(c->manifests);
+	aside_free(c->aside);
+	chain_free(c->chain);
+	proof_free(c->proof);
+	redact_free(c->redact);
+	cgroup_names_free(c->cgroups);
+	source_close(c->source);
+	for (struct backlog *b = c->backlog, *next; b; b = next) {
+		next = b->next;
+		free(b);
+	}
+	free(c->cgroup_root);
+	free(c->events);
+	shares_free(c->shares);
+	affiant__v1__state__free_unpacked(c->saved, NULL);
+	strangers_free(c->strangers);
+	closep(&c->state_dir);
+	free(c);
+}
+
+bool core_close(struct core *c)
 {
 	if (!c)
-		return;
+		return true;
 	if (c->recovered) {
 		/* Sessions in which nobody is end now: at the second look that is known. */
 		for (int i = 0; i < 3; i++) {
@@ -471,31 +538,13 @@ void core_close(struct core *c)
 	}
 	saver_free(c->saver);
 	dropped_close(c->dropped);
-	sd_event_source_unref(c->timer);
-	evidence_free(c->evidence);
-	free(c->activation);
-	selectors_free(c->selectors);
-	attribute_free(c->attribute);
-	enrich_free(c->enrich);
-	filehash_free(c->hash);
-	proof_free(c->proof);
-	opening_free_all(c);
-	manifests_free(c->manifests);
-	chain_free(c->chain);
-	redact_free(c->redact);
-	cgroup_names_free(c->cgroups);
 	ledger_close(c->ledger);
 	journal_close(c->journal);
-	source_close(c->source);
-	for (struct backlog *b = c->backlog, *next; b; b = next) {
-		next = b->next;
-		free(b);
-	}
-	free(c->cgroup_root);
-	free(c->events);
-	shares_free(c->shares);
-	affiant__v1__state__free_unpacked(c->saved, NULL);
-	strangers_free(c->strangers);
-	closep(&c->state_dir);
-	free(c);
+	c->dropped = NULL;
+	c->ledger = NULL;
+	c->journal = NULL;
+	if (!stop_threads(c))
+		return false;
+	free_all(c);
+	return true;
 }

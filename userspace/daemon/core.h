@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "collect/aside.h"
 #include "collect/attribute.h"
 #include "collect/cgroup.h"
 #include "collect/chain.h"
@@ -65,6 +66,7 @@ struct replayed {
 
 struct core {
 	const struct config *config; /* borrowed */
+	struct aside *aside;         /* NULL: all is done in the loop (tests) */
 	sd_event *event;
 	uint8_t boot_id[16], host[16];
 	struct wall_clock clock; /* as read; the attribution's is what the journal says */
@@ -87,7 +89,7 @@ struct core {
 	bool unwatched;      /* a filesystem could not be marked: said once */
 	struct enrich *enrich;
 	struct manifests *manifests;
-	struct opening *openings; /* whose files are being measured */
+	struct opening *openings; /* whose files are being measured, or whose filesystems marked */
 	struct pace *paces;       /* of agents far past their budgets */
 	uint64_t opens_refused;   /* because of that */
 	struct attribute *attribute;
@@ -139,11 +141,18 @@ struct core {
 
 /* Everything but the server. On failure *@ret_why is a line for a person, to be freed, or NULL. */
 int core_open(const struct config *config, sd_event *event, struct core **ret, char **ret_why);
-/* Writes what waits, saves the state, and closes. Tracing goes on in the kernel. */
-void core_close(struct core *c);
+/*
+ * Writes what waits, saves the state, and closes. Tracing goes on in the kernel. False: a thread
+ * hangs; what it uses is not freed, and the process is to end without a look back.
+ */
+bool core_close(struct core *c);
 
-/* What @tgid executes from here on is seen by fanotify: its filesystems are marked. */
-void core_watch(struct core *c, pid_t tgid);
+/*
+ * What @tgid executes is seen by fanotify from soon on: its filesystems are marked, for session @key.
+ * @ns: its mount namespace, or 0. @token: given to opening_watched() then; else 0. False: there is
+ * nothing to wait for.
+ */
+bool core_watch(struct core *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token);
 /* The same of what the host executes: nobody can say before what a selector will take. */
 void core_watch_host(struct core *c);
 
@@ -267,6 +276,8 @@ void unseen_sweep(struct core *c);
 void opening_begin(void *core, struct server_call *call, const struct server_open *open);
 /* Goes on with those whose files have been measured. */
 void opening_collect(struct core *c);
+/* Goes on with the one of session @key: what can be marked of its filesystems is. */
+void opening_watched(struct core *c, uint64_t key);
 void opening_free_all(struct core *c);
 
 /* ---- sessions.c ---- */

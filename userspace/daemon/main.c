@@ -292,9 +292,14 @@ static int serve(const struct config *config, sd_event *event)
 	}
 	server_free(c->server);
 	c->server = NULL;
-	core_close(c);
 	if (err < 0)
 		log_error("%s", strerror(-err));
+	if (!core_close(c)) {
+		/* All is durable; what runs at an exit may be in a thread's use. */
+		log_notice(
+			"a thread waits for a filesystem that does not answer, and is left behind");
+		_exit(err < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+	}
 	return err;
 }
 

@@ -70,11 +70,24 @@ static bool may_open_another(struct core *c, struct server_call *call, const cha
 	return false;
 }
 
+/* What opening needs until it is answered. */
+struct opening {
+	struct opening *prev, *next; /* core.openings, while something is waited for */
+	struct core *core;
+	struct server_call *call;
+	struct server_open open;
+	uint64_t key; /* of the session; also the manifest's token, and that of its marks */
+	struct uuid id;
+	char spiffe_id[512];
+};
+
 /* Refuses the call and returns false, or says yes. */
 static bool may_open(struct core *c, struct server_call *call, const struct server_open *open)
 {
 	const struct server_caller *caller = server_call_caller(call);
 	const char *name = open->request->agent;
+	const struct opening *o;
+	size_t waiting;
 	struct tag tag;
 
 	if (!name || !config_name_valid(name)) {
@@ -97,7 +110,8 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 			      CONFIG_PATH);
 		return false;
 	}
-	if (HASH_COUNT(c->attribute->table.sessions) >= c->config->limits.sessions) {
+	DL_COUNT(c->openings, o, waiting);
+	if (HASH_COUNT(c->attribute->table.sessions) + waiting >= c->config->limits.sessions) {
 		server_refuse(call, "limit",
 			      "%zu sessions live, which is the configured limit (limits.sessions)",
 			      c->config->limits.sessions);
@@ -120,17 +134,6 @@ static Affiant__V1__Isolation isolation_of(struct core *c, const struct server_o
 	return open->request->has_isolation ? open->request->isolation
 					    : AFFIANT__V1__ISOLATION__ISOLATION_UNKNOWN;
 }
-
-/* What opening needs until it is answered. */
-struct opening {
-	struct opening *prev, *next; /* core.openings, while its manifest is made */
-	struct core *core;
-	struct server_call *call;
-	struct server_open open;
-	uint64_t key; /* of the session; also the manifest's token */
-	struct uuid id;
-	char spiffe_id[512];
-};
 
 /*
  * What the first process is given that reaches out already: it waits for its answer, and then
@@ -222,7 +225,6 @@ static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 			      strerror(-err));
 		return;
 	}
-	core_watch(c, o->open.target);
 	err = source_tag(c->source, o->open.target_pidfd, &tag);
 	if (err) {
 		(void)session_end_note(c, o->key);
@@ -371,11 +373,46 @@ static int measure(struct opening *o)
 
 /* ---- */
 
+/* When what it executes is seen: its files, if any are to be measured, and then the session. */
+static void go_on(struct opening *o)
+{
+	struct core *c = o->core;
+	int err;
+
+	if (!o->open.request->n_measure) {
+		DL_DELETE(c->openings, o);
+		finish(o, NULL);
+		opening_free(o);
+		return;
+	}
+	err = measure(o);
+	if (!err)
+		return;
+	DL_DELETE(c->openings, o);
+	server_refuse(o->call, "bad_request", "--measure: %s",
+		      err == -EINVAL ? "a path is named twice" : strerror(-err));
+	opening_free(o);
+}
+
+void opening_watched(struct core *c, uint64_t key)
+{
+	struct opening *o;
+
+	DL_SEARCH_SCALAR(c->openings, o, key, key);
+	if (o)
+		go_on(o);
+}
+
+/* Looks at mounts are the user's who opens, however many sessions: it is for him that they are done. */
+static uint64_t looks_key(const struct server_call *call)
+{
+	return UINT64_MAX - server_call_caller(call)->uid;
+}
+
 void opening_begin(void *core, struct server_call *call, const struct server_open *open)
 {
 	struct core *c = core;
 	struct opening *o;
-	int err;
 
 	if (!may_open(c, call, open))
 		return;
@@ -391,19 +428,10 @@ void opening_begin(void *core, struct server_call *call, const struct server_ope
 	o->open = *open;
 	snprintf(o->spiffe_id, sizeof(o->spiffe_id), "spiffe://%s/agent/%s",
 		 c->config->trust_domain, open->request->agent);
-	if (!open->request->n_measure) {
-		finish(o, NULL);
-		opening_free(o);
-		return;
-	}
-	err = measure(o);
-	if (!err) {
-		DL_APPEND(c->openings, o);
-		return;
-	}
-	server_refuse(call, "bad_request", "--measure: %s",
-		      err == -EINVAL ? "a path is named twice" : strerror(-err));
-	opening_free(o);
+	DL_APPEND(c->openings, o);
+	/* The first thing that it executes can be a script: its filesystem is marked before. */
+	if (!core_watch(c, open->target, 0, looks_key(call), o->key))
+		go_on(o);
 }
 
 void opening_free_all(struct core *c)

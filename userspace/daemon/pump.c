@@ -357,7 +357,7 @@ static void look_at_mounts(struct core *c)
 {
 	if (c->config->selectors_count)
 		core_watch_host(c);
-	else if (c->chain && !c->attribute->table.sessions)
+	else if (c->chain && !c->attribute->table.sessions && !c->openings)
 		(void)chain_unwatch_all(c->chain); /* otherwise in five seconds */
 }
 
@@ -394,6 +394,8 @@ static int turn(struct core *c)
 	int err;
 
 	source_sleep(c->source, false);
+	if (c->aside)
+		aside_collect(c->aside); /* what is late */
 	err = core_drain(c);
 	sessions_over(c);
 	sessions_kill(c);
@@ -451,6 +453,15 @@ static int on_measured(sd_event_source *s, int fd, uint32_t revents, void *core)
 	return 0;
 }
 
+static int on_aside(sd_event_source *s, int fd, uint32_t revents, void *core)
+{
+	struct core *c = core;
+
+	(void)s, (void)fd, (void)revents;
+	aside_collect(c->aside);
+	return 0;
+}
+
 void core_wake(struct core *c)
 {
 	(void)sd_event_source_set_time(c->timer, 0);
@@ -473,6 +484,8 @@ int core_start(struct core *c)
 	err = err < 0 ? err
 		      : sd_event_add_io(c->event, NULL, manifests_fd(c->manifests), EPOLLIN,
 					on_measured, c);
+	if (err >= 0 && c->aside)
+		err = sd_event_add_io(c->event, NULL, aside_fd(c->aside), EPOLLIN, on_aside, c);
 	if (err >= 0 && c->chain)
 		err = sd_event_add_io(c->event, NULL, chain_fd(c->chain), EPOLLIN, on_chain, c);
 	return err < 0 ? err : evidence_start(c->evidence);
