@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 static _Atomic uint64_t met[LIMIT_ALL];
 
@@ -42,5 +44,16 @@ int limit_as(int err, int meaning, enum limit of)
 		limit_met(of);
 	else
 		limit_of(err);
+	return err;
+}
+
+int limit_of_instances(int err, enum limit of)
+{
+	int fd = err == -EMFILE ? eventfd(0, EFD_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return limit_of(err);
+	close(fd);
+	limit_met(of);
 	return err;
 }

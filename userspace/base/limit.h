@@ -36,3 +36,6 @@ uint64_t limit_met_ns(enum limit l);
  */
 int limit_of(int err);
 int limit_as(int err, int meaning, enum limit of);
+
+/* Of inotify_init1(2) and fanotify_init(2): -EMFILE is @of, unless no descriptor is left at all. */
+int limit_of_instances(int err, enum limit of);

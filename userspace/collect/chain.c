@@ -18,6 +18,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/elfnote.h"
 #include "collect/marks.h"
@@ -111,7 +112,8 @@ int chain_new(const struct chain_config *config, struct chain **ret)
 	c->fanotify = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK,
 				    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME | O_LARGEFILE);
 	if (c->fanotify < 0) {
-		r = errno == ENOSYS ? -ENOTSUP : -errno;
+		r = errno == ENOSYS ? -ENOTSUP
+				    : limit_of_instances(-errno, LIMIT_FANOTIFY_GROUPS);
 		chain_free(c);
 		return r;
 	}
@@ -209,6 +211,7 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	struct step *s = calloc(1, sizeof(*s));
 
 	if (!s) {
+		limit_met(LIMIT_MEMORY);
 		close(fd);
 		count_loss(c);
 		return;
@@ -281,6 +284,7 @@ static void take_event(struct chain *c, const struct fanotify_event_metadata *e)
 	struct process *p;
 
 	if (e->mask & FAN_Q_OVERFLOW) {
+		limit_met(LIMIT_FANOTIFY_QUEUE);
 		count_loss(c);
 		return;
 	}
@@ -333,6 +337,7 @@ int chain_read(struct chain *c)
 		 */
 		if (len < 0) {
 			count_loss(c);
+			(void)limit_of(-errno);
 			if (errno == EBADF || errno == EINVAL || errno == EFAULT)
 				return -errno;
 			continue;

@@ -8,6 +8,8 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
+#include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/scriptarg.h"
 
@@ -180,8 +182,8 @@ static int open_exe(pid_t tgid)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", tgid);
-	fd = open(path, O_PATH | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	fd = effort_open(path, O_PATH | O_CLOEXEC);
+	return fd < 0 ? limit_of(-errno) : fd;
 }
 
 /* @fd: the kernel's own descriptor, or -1. */

@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "base/priority.h"
 #include "collect/hashcache.h"
 #include "collect/hashing.h"
@@ -30,6 +31,7 @@
  */
 #define STUCK_NS 2000000000ull
 #define SPARE_WORKERS 8
+#define RETRY_NS 5000000000ull
 #define STOP_S 1 /* longer than a turn takes that is not stuck */
 
 struct worker {
@@ -52,7 +54,8 @@ struct filehash {
 	struct hashjob *done;
 	struct hashcache *by_id;  /* the kernel's identity ... */
 	struct hashcache *by_key; /* ... and user space's are never mixed */
-	struct unmounts *unmounts; /* NULL: nothing is remembered */
+	struct unmounts *unmounts; /* NULL: nothing is remembered, */
+	uint64_t unmounts_ns;      /* and this was tried last */
 	struct object_epoch epoch;
 	struct filehash_stats stats;
 	unsigned int started;
@@ -92,7 +95,7 @@ static int start_worker(struct filehash *h)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r == 0)
 		h->started++;
-	return r;
+	return limit_as(r, -EAGAIN, LIMIT_THREADS);
 }
 
 static int start_workers(struct filehash *h)
@@ -104,6 +107,17 @@ static int start_workers(struct filehash *h)
 		r = start_worker(h);
 	pthread_mutex_unlock(&h->lock);
 	return r;
+}
+
+/* Without it nothing is remembered: it is tried again now and then. The lock is held, or nobody else is. */
+static void watch_unmounts(struct filehash *h)
+{
+	uint64_t now = boottime_ns();
+
+	if (h->unmounts || (h->unmounts_ns && now < h->unmounts_ns + RETRY_NS))
+		return;
+	h->unmounts_ns = now;
+	(void)unmounts_new(&h->unmounts);
 }
 
 int filehash_new(const struct filehash_config *config, struct filehash **ret)
@@ -127,7 +141,7 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);
 	object_epoch_init(&h->epoch);
-	(void)unmounts_new(&h->unmounts); /* then nothing is remembered */
+	watch_unmounts(h);
 	h->stats.max = config->cache_max;
 	h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = h->event_fd < 0 ? -errno : 0;
@@ -247,6 +261,7 @@ static void remember(struct filehash *h, const struct hashing *hashing)
 	if (!hashing_facts(hashing) ||
 	    (!hashing_lasting(hashing, true) && !hashing_lasting(hashing, false)))
 		return;
+	watch_unmounts(h);
 	id = hashqueue_key(object_counted(hashing_facts(hashing)));
 	if (unmounts_watch(h->unmounts, hashing_fd(hashing), id.device) < 0)
 		return;
@@ -273,17 +288,22 @@ static bool known_by_id(struct filehash *h, const struct object_facts *object,
 static void look_at_workers(struct filehash *h)
 {
 	uint64_t now = boottime_ns();
+	unsigned int stuck = 0;
 
 	for (unsigned int i = 0; i < h->started; i++) {
 		struct worker *w = &h->workers[i];
 
+		stuck += w->stuck;
 		if (!w->busy || w->stuck || now - w->since_ns < STUCK_NS)
 			continue;
+		stuck++;
 		w->stuck = true;
 		w->busy->stuck++;
 		if (h->started < h->config.workers + SPARE_WORKERS)
 			(void)start_worker(h);
 	}
+	if (stuck == h->config.workers + SPARE_WORKERS)
+		limit_met(LIMIT_STUCK);
 }
 
 int filehash_submit(struct filehash *h, const struct filehash_job *job)

@@ -18,6 +18,7 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "collect/aside.h"
 #include "collect/hostmounts.h"
 #include "collect/mounts.h"
@@ -180,7 +181,7 @@ static int mark(const struct look *l, int root, const struct mount_line *line)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (fanotify_mark(l->fanotify, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC, AT_FDCWD,
 			  path) < 0)
-		return -errno;
+		return limit_as(-errno, -ENOSPC, LIMIT_FANOTIFY_MARKS);
 	return 1;
 }
 
@@ -265,7 +266,7 @@ static void run(void *data)
 	struct look *l = data;
 	uint64_t began = now_ns(CLOCK_MONOTONIC);
 
-	l->err = look(l);
+	l->err = limit_as(look(l), -E2BIG, LIMIT_MOUNTS);
 	l->cost_ns = now_ns(CLOCK_MONOTONIC) - began;
 }
 
@@ -326,6 +327,7 @@ static void done(void *data, int err)
 	/* One that still runs writes to the rest of it. */
 	uint64_t cost = err ? WAIT_NS : l->cost_ns, now = now_ns(CLOCK_BOOTTIME);
 
+	(void)limit_as(err, -ETIMEDOUT, LIMIT_STUCK);
 	m->any = true;
 	if (p) {
 		p->pending--;
@@ -369,14 +371,16 @@ void marks_free(struct marks *m)
 static int look_new(struct marks *m, pid_t tgid, uint64_t key, uint64_t token, struct look **ret)
 {
 	struct look *l = calloc(1, sizeof(*l));
+	int err;
 
 	if (!l)
 		return -ENOMEM;
 	/* Its own: a thread that is left behind may still use it. */
 	l->fanotify = fcntl(m->config.fanotify, F_DUPFD_CLOEXEC, 3);
 	if (l->fanotify < 0) {
+		err = limit_of(-errno);
 		free(l);
-		return -errno;
+		return err;
 	}
 	l->marks = m;
 	l->tgid = tgid;
@@ -403,7 +407,7 @@ int marks_add(struct marks *m, pid_t tgid, uint32_t ns, uint64_t key, uint64_t t
 		return -ENOMEM;
 	if (!token &&
 	    (p->pending >= PENDING_MAX || p->until_ns > now_ns(CLOCK_BOOTTIME) + BURST_NS))
-		return -EBUSY;
+		return limit_as(-EBUSY, -EBUSY, LIMIT_MOUNTS);
 	err = look_new(m, tgid, key, token, &l);
 	if (err)
 		return err;
@@ -411,7 +415,7 @@ int marks_add(struct marks *m, pid_t tgid, uint32_t ns, uint64_t key, uint64_t t
 	err = aside_submit(m->config.aside, &work);
 	if (err) {
 		look_free(l);
-		return err;
+		return limit_as(err, -EAGAIN, LIMIT_STUCK);
 	}
 	p->pending++;
 	m->any = true;

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "base/limit.h"
 #include "collect/answers.h"
 #include "collect/credentials.h"
 #include "collect/decode.h"
@@ -340,6 +341,7 @@ int scriptarg_new(const struct event_exec *exec, const char *name, const struct 
 	snprintf(path, sizeof(path), "/proc/%u", exec->header.actor.tgid);
 	s->proc = effort_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->proc < 0) {
+		(void)limit_of(-errno);
 		free(s);
 		return -ESRCH;
 	}
@@ -398,7 +400,7 @@ static int open_readable(const struct answering *a, int root, const char *cwd, c
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return file < 0 ? -errno : file;
+	return file < 0 ? limit_of(-errno) : file;
 }
 
 int scriptarg_open(void *scriptarg)

@@ -160,11 +160,22 @@ void core_look_at_disks(struct core *c)
 /* What is not watched is said once. A process that is gone executes nothing more. */
 static void say_unwatched(struct core *c, int err)
 {
-	if (!err || err == -ESRCH || c->unwatched)
+	switch (err) {
+	case 0:
+	case -ESRCH:
+	case -E2BIG: /* limits, which are told of */
+	case -ENOSPC:
+	case -EMFILE:
+	case -ENOMEM:
+	case -EAGAIN:
+	case -ETIMEDOUT:
+		return;
+	}
+	if (c->unwatched)
 		return;
 	log_warning("fanotify: a filesystem is not watched (%s): scripts and loaders there are "
 		    "recorded without digests",
-		    err == -E2BIG ? "more mounts than are looked at" : strerror(-err));
+		    strerror(-err));
 	c->unwatched = true;
 }
 
@@ -319,8 +330,9 @@ static int open_hashing(struct core *c, char **ret_why)
 		return why(ret_why, err, "measuring thread: %s", strerror(-err));
 	err = chain_new(&chain, &c->chain);
 	if (err)
-		log_warning("fanotify: %s; scripts and loaders are recorded without digests",
-			    strerror(-err));
+		log_warning("fanotify: %s%s; scripts and loaders are recorded without digests",
+			    strerror(-err),
+			    err == -EMFILE ? " (raise fs.fanotify.max_user_groups)" : "");
 	enrich.hash = c->hash;
 	enrich.proof = c->proof;
 	enrich.chain = c->chain;

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
@@ -112,6 +113,7 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 	}
 	DL_COUNT(c->openings, o, waiting);
 	if (HASH_COUNT(c->attribute->table.sessions) + waiting >= c->config->limits.sessions) {
+		limit_met(LIMIT_SESSIONS);
 		server_refuse(call, "limit",
 			      "%zu sessions live, which is the configured limit (limits.sessions)",
 			      c->config->limits.sessions);
@@ -228,7 +230,7 @@ static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 	err = source_tag(c->source, o->open.target_pidfd, &tag);
 	if (err) {
 		(void)session_end_note(c, o->key);
-		if (err == -ENOSPC)
+		if (limit_as(err, -ENOSPC, LIMIT_TAGS) == -ENOSPC)
 			server_refuse(o->call, "limit",
 				      "%u processes are tracked, which is the configured limit "
 				      "(max_tags)",

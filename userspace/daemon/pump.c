@@ -17,6 +17,7 @@
 #include "daemon/core.h"
 #include "daemon/dropped.h"
 #include "daemon/evidence.h"
+#include "daemon/limits.h"
 
 #define DRAINS_MAX 16       /* in one turn of the loop */
 #define BUSY_NS 1000000ull  /* look again so soon while events come */
@@ -121,6 +122,7 @@ static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint
 	struct backlog *b = malloc(sizeof(*b) + len);
 
 	if (!b) {
+		limit_met(LIMIT_MEMORY);
 		log_error("out of memory and of disk: a record is lost");
 		c->attribute->dropped[LOSS_RECORD]++;
 		return;
@@ -372,6 +374,9 @@ static void now_and_then(struct core *c, uint64_t now)
 	}
 	if (now - c->losses_ns > CORE_SECOND_NS) {
 		c->losses_ns = now;
+		if (source_any_untagged(c->source))
+			limit_met(LIMIT_TAGS);
+		limits_look(now);
 		tell_losses(c);
 		core_keep_budgets(c, now);
 	}

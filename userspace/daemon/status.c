@@ -12,6 +12,7 @@
 #include "daemon/evidence.h"
 #include "daemon/executables.h"
 #include "daemon/joining.h"
+#include "daemon/limits.h"
 #include "daemon/turn.h"
 
 #define REFUSALS_MAX 16
@@ -246,6 +247,7 @@ static void set_floods(struct core *c, Affiant__V1__Status *m)
 void core_get_status(void *core, struct server_call *call)
 {
 	struct core *c = core;
+	const char *limits[LIMIT_ALL];
 	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Status m = AFFIANT__V1__STATUS__INIT;
 	Affiant__V1__HashCache cache = AFFIANT__V1__HASH_CACHE__INIT;
@@ -293,6 +295,8 @@ void core_get_status(void *core, struct server_call *call)
 	}
 	set_turns(&turns);
 	m.turns = &turns;
+	m.n_limits = limits_list(core_boottime_ns(), limits);
+	m.limits = (char **)limits;
 	m.n_detached = list_detached(c, detached);
 	m.detached = detached;
 	SET(&m, resident_bytes, resident_bytes());
