@@ -9,15 +9,19 @@
 #include "collect/hostmounts.h"
 
 #define WAIT_NS 1000000000ull
+#define NAMED_WAIT_NS 50000000ull
 
-static bool is_root_mounted(const struct object_facts *file, struct hostmounts *mounts)
+static bool wait_to_know(struct hostmounts *mounts, uint64_t wait_ns)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_BOOTTIME, &now);
-	return mounts &&
-	       hostmounts_wait(mounts, now.tv_sec * 1000000000ull + now.tv_nsec, WAIT_NS) &&
-	       hostmounts_have(mounts, file->id.device);
+	return mounts && hostmounts_wait(mounts, now.tv_sec * 1000000000ull + now.tv_nsec, wait_ns);
+}
+
+static bool is_root_mounted(const struct object_facts *file, struct hostmounts *mounts)
+{
+	return wait_to_know(mounts, WAIT_NS) && hostmounts_have(mounts, file->id.device);
 }
 
 /*
@@ -49,4 +53,19 @@ int answers_look(const struct answering *a, int fd, struct object_facts *ret)
 	if (err < 0)
 		return err;
 	return answers_by_itself(ret, a->mounts) ? 0 : -EREMOTE;
+}
+
+int answers_look_named(const struct answering *a, int fd, struct object_facts *ret)
+{
+	int err = a->describe(a->context, fd, ret);
+
+	if (err < 0)
+		return err;
+	if (ret->id.magic != OVERLAYFS_SUPER_MAGIC &&
+	    object_trust_of(ret->id.magic) != OBJECT_FOREIGN)
+		return 0;
+	return wait_to_know(a->mounts, NAMED_WAIT_NS) &&
+			       hostmounts_have_own(a->mounts, ret->id.device)
+		       ? 0
+		       : -EREMOTE;
 }

@@ -29,3 +29,9 @@ bool answers_by_itself(const struct object_facts *file, struct hostmounts *mount
  * may not. Otherwise the -errno of @a->describe.
  */
 int answers_look(const struct answering *a, int fd, struct object_facts *ret);
+
+/*
+ * The same for what the operator has named himself: network filesystems that root mounted pass, too,
+ * but no FUSE. Waits for a twentieth of a second at most.
+ */
+int answers_look_named(const struct answering *a, int fd, struct object_facts *ret);

@@ -33,7 +33,7 @@ struct devices {
 
 struct lists {
 	struct devices suid, idmapped; /* of process 1 */
-	struct devices all;
+	struct devices all, own;       /* of these those that no fusermount made */
 };
 
 struct namespace
@@ -117,6 +117,8 @@ static void read_one(FILE *f, bool first, struct lists *to)
 			continue;
 		device = line.major << 20 | line.minor;
 		add(&to->all, device);
+		if (strncmp(line.type, "fuse", 4))
+			add(&to->own, device);
 		if (first && line.idmapped)
 			add(&to->idmapped, device);
 		if (first && !line.nosuid)
@@ -126,7 +128,7 @@ static void read_one(FILE *f, bool first, struct lists *to)
 
 static void read_all(struct hostmounts *m, struct lists *to)
 {
-	struct devices *each[] = {&to->suid, &to->idmapped, &to->all};
+	struct devices *each[] = {&to->suid, &to->idmapped, &to->all, &to->own};
 
 	for (size_t i = 0; i < sizeof(each) / sizeof(*each); i++) {
 		each[i]->count = 0;
@@ -407,6 +409,16 @@ bool hostmounts_have(struct hostmounts *m, uint32_t device)
 
 	pthread_mutex_lock(&m->lock);
 	have = has(&m->lists->all, device);
+	pthread_mutex_unlock(&m->lock);
+	return have;
+}
+
+bool hostmounts_have_own(struct hostmounts *m, uint32_t device)
+{
+	bool have;
+
+	pthread_mutex_lock(&m->lock);
+	have = has(&m->lists->own, device);
 	pthread_mutex_unlock(&m->lock);
 	return have;
 }

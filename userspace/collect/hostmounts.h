@@ -44,3 +44,6 @@ bool hostmounts_trust(struct hostmounts *m, uint32_t device);
  * What is not can be the doing of anybody, in a user namespace of his own.
  */
 bool hostmounts_have(struct hostmounts *m, uint32_t device);
+
+/* Likewise, and not by FUSE, of which any user's fusermount makes mounts of the host's. */
+bool hostmounts_have_own(struct hostmounts *m, uint32_t device);

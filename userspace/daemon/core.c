@@ -321,6 +321,7 @@ static int open_hashing(struct core *c, char **ret_why)
 	err = proof_new(&proof, &c->proof);
 	if (err)
 		return why(ret_why, err, "/proc/1/mountinfo: %s", strerror(-err));
+	c->answering = (struct answering){describe, c, proof_mounts(c->proof)};
 	chain.mounts = manifests.mounts = hash.mounts = proof_mounts(c->proof);
 	err = filehash_new(&hash, &c->hash);
 	if (err)
@@ -336,7 +337,7 @@ static int open_hashing(struct core *c, char **ret_why)
 	enrich.hash = c->hash;
 	enrich.proof = c->proof;
 	enrich.chain = c->chain;
-	enrich.answering = (struct answering){describe, c, proof_mounts(c->proof)};
+	enrich.answering = c->answering;
 	enrich.image = (struct image_context){.cgroups = c->cgroups, .argv_max = 2048};
 	err = enrich_new(&enrich, &c->enrich);
 	return err ? why(ret_why, err, "out of memory") : 0;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "collect/answers.h"
 #include "collect/aside.h"
 #include "collect/attribute.h"
 #include "collect/cgroup.h"
@@ -81,6 +82,7 @@ struct core {
 	char *cgroup_root;
 	struct filehash *hash;
 	struct proof *proof;
+	struct answering answering; /* what may be asked of a file */
 	uint64_t overlay_ns; /* CLOCK_BOOTTIME of the last try to learn overlayfs's layout */
 	uint64_t drained_ns; /* what happened before is known */
 	struct chain *chain; /* NULL: fanotify was refused */

@@ -227,7 +227,7 @@ static int find_key(struct executables *x, struct program *p, struct selector_ex
 	struct object_facts dir;
 	int err;
 
-	err = location_find(p->selector->value, watch_name, &w, &l);
+	err = location_find(p->selector->value, &x->core->answering, watch_name, &w, &l);
 	keep_watches(x, p, &w);
 	if (err)
 		return err;

@@ -13,27 +13,30 @@ static const struct {
 	bool stays; /* what it keeps from being begun is not tried again */
 } limits[LIMIT_ALL] = {
 	[LIMIT_FILES] = {"open files (RLIMIT_NOFILE): what is executed meanwhile may be recorded "
-			 "without digests, and who connects to the socket waits: raise LimitNOFILE "
-			 "of the unit"},
+			 "without digests, and who connects to the socket waits or is turned away: "
+			 "raise LimitNOFILE of the unit"},
 	[LIMIT_HOST_FILES] = {"open files of the host: what is executed meanwhile may be recorded "
-			      "without digests, and who connects to the socket waits: raise "
-			      "fs.file-max"},
+			      "without digests, and who connects to the socket waits or is turned "
+			      "away: raise fs.file-max"},
 	[LIMIT_MEMORY] = {"memory: events, digests or answers may be missing, as 'lost' and each "
 			  "record tell: raise MemoryMax of the unit, or give the host more"},
 	[LIMIT_THREADS] = {"threads: filesystems that do not answer can hold up digests of others: "
 			   "raise TasksMax of the unit, or kernel.threads-max"},
-	[LIMIT_INOTIFY_INSTANCES] = {"inotify instances: digests are not remembered, and selectors' "
-				     "executables are looked for every 5 seconds only: raise "
-				     "fs.inotify.max_user_instances"},
+	[LIMIT_INOTIFY_INSTANCES] =
+		{"inotify instances: digests are not remembered, and selectors' "
+		 "executables are looked for every 5 seconds only: raise "
+		 "fs.inotify.max_user_instances"},
 	[LIMIT_INOTIFY_WATCHES] = {"inotify watches: digests are not remembered, and selectors' "
 				   "executables are looked for every 5 seconds only: raise "
 				   "fs.inotify.max_user_watches"},
-	[LIMIT_FANOTIFY_GROUPS] = {"fanotify groups: scripts and ELF loaders are recorded without "
-				   "digests: raise fs.fanotify.max_user_groups and restart affiantd",
-				   true},
-	[LIMIT_FANOTIFY_MARKS] = {"fanotify marks: scripts and ELF loaders of filesystems that were "
-				  "mounted last are recorded without digests: raise "
-				  "fs.fanotify.max_user_marks"},
+	[LIMIT_FANOTIFY_GROUPS] =
+		{"fanotify groups: scripts and ELF loaders are recorded without "
+		 "digests: raise fs.fanotify.max_user_groups and restart affiantd",
+		 true},
+	[LIMIT_FANOTIFY_MARKS] =
+		{"fanotify marks: scripts and ELF loaders of filesystems that were "
+		 "mounted last are recorded without digests: raise "
+		 "fs.fanotify.max_user_marks"},
 	[LIMIT_FANOTIFY_QUEUE] = {"the fanotify queue: scripts and ELF loaders of some execs are "
 				  "recorded without digests, as 'lost' tells: raise "
 				  "fs.fanotify.max_queued_events"},

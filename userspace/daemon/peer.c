@@ -2,6 +2,7 @@
 #include "daemon/peer.h"
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,7 +29,7 @@ static int open_pidfd(int fd, pid_t pid)
 	if (errno != ENOPROTOOPT)
 		return -errno;
 	pidfd = syscall(SYS_pidfd_open, pid, 0);
-	return pidfd < 0 ? -errno : pidfd;
+	return pidfd < 0 ? limit_of(-errno) : pidfd;
 }
 
 int peer_pin(int fd, struct peer *ret)
