@@ -4,8 +4,8 @@
  * everything here runs in the event loop, but for what saver.c does.
  *
  * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
- * links.c looks whether the kernel still runs our programs;
- * save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
+ * watch.c has fanotify see what is executed; links.c looks whether the kernel still runs our
+ * programs; save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
  * left; opening.c and sessions.c answer the local socket; selectors.c keeps the kernel's selectors;
  * reconcile.c and unseen.c find what events did not tell; epoch.c knows when the kernel began anew;
  * folding.c tells what was counted; joining.c and pace.c see to sessions without end; status.c
@@ -149,15 +149,6 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
  */
 bool core_close(struct core *c);
 
-/*
- * What @tgid executes is seen by fanotify from soon on: its filesystems are marked, for session @key.
- * @ns: its mount namespace, or 0. @token: given to opening_watched() then; else 0. False: there is
- * nothing to wait for.
- */
-bool core_watch(struct core *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token);
-/* The same of what the host executes: nobody can say before what a selector will take. */
-void core_watch_host(struct core *c);
-
 /* Tells the kernel's programs which groups can write to block devices. */
 void core_look_at_disks(struct core *c);
 
@@ -197,6 +188,22 @@ uint64_t core_boottime_ns(void);
 
 /* The disk took nothing, for which reason: nothing is read until it does. */
 void core_set_full(struct core *c, int err);
+
+/* ---- watch.c ---- */
+
+/*
+ * What @tgid executes is seen by fanotify from soon on: its filesystems are marked, for session @key.
+ * @ns: its mount namespace, or 0. @token: given to opening_watched() then; else 0. False: there is
+ * nothing to wait for.
+ */
+bool core_watch(struct core *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token);
+/* The same of what the host executes: nobody can say before what a selector will take. */
+void core_watch_host(struct core *c);
+/* Likewise for sessions that outlived another run of this program. */
+void core_watch_from_start(struct core *c);
+/* For struct chain_config, and struct attribute_config. */
+void core_watched(void *core, uint64_t token, int err);
+void core_entered(void *core, const struct event_exec *e);
 
 /* ---- gaps.c ---- */
 
