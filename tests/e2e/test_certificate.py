@@ -66,12 +66,14 @@ class Issuer:
 		self.key = key or ec.generate_private_key(ec.SECP256R1())
 		self.name = name(text)
 		signer = parent or self
-		self.certificate = (
+		builder = (
 			x509.CertificateBuilder().subject_name(self.name).issuer_name(signer.name).public_key(self.key.public_key())
 			.serial_number(x509.random_serial_number()).not_valid_before(NOW - DAY).not_valid_after(NOW + 1000 * DAY)
-			.add_extension(x509.BasicConstraints(ca, path), True).add_extension(usage(key_cert_sign=True), True)
-			.sign(signer.key, hashes.SHA256())
+			.add_extension(usage(key_cert_sign=True), True)
 		)
+		if ca is not None:
+			builder = builder.add_extension(x509.BasicConstraints(ca, path), True)
+		self.certificate = builder.sign(signer.key, hashes.SHA256())
 
 	def pem(self):
 		return self.certificate.public_bytes(serialization.Encoding.PEM)
@@ -193,6 +195,10 @@ REFUSED = {
 	"expired": ({"end": NOW - DAY / 2}, "certificate has expired"),
 	"not yet valid": ({"start": NOW + DAY / 2}, "certificate is not yet valid"),
 	"a CA": ({"extensions": [(x509.BasicConstraints(True, None), True), (usage(key_cert_sign=True), True)], "subject": "x"}, "a CA's"),
+	"a CA with an EK's key usage": ({"extensions": [SAN, (x509.BasicConstraints(True, None), True), AGREES, EK_ONLY]}, "a CA's"),
+	"a CA without a key usage": ({"extensions": [SAN, (x509.BasicConstraints(True, 0), True), EK_ONLY]}, "a CA's"),
+	"signs certificates": ({"extensions": [SAN, (usage(key_agreement=True, key_cert_sign=True), True), EK_ONLY]}, "a CA's"),
+	"signs certificates, and says it is no CA": ({"extensions": [SAN, NOT_CA, (usage(key_agreement=True, key_cert_sign=True), True)]}, "a CA's"),
 	"of an AK": ({"extensions": [SAN, NOT_CA, AGREES, (x509.ExtendedKeyUsage([AK_PURPOSE]), False)]}, "extended key usage"),
 	"for signing": ({"extensions": [SAN, NOT_CA, (usage(digital_signature=True), True)]}, "key usage is not that of an EK"),
 	"SHA-1": ({"digest": hashes.SHA1()}, "weaker than 112 bits"),
@@ -223,6 +229,8 @@ def test_weak_issuer(place, key):
 def test_middle_that_is_no_ca(place, maker, key):
 	middle = Issuer("Middle", maker, ca=False)
 	offer(place, key, [middle.issue(key), middle.der()], refused="invalid CA certificate")
+	silent = Issuer("Silent", maker, ca=None)	# may sign certificates, and does not say that it is a CA
+	offer(place, key, [silent.issue(key), silent.der()], refused="invalid CA certificate")
 	narrow = Issuer("Narrow", maker, path=0)
 	low = Issuer("Low", narrow)
 	offer(place, key, [low.issue(key), low.der(), narrow.der()], refused="path length constraint exceeded")

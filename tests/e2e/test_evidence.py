@@ -14,13 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
 from harness import wait
-from harness.evidence import ASKER, AUDIENCE, NONCE, SELECTED, SIZE_MAX, Taken, b64, proof, thumbprint
+from harness.evidence import ASKER, AUDIENCE, NONCE, SELECTED, SIZE_MAX, STATES, Taken, b64, measured, proof, thumbprint
 from harness.records import hash_state, sha256, stated_digest
 
 PYTHON = "/usr/bin/python3"
 SHELL = ["/bin/sh", "-c", '"$@"; :', "sh"]	# which starts what follows as its child
-STATES = {"kernel": 1, "verity": 2, "held": 3, "observed": 4, "too_late": 5, "too_large": 6, "changed": 7, "unreadable": 8,
-	  "disabled": 9, "unproven": 10, "offered": 11, "claimed": 12}
 
 
 @pytest.fixture
@@ -116,16 +114,14 @@ def test_unproven_stands_apart(attested, place, own):
 		place.chmod(0o755)
 	agent = attested.agent(program=program if own else PYTHON, options=["--user", "nobody"])
 	taken = agent.evidence().check()
-	component = next(c for _, c in taken.claims["measurements"] if c["role"] == "executable")
+	entry = next(e for e in taken.claims["measurements"] if measured(e)[0] == "executable")
 	record = agent.run.wait_exec(program if own else PYTHON)
 	assert taken.files(taken.workload["process"]) == recorded_files(record.process)
-	digest = ["sha-256", b64(sha256(PYTHON))]
-	if own:
-		assert (component["state"], component["unproven_measurement"]) == ("unproven", digest)
-		assert "measurement" not in component
-	else:
-		assert (component["state"], component["measurement"]) == ("observed", digest)
-		assert "unproven_measurement" not in component
+	body = json.loads(entry[1])
+	member, state = ("unproven_measurement", "unproven") if own else ("digested-measurement", "observed")
+	assert entry[0] == (65040 if own else 296)
+	assert set(body) == {"id", member, "flags"} and body[member] == [1, b64(sha256(PYTHON))]
+	assert measured(entry)[1] == state
 	records = agent.run.records_so_far().of("session_started", "exec")
 	found = [file for r in records for file in recorded_files(r.process)]
 	assert taken.workload["programs"]["root"] == programs_root(found)[1]
@@ -146,7 +142,7 @@ def test_ancestors_are_the_records(attested):
 
 def programs_root(found):
 	"""docs/evidence.md, "Claims": of all distinct programs of a session."""
-	leaves = {hashlib.sha256(b"\0affiant/program/v1\0" + bytes([STATES[state]]) + (digest or bytes(32)) + path.encode()).digest()
+	leaves = {hashlib.sha256(b"\0affiant/program/v1\0" + bytes([STATES.index(state) + 1]) + (digest or bytes(32)) + path.encode()).digest()
 		  for _, state, path, digest in found}
 
 	def root(nodes):
@@ -175,10 +171,9 @@ def test_user_and_manifest(attested, place):
 	assert (taken.workload["process"]["uid"], taken.workload["process"]["gid"]) == (65533, 65532)
 	assert taken.workload["isolation"] == "none"
 	started = agent.run.records_so_far().one("session_started").session_started
-	index, = taken.workload["manifests"]
-	component = taken.claims["measurements"][index][1]
-	assert (component["role"], component["id"]) == ("manifest", [str(place / "prompt.txt")])
-	assert component["measurement"] == ["sha-256", b64(started.manifest.paths[0].root)]
+	index, = taken.workload["manifest_roots"]
+	role, _, path, digest = measured(taken.claims["measurements"][index])
+	assert (role, path, digest) == ("manifest", str(place / "prompt.txt"), started.manifest.paths[0].root)
 
 
 # ---- the host ----
@@ -189,9 +184,9 @@ def test_host(attested, agent):
 	host = taken.host_claims()
 	assert host["tpm"]["enrolled"] is False
 	assert "ak_chain" not in taken.host
-	measured = {c["role"]: c["measurement"] for _, c in host["measurements"]}
-	assert measured["executable"] == ["sha-256", b64(sha256(daemons.AFFIANTD))]
-	assert measured["configuration"] == ["sha-256", b64(sha256(attested.daemon.config))]
+	files = {role: digest for role, _, _, digest in map(measured, host["measurements"])}
+	assert files["executable"] == sha256(daemons.AFFIANTD)
+	assert files["configuration"] == sha256(attested.daemon.config)
 	ek_public = taken.content("ek_public", taken.host)
 	assert taken.claims["ueid"] == b64(b"\1" + hashlib.sha256(ek_public).digest())
 	ak_public = taken.content("ak_public", taken.host)

@@ -3,6 +3,8 @@
 
 import json
 import shutil
+import struct
+import zlib
 
 import pytest
 
@@ -133,3 +135,25 @@ def test_who_follows_learns_of_another_ledger(filled, place):
 		wait.until("it is followed", lambda: [r for r in decode(follower.path.read_bytes()) if r.task.id == run.task],
 			   explain=follower.complaints.read_text)
 		assert "made anew" in follower.complaints.read_text()
+
+
+def test_root_rewrites_a_record(filled):
+	"""With a checksum to it, nothing shows that: records are not signed. When they are, this has to be told."""
+	filled.stop()
+	path = _segments(filled)[0]
+	data, at = bytearray(path.read_bytes()), 64
+	while True:
+		length, = struct.unpack_from("<I", data, at)
+		payload = bytes(data[at + 32:at + 32 + length])
+		if b"/bin/true" in payload:
+			break
+		at += (32 + length + 7) & ~7
+	sequence, = struct.unpack_from("<Q", data, at + 8)
+	data[at + 32:at + 32 + length] = payload.replace(b"/bin/true", b"/bin/lies")
+	struct.pack_into("<I", data, at + 4, zlib.crc32(data[at + 8:at + 32 + length]))
+	path.write_bytes(data)
+	filled.start()
+	done = filled.affiant("events", "-o", "proto", text=False)
+	assert done.returncode == 0 and not done.stderr
+	record = next(r for r in decode(done.stdout) if r.sequence == sequence)
+	assert b"/bin/lies" in record.SerializeToString()

@@ -18,28 +18,34 @@ from harness.evidence import config
 from harness.records import kind, outcome
 from harness.softtpm import Softtpm
 
-READS = "changes nothing"
+READS = "test_reads"
+FORM = "a form, or a mention of one: test_forms"
 
-# Every command that the texts show, by the first of these that takes it: what it is, or the test that runs it. One that
-# nothing takes is new: whoever writes it adds a test of it.
+# Every command that the texts show, by the first of these that takes it: the test that runs it as it stands, or why none
+# does. One that nothing takes is new: whoever writes it adds a test of it.
 KNOWN = [
-	(r"affiant (events|sessions|status|match|version|verify)\b.*", READS),
-	(r"affiantd --check-config.*", READS),
-	(r"affiant evidence .*", "test_evidence"),
-	(r"affiantd( .*)?", "every test starts one"),
-	(r"affiant uninstall-bpf( \[--pin-dir DIR\])?", "test_uninstall, test_uninstall_while_it_runs"),
-	(r"systemctl (stop|start|enable --now) affiantd", "test_uninstall, test_first_start"),
+	(r"(affiant|affiantd) .*(\[|…|\b(ID|PID|FILE)\b).*", FORM),
+	(r"affiant (run|evidence|enroll|verify|ca|ca challenge|ca issue|match|session end)( --[a-z]+| -o json)?", FORM),
+	(r"affiant (events|sessions|status|version|verify)\b.*", READS),
+	(r"affiantd --check-config", READS),
+	(r"affiantd", "every test starts one"),
+	(r"affiant uninstall-bpf", "test_uninstall, test_uninstall_while_it_runs"),
+	(r"systemctl (stop|start|enable --now) affiantd", "test_uninstall, test_first_start; by a systemd: test_install"),
 	(r"kill -9", "test_kill"),
-	(r"affiant session end( ID)?( \[?--kill\]?)?", "test_session_end"),
-	(r"affiant run( .*)?", "test_run_example"),
-	(r"affiant enroll( .*)?", "test_enrolment"),
-	(r"affiant ca (init|challenge|issue)( .*)?", "test_enrolment"),
-	(r"systemctl enable --now affiant-softtpm", "test_enrolment, by the program that the unit starts"),
-	(r"tools/(demo|setup|test)( .*)?", "of the checkout; the demonstration: test_demo"),
-	(r"cmake .*", "of the checkout: tests/clean-room"),
-	(r"systemd-sysusers|systemctl daemon-reload", "of the package: tests/vm"),
-	(r"tpm2_dictionarylockout .*", "of the TPM's owner"),
-	(r"nft add rule .*", "of the host's firewall"),
+	(r"affiant run .*", "test_run_example"),
+	(r"affiant enroll .*", "test_enrolment"),
+	(r"affiant ca (init|challenge|issue) .*", "test_enrolment"),
+	(r"systemctl enable --now affiant-softtpm", "test_install; the program that it starts: test_enrolment"),
+	(r"tpm2_dictionarylockout .*", "test_enrolment"),
+	(r"nft add rule .*", "test_routing_headers_are_dropped"),
+	(r"cmake --install .*|systemd-sysusers|systemctl daemon-reload", "test_install"),
+	(r"tools/setup --list", READS),
+	(r"tools/demo", "test_demo"),
+	# What is left: tests can't be run by a test, and builds would be of another tree than the one that is tested.
+	(r"tools/test", "itself"),
+	(r"cmake --(preset|build) .*", "tools/build runs these two, and every test what they made"),
+	(r"tools/(setup|build)( \w+)*", "tests/clean-room"),
+	(r"tools/demo --agent codex", "an agent from npm: tools/test --long"),
 ]
 
 
@@ -50,9 +56,29 @@ def test_every_command_is_known():
 		 for command in found}
 	assert not [f"{found[c]}: {c}" for c, n in taken.items() if n is None], "new in the manual: to be tested here"
 	assert not [KNOWN[n] for n in range(len(KNOWN)) if n not in taken.values()], "the manual has it no more"
-	tests = set(re.findall(r"test_\w+", " ".join(how for _, how in KNOWN)))
+	tests = set(re.findall(r"\btest_\w+", " ".join(how for _, how in KNOWN)))
 	names = set(globals()) | {path.stem for path in (daemons.TOP / "tests/e2e").glob("test_*.py")}
 	assert tests <= names, tests - names
+
+
+def known_as(how):
+	return [c for c in manual.commands() if next((h for pattern, h in KNOWN if re.fullmatch(pattern, c)), None) == how]
+
+
+@pytest.mark.parametrize("command", known_as(FORM))
+def test_forms(command):
+	"""The options that it names are those that the program knows, with those values."""
+	words = re.sub(r"[\[\]…]|\.\.\.", " ", command).replace(" -- ", " ").split()
+	names = [word for word in words[1:3] if re.fullmatch(r"[a-z][a-z-]+", word)] if words[0] == "affiant" else []
+	said = subprocess.run([daemons.BUILD / "userspace" / words[0], *names, "--help"], capture_output=True, text=True, check=False,
+			      stdin=subprocess.DEVNULL, env=daemons.environment())
+	assert said.returncode == 0, said.stderr
+	for word in words:
+		for part in word.split("|"):
+			if part.startswith("-"):
+				assert re.search(rf"(?<![\w-]){part}(?![\w-])", said.stdout), f"{part}: {said.stdout}"
+			elif word != part and re.fullmatch(r"[a-z]+", part):
+				assert re.search(rf"\b{part}\b", said.stdout), f"{part}: {said.stdout}"
 
 
 # ---- agents, and what they have to leave ----
@@ -106,6 +132,53 @@ def check_all(daemon, runs, agents=True):
 def test_first_start(installed):
 	installed.shell("systemctl enable --now affiantd")
 	check_all(installed, [run_agent(installed), run_agent(installed)])
+
+
+@pytest.fixture(scope="module")
+def with_records(tmp_path_factory):
+	"""One that has something to show, for commands that change nothing; a copy of its ledger beside it."""
+	directory = tmp_path_factory.mktemp("installed")
+	directory.chmod(0o755)
+	instance = manual.Installed(directory, "hash: {wait: 10s}\n")
+	instance.start()
+	run_agent(instance)
+	instance.launch("/bin/bash", "-c", AGENT, task="JIRA-4711", options=["--on-behalf-of", "alice@example.com"]).wait()
+	instance.shell("mkdir copied && cp -r /var/lib/affiant/ledger copied/ledger")
+	for name in ("tests", "tools"):
+		(directory / name).symlink_to(daemons.TOP / name)
+	yield instance
+	instance.remove()
+
+
+@pytest.mark.parametrize("command", known_as(READS))
+def test_reads(with_records, command):
+	"""As it stands. What follows for ever shows what an agent does meanwhile."""
+	if " -f" not in command:
+		said = with_records.shell(command).stdout
+		assert said or re.search(r"--type (lost|gap)|>|sessions", command), "it shows nothing"
+		return
+	line = f"cd {with_records.directory} && exec {command}"
+	with subprocess.Popen(with_records.within("sh", "-c", line), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+			      env=daemons.environment() | with_records.env) as follows:
+		try:
+			run_agent(with_records)
+			assert follows.stdout.readline()
+			assert follows.poll() is None
+		finally:
+			follows.terminate()
+
+
+def test_routing_headers_are_dropped(netns):
+	"""The firewall takes the rule."""
+	line = next(command for command in manual.commands() if command.startswith("nft add rule"))
+	if not shutil.which("nft"):
+		pytest.skip("needs nftables")
+	for words in (["nft", "add", "table", "inet", "filter"],
+		      ["nft", "add chain inet filter output { type filter hook output priority 0; }"], line.split()):
+		done = subprocess.run(netns.command(*words), capture_output=True, text=True, check=False)
+		assert done.returncode == 0, done.stderr
+	listed = subprocess.run(netns.command("nft", "list", "table", "inet", "filter"), capture_output=True, text=True, check=True)
+	assert "drop" in listed.stdout
 
 
 def test_uninstall(installed):
@@ -252,6 +325,10 @@ def test_enrolment(installed):
 		installed.shell("systemctl stop affiantd")
 		installed.shell("systemctl start affiantd")
 		check_all(installed, [*runs, run_agent(installed)])
+		installed.shell("systemctl stop affiantd")	# the software TPM has one client at a time
+		lockout = next(command for command in manual.commands() if command.startswith("tpm2_dictionarylockout"))
+		installed.env["TPM2TOOLS_TCTI"] = tpm.tcti
+		installed.shell(lockout)
 	finally:
 		tpm.remove()
 		shutil.rmtree(tpm.state, ignore_errors=True)

@@ -2,18 +2,14 @@
 """Boot logs and quotes against go-attestation, tpm2-tools and a replay in Python: nothing that they refuse is accepted here,
 and what is sound is accepted by all. Go's module is built when there is a Go for it."""
 
-import base64
 import hashlib
 import itertools
-import json
 import pathlib
 import re
-import shutil
 import struct
-import subprocess
 
 import pytest
-from harness.tpmtools import BUILD
+from harness.oracles import go_attestation, ours, tpm2_eventlog
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DATA = TOP / "tests/data/attest"
@@ -22,47 +18,6 @@ LOGS = [boot / "binary_bios_measurements" for boot in BOOTS] + [
 	DATA / "eventlogs" / name for name in ("ubuntu-grub", "one-bank", "secure-boot-cut")]
 SIZES = {0x4: 20, 0xb: 32, 0xc: 48, 0xd: 64}
 EV_NO_ACTION = 3
-
-
-def ours(what, *inputs, bank="sha256"):
-	done = subprocess.run([BUILD / "tests/oracle/boot_tool", what, bank], capture_output=True, text=True,
-			      input="".join(f"{i}\n" for i in inputs))
-	assert done.returncode == 0, done.stderr
-	lines = done.stdout.splitlines()
-	assert len(lines) == len(inputs)
-	return lines if what == "quote" else [json.loads(line) for line in lines]
-
-
-@pytest.fixture(scope="module")
-def go_attestation(tmp_path_factory):
-	"""What go-attestation makes of jobs (tests/oracle/boot)."""
-	go = shutil.which("go")
-	if not go:
-		pytest.skip("no Go: go-attestation is not asked")
-	version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
-	found = re.match(r"go1\.(\d+)", version)
-	if not found or int(found[1]) < 24:
-		pytest.skip(f"{version.strip()}: go-attestation needs Go 1.24")
-	program = tmp_path_factory.mktemp("go") / "boot"
-	source = TOP / "tests/oracle/boot"
-	if subprocess.run([go, "mod", "download"], cwd=source, capture_output=True).returncode:
-		pytest.skip("go-attestation can't be fetched")
-	built = subprocess.run([go, "build", "-o", program, "."], cwd=source, capture_output=True, text=True)
-	assert built.returncode == 0, built.stderr
-
-	def ask(jobs):
-		text = "".join(json.dumps({name: encoded(value) for name, value in job.items()}) for job in jobs)
-		done = subprocess.run([program], input=text, capture_output=True, text=True, check=True)
-		return [json.loads(line) for line in done.stdout.splitlines()]
-	return ask
-
-
-def encoded(value):
-	if isinstance(value, bytes):
-		return base64.b64encode(value).decode()
-	if isinstance(value, list):
-		return [{"bank": bank, "index": index, "digest": encoded(digest)} for bank, index, digest in value]
-	return value
 
 
 def pcrs_of(boot, bank="sha256"):
@@ -108,9 +63,7 @@ def replayed(events):
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_tpm2_tools_replay_the_same(log):
-	text = subprocess.run(["tpm2_eventlog", log], capture_output=True).stdout.decode(errors="replace")
-	bank = re.search(r"^  sha256:\n((?:    .*\n)+)", text[text.rindex("\npcrs:"):], re.M)[1]
-	theirs = dict(re.findall(r"^    (\d+) *: 0x([0-9a-f]+)$", bank, re.M))
+	theirs = tpm2_eventlog(log)["sha256"]
 	[mine] = ours("log", log)
 	assert mine["pcrs"] == theirs
 	assert theirs

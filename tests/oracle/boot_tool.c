@@ -4,7 +4,8 @@
  * them. A line out for each line in.
  *
  *   boot_tool log BANK     in: the path of an event log. Out: JSON
- *                          {"parsed", "secure_boot", "pcrs": {NUMBER: HEX}}
+ *                          {"parsed", "secure_boot", "pcrs": {NUMBER: HEX}, "separators", "unexplained"},
+ *                          the last two with a bit for each PCR
  *   boot_tool ima BANK     in: the path of an IMA list. Out: JSON {"parsed", "entries", "pcr10": HEX}
  *   boot_tool quote BANK   in: the paths of TPMT_PUBLIC, TPMS_ATTEST, TPMT_SIGNATURE, nonce, and
  *                          PCR values (as many bytes each as BANK's digests have, in the order of
@@ -59,8 +60,9 @@ static void judge_log(const char *path, uint16_t alg)
 		if (bank.extended & 1u << pcr)
 			json_object_set_new(pcrs, number, hex(bank.values[pcr], bank.size));
 	}
-	print(json_pack("{s:b, s:s, s:o}", "parsed", l != NULL, "secure_boot",
-			answers[f.secure_boot], "pcrs", pcrs));
+	print(json_pack("{s:b, s:s, s:o, s:i, s:i}", "parsed", l != NULL, "secure_boot",
+			answers[f.secure_boot], "pcrs", pcrs, "separators", (int)f.separators,
+			"unexplained", (int)f.unexplained));
 }
 
 static void judge_ima(const char *path, uint16_t alg)
@@ -137,9 +139,10 @@ int main(int argc, char **argv)
 	if (argc == 3)
 		alg = !strcmp(argv[2], "sha1")     ? TPM2_SHA1
 		      : !strcmp(argv[2], "sha256") ? TPM2_SHA256
+		      : !strcmp(argv[2], "sha384") ? TPM2_SHA384
 						   : 0;
 	if (!alg) {
-		fprintf(stderr, "usage: boot_tool log|ima|quote sha1|sha256 < PATHS\n");
+		fprintf(stderr, "usage: boot_tool log|ima|quote sha1|sha256|sha384 < PATHS\n");
 		return 64;
 	}
 	while ((len = getline(&line, &room, stdin)) > 0) {

@@ -340,6 +340,68 @@ static inline json_t *at(json_t *o, const char *a, const char *b)
 	return json_object_get(json_object_get(o, a), b);
 }
 
+/* What file @i of "measurements" is, a text in the claims: to be freed. */
+static inline json_t *forge_body(const json_t *measurements, size_t i)
+{
+	const char *text = json_string_value(json_array_get(json_array_get(measurements, i), 1));
+	json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+
+	assert_non_null(o);
+	return o;
+}
+
+/* The other way round; takes @body. */
+static inline void forge_set_body(json_t *measurements, size_t i, int format, json_t *body)
+{
+	char *text = json_dumps(body, JSON_COMPACT);
+
+	assert_non_null(text);
+	assert_int_equal(json_array_set_new(measurements, i, json_pack("[is]", format, text)), 0);
+	free(text);
+	json_decref(body);
+}
+
+static inline void forge_digest_members(json_t *body, json_t **ret)
+{
+	static const char *const members[] = {"digested-measurement", "verity_measurement",
+					      "unproven_measurement"};
+
+	for (size_t i = 0; i < 3; i++) {
+		json_t *digest = json_object_get(body, members[i]);
+
+		if (digest)
+			*ret = json_incref(digest);
+		json_object_del(body, members[i]);
+	}
+}
+
+/*
+ * File @i in another @state, its digest in @member; NULL: it has none. @role 0: as it is. What has a
+ * digest as RFC 10013 has it has that content-format too.
+ */
+static inline void forge_restate(json_t *measurements, size_t i, unsigned int role,
+				 unsigned int state, const char *member)
+{
+	json_t *body = forge_body(measurements, i), *digest = NULL;
+	uint8_t flags[8];
+	char text[16];
+
+	assert_int_equal(base64url_decode_exact(json_string_value(json_object_get(body, "flags")),
+						11, flags, sizeof(flags)),
+			 0);
+	if (role)
+		flags[6] = role;
+	flags[7] = state;
+	base64url_encode(flags, sizeof(flags), text);
+	forge_digest_members(body, &digest);
+	if (member)
+		json_object_set(body, member, digest);
+	json_decref(digest);
+	json_object_set_new(body, "flags", json_string(text));
+	forge_set_body(measurements, i,
+		       member && !strcmp(member, "digested-measurement") ? 296 : 65040, body);
+}
+
 static inline void forge_token(struct forge *f)
 {
 	char *host = json_dumps(f->host_claims, JSON_COMPACT), text[64], kid[JOSE_THUMBPRINT_SIZE];
@@ -350,7 +412,7 @@ static inline void forge_token(struct forge *f)
 	base64url_encode(&digest, sizeof(digest), text);
 	if (!f->keep_host_digest)
 		json_object_set_new(json_object_get(f->payload, "submods"), "host",
-				    json_pack("[s,[ss]]", "DIGEST", "sha-256", text));
+				    json_pack("[s,[ss]]", "DIGEST", "SHA-256", text));
 	assert_int_equal(jose_thumbprint(f->evidence_key, kid), 0);
 	if (!f->keep_kid)
 		json_object_set_new(f->payload, "kid", json_string(kid));

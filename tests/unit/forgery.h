@@ -19,18 +19,13 @@ static json_t *workload(void)
 	return at(f.payload, "submods", "workload");
 }
 
-/* The measured component of file @i. */
-static json_t *file(json_t *measurements, size_t i)
-{
-	return json_array_get(json_array_get(measurements, i), 1);
-}
-
 static void other_digest(json_t *measurements, size_t i)
 {
-	json_t *o = file(measurements, i);
+	json_t *o = forge_body(measurements, i);
 
-	set(o, "measurement",
-	    json_pack("[ss]", "sha-256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+	set(o, "digested-measurement",
+	    json_pack("[is]", 1, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+	forge_set_body(measurements, i, 296, o);
 }
 
 /* A member of the collection, or of its host evidence. */

@@ -57,50 +57,43 @@ static void tier_of_software(void)
 }
 static void state_other(void)
 {
-	set(file(files(), 1), "state", json_string("too_late"));
-	json_object_del(file(files(), 1), "measurement");
+	forge_restate(files(), 1, 0, CLAIMS_TOO_LATE, NULL);
 }
 /* As it is where the session's own build asks: the digest in its own member, and no other. */
 static void unprove(size_t i)
 {
-	json_t *o = file(files(), i);
-
-	set(o, "state", json_string("unproven"));
-	set(o, "unproven_measurement", json_incref(json_object_get(o, "measurement")));
-	json_object_del(o, "measurement");
+	forge_restate(files(), i, 0, CLAIMS_UNPROVEN, "unproven_measurement");
 }
 static void claim(size_t i)
 {
-	set(file(files(), i), "state", json_string("claimed"));
-	json_object_del(file(files(), i), "measurement");
+	forge_restate(files(), i, 0, CLAIMS_CLAIMED, NULL);
 }
 static void state_unknown(void)
 {
-	set(file(files(), 1), "state", json_string("trusted"));
+	forge_restate(files(), 1, 0, CLAIMS_CLAIMED + 1, "digested-measurement");
 }
 static void executable_offered(void)
 {
-	set(file(files(), 1), "state", json_string("offered"));
+	forge_restate(files(), 1, 0, CLAIMS_OFFERED, "digested-measurement");
 }
 static void claimed_with_digest(void)
 {
-	set(file(files(), 1), "state", json_string("claimed"));
+	forge_restate(files(), 1, 0, CLAIMS_CLAIMED, "digested-measurement");
 }
 static void claimed_with_unproven_digest(void)
 {
-	unprove(1);
-	set(file(files(), 1), "state", json_string("claimed"));
+	forge_restate(files(), 1, 0, CLAIMS_CLAIMED, "unproven_measurement");
 }
 static void unproven_as_measurement(void)
 {
-	set(file(files(), 1), "state", json_string("unproven"));
+	forge_restate(files(), 1, 0, CLAIMS_UNPROVEN, "digested-measurement");
 }
 static void unproven_beside_proven(void)
 {
-	unprove(1);
-	set(file(files(), 1), "measurement",
-	    json_incref(json_object_get(file(files(), 2), "measurement")));
-	set(file(files(), 1), "state", json_string("observed"));
+	json_t *o = forge_body(files(), 1);
+
+	set(o, "unproven_measurement", json_incref(json_object_get(o, "digested-measurement")));
+	forge_set_body(files(), 1, 296, o);
 }
 static void manifest_unproven(void)
 {
@@ -108,11 +101,7 @@ static void manifest_unproven(void)
 }
 static void daemon_unproven(void)
 {
-	json_t *o = file(host_files(), 0);
-
-	set(o, "state", json_string("unproven"));
-	set(o, "unproven_measurement", json_incref(json_object_get(o, "measurement")));
-	json_object_del(o, "measurement");
+	forge_restate(host_files(), 0, 0, CLAIMS_UNPROVEN, "unproven_measurement");
 }
 static void executable_unproven(void)
 {
@@ -128,24 +117,19 @@ static void ancestor_unproven(void)
 }
 static void unproven_other(void)
 {
+	other_digest(files(), 1);
 	unprove(1);
-	set(file(files(), 1), "unproven_measurement",
-	    json_pack("[ss]", "sha-256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
 	f.agents[0].states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN;
 }
 static void unproven_unread(void)
 {
 	unproven_other();
-	json_object_del(file(files(), 1), "unproven_measurement");
+	forge_restate(files(), 1, 0, CLAIMS_UNPROVEN, NULL);
 }
 /* An attacker's word for it, after the host signed what it was. */
 static void called_observed(void)
 {
-	json_t *o = file(files(), 1);
-
-	set(o, "state", json_string("observed"));
-	set(o, "measurement", json_incref(json_object_get(o, "unproven_measurement")));
-	json_object_del(o, "unproven_measurement");
+	forge_restate(files(), 1, 0, CLAIMS_OBSERVED, "digested-measurement");
 	sign_anew(f.evidence_key);
 }
 static void script_unproven(void)
@@ -155,8 +139,7 @@ static void script_unproven(void)
 }
 static void script_too_late(void)
 {
-	set(file(files(), 0), "state", json_string("too_late"));
-	json_object_del(file(files(), 0), "measurement");
+	forge_restate(files(), 0, 0, CLAIMS_TOO_LATE, NULL);
 }
 static void executable_claimed(void)
 {
@@ -205,15 +188,15 @@ static void manifest_other(void)
 }
 static void manifest_gone(void)
 {
-	json_array_clear(json_object_get(workload(), "manifests"));
+	json_array_clear(json_object_get(workload(), "manifest_roots"));
 }
 static void script_unnamed(void)
 {
-	set(file(files(), 1), "role", json_string("script"));
+	forge_restate(files(), 1, CLAIMS_SCRIPT + 1, CLAIMS_OBSERVED, "digested-measurement");
 }
 static void interpreter_unnamed(void)
 {
-	set(file(files(), 1), "role", json_string("interpreter"));
+	forge_restate(files(), 1, CLAIMS_INTERPRETER + 1, CLAIMS_OBSERVED, "digested-measurement");
 }
 static void executable_gone(void)
 {

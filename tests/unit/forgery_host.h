@@ -136,15 +136,6 @@ static void secure_boot_late(void)
 	rebuild(&b);
 }
 
-static void separator_twice(void)
-{
-	struct builder b = {};
-
-	forge_boot_log(&b, 1);
-	put_separator(&b, 2);
-	rebuild(&b);
-}
-
 static void rule_of(size_t i, uint32_t pcrs, const char *text, size_t least)
 {
 	static const char *texts[4];
@@ -154,6 +145,16 @@ static void rule_of(size_t i, uint32_t pcrs, const char *text, size_t least)
 		(struct affiant_event_rule){.pcrs = pcrs, .texts = {&texts[i], 1}, .least = least};
 	f.policy.boot.rules = f.rules;
 	f.policy.boot.rules_count = i + 1;
+}
+
+static void separator_twice(void)
+{
+	struct builder b = {};
+
+	forge_boot_log(&b, 1);
+	put_separator(&b, 2);
+	rebuild(&b);
+	rule_of(0, 1 << 2, "*", 0); /* the policy rests on it */
 }
 
 static void rule_unmet(void)

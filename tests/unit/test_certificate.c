@@ -238,6 +238,17 @@ static void test_variants(void **state)
 		/* the EKU of an AK on an issuing CA */
 		{"critical,CA:TRUE", "critical,keyCertSign,digitalSignature", purpose, UEID_URI,
 		 no_ca},
+		/* the same, whose key usage is an AK's: OpenSSL does not call that a CA */
+		{"critical,CA:TRUE", usage, purpose, UEID_URI, no_ca},
+		{"critical,CA:TRUE,pathlen:0", usage, purpose, UEID_URI,
+		 "Path length given without key usage keyCertSign"},
+		{"CA:TRUE", usage, purpose, UEID_URI,
+		 "Basic Constraints of CA cert not marked critical"},
+		{"critical,CA:FALSE,pathlen:0", usage, purpose, UEID_URI,
+		 "Path length invalid for non-CA cert"},
+		{basic, "critical,digitalSignature,keyCertSign", purpose, UEID_URI,
+		 "Key usage keyCertSign invalid for non-CA cert"},
+		{basic, "critical,digitalSignature,cRLSign", purpose, UEID_URI, no_ca},
 		{basic, usage, NULL, UEID_URI, no_purpose},
 		{basic, usage, "2.23.133.8.1", UEID_URI, no_purpose},
 		{basic, NULL, purpose, UEID_URI, no_usage},

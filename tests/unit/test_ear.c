@@ -110,13 +110,8 @@ static void test_unproven(void **state)
 
 		forge_begin(&f);
 		if (unproven) {
-			json_t *o = json_array_get(
-				json_array_get(json_object_get(f.payload, "measurements"), 1), 1);
-
-			json_object_set_new(o, "state", json_string("unproven"));
-			json_object_set(o, "unproven_measurement",
-					json_object_get(o, "measurement"));
-			json_object_del(o, "measurement");
+			forge_restate(json_object_get(f.payload, "measurements"), 1, 0,
+				      CLAIMS_UNPROVEN, "unproven_measurement");
 			f.agents[0].states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN;
 		}
 		forge_build(&f);

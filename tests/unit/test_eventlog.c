@@ -311,6 +311,44 @@ static void test_header_refused(void **state)
 	assert_int_equal(l->count, 1);
 }
 
+/* Some firmware gives all of the area that it kept the log in. */
+static void test_padding(void **state)
+{
+	static const uint8_t fills[] = {0, 0xff, 0xfe, 1};
+	struct builder good = {}, old = {};
+
+	(void)state;
+	put_header(&good);
+	put_data(&good, 1, EV_POST_CODE, "\0\0\0", 4);
+	put_u32(&old, 0);
+	put_u32(&old, EV_S_CRTM_VERSION);
+	put(&old, "01234567890123456789\0\0\0\0", 24);
+	for (size_t len = 1; len < 200; len++)
+		for (size_t i = 0; i < 2 * sizeof(fills); i++) {
+			const bool agile = i < sizeof(fills);
+			const uint8_t fill = fills[i % sizeof(fills)];
+			struct builder b = agile ? good : old;
+			struct eventlog *l = NULL;
+
+			memset(b.data + b.len, fill, len);
+			b.len += len;
+			if ((fill == 0 || fill == 0xff) && len >= (agile ? 12u : 32u)) {
+				l = parsed(&b);
+				assert_int_equal(l->count, 1);
+				eventlog_free(l);
+				b.data[b.len - 1] ^= 0x40; /* not alike up to its end */
+			}
+			assert_refused(&b, -EBADMSG);
+		}
+	/* Nothing but zeros: no log, and nothing that could be the header of one. */
+	struct builder none = {.len = 4096};
+	struct eventlog *l = parsed(&none);
+
+	assert_int_equal(l->count, 0);
+	assert_int_equal(l->tier, EVENTLOG_SHA1);
+	eventlog_free(l);
+}
+
 static void test_maxima(void **state)
 {
 	_cleanup_free_ uint8_t *data = calloc(1, EVENTLOG_SIZE_MAX + 1);
@@ -342,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_events),           cmocka_unit_test(test_hcrtm),
 		cmocka_unit_test(test_locality_refused), cmocka_unit_test(test_digests_refused),
 		cmocka_unit_test(test_header_refused),   cmocka_unit_test(test_maxima),
+		cmocka_unit_test(test_padding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,18 +66,6 @@ static void allow_software(void)
 	f.agents[0].minimum = AFFIANT_SOFTWARE_TPM;
 }
 
-/* Of file @i of the claims. */
-static void restate(size_t i, const char *word, bool unproven)
-{
-	json_t *o = json_array_get(
-		json_array_get(json_object_get(f.payload, "measurements"), i), 1);
-
-	json_object_set_new(o, "state", json_string(word));
-	if (unproven)
-		json_object_set(o, "unproven_measurement", json_object_get(o, "measurement"));
-	json_object_del(o, "measurement");
-}
-
 static bool says(const struct verify_result *r, const char *text)
 {
 	for (size_t i = 0; i < r->checks_count; i++)
@@ -101,7 +89,8 @@ static void test_states(void **state)
 	forge_end(&f);
 
 	forge_begin(&f);
-	restate(1, "unproven", true);
+	forge_restate(json_object_get(f.payload, "measurements"), 1, 0, CLAIMS_UNPROVEN,
+		      "unproven_measurement");
 	forge_build(&f);
 	r = forge_verify(&f);
 	assert_non_null(strstr(verify_reason(r), "'unproven'"));
@@ -117,7 +106,7 @@ static void test_states(void **state)
 	forge_end(&f);
 
 	forge_begin(&f);
-	restate(1, "claimed", false);
+	forge_restate(json_object_get(f.payload, "measurements"), 1, 0, CLAIMS_CLAIMED, NULL);
 	a->executables.any = true;
 	a->states = AFFIANT_STATES_PROVEN | AFFIANT_STATE_CLAIMED;
 	forge_build(&f);
@@ -443,12 +432,13 @@ static void take_boot(const char *boot)
 /* affiantd was not there: any program that was measured stands for it. */
 static void name_daemon(void)
 {
-	json_t *file = json_array_get(
-		json_array_get(json_object_get(f.host_claims, "measurements"), 0), 1);
+	json_t *files = json_object_get(f.host_claims, "measurements"),
+	       *body = forge_body(files, 0);
 	char text[64];
 
 	base64url_encode(listed[5].digest, 32, text);
-	json_object_set_new(file, "measurement", json_pack("[ss]", "sha-256", text));
+	json_object_set_new(body, "digested-measurement", json_pack("[is]", 1, text));
+	forge_set_body(files, 0, 296, body);
 	f.policy.daemon.executables.any = true;
 }
 

@@ -223,6 +223,25 @@ static bool is_sound(const STACK_OF(X509) * chain)
 	return true;
 }
 
+/*
+ * What X509_check_ca() does not tell: it calls a certificate with cA=true and another key usage none of a CA's. Doubled or
+ * unreadable constraints are as bad as those of a CA; whoever certifies keys is version 3, where extensions are.
+ */
+static bool is_end(X509 *x, bool must_say)
+{
+	BASIC_CONSTRAINTS *c;
+	int critical;
+	bool end;
+
+	if (X509_get_version(x) != X509_VERSION_3 || X509_get_extension_flags(x) & EXFLAG_INVALID)
+		return false;
+	c = X509_get_ext_d2i(x, NID_basic_constraints, &critical, NULL);
+	end = c ? !c->ca && !c->pathlen : critical == -1 && !must_say;
+	BASIC_CONSTRAINTS_free(c);
+	return end && (X509_get_key_usage(x) == UINT32_MAX ||
+		       !(X509_get_key_usage(x) & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)));
+}
+
 /* By the certificate that vouches: any of the verified chain. */
 static bool is_marked(const struct certificate_store *s, const STACK_OF(X509) * chain)
 {
@@ -359,8 +378,8 @@ int certificate_check_ek(const struct certificate_store *s, STACK_OF(X509) * cha
 	err = x ? check_chain(s, x, chain, at, 0, &tpm.software, ret_why) : -ENOMEM;
 	if (err)
 		return err;
-	if (X509_check_ca(x))
-		return refuse(ret_why, "the certificate is a CA's");
+	if (!is_end(x, false))
+		return refuse(ret_why, "the certificate is a CA's, or of a version before 3");
 	if (!has_purpose(x, EK_PURPOSE, &restricted) && restricted)
 		return refuse(ret_why, "the certificate's extended key usage is not that of an EK");
 	usage = X509_get_key_usage(x); /* all ones: it says nothing of it */
@@ -412,7 +431,7 @@ int certificate_check_ak(const struct certificate_store *s, STACK_OF(X509) * cha
 	err = check_chain(s, x, chain, at, X509_V_FLAG_X509_STRICT, &software, ret_why);
 	if (err)
 		return err;
-	if (X509_check_ca(x) || X509_get_ext_by_NID(x, NID_basic_constraints, -1) < 0)
+	if (!is_end(x, true))
 		return refuse(ret_why, "the certificate does not say that it is no CA's");
 	if (!has_purpose(x, CERTIFICATE_AK_PURPOSE, &restricted))
 		return refuse(ret_why, "the certificate's extended key usage is not that of an AK");

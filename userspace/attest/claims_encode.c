@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "attest/claims.h"
+#include "attest/claims_files.h"
 #include "attest/claims_words.h"
 #include "attest/ossl.h"
 #include "base/base64url.h"
@@ -49,30 +50,12 @@ static json_t *uuid_json(const struct uuid *u)
 	return json_string(text);
 }
 
-static json_t *file_json(const struct claims_file *f)
-{
-	const char *algorithm = f->state != CLAIMS_VERITY ? "sha-256"
-				: f->digest_len == 64     ? "sha-512-verity"
-							  : "sha-256-verity";
-	json_t *component =
-		json_pack("{s[s]ssss}", "id", f->path, "role", claims_role_word(f->role), "state",
-			  claims_state_word(f->state));
-
-	if (f->digest_len)
-		set(component, "measurement",
-		    json_pack("[so]", algorithm, base64_json(f->digest, f->digest_len)));
-	if (f->has_unproven)
-		set(component, CLAIMS_UNPROVEN_MEMBER,
-		    json_pack("[so]", "sha-256", base64_json(&f->unproven, sizeof(f->unproven))));
-	return json_pack("[so]", CLAIMS_COMPONENT, component);
-}
-
 static json_t *files_json(const struct claims_file *files, size_t count)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count; i++)
-		append(list, file_json(&files[i]));
+		append(list, claims_file_json(&files[i]));
 	return list;
 }
 
@@ -157,7 +140,7 @@ static json_t *workload_json(const struct claims_workload *w)
 		set(programs, "cut", json_true());
 	set(o, "programs", programs);
 	set(o, "execs", json_integer(w->execs));
-	set(o, "manifests", indices_json(w->manifests, w->manifests_count));
+	set(o, "manifest_roots", indices_json(w->manifests, w->manifests_count));
 	set(o, "isolation", json_string(claims_isolations[w->isolation]));
 	set(o, "loaded_code", json_string("unknown"));
 	set(o, "lost", json_integer(w->lost));
@@ -177,8 +160,9 @@ static json_t *host_json(const struct claims_host *h)
 	json_t *o;
 
 	snprintf(firmware, sizeof(firmware), "%016" PRIx64, h->tpm.firmware);
-	o = json_pack("{sososs}", "host_id", hex_json(h->host_id, sizeof(h->host_id)), "boot_id",
-		      uuid_json(&h->boot_id), "kernel", h->kernel);
+	o = json_pack("{sssososs}", "eat_profile", CLAIMS_HOST_PROFILE, "host_id",
+		      hex_json(h->host_id, sizeof(h->host_id)), "boot_id", uuid_json(&h->boot_id),
+		      "kernel", h->kernel);
 	if (h->cmdline)
 		set(o, "cmdline", json_string(h->cmdline));
 	set(o, "cmdline_sha256", base64_json(&h->cmdline_sha256, sizeof(h->cmdline_sha256)));
@@ -216,11 +200,11 @@ int claims_encode(const struct claims *c, json_t **ret, const char **ret_why)
 	set(o, "cnf", json_pack("{so}", "jwk", jose_jwk(c->cnf, false)));
 	set(o, "key_custody", json_string(claims_custodies[c->custody]));
 	set(o, "swname", json_string("affiantd"));
-	set(o, "swversion", json_string(c->version));
+	set(o, "swversion", json_pack("[si]", c->version, CLAIMS_SEMVER));
 	set(o, "measurements", files_json(c->files, c->files_count));
 	set(o, "submods",
 	    json_pack("{s:o, s:[s, [s, o]]}", "workload", workload_json(&c->workload), "host",
-		      "DIGEST", "sha-256", base64_json(&c->host, sizeof(c->host))));
+		      "DIGEST", CLAIMS_COSE_SHA256, base64_json(&c->host, sizeof(c->host))));
 	err = claims_parse(o, &check, ret_why);
 	if (err)
 		return err == -EBADMSG ? -EINVAL : err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * claims_files: the files that claims, or host claims, tell of, with the digest that goes with each
- * one's state (docs/evidence.md, "Claims"). For claims_parse.c.
+ * one's state (docs/evidence.md, "Claims"). For claims_encode.c and
+ * claims_parse.c.
  */
 #pragma once
 
@@ -14,3 +15,6 @@
  */
 int claims_files_parse(const char **why, const json_t *o, const char *claim, bool host, size_t max,
 		       struct claims_file *ret, size_t *ret_count);
+
+/* An entry of "measurements"; NULL: no memory, or no UTF-8 or no path where there must be one. */
+json_t *claims_file_json(const struct claims_file *f);

@@ -191,7 +191,7 @@ static int take_workload(const char **why, const json_t *submods, struct claims 
 	      take_ancestors(why, o, c, w) ?:
 	      take_programs(why, o, w) ?:
 	      member_number(why, o, "submods.workload.execs", INT64_MAX, &w->execs) ?:
-	      take_indices(why, o, "submods.workload.manifests", c, true, CLAIMS_MANIFESTS_MAX, w->manifests,
+	      take_indices(why, o, "submods.workload.manifest_roots", c, true, CLAIMS_MANIFESTS_MAX, w->manifests,
 			   &w->manifests_count) ?:
 	      member_word(why, o, "submods.workload.isolation", claims_isolations, &isolation) ?:
 	      member_constant(why, o, "submods.workload.loaded_code", "unknown") ?:
@@ -241,7 +241,8 @@ static int take_host(const char **why, const json_t *o, struct claims_host *h)
 	size_t len;
 	int err;
 
-	err = member_hex(why, o, "host.host_id", h->host_id, sizeof(h->host_id), &len) ?:
+	err = member_constant(why, o, "host.eat_profile", CLAIMS_HOST_PROFILE) ?:
+	      member_hex(why, o, "host.host_id", h->host_id, sizeof(h->host_id), &len) ?:
 	      (len == sizeof(h->host_id) ? 0 : member_bad(why, "host.host_id")) ?:
 	      member_uuid(why, o, "host.boot_id", &h->boot_id) ?:
 	      member_text(why, o, "host.kernel", CLAIMS_TEXT_MAX, &h->kernel) ?:
@@ -287,6 +288,18 @@ static int take_cnf(const char **why, const json_t *payload, EVP_PKEY **ret)
 	return err == -EINVAL ? member_bad(why, "cnf.jwk") : err;
 }
 
+/* RFC 9711, section 4.2.7: a version, and the scheme that it follows. */
+static int take_version(const char **why, const json_t *payload, char **ret)
+{
+	const json_t *list = json_object_get(payload, "swversion"),
+		     *scheme = json_array_get(list, 1);
+
+	if (json_array_size(list) != 2 || !json_is_integer(scheme) ||
+	    json_integer_value(scheme) != CLAIMS_SEMVER)
+		return member_bad(why, "swversion");
+	return member_copy_text(why, json_array_get(list, 0), "swversion", CLAIMS_TEXT_MAX, ret);
+}
+
 static int take_registered(const char **why, const json_t *payload, struct claims *c)
 {
 	uint8_t thumbprint[SHA256_SIZE];
@@ -309,7 +322,7 @@ static int take_registered(const char **why, const json_t *payload, struct claim
 	      take_cnf(why, payload, &c->cnf) ?:
 	      member_word(why, payload, "key_custody", claims_custodies, &custody) ?:
 	      member_constant(why, payload, "swname", "affiantd") ?:
-	      member_text(why, payload, "swversion", CLAIMS_TEXT_MAX, &c->version);
+	      take_version(why, payload, &c->version);
 	if (err)
 		return err;
 	base64url_encode(thumbprint, sizeof(thumbprint), c->kid);
@@ -330,7 +343,7 @@ static int take_host_digest(const char **why, const json_t *submods, struct sha2
 	const json_t *value = json_array_get(digest, 1);
 
 	if (json_array_size(selector) != 2 || !type || strcmp(type, "DIGEST") ||
-	    json_array_size(digest) != 2 || !algorithm || strcmp(algorithm, "sha-256") ||
+	    json_array_size(digest) != 2 || !algorithm || strcmp(algorithm, CLAIMS_COSE_SHA256) ||
 	    !json_is_string(value) ||
 	    base64url_decode_exact(json_string_value(value), json_string_length(value), ret,
 				   sizeof(*ret)))

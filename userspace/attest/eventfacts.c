@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 
 #define SEPARATED_PCRS 8u
+#define SECURE_BOOT_PCR 7
 
 /*
  * Measured as they stand here, without a NUL: the EV_EFI_ACTION and EV_ACTION strings of the
@@ -50,8 +51,12 @@ struct reading {
 	size_t size;
 	uint32_t pcrs;
 	unsigned int separators[TPM2_PCRS];
+	/* bit n: PCR n had what may be its separator: no event behind it is early */
+	uint32_t parted;
 	/* bit n: PCR n's separator reports an error, or is a separator under another name */
 	uint32_t failed;
+	/* bit n: a digest that would report an error in PCR n is told as another event's */
+	uint32_t excused;
 	unsigned int secure_boots;
 	uint8_t secure_boot;
 };
@@ -158,35 +163,18 @@ static enum eventlog_kind read_loader(const struct reading *r, const struct even
 	return EVENTLOG_LOADER;
 }
 
-/*
- * The digest tells a separator, not the type: else one could be renamed, and another one come
- * later.
- */
-static bool is_separator(struct reading *r, const struct eventlog_event *e, const uint8_t *digest,
-			 struct eventlog_fact *f)
-{
-	const bool failure = equals(digest, r->failure, r);
-
-	if (e->pcr >= SEPARATED_PCRS || (!failure && !equals(digest, r->separator[0], r) &&
-					 !equals(digest, r->separator[1], r)))
-		return false;
-	r->separators[e->pcr]++;
-	f->kind = EVENTLOG_SEPARATOR;
-	if (failure || e->type != EV_SEPARATOR || !vouch(r, e->data, digest, &f->text))
-		r->failed |= 1u << e->pcr;
-	return true;
-}
-
 static enum eventlog_kind kind_of(struct reading *r, const struct eventlog_event *e,
 				  const uint8_t *digest, struct eventlog_fact *f)
 {
 	switch (e->type) {
 	case EV_EFI_VARIABLE_DRIVER_CONFIG:
-		return e->pcr == 7 && !f->early ? EVENTLOG_UNEXPLAINED
-						: read_variable(r, e, digest, f);
+		return e->pcr == SECURE_BOOT_PCR && !f->early ? EVENTLOG_UNEXPLAINED
+							      : read_variable(r, e, digest, f);
 	case EV_EFI_VARIABLE_BOOT:
 	case EV_EFI_VARIABLE_BOOT2:
 	case EV_EFI_VARIABLE_AUTHORITY:
+	case EV_EFI_SPDM_DEVICE_POLICY:
+	case EV_EFI_SPDM_DEVICE_AUTHORITY:
 		return read_variable(r, e, digest, f);
 	case EV_EFI_ACTION:
 	case EV_ACTION:
@@ -197,6 +185,7 @@ static enum eventlog_kind kind_of(struct reading *r, const struct eventlog_event
 	case EV_EFI_RUNTIME_SERVICES_DRIVER:
 		return EVENTLOG_IMAGE;
 	case EV_IPL:
+	case EV_IPL_PARTITION_DATA:
 	case EV_EVENT_TAG:
 		return read_loader(r, e, digest, f);
 	case EV_POST_CODE:
@@ -214,10 +203,41 @@ static enum eventlog_kind kind_of(struct reading *r, const struct eventlog_event
 	return EVENTLOG_UNEXPLAINED;
 }
 
+/*
+ * The digest tells what may be a separator, not the type: nothing behind it is early, whatever the
+ * log calls it. Else a separator could be renamed, facts be extended behind it, and another
+ * separator behind those.
+ *
+ * That granted, a type that could have such a digest is believed: "BootOrder" 0001,0000 has the bytes
+ * of a separator that reports an error, some vendors measure a record of four zeros. To rename a
+ * separator gains nothing then, but that an error is not seen in this PCR: eventlog_read() sees to
+ * that. In PCR 7 every event is longer, and there is none to mistake.
+ */
+static bool is_separator(struct reading *r, const struct eventlog_event *e, const uint8_t *digest,
+			 struct eventlog_fact *f)
+{
+	const bool failure = equals(digest, r->failure, r);
+	const uint32_t bit = 1u << e->pcr;
+
+	if (e->pcr >= SEPARATED_PCRS || (!failure && !equals(digest, r->separator[0], r) &&
+					 !equals(digest, r->separator[1], r)))
+		return false;
+	r->parted |= bit;
+	if (e->pcr != SECURE_BOOT_PCR && kind_of(r, e, digest, f) != EVENTLOG_UNEXPLAINED) {
+		r->excused |= failure ? bit : 0;
+		return false;
+	}
+	r->separators[e->pcr]++;
+	f->kind = EVENTLOG_SEPARATOR;
+	if (failure || e->type != EV_SEPARATOR || !vouch(r, e->data, digest, &f->text))
+		r->failed |= bit;
+	return true;
+}
+
 /* In PCR 7, of Secure Boot, nothing else has a place. */
 static bool belongs(uint32_t pcr, enum eventlog_kind kind)
 {
-	return pcr != 7 || kind == EVENTLOG_VARIABLE || kind == EVENTLOG_ACTION;
+	return pcr != SECURE_BOOT_PCR || kind == EVENTLOG_VARIABLE || kind == EVENTLOG_ACTION;
 }
 
 static void read_event(struct reading *r, const struct eventlog_event *e, struct eventlog_fact *f)
@@ -228,7 +248,7 @@ static void read_event(struct reading *r, const struct eventlog_event *e, struct
 		f->kind = EVENTLOG_NOTHING;
 		return;
 	}
-	f->early = !r->separators[e->pcr];
+	f->early = !(r->parted & 1u << e->pcr);
 	if (is_separator(r, e, digest, f))
 		return;
 	f->kind = kind_of(r, e, digest, f);
@@ -236,13 +256,13 @@ static void read_event(struct reading *r, const struct eventlog_event *e, struct
 		f->kind = EVENTLOG_UNEXPLAINED;
 	if (f->kind == EVENTLOG_UNEXPLAINED)
 		r->facts->unexplained |= 1u << e->pcr;
-	if (e->pcr == 7) {
+	if (e->pcr == SECURE_BOOT_PCR) {
 		r->facts->debugger |= equals(digest, r->debugger, r);
 		r->facts->dma_unprotected |= equals(digest, r->dma, r);
 	}
 	if (e->pcr == 5)
 		r->facts->exit_boot_services |= equals(digest, r->exited, r);
-	if (e->pcr == 7 && f->kind == EVENTLOG_VARIABLE &&
+	if (e->pcr == SECURE_BOOT_PCR && f->kind == EVENTLOG_VARIABLE &&
 	    f->text.left == sizeof(secure_boot_head) + 1 &&
 	    !memcmp(f->text.at, secure_boot_head, sizeof(secure_boot_head))) {
 		r->secure_boots +=
@@ -290,8 +310,14 @@ int eventlog_read(const struct eventlog *l, uint16_t alg, uint32_t pcrs, struct 
 	for (uint32_t pcr = 0; pcr < SEPARATED_PCRS; pcr++)
 		if (r.separators[pcr] == 1 && !(r.failed & 1u << pcr))
 			f.separators |= 1u << pcr;
-	if (r.secure_boots == 1 && r.secure_boot <= 1 && f.separators & 1u << 7 &&
-	    !(f.unexplained & 1u << 7))
+	/*
+	 * Firmware reports an error in all of PCRs 0-7 (EV_SEPARATOR of the Platform Firmware
+	 * Profile): where PCR 7 shows that there was none, such a digest may be another event's.
+	 */
+	if (!(f.separators & 1u << SECURE_BOOT_PCR))
+		f.separators &= ~r.excused;
+	if (r.secure_boots == 1 && r.secure_boot <= 1 && f.separators & 1u << SECURE_BOOT_PCR &&
+	    !(f.unexplained & 1u << SECURE_BOOT_PCR))
 		f.secure_boot = r.secure_boot ? EVENTLOG_YES : EVENTLOG_NO;
 	*ret = f;
 	return 0;

@@ -9,6 +9,8 @@
 
 #define SHA1_SIZE 20
 #define LOCALITY_MAX 4
+#define OLD_HEAD_SIZE 32 /* of a TCG_PCR_EVENT; of a TCG_PCR_EVENT2 up to the digests: */
+#define HEAD_SIZE 12
 
 DEFINE_CLEANUP(struct eventlog *, eventlog_free)
 
@@ -190,6 +192,19 @@ static int append(struct eventlog *l, size_t *capacity, const struct eventlog_ev
 	return 0;
 }
 
+/*
+ * Where the next event should begin: the rest of an area that was larger than the log. No event of
+ * the crypto agile format begins so: it has a digest at least. One of the old format could, of no
+ * type and no digest; a log that had it would not lead to the quoted values without it.
+ */
+static bool is_padding(const struct eventlog *l, const struct reader *r)
+{
+	const size_t head = l->tier == EVENTLOG_SHA1 ? OLD_HEAD_SIZE : HEAD_SIZE;
+
+	return r->left >= head && (r->at[0] == 0 || r->at[0] == 0xff) &&
+	       !memcmp(r->at, r->at + 1, r->left - 1);
+}
+
 int eventlog_parse(const void *data, size_t len, struct eventlog **ret)
 {
 	_cleanup_(eventlog_freep) struct eventlog *l = calloc(1, sizeof(*l));
@@ -203,7 +218,7 @@ int eventlog_parse(const void *data, size_t len, struct eventlog **ret)
 	if (len > EVENTLOG_SIZE_MAX)
 		return -E2BIG;
 	err = len ? begin(l, &r) : 0;
-	while (!err && r.left) {
+	while (!err && r.left && !is_padding(l, &r)) {
 		struct eventlog_event e;
 
 		err = get_event(l, &r, &e);

@@ -37,6 +37,7 @@ enum eventlog_type {
 	EV_TABLE_OF_DEVICES = 0xb,
 	EV_COMPACT_HASH = 0xc,
 	EV_IPL = 0xd,
+	EV_IPL_PARTITION_DATA = 0xe,
 	EV_NONHOST_CODE = 0xf,
 	EV_NONHOST_CONFIG = 0x10,
 	EV_NONHOST_INFO = 0x11,
@@ -59,6 +60,8 @@ enum eventlog_type {
 	EV_EFI_VARIABLE_AUTHORITY = 0x800000e0,
 	EV_EFI_SPDM_FIRMWARE_BLOB = 0x800000e1,
 	EV_EFI_SPDM_FIRMWARE_CONFIG = 0x800000e2,
+	EV_EFI_SPDM_DEVICE_POLICY = 0x800000e3,
+	EV_EFI_SPDM_DEVICE_AUTHORITY = 0x800000e4,
 };
 
 enum eventlog_tier {
@@ -95,6 +98,9 @@ struct eventlog {
  * header, a known algorithm with another size than its own, an extend of a PCR that there isn't, a
  * StartupLocality that is doubled, above 4, or behind PCR 0's first extend. -E2BIG: more than the
  * maxima above. -ENOMEM. The log is freed with eventlog_free().
+ *
+ * What is left of the area that firmware kept the log in is no tail: at least an event's head of
+ * zeros, or of 0xff, and nothing else up to the end.
  */
 int eventlog_parse(const void *data, size_t len, struct eventlog **ret);
 void eventlog_free(struct eventlog *l);
@@ -130,7 +136,11 @@ enum eventlog_kind {
 /* What an event shows, parallel to log->events */
 struct eventlog_fact {
 	enum eventlog_kind kind;
-	bool early; /* before the separator of its PCR; in PCRs 8–23, which have none, always */
+	/*
+	 * Before the first event of its PCR that may be the separator by its digest, whatever the log
+	 * calls that; in PCRs 8–23, which have none, always
+	 */
+	bool early;
 	/*
 	 * The part of the data whose hash is the digest: it was measured. Empty: the digest alone
 	 * is the fact, all data are but a hint for people. GRUB's "kernel_cmdline: " and its like
@@ -143,7 +153,12 @@ enum eventlog_answer { EVENTLOG_UNKNOWN, EVENTLOG_NO, EVENTLOG_YES };
 
 struct eventlog_facts {
 	uint16_t alg;
-	/* bit n: PCR n of 0–7 has exactly one separator, and it reports no error */
+	/*
+	 * bit n: PCR n of 0–7 has exactly one separator, and it reports no error. But for PCR 7, an
+	 * event of another type that could have a separator's digest is none: "BootOrder" with
+	 * 0001,0000 in it, a vendor's record of four zeros. One that would report an error is such an
+	 * event only where PCR 7 has a sound separator.
+	 */
 	uint32_t separators;
 	uint32_t unexplained; /* bit n: PCR n has such an event */
 	/*

@@ -240,16 +240,18 @@ static bool check_facts(struct verification *v, const struct eventlog_facts *f)
 {
 	const struct affiant_boot *b = &v->policy->boot;
 	const uint32_t unknown = ~v->led & BOOT_PCRS; /* explained by their values */
-	uint32_t deciding = b->closed | 1u << SECURE_BOOT_PCR;
+	uint32_t deciding = b->closed | 1u << SECURE_BOOT_PCR, unseparated;
 
 	for (size_t i = 0; i < b->rules_count; i++)
 		deciding |= b->rules[i].pcrs;
 	if (b->kernels.count)
 		deciding |= KERNEL_PCRS;
-	if ((f->separators | unknown) != BOOT_PCRS)
+	/* Elsewhere nothing rests on what stands before a separator, nor on what firmware reports. */
+	unseparated = deciding & BOOT_PCRS & ~(f->separators | unknown);
+	if (unseparated)
 		return fail(v, VERIFY_boot_log_separator, "boot: log",
 			    "PCR %d has not exactly one sound separator",
-			    __builtin_ctz(~(f->separators | unknown)));
+			    __builtin_ctz(unseparated));
 	if (f->unexplained & deciding)
 		return fail(v, VERIFY_boot_log_unexplained, "boot: log",
 			    "PCR %d has an event that can't be explained",

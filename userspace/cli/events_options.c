@@ -36,7 +36,7 @@ static const char help[] =
 	"  --type WORD,...        session_started session_ended exec exit connect close\n"
 	"                         untracked_socket listening lost gap folded daemon_started\n"
 	"                         daemon_stopping\n"
-	"  --since, --until WHEN  2026-11-02T06:13:20Z, -10m, '1h30m ago'\n"
+	"  --since, --until WHEN  2026-11-02T06:13:20Z, 1h, '1h30m ago', -10m\n"
 	"\n"
 	"  --socket PATH          affiantd's socket, if not the usual one\n"
 	"  --ledger DIRECTORY     read segment files there, without a daemon\n"
@@ -106,7 +106,8 @@ static int set_when(struct events_options *o, int code, const char *value)
 	uint64_t ns;
 
 	if (when_parse(value, now_ns(), &ns))
-		return wrong("--%s: '%s' is not a time like 2026-11-02T06:13:20Z, -10m or '1h ago'",
+		return wrong("--%s: '%s' is not a time like 2026-11-02T06:13:20Z, 1h or '1h "
+			     "ago'",
 			     code == OPT_SINCE ? "since" : "until", value);
 	if (code == OPT_SINCE)
 		filter_since(o->filter, ns);

@@ -98,7 +98,8 @@ static int parse_rfc3339(const char *at, uint64_t *ret_ns)
 	return 0;
 }
 
-int when_parse(const char *text, uint64_t now_ns, uint64_t *ret_ns)
+/* "1h", "-1h" and "1h ago" are the same: nothing that is asked for lies ahead. */
+static int parse_ago(const char *text, uint64_t now_ns, uint64_t *ret_ns)
 {
 	char duration[64];
 	size_t len = strlen(text);
@@ -109,8 +110,6 @@ int when_parse(const char *text, uint64_t now_ns, uint64_t *ret_ns)
 		len--;
 	} else if (len > 4 && !strcmp(text + len - 4, " ago")) {
 		len -= 4;
-	} else {
-		return parse_rfc3339(text, ret_ns);
 	}
 	if (!len || len >= sizeof(duration))
 		return -EINVAL;
@@ -120,6 +119,11 @@ int when_parse(const char *text, uint64_t now_ns, uint64_t *ret_ns)
 		return -EINVAL;
 	*ret_ns = now_ns - ago;
 	return 0;
+}
+
+int when_parse(const char *text, uint64_t now_ns, uint64_t *ret_ns)
+{
+	return parse_rfc3339(text, ret_ns) ? parse_ago(text, now_ns, ret_ns) : 0;
 }
 
 void when_format(uint64_t ns, char ret[static WHEN_SIZE])

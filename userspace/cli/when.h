@@ -6,7 +6,7 @@
 
 /*
  * Nanoseconds since the epoch: RFC 3339 ("2026-11-02T06:13:20.5Z", "2026-11-02 07:13:20+01:00"), or
- * a duration before @now_ns ("-10m", "1h30m ago"). -EINVAL for anything else, a date that the
+ * a duration before @now_ns ("1h", "-10m", "1h30m ago"). -EINVAL for anything else, a date that the
  * calendar lacks too.
  */
 int when_parse(const char *text, uint64_t now_ns, uint64_t *ret_ns);

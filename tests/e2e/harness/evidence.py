@@ -250,16 +250,29 @@ class Taken:
 
 	def files(self, process):
 		"""(role, state, path, digest) of what a process executed."""
-		listed = []
-		for index in process["files"]:
-			media_type, component = self.claims["measurements"][index]
-			assert media_type == "application/measured-component+json"
-			proven = component["state"] != "unproven"
-			assert ("unproven_measurement" if proven else "measurement") not in component
-			algorithm, digest = component.get("measurement" if proven else "unproven_measurement", (None, None))
-			assert algorithm in (None, "sha-256")
-			listed.append((component["role"], component["state"], component["id"][0], digest and unb64(digest)))
-		return listed
+		return [measured(self.claims["measurements"][index]) for index in process["files"]]
+
+
+ROLES = ("executable", "script", "interpreter", "loader", "argument", "manifest", "configuration", "bpf")
+STATES = ("kernel", "verity", "held", "observed", "too_late", "too_large", "changed", "unreadable", "disabled", "unproven",
+	  "offered", "claimed")
+MEMBERS = {"verity": "verity_measurement", "unproven": "unproven_measurement"}
+
+
+def measured(entry):
+	"""(role, state, path, digest) of an entry of measurements: docs/evidence.md, "Measurements"."""
+	content_format, text = entry
+	body = json.loads(text)
+	*zero, role, state = unb64(body["flags"])
+	assert zero == [0] * 6
+	role, state = ROLES[role - 1], STATES[state - 1]
+	assert content_format == (296 if state in ("kernel", "held", "observed", "offered") else 65040)
+	member = MEMBERS.get(state, "digested-measurement")
+	assert set(body) <= {"id", "flags", member} and (content_format == 65040 or member in body)
+	algorithm, digest = body.get(member, (None, None))
+	assert algorithm in (None, 1, 8)
+	path, = body["id"]
+	return role, state, path, digest and unb64(digest)
 
 
 def thumbprint(jwk):

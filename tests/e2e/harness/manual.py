@@ -8,7 +8,7 @@ import subprocess
 
 from . import daemon as daemons
 
-TEXTS = [daemons.TOP / "README.md", daemons.TOP / "docs/operations.md", *sorted((daemons.TOP / "docs/man").glob("*.scd"))]
+TEXTS = [daemons.TOP / "README.md", *sorted((daemons.TOP / "docs").glob("*.md")), *sorted((daemons.TOP / "docs/man").glob("*.scd"))]
 PROGRAM = r"(?:affiant\w*|cmake|kill|mount|nft|rm|sudo|systemctl|systemd-\w+|tools/[\w-]+|tpm2_\w+|umount)"
 COMMAND = re.compile(rf"{PROGRAM}(?: .+)?")
 
@@ -16,7 +16,7 @@ COMMAND = re.compile(rf"{PROGRAM}(?: .+)?")
 def _lines_of_markdown(text):
 	"""Lines of fenced blocks, but for what is indented (a transcript), and spans of code."""
 	fenced = False
-	for line in text.splitlines():
+	for line in re.sub(r" \\\n\s*", " ", text).splitlines():
 		if line.startswith("```"):
 			fenced = not fenced
 		elif fenced:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// boot: what go-attestation makes of event logs and quotes. One JSON object a line in, one out.
+// boot: what go-attestation, and of logs go-eventlog, make of event logs and quotes. One JSON object a line in, one out.
 package main
 
 import (
@@ -14,6 +14,8 @@ import (
 	"os"
 
 	"github.com/google/go-attestation/attest"
+	"github.com/google/go-eventlog/register"
+	"github.com/google/go-eventlog/tcg"
 )
 
 type value struct {
@@ -36,6 +38,7 @@ type verdict struct {
 	Replayed   bool   `json:"replayed"`
 	SecureBoot string `json:"secure_boot"`
 	Quoted     bool   `json:"quoted"`
+	Eventlog   string `json:"eventlog"` // "parsed", "replayed", or why not
 	Why        string `json:"why"`
 }
 
@@ -60,6 +63,22 @@ func judgeLog(j job, pcrs []attest.PCR, v *verdict) error {
 	return nil
 }
 
+// By go-eventlog, which also takes the rest of the area that a log was kept in.
+func judgeEventlog(j job) string {
+	var values []register.MR
+	for _, p := range j.PCRs {
+		values = append(values, register.PCR{Index: p.Index, Digest: p.Digest, DigestAlg: banks[p.Bank]})
+	}
+	log, err := tcg.ParseEventLog(j.Log, tcg.ParseOpts{AllowPadding: true})
+	if err != nil {
+		return err.Error()
+	}
+	if _, err := log.Verify(values); err != nil {
+		return "parsed"
+	}
+	return "replayed"
+}
+
 func judgeQuote(j job, pcrs []attest.PCR) error {
 	ak, err := attest.ParseAKPublic(j.AK)
 	if err != nil {
@@ -80,6 +99,7 @@ func judge(j job) verdict {
 		v.Quoted = err == nil
 	} else {
 		err = judgeLog(j, pcrs, &v)
+		v.Eventlog = judgeEventlog(j)
 	}
 	if err != nil {
 		v.Why = err.Error()
