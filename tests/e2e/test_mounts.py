@@ -110,12 +110,12 @@ def test_the_first_script(new_daemon, place):
 
 
 def test_a_filesystem_of_an_agent(new_daemon, place):
-	"""What is mounted in a namespace of a session's own is marked soon after something is executed there."""
+	"""What is mounted in a namespace of a session's own is marked when something is executed there, a second later."""
 	daemon = new_daemon()
 	(place / "m").mkdir()
 	script = place / "m" / "script"
 	inside = f"mount -t tmpfs t {place}/m; printf '#!/bin/sh\\n:\\n' > {script}; chmod 755 {script}; " \
-		 f"/bin/true; sleep 2; {script}; sleep 1"
+		 f"sleep 1.5; /bin/true; sleep 1; {script}; sleep 1"
 	found = daemon.run("unshare", "-m", "/bin/sh", "-c", inside).records()
 	assert script_states(found, script) == ["offered"]
 
@@ -188,6 +188,8 @@ def test_it_starts_beside_what_hangs(new_daemon, silent, place):
 	began = time.monotonic()
 	daemon.stop(deadline=10)
 	assert time.monotonic() - began < 5
+	done = daemon.affiant("uninstall-bpf", "--pin-dir", daemon.pins, socket=False)
+	assert done.returncode == 0, done.stderr
 
 
 # ---- limits ----

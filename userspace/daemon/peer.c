@@ -135,7 +135,7 @@ int peer_status(pid_t pid, struct peer_status *ret)
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	f = fopen(path, "re");
 	if (!f)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return errno == ENOENT ? -ESRCH : limit_of(-errno);
 	err = parse_status(f, &s);
 	if (err) {
 		peer_status_clear(&s);
