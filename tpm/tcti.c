@@ -9,9 +9,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <tss2/tss2_tpm2_types.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/reader.h"
@@ -276,6 +278,25 @@ static int connect_socket(struct tcti *t)
 	return 0;
 }
 
+/*
+ * A TPM's device belongs to a group ("tss"), where there is such a one, and gets it from udev a while after the driver made
+ * it. This thread alone joins, without what CAP_DAC_OVERRIDE would open besides; the system call knows of threads, glibc's
+ * function of all of them.
+ */
+static int open_as_its_group(const char *path, int flags)
+{
+	int fd = open(path, flags);
+	struct stat st;
+
+	if (fd >= 0 || errno != EACCES)
+		return fd;
+	if (stat(path, &st) < 0 || syscall(SYS_setgroups, 1, &st.st_gid) < 0) {
+		errno = EACCES;
+		return -1;
+	}
+	return open(path, flags);
+}
+
 static int open_device(struct tcti *t)
 {
 	struct pollfd lame = {.fd = t->lame_watch_fd, .events = POLLIN};
@@ -290,7 +311,7 @@ static int open_device(struct tcti *t)
 		shut(&t->lame_fd);
 	}
 	/* Without O_NONBLOCK write(2) returns when the TPM has finished, however long that is. */
-	fd = open(t->path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = open_as_its_group(t->path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISCHR(st.st_mode))

@@ -127,9 +127,14 @@ static void measure(const char *name, double seconds, unsigned int count)
 
 			require(verifier_new(&f.policy, &v, &why) == 0);
 			for (unsigned int i = 0; i < count; i++, done++) {
-				const struct verify_request q = {evidence[i], strlen(evidence[i]),
-								 FORGE_NONCE, FORGE_AUDIENCE,
-								 FORGE_NOW,   f.cached};
+				const struct verify_request q = {
+					.evidence = evidence[i],
+					.len = strlen(evidence[i]),
+					.nonce = FORGE_NONCE,
+					.audience = FORGE_AUDIENCE,
+					.now = FORGE_NOW,
+					.cached = f.cached,
+				};
 				struct verify_result *r;
 
 				require(verify(v, &q, &r) == 0);

@@ -39,6 +39,36 @@ def answer(tpm, document):
 	return enrolment.answer(document, tpm.activate(tpm.directory / "credential"))
 
 
+def test_what_others_can_write(authority):
+	"""Neither the authority, nor who vouches for TPMs, nor what waits for an answer."""
+	place = authority
+	with TpmTools(place) as tpm:
+		request = host(tpm)
+		trust = place / "trust"
+		trust.mkdir(mode=0o700)
+		(trust / "tpm.pem").write_bytes(tpm.ca.read_bytes())
+		options = ("--trust", trust / "tpm.pem", "--allow-software-tpm")
+		challenge(place, request, *options)
+		for path in (place / "ca/pending", place / "ca", trust, trust / "tpm.pem"):
+			mode = stat.S_IMODE(path.stat().st_mode)
+			path.chmod(mode | 0o002)
+			challenge(place, request, *options, refused=f"{path}: can be written by others than its owner")
+			path.chmod(mode)
+		answered = answer(tpm, challenge(place, request, *options))
+		pending, = (place / "ca/pending").iterdir()
+		for path in (pending, pending.parent, place / "ca/ca.key", place / "ca/ca.pem", place / "ca"):
+			mode = stat.S_IMODE(path.stat().st_mode)
+			path.chmod(mode | 0o002)
+			issue(place, answered, refused=f"{path}: can be written by others than its owner")
+			path.chmod(mode)
+		issue(place, answered)
+	other = place / "open"
+	other.mkdir()
+	other.chmod(0o777)
+	done = subprocess.run([enrolment.BUILD / "userspace/affiant", "ca", "init", "--dir", other], capture_output=True, text=True, check=False)
+	assert done.returncode == 1 and "can be written by others" in done.stderr and list(other.iterdir()) == []
+
+
 def test_enrolment(authority):
 	place = authority
 	with TpmTools(place) as tpm:

@@ -243,3 +243,21 @@ def test_no_tpm(new_daemon, tcti, says):
 	assert (run.returncode, run.stdout) == (1, "")
 	assert "no_tpm" in run.stderr and says in run.stderr
 	assert run.records().execs, "tracing needs none"
+
+
+def test_device_that_gets_its_group_later(new_daemon, place):
+	"""As udev gives it to "tss" when the driver has made it, before or after the daemon began. It opens: and is no TPM."""
+	device = place / "tpmrm0"
+	daemon = new_daemon(f"tpm: {{tcti: 'device:{device}'}}\n")
+
+	def error():
+		return json.loads(daemon.affiant("status", "-o", "json").stdout)["tpm"]["error"] or ""
+
+	wait.until("it is not there", lambda: "No such file" in error(), explain=daemon.log)
+	made = place / "made"
+	made.touch()
+	made.chmod(0o660)
+	os.chown(made, 54321, 54322)
+	made.rename(device)
+	wait.until("it was looked at", lambda: "No such file" not in error(), explain=daemon.log)
+	assert "ioctl" in error(), error()

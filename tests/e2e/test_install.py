@@ -161,14 +161,34 @@ def test_restart_stop_and_start(installed):
 	assert not said(installed)
 
 
+def wait_another(host, pid):
+	wait.until("systemd has started it again", lambda: host.show("ActiveState") == "active" and host.show("MainPID") not in ("0", pid),
+		   explain=host.journal)
+
+
 def test_ended_by_force_it_is_started_again(installed):
 	before = len(all_records(installed).of("session_ended"))
 	pid = installed.show("MainPID")
 	os.kill(int(pid), signal.SIGKILL)
-	wait.until("systemd has started it again", lambda: installed.show("ActiveState") == "active" and
-		   installed.show("MainPID") not in ("0", pid), explain=installed.journal)
+	wait_another(installed, pid)
 	run_agent(installed)
 	whole(installed, before + 1)
+
+
+def test_watchdog(installed):
+	"""A daemon that hangs is ended and started again; one that works feeds it."""
+	path = f"{units.UNITS}/affiantd.service.d/watchdog.conf"
+	installed.write(path, "[Service]\nWatchdogSec=3\n")
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl restart affiantd")
+	pid, fed = installed.show("MainPID"), installed.show("WatchdogTimestampMonotonic")
+	wait.until("it is fed", lambda: installed.show("WatchdogTimestampMonotonic") != fed, explain=installed.journal)
+	assert installed.show("MainPID") == pid
+	os.kill(int(pid), signal.SIGSTOP)
+	wait_another(installed, pid)
+	assert "watchdog" in installed.journal().lower()
+	installed.shell(f"rm {path}")
+	installed.shell("systemctl daemon-reload")
 
 
 def test_a_kernel_without_those_files(host, installed):
@@ -182,6 +202,46 @@ def test_a_kernel_without_those_files(host, installed):
 		host.shell("systemctl daemon-reload")
 		host.shell(f"systemctl start without-{name}")
 		host.shell(f"systemctl stop without-{name}")
+
+
+def test_another_state_directory(installed):
+	"""By the lines that operations.md has; without them it says what it can't write."""
+	text = (daemons.TOP / "docs/operations.md").read_text()
+	path, lines = re.search(r"`(/etc/systemd/system/affiantd.service.d/\S+)`.*?^```\n(.*?)^```", text, re.M | re.S).groups()
+	place, = re.findall(r"ReadWritePaths=(.+)", lines)
+	before = installed.shell("cat /etc/affiant/affiant.yaml")
+	installed.shell(f"mkdir {place} && chmod 700 {place}")
+	installed.write("/etc/affiant/affiant.yaml", f"state_dir: {place}\n")
+	installed.run("systemctl", "restart", "--no-block", "affiantd")
+	wait.until("it says why", lambda: re.search(f"{place}.*Read-only", installed.journal()), explain=installed.journal)
+	installed.write(path.replace("/etc/systemd/system", units.UNITS), lines)
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl restart affiantd")
+	run_agent(installed)
+	wait.until("its session", lambda: len(all_records(installed).of("session_ended")) == 1, explain=installed.journal)
+	installed.shell(f"test -d {place}/ledger && rm {path.replace('/etc/systemd/system', units.UNITS)}")
+	installed.write("/etc/affiant/affiant.yaml", before)
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl restart affiantd")
+
+
+@pytest.mark.parametrize("line", [line for line in manual.commands() if "PREFIX" in line])
+def test_another_prefix(host, installed, line):
+	"""The unit that is linked is the one below that prefix, and starts what is there; the groups are its own."""
+	installed.shell(f"cmake --install {daemons.BUILD} --prefix /opt/affiant", cwd=daemons.TOP)
+	if "link" in line:
+		installed.shell("systemctl stop affiantd; rm -f /usr/lib/systemd/system/affiantd.service; systemctl daemon-reload")
+	installed.shell(line.replace("PREFIX", "/opt/affiant"))
+	if "link" not in line:
+		return
+	installed.shell("systemctl start affiantd")
+	assert os.readlink(f"/proc/{installed.show('MainPID')}/exe").endswith("/opt/affiant/sbin/affiantd")
+	run_agent(installed)
+	installed.shell("systemctl stop affiantd; rm -f /var/lib/systemd/user/affiantd.service")
+	install_again = the_block()[0]
+	installed.shell(install_again, cwd=daemons.TOP)
+	installed.shell("systemctl daemon-reload")
+	installed.shell("systemctl start affiantd")
 
 
 def test_the_unit_of_the_software_tpm(installed):

@@ -38,7 +38,7 @@ KNOWN = [
 	(r"systemctl enable --now affiant-softtpm", "test_install; the program that it starts: test_enrolment"),
 	(r"tpm2_dictionarylockout .*", "test_enrolment"),
 	(r"nft add rule .*", "test_routing_headers_are_dropped"),
-	(r"cmake --install .*|systemd-sysusers|systemctl daemon-reload", "test_install"),
+	(r"cmake --install .*|systemd-sysusers( PREFIX.*)?|systemctl (daemon-reload|link .*)", "test_install"),
 	(r"tools/setup --list", READS),
 	(r"tools/demo", "test_demo"),
 	# What is left: tests can't be run by a test, and builds would be of another tree than the one that is tested.

@@ -102,7 +102,8 @@ def forgeries(log):
 	yield "a tail", log + b"\0"
 
 
-@pytest.mark.parametrize("name", ["ovmf-ima-sig/binary_bios_measurements", "secure-boot-cut"])
+@pytest.mark.parametrize("name", ["ovmf-ima-sig/binary_bios_measurements", "ovmf-shim-grub/binary_bios_measurements",
+				  "secure-boot-cut"])
 def test_forged_logs(go_attestation, place, name):
 	log = next(path for path in LOGS if str(path).endswith(name)).read_bytes()
 	values = replayed(events_of(log)[1])

@@ -258,7 +258,7 @@ def test_task(daemon):
 	session = _uuid(run.wait_exec("/bin/cat").session.id)
 	listed = _listed(daemon, session)
 	assert (listed["task"], listed["purpose"], listed["scope"]) == (run.task, "to fix the build", ["repo:read", "net:*"])
-	assert (listed["principal"], listed["assurance"]) == ("alice@example.com", "ASSURANCE_ASSERTED")
+	assert (listed["principal"], listed["assurance"]) == ("alice@example.com", "asserted")
 	run.wait()
 	for record in run.records():
 		assert list(record.task.scope) == ["repo:read", "net:*"]

@@ -4,12 +4,14 @@
 import concurrent.futures
 import copy
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import pty
 import re
 import shutil
+import stat
 import subprocess
 
 import jwt
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
 from harness import wait
-from harness.evidence import AUDIENCE, NONCE, b64, unb64
+from harness.evidence import AUDIENCE, NONCE, b64, measured, unb64
 
 POLICY = """\
 max_age: 10m
@@ -76,7 +78,7 @@ class Verifier:
 	def run(self, text, *options, nonce=NONCE, audience=AUDIENCE, env=None, **changed):
 		command = [daemons.AFFIANT, "verify", "--policy", self.policy(**changed), "--nonce", nonce, "--audience", audience,
 			   *options]
-		return subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=False,
+		return subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True, check=False, timeout=120,
 				      env=daemons.environment() | (env or {}))
 
 	def __call__(self, text, *options, **more):
@@ -124,7 +126,7 @@ def test_as_nobody(verifier, taken, place):
 	evidence = place / "evidence.json"
 	evidence.write_text(taken.text)
 	done = subprocess.run([daemons.AFFIANT, "verify", "-p", policy, "--nonce", NONCE, "--audience", AUDIENCE, evidence],
-			      user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True, check=False,
+			      user="nobody", group="nogroup", extra_groups=[], capture_output=True, text=True, check=False, timeout=120,
 			      env=daemons.environment())
 	assert done.returncode == 0, done.stdout + done.stderr
 
@@ -154,6 +156,22 @@ def test_proven(verifier, attested):
 	agent.end()
 
 
+def test_longest_texts(verifier, attested):
+	"""What a session can be opened with, evidence has room for, and a verifier takes."""
+	options = ["--purpose", "p" * 1024, "--on-behalf-of", "ä" * 512, *sum((["--scope", f"{n}" * 1024] for n in range(5)), [])]
+	agent = attested.agent(options=[*options, "--task", "t" * 1024])
+	taken = agent.evidence(host=True)
+	workload = taken.claims["submods"]["workload"]
+	assert workload["task"]["id"] == "t" * 1024 and workload["task"]["purpose"] == "p" * 1024
+	assert workload["principal"]["subject"] == "ä" * 512 and len(workload["task"]["scope"]) == 5
+	assert verifier(taken.text) == (0, "")
+	agent.end()
+	for option in ("--task", "--purpose", "--on-behalf-of", "--scope"):
+		for text in ("x" * 1025, ""):
+			done = attested.daemon.affiant("run", "--agent", "researcher", option, text, "--", "/bin/true")
+			assert done.returncode == 125 and "1 to 1024 bytes" in done.stderr, done.stderr
+
+
 def test_unproven_says_what_to_do(verifier, taken):
 	done = verifier.run(taken.text, states="[observed]")
 	assert done.returncode == 1 and "hash_state" in done.stdout
@@ -174,33 +192,43 @@ def test_remembered(verifier, agent, taken, place):
 	alone = agent.evidence()
 	assert verifier(alone.text, *state) == (2, "host_evidence_needed")
 	assert verifier(taken.text, *state) == (0, "")
-	kept, = place.iterdir()
-	assert kept.name == taken.claims["ueid"] + ".json" and kept.stat().st_mode & 0o777 == 0o600
+	kept = place / (taken.claims["ueid"] + ".json")
+	lock = kept.with_suffix(".lock")
+	assert sorted(place.iterdir()) == sorted([kept, lock])
+	assert all(path.stat().st_mode & 0o777 == 0o600 for path in (kept, lock)), "nobody else can hold the lock"
 	assert verifier(alone.text, *state) == (0, "")
 	assert verifier(alone.text, *state, daemon="any") == (2, "host_evidence_needed"), "judged by another policy"
 	changed = json.loads(kept.read_text())
 	changed["clock"]["resets"] += 1
 	kept.write_text(json.dumps(changed))
 	assert verifier(taken.text, *state) == (1, "clock_reset_backwards")
-	kept.write_text("{}")
-	assert verifier.run(taken.text, *state).returncode == 2
+
+
+def opened_by_others(path):
+	"""Some process but this one has it open."""
+	for link in glob.iglob("/proc/[0-9]*/fd/*"):
+		try:
+			if os.readlink(link) == str(path) and link.split("/")[2] != str(os.getpid()):
+				return True
+		except OSError:
+			pass	# it ended meanwhile
+	return False
 
 
 def test_remembered_by_two_at_once(verifier, taken, place):
 	"""Who comes second judges by what the first has found."""
 	state = ("--state", place)
 	assert verifier(taken.text, *state) == (0, "")
-	kept, = place.iterdir()
+	kept, = place.glob("*.json")
 	later = json.loads(kept.read_text())
 	later["clock"]["resets"] += 1
-	first = os.open(place, os.O_RDONLY)
-	inode = f":{os.fstat(first).st_ino} "
+	lock = kept.with_suffix(".lock")
+	first = os.open(lock, os.O_RDWR)
 	with concurrent.futures.ThreadPoolExecutor() as pool:
 		try:
 			fcntl.flock(first, fcntl.LOCK_EX)
 			second = pool.submit(verifier, taken.text, *state)
-			wait.until("the second waits", lambda: second.done() or
-				   any("->" in line and inode in line for line in open("/proc/locks")))
+			wait.until("the second has it open", lambda: second.done() or opened_by_others(lock))
 			assert not second.done(), "it did not wait"
 			kept.write_text(json.dumps(later))
 		finally:
@@ -338,9 +366,44 @@ def test_policy_mistakes(verifier, place):
 			    ("boot: {mode: none, kernels: [any]}\n", ""),
 			    ("agents:\n  - id: spiffe://a/b\n    hash_states: [offered]\n", ":3: agents[0].hash_states[0]: 'offered'"),
 			    ("agents:\n  - id: spiffe://a/b\n    hash_states: []\n", ":3: agents[0].hash_states: is empty"),
+			    ("agents:\n  - id: spiffe://a/b\n    isolation: []\n", ":3: agents[0].isolation: is empty"),
 			    ("daemon:\n  bpf: [any, any]\n", ":2: daemon.bpf[0]: 'any'")):
 		code, error = told(text)
 		assert where in error and (code == 64 or not where), (text, error)
+
+
+def test_what_others_can_write(verifier, taken, place):
+	"""A policy, what it names, the state and the EAR's key: none that somebody else could have changed, or put there."""
+	state, keys = place / "state", place / "keys"
+	for directory in (state, keys):
+		directory.mkdir(mode=0o700)
+	key = keys / "key.json"
+	key.write_text(json.dumps(private_jwk(ec.generate_private_key(ec.SECP256R1()))[0]))
+	options = ("--state", state, "-o", "ear", "--ear-key", key)
+	policy = verifier.policy()
+	issuer = verifier.place / "ca/ca.pem"
+	assert verifier.run(taken.text, *options).returncode == 0
+	for path, code in ((policy, 64), (policy.parent, 64), (issuer, 64), (issuer.parent, 64), (key, 64), (keys, 64), (state, 2)):
+		mode = stat.S_IMODE(path.stat().st_mode)
+		for other in (mode | 0o002, mode | 0o022):
+			path.chmod(other)
+			done = verifier.run(taken.text, *options)
+			path.chmod(mode)
+			assert done.returncode == code and not done.stdout, (path, done.stdout, done.stderr)
+			assert f"{path}: can be written by others than its owner (mode {other:04o}): chmod go-w it" in done.stderr
+		if os.geteuid() == 0:
+			os.chown(path, 12345, -1)
+			done = verifier.run(taken.text, *options)
+			os.chown(path, 0, -1)
+			assert done.returncode == code and f"{path}: belongs to user 12345: chown it to root" in done.stderr
+	assert verifier.run(taken.text, *options).returncode == 0
+	# By a group of root's alone, as the own group of a user is; and of another group.
+	if os.geteuid() == 0:
+		policy.chmod(0o660)
+		os.chown(policy, -1, 12345)
+		assert verifier.run(taken.text).returncode == 64
+		os.chown(policy, -1, 0)
+		policy.chmod(0o600)
 
 
 def test_colour(verifier, taken):
@@ -368,7 +431,9 @@ def test_reader_of_fifty_lines(agent, taken, enrolled, place):
 	ak = enrolled.path("certificate.pem")
 	done = example(taken.text, ak)
 	assert done.returncode == 0, done.stderr
-	assert json.loads(done.stdout) == taken.claims
+	files = [{"path": path, "role": role, "state": state, "sha256": digest.hex() if entry[0] == 296 else None}
+		 for entry in taken.claims["measurements"] for role, state, path, digest in [measured(entry)]]
+	assert json.loads(done.stdout) == {**taken.claims, "measurements": files} and files
 	other = agent.evidence(nonce="another-nonce")
 	for text, how in (
 		(taken.text, {"nonce": "another-nonce"}), (taken.text, {"audience": "https://other.example"}),

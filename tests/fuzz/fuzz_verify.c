@@ -5,6 +5,7 @@
  */
 #include "attest/verify.h"
 
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,13 @@ static const struct affiant_agent agent = {
 	.manifests.any = true,
 	.ancestors.any = true,
 	.minimum = AFFIANT_SOFTWARE_TPM,
+	.programs.any = true,
 	.isolations = 15,
+	.custodies = AFFIANT_ANY_CUSTODY,
+	.states = AFFIANT_STATES_PROVEN,
+	.max_lost = AFFIANT_ANY_LOST,
+	.allow_folded = true,
+	.allow_untagged_children = true,
 	.allow_asserted = true,
 	.allow_late = true,
 };
@@ -33,11 +40,14 @@ static struct affiant_policy policy = {
 	.hosts_count = 1,
 	.agents = &agent,
 	.agents_count = 1,
-	.boot = {.allow_secure_boot_off = true,
+	.boot = {.kernels.any = true,
+		 .allow_secure_boot_off = true,
 		 .allow_debugger = true,
 		 .allow_dma_unprotected = true},
 	.daemon = {.executables.any = true, .configurations.any = true, .bpf.any = true},
 	.max_age = 86400,
+	.skew = 5,
+	.any_firmware = true,
 };
 
 static void judge(struct verifier *v, const struct verify_request *q)
@@ -57,7 +67,12 @@ static void judge(struct verifier *v, const struct verify_request *q)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct verify_request q = {
-		data, size, "mZ4vQ0h8T2a9Yc1LrB7uXw", "https://sts.example.org/token", NOW, NULL};
+		.evidence = data,
+		.len = size,
+		.nonce = "mZ4vQ0h8T2a9Yc1LrB7uXw",
+		.audience = "https://sts.example.org/token",
+		.now = NOW,
+	};
 	static struct hoststate kept;
 	struct verifier *v;
 	const char *why;
@@ -71,5 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	q.cached = &kept;
 	judge(v, &q);
 	verifier_free(v);
+	/* Texts that are kept there look like a leak, and each input would be searched for it. */
+	ERR_clear_error();
 	return 0;
 }

@@ -79,7 +79,7 @@ def cmw():
 			{"json": collection(quote=good), "content": {"quote": b"\xffTCG".hex()}},
 			{"json": collection(quote=[quote, "", 4]), "content": {"quote": ""}},
 			{
-				"json": collection(path=[path_type, b64(b"{}"), 4], quote=good, host={"a": 1}),
+				"json": collection(path=[path_type, b64(b"{}"), 4], quote=good, host={"__cmwc_t": "tag:affiant.dev,2026:host#1"}),
 				"content": {"quote": b"\xffTCG".hex(), "path": b"{}".hex()},
 			},
 		],

@@ -207,7 +207,15 @@ static inline void forge_policy(struct forge *f)
 	f->ak_root_pem = (struct affiant_pem){.text = f->ak_root, .len = strlen(f->ak_root)};
 	f->hosts[0].asset = "rack 7";
 	f->hosts[0].agents = (struct affiant_texts){agents, 1};
-	*a = (struct affiant_agent){.id = FORGE_AGENT, .allow_asserted = true};
+	*a = (struct affiant_agent){
+		.id = FORGE_AGENT,
+		.allow_asserted = true,
+		.isolations = AFFIANT_ISOLATED,
+		.custodies = AFFIANT_ANY_CUSTODY,
+		.states = AFFIANT_STATES_PROVEN,
+		.programs = {.any = true},
+		.max_lost = AFFIANT_ANY_LOST,
+	};
 	a->arguments = forge_digest(f, 0, "zneiv03LICh84KSPhRI1wBs4BxFyl4phi-VAScbsAdM");
 	a->executables = forge_digest(f, 1, "yj7XhBhPGzu3w1Ob-0XnFxDNJ2Z0JPksLVu035wQfCM");
 	a->loaders = forge_digest(f, 2, "XOPlkGaV0bbCmLad5Fk8xEuDABgvj1ltH2VMC7jbx9g");
@@ -232,6 +240,10 @@ static inline void forge_policy(struct forge *f)
 		.agents = f->agents,
 		.agents_count = 1,
 		.ima = {.allowed = f->files, .allowed_count = 3},
+		.boot = {.kernels = {.any = true}},
+		.any_firmware = true,
+		.max_age = 300,
+		.skew = 5,
 		.daemon =
 			{
 				.executables = forge_digest(
@@ -594,8 +606,14 @@ static inline struct verify_result *forge_verify(struct forge *f)
 		free(f->text);
 		f->text = json_dumps(f->collection, JSON_COMPACT);
 	}
-	const struct verify_request q = {f->text,     strlen(f->text), f->nonce,
-					 f->audience, f->now,          f->cached};
+	const struct verify_request q = {
+		.evidence = f->text,
+		.len = strlen(f->text),
+		.nonce = f->nonce,
+		.audience = f->audience,
+		.now = f->now,
+		.cached = f->cached,
+	};
 	assert_int_equal(verify(v, &q, &r), 0);
 	verifier_free(v);
 	return r;

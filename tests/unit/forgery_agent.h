@@ -274,7 +274,6 @@ static void custody_other(void)
 }
 static void folded(void)
 {
-	f.agents[0].refuse_folded = true;
 	set(workload(), "folded", json_true());
 }
 static void late(void)

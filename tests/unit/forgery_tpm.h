@@ -227,4 +227,5 @@ static void firmware_other(void)
 {
 	f.policy.firmware = firmwares;
 	f.policy.firmware_count = 1;
+	f.policy.any_firmware = false;
 }

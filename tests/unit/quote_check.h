@@ -61,10 +61,10 @@ static inline void check_quote(struct tpm_worker *w, const struct tpm_quoted *q,
 	assert_int_equal(attest.type, TPM2_ST_ATTEST_QUOTE);
 	assert_int_equal(attest.selections_count, 1);
 	assert_int_equal(attest.selections[0].alg, TPM2_SHA256);
-	assert_int_equal(attest.selections[0].pcrs, PCRS);
-	assert_int_equal(q->pcrs, PCRS);
+	assert_int_equal(attest.selections[0].pcrs, DEFAULT_PCRS);
+	assert_int_equal(q->pcrs, DEFAULT_PCRS);
 	for (unsigned int pcr = 0; pcr < TPM_PCRS; pcr++)
-		if (PCRS & 1u << pcr) {
+		if (DEFAULT_PCRS & 1u << pcr) {
 			memcpy(all + len, q->values[pcr], TPM_PCR_SIZE);
 			len += TPM_PCR_SIZE;
 		}

@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "daemon/peer.h"
 #include "daemon/server.h"
 
 #define NOBODY 65534
@@ -143,10 +144,17 @@ static void core_status(void *context, struct server_call *call)
 	core_answer(core, call);
 }
 
-static void core_match(void *context, struct server_call *call, pid_t pid)
+/* As the daemon's does, which looks the number up beside its loop. */
+static void core_match(void *context, struct server_call *call, pid_t asked)
 {
+	const struct peer caller = {.pid = server_call_caller(call)->pid};
 	struct core *core = context;
+	pid_t pid;
 
+	if (peer_resolve(&caller, asked, &pid)) {
+		server_refuse(call, "not_found", "there is no process %d here", asked);
+		return;
+	}
 	core->matched++;
 	core->match_pid = pid;
 	core_answer(core, call);

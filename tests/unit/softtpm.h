@@ -27,7 +27,7 @@
 
 #include "tpm/worker.h"
 
-#define PCRS 0x4fffu /* the default: 0-7, 8, 9, 10, 11, 14 */
+#define DEFAULT_PCRS 0x4fffu /* the default: 0-7, 8, 9, 10, 11, 14 */
 #define HANG_MS 60000
 
 struct softtpm {
@@ -139,7 +139,7 @@ static inline struct tpm_worker *worker_on(const struct softtpm *s, const char *
 		.tcti = where,
 		.state_dir = s->keys,
 		.timeout_ns = timeout_ms * 1000000,
-		.pcrs = PCRS,
+		.pcrs = DEFAULT_PCRS,
 		.ek = kind,
 	};
 	struct tpm_worker *w = NULL;

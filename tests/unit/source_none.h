@@ -77,15 +77,17 @@ NOTHING(bool source_untagged, (const struct source *s, uint64_t session), false)
 NOTHING(bool source_untagged_unknown, (const struct source *s), false)
 NOTHING(void source_untagged_known, (struct source * s), )
 NOTHING(int source_share, (const struct source *s, uint64_t session, struct share *ret), -ENOENT)
-NOTHING(int source_each_share,
-	(struct source * s, int (*each)(uint64_t session, const struct share *share, void *data),
-	 void *data),
+NOTHING(int source_walk_shares,
+	(struct source * s, struct source_walk *w,
+	 int (*each)(uint64_t session, const struct share *share, void *data), void *data),
 	0)
 NOTHING(int source_share_adjust, (struct source * s, uint64_t session, int32_t tags), 0)
 NOTHING(int source_share_forget, (struct source * s, uint64_t session), 0)
 #endif
 NOTHING(bool source_unseen, (const struct source *s, uint64_t session), false)
+#ifndef SOURCE_UNSEEN
 NOTHING(void source_forget_unseen, (struct source * s, uint64_t session, uint64_t before_ns), )
+#endif
 NOTHING(void source_set_disk_groups, (struct source * s, const struct disk_groups *groups), )
 NOTHING(bool source_learn_overlay, (struct source * s), false)
 NOTHING(int source_object_facts, (struct source * s, int fd, struct object_facts *ret), -EPERM)
@@ -126,5 +128,20 @@ NOTHING(int source_each_tag,
 	0)
 #endif
 #endif
+
+/* All at once. */
+static inline int source_walk_all(struct source_walk *w, int err)
+{
+	w->on = false;
+	return err;
+}
+
+NOTHING(int source_walk_tags,
+	(struct source * s, struct source_walk *w,
+	 int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data),
+	source_walk_all(w, source_each_tag(s, each, data)))
+NOTHING(int source_walk_connections,
+	(struct source * s, int *iter, void (*each)(uint64_t number, void *data), void *data),
+	source_each_connection(s, each, data))
 
 #pragma GCC diagnostic pop

@@ -31,6 +31,11 @@ static char *stat_of(pid_t pid, char line[static 1024])
 	return strrchr(line, ')') + 1;
 }
 
+static int is_alive(int pidfd, uint32_t tgid, uint64_t start)
+{
+	return alive_is(NULL, 0, &(struct alive_process){pidfd, tgid, start});
+}
+
 static char state_of(pid_t pid)
 {
 	char line[1024];
@@ -80,19 +85,19 @@ static void knows_the_living_from_the_dead(void **state)
 
 	(void)state;
 	assert_true(pidfd >= 0);
-	assert_true(alive_is(pidfd, pid, start));
-	assert_true(alive_is(pidfd, pid, start + TICK_NS - 1));
+	assert_int_equal(is_alive(pidfd, pid, start), 1);
+	assert_int_equal(is_alive(pidfd, pid, start + TICK_NS - 1), 1);
 	/* Another one of that pid. */
-	assert_false(alive_is(pidfd, pid, start + TICK_NS));
-	assert_false(alive_is(pidfd, pid, start - 1));
+	assert_int_equal(is_alive(pidfd, pid, start + TICK_NS), 0);
+	assert_int_equal(is_alive(pidfd, pid, start - 1), 0);
 	/* Dead, and nobody has waited for it; and gone. */
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
-	assert_false(alive_is(pidfd, pid, start));
+	assert_int_equal(is_alive(pidfd, pid, start), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_false(alive_is(pidfd, pid, start));
+	assert_int_equal(is_alive(pidfd, pid, start), 0);
 	/* Not by its pid alone. */
-	assert_false(alive_is(pidfd, getpid(), start_of(getpid())));
+	assert_int_equal(is_alive(pidfd, getpid(), start_of(getpid())), 0);
 	close(pidfd);
 }
 
@@ -125,10 +130,10 @@ static void knows_a_process_without_its_first_thread(void **state)
 	for (int i = 0; i < 5000 && state_of(pid) != 'Z'; i++)
 		usleep(1000);
 	assert_int_equal(state_of(pid), 'Z');
-	assert_true(alive_is(pidfd, pid, start_of(pid)));
+	assert_int_equal(is_alive(pidfd, pid, start_of(pid)), 1);
 	close(go[1]);
 	assert_int_equal(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
-	assert_false(alive_is(pidfd, pid, start_of(pid)));
+	assert_int_equal(is_alive(pidfd, pid, start_of(pid)), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	close(pidfd);
 }

@@ -3,9 +3,9 @@
 
 #include "softtpm.h"
 
-#include "attest/cmw.h"
 #include "attest/jose.h"
 #include "attest/ossl.h"
+#include "attest/parts.h"
 #include "base/cleanup.h"
 
 #define IMA "sys/kernel/security/ima"
@@ -23,7 +23,7 @@ static struct attester *attester_on(const struct bed *b, const char *tcti)
 {
 	const struct attester_config config = {
 		.tcti = tcti,
-		.tpm = {.timeout_ns = 10000000000ull, .pcrs = PCRS},
+		.tpm = {.timeout_ns = 10000000000ull, .pcrs = DEFAULT_PCRS},
 		.state_dir = b->tpm->keys,
 		.root = b->root,
 		.host_id = "host",
@@ -119,26 +119,26 @@ static void test_signs(void **state)
 
 /* ---- host evidence ---- */
 
-enum { CLAIMS, BOOT_LOG, IMA_LOG, IMA_RANGE, SYSTEMD_LOG, EK_CHAIN, AK_CHAIN, ITEMS };
-
-static void take_host(struct attester *a, uint64_t from, struct cmw_item items[static ITEMS])
+/* To be cleared by clear_host(). */
+static void take_host(struct attester *a, uint64_t from, struct cmw_item items[static HOST_MEMBERS])
 {
-	static const struct cmw_item wanted[ITEMS] = {
-		{.name = "claims", .media_type = CMW_HOST_CLAIMS},
-		{.name = "boot_log", .media_type = CMW_EVENT_LOG},
-		{.name = "ima_log", .media_type = CMW_IMA_LOG},
-		{.name = "ima_range", .media_type = CMW_IMA_RANGE},
-		{.name = "systemd_log", .media_type = CMW_JSON_SEQ},
-		{.name = "ek_chain", .media_type = CMW_PEM},
-		{.name = "ak_chain", .media_type = CMW_PEM},
-	};
-	static const char *const nested[] = {"ek_public", "ak_public", NULL};
 	_cleanup_json_ json_t *host = NULL;
-	const char *why;
+	_cleanup_free_ char *text = NULL;
+	struct cmw_fault fault;
+	struct parts p;
 
-	memcpy(items, wanted, sizeof(wanted));
 	assert_int_equal(attester_host(a, from, &host), 0);
-	assert_int_equal(cmw_take(host, CMW_TYPE_HOST, items, ITEMS, nested, &why), 0);
+	text = json_dumps(host, JSON_COMPACT);
+	parts_init(&p);
+	assert_int_equal(cmw_read(text, strlen(text), &p.host, &fault), 0);
+	for (size_t i = 0; i < HOST_MEMBERS; i++)
+		assert_int_equal(cmw_decode(&p.host_items[i]), 0);
+	memcpy(items, p.host_items, sizeof(p.host_items));
+}
+
+static void clear_host(struct cmw_item items[static HOST_MEMBERS])
+{
+	cmw_clear(&(struct cmw){.items = items, .count = HOST_MEMBERS});
 }
 
 static const char *claimed(const struct cmw_item *items, const char *name)
@@ -146,7 +146,7 @@ static const char *claimed(const struct cmw_item *items, const char *name)
 	static char text[64];
 	_cleanup_json_ json_t *claims = NULL;
 
-	assert_int_equal(jose_json(items[CLAIMS].content, items[CLAIMS].len, 8, &claims), 0);
+	assert_int_equal(jose_json(items[HOST_CLAIMS].content, items[HOST_CLAIMS].len, 8, &claims), 0);
 	snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(claims, name)) ?: "");
 	return text;
 }
@@ -155,7 +155,7 @@ static const char *claimed(const struct cmw_item *items, const char *name)
 static void test_host_without_logs(void **state)
 {
 	struct attester *a = ready(*state);
-	struct cmw_item items[ITEMS];
+	struct cmw_item items[HOST_MEMBERS];
 	json_t *host = NULL;
 
 	take_host(a, 0, items);
@@ -168,7 +168,7 @@ static void test_host_without_logs(void **state)
 	assert_null(items[BOOT_LOG].content);
 	assert_null(items[AK_CHAIN].content);
 	assert_non_null(items[EK_CHAIN].content);
-	cmw_items_clear(items, ITEMS);
+	clear_host(items);
 	assert_int_equal(attester_host(a, 1, &host), -ERANGE);
 	assert_null(host);
 }
@@ -178,7 +178,7 @@ static void test_host_with_logs(void **state)
 {
 	struct bed *b = *state;
 	const char *boot = TEST_DATA "/attest/boots/ovmf-ima-sig";
-	struct cmw_item whole[ITEMS], part[ITEMS];
+	struct cmw_item whole[HOST_MEMBERS], part[HOST_MEMBERS];
 	_cleanup_json_ json_t *range = NULL;
 	json_t *host = NULL;
 	struct attester *a;
@@ -211,9 +211,9 @@ static void test_host_with_logs(void **state)
 		assert_memory_equal(part[IMA_LOG].content,
 				    whole[IMA_LOG].content + whole[IMA_LOG].len - part[IMA_LOG].len,
 				    part[IMA_LOG].len);
-		cmw_items_clear(part, ITEMS);
+		clear_host(part);
 	}
-	cmw_items_clear(whole, ITEMS);
+	clear_host(whole);
 	assert_int_equal(attester_host(a, entries + 1, &host), -ERANGE);
 }
 

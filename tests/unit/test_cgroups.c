@@ -282,6 +282,19 @@ static void gives_each_its_state(void **state)
 	cgroups_free(g);
 }
 
+static void note_found(void *any)
+{
+	*(bool *)any = true;
+}
+
+static bool repairs(struct cgroups *g, uint64_t now_ns)
+{
+	bool any = false;
+
+	cgroups_repair(g, now_ns, note_found, &any);
+	return any;
+}
+
 /* The patterns of the one before, whose walk came to its end: the kernel has gone on by itself. */
 static void leaves_alone_what_holds(void **state)
 {
@@ -295,7 +308,7 @@ static void leaves_alone_what_holds(void **state)
 	gets = source.gets;
 	g = with("/a", NULL);
 	begin(g);
-	assert_false(cgroups_repair(g, 1));
+	assert_false(repairs(g, 1));
 	assert_int_equal(source.gets, gets);
 	cgroups_free(g);
 }
@@ -447,18 +460,18 @@ static void tells_that_there_is_no_room(void **state)
 	begin(g);
 	assert_int_equal(!key_of("/a") + !key_of("/b"), 1);
 	assert_int_equal(attribute.dropped[LOSS_CGROUP], 1);
-	assert_false(cgroups_repair(g, 1000 * CORE_SECOND_NS));
+	assert_false(repairs(g, 1000 * CORE_SECOND_NS));
 	source.max = 512;
-	assert_false(cgroups_repair(g, 1059 * CORE_SECOND_NS));
-	assert_true(cgroups_repair(g, 1061 * CORE_SECOND_NS));
+	assert_false(repairs(g, 1059 * CORE_SECOND_NS));
+	assert_true(repairs(g, 1061 * CORE_SECOND_NS));
 	assert_true(key_of("/a") && key_of("/b"));
 	assert_int_equal(attribute.dropped[LOSS_CGROUP], 1);
-	assert_false(cgroups_repair(g, 2000 * CORE_SECOND_NS));
+	assert_false(repairs(g, 2000 * CORE_SECOND_NS));
 
 	/* The kernel found none for one that was made. */
 	make("/c");
 	source.lost = true;
-	assert_true(cgroups_repair(g, 3000 * CORE_SECOND_NS));
+	assert_true(repairs(g, 3000 * CORE_SECOND_NS));
 	assert_true(key_of("/c"));
 	cgroups_free(g);
 }

@@ -49,6 +49,50 @@ static void test_round_trip(void **state)
 	}
 }
 
+/* EAT has no empty list: where no file is known, there is no claim. */
+static void test_no_files(void **state)
+{
+	json_t *o = sample("small"), *work, *again;
+	struct claims c;
+	const char *why;
+
+	(void)state;
+	work = json_object_get(json_object_get(o, "submods"), "workload");
+	json_object_del(o, "measurements");
+	json_array_clear(json_object_get(json_object_get(work, "process"), "files"));
+	assert_int_equal(claims_parse(o, &c, &why), 0);
+	assert_int_equal(c.files_count, 0);
+	assert_int_equal(claims_encode(&c, &again, &why), 0);
+	assert_true(json_equal(o, again));
+	json_decref(again);
+	json_decref(o);
+	claims_clear(&c);
+}
+
+/* A text in a text: what has to be escaped is escaped twice, and has room for it. */
+static void test_longest_path(void **state)
+{
+	json_t *o = sample("small"), *again;
+	struct claims c, second;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(claims_parse(o, &c, &why), 0);
+	json_decref(o);
+	free(c.files[0].path);
+	c.files[0].path = calloc(1, CLAIMS_PATH_MAX + 2);
+	memset(c.files[0].path, 1, CLAIMS_PATH_MAX);
+	assert_int_equal(claims_encode(&c, &again, &why), 0);
+	assert_int_equal(claims_parse(again, &second, &why), 0);
+	assert_string_equal(second.files[0].path, c.files[0].path);
+	json_decref(again);
+	claims_clear(&second);
+	c.files[0].path[CLAIMS_PATH_MAX] = 1;
+	assert_int_equal(claims_encode(&c, &again, &why), -EINVAL);
+	assert_string_equal(why, "measurements");
+	claims_clear(&c);
+}
+
 static void test_values(void **state)
 {
 	json_t *o = sample("usual");
@@ -379,6 +423,9 @@ static const struct {
 	{"jti", "\"019A1C2D-3E4F-7A5B-8C6D-7E8F90A1B2C3\"", "jti"},
 	{"sub", "\"https://example.org/agent\"", "sub"},
 	{"key_custody", "\"none\"", "key_custody"},
+	{"measurements", "[]", "measurements"},
+	{"swversion", "[\"1.2.3\",16384]", NULL},
+	{"swversion", "[\"\",16384]", "swversion"},
 	{"unknown_claim", "{\"deep\":[1]}", NULL},
 	{"submods.workload.manifest_roots", "[0]", "submods.workload.manifest_roots"},
 	{"submods.workload.process.files", "[5]", "submods.workload.process.files"},
@@ -625,16 +672,12 @@ static void test_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_states),
-		cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_edges),
-		cmocka_unit_test(test_cnf),
-		cmocka_unit_test(test_encode_refuses),
-		cmocka_unit_test(test_fit),
-		cmocka_unit_test(test_host_values),
-		cmocka_unit_test(test_host_round_trip),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_no_files),
+		cmocka_unit_test(test_longest_path),   cmocka_unit_test(test_values),
+		cmocka_unit_test(test_states),         cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_edges),          cmocka_unit_test(test_cnf),
+		cmocka_unit_test(test_encode_refuses), cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_host_values),    cmocka_unit_test(test_host_round_trip),
 		cmocka_unit_test(test_size),
 	};
 

@@ -9,14 +9,19 @@
 
 #include <cmocka.h>
 
+#include "attest/bounds.h"
 #include "attest/jose.h"
 #include "vectors.h"
 
 #define ITEMS 2
 
-static const char *const nested[] = {"host", NULL};
+/* The vectors' two members, and a collection in it. */
+struct bed {
+	struct cmw collection, host;
+	struct cmw_item items[ITEMS + 1];
+};
 
-static void items_of(const json_t *v, struct cmw_item items[static ITEMS])
+static void items_of(const json_t *v, struct bed *b)
 {
 	const json_t *types = json_object_get(v, "items");
 	json_t *type;
@@ -24,12 +29,34 @@ static void items_of(const json_t *v, struct cmw_item items[static ITEMS])
 	size_t i = 0;
 
 	assert_int_equal(json_object_size(types), ITEMS);
-	json_object_foreach((json_t *)types, name, type) items[i++] = (struct cmw_item){
+	json_object_foreach((json_t *)types, name, type) b->items[i++] = (struct cmw_item){
 		.name = name,
 		.media_type = json_string_value(type),
+		.max = 64,
+		.text = {.at = "poison"},
 		.content = (uint8_t *)0xa5,
 		.len = 0xa5,
 	};
+	b->items[ITEMS] = (struct cmw_item){.name = "host", .nested = &b->host};
+	b->host = (struct cmw){CMW_TYPE_HOST, NULL, 0, true};
+	b->collection = (struct cmw){vector_text(v, "type"), b->items, ITEMS + 1, true};
+}
+
+/* All that is there, decoded. *@ret_why: what is wrong, as cmw_read() says, or an item's name. */
+static int take(struct cmw *c, const char *text, size_t len, char ret_why[static 120])
+{
+	struct cmw_fault fault = {};
+	int err = cmw_read(text, len, c, &fault);
+
+	strcpy(ret_why, fault.member);
+	for (size_t i = 0; !err && i < c->count; i++) {
+		err = cmw_decode(&c->items[i]);
+		if (err)
+			strcpy(ret_why, c->items[i].name);
+	}
+	if (err)
+		cmw_clear(c);
+	return err;
 }
 
 static void check_content(const struct cmw_item *item, const json_t *content)
@@ -53,32 +80,31 @@ static void test_vectors(void **state)
 {
 	json_t *v = vectors_load("cmw"), *good = json_object_get(v, "good"),
 	       *bad = json_object_get(v, "bad");
-	struct cmw_item items[ITEMS];
-	const char *type = vector_text(v, "type"), *text, *why;
-	json_t *c;
+	const char *text;
+	char why[120];
+	struct bed b;
 
 	(void)state;
 	for (size_t i = 0; i < json_array_size(good); i++) {
 		text = vector_text(json_array_get(good, i), "json");
-		assert_int_equal(jose_json(text, strlen(text), CMW_DEPTH_MAX, &c), 0);
-		items_of(v, items);
-		assert_int_equal(cmw_take(c, type, items, ITEMS, nested, &why), 0);
+		items_of(v, &b);
+		assert_int_equal(take(&b.collection, text, strlen(text), why), 0);
 		for (size_t k = 0; k < ITEMS; k++)
-			check_content(&items[k],
+			check_content(&b.items[k],
 				      json_object_get(json_array_get(good, i), "content"));
-		cmw_items_clear(items, ITEMS);
-		json_decref(c);
+		assert_int_equal(b.host.present, !!strstr(text, "\"host\""));
+		cmw_clear(&b.collection);
+		/* Cut off anywhere it is none. */
+		for (size_t len = 0; len < strlen(text); len++)
+			assert_int_equal(take(&b.collection, text, len, why), -EBADMSG);
 	}
 	for (size_t i = 0; i < json_array_size(bad); i++) {
 		text = vector_text(json_array_get(bad, i), "json");
-		assert_int_equal(jose_json(text, strlen(text), CMW_DEPTH_MAX, &c), 0);
-		items_of(v, items);
-		why = NULL;
-		assert_int_equal(cmw_take(c, type, items, ITEMS, nested, &why), -EBADMSG);
+		items_of(v, &b);
+		assert_int_equal(take(&b.collection, text, strlen(text), why), -EBADMSG);
 		assert_string_equal(why, vector_text(json_array_get(bad, i), "why"));
 		for (size_t k = 0; k < ITEMS; k++)
-			assert_null(items[k].content);
-		json_decref(c);
+			assert_null(b.items[k].content);
 	}
 	json_decref(v);
 }
@@ -86,9 +112,12 @@ static void test_vectors(void **state)
 static void test_round_trip(void **state)
 {
 	struct cmw_item item = {.name = "quote",
-				.media_type = "application/vnd.affiant.tpms-attest"};
-	uint8_t bytes[300];
-	const char *why;
+				.media_type = "application/vnd.affiant.tpms-attest",
+				.max = 300};
+	struct cmw host = {CMW_TYPE_HOST, &item, 1, false};
+	struct cmw evidence = {CMW_TYPE_EVIDENCE, &item, 1, false};
+	uint8_t bytes[301];
+	char why[120], *text;
 	json_t *c;
 
 	(void)state;
@@ -97,13 +126,79 @@ static void test_round_trip(void **state)
 	for (size_t len = 0; len <= sizeof(bytes); len += 7) {
 		c = cmw_collection(CMW_TYPE_HOST);
 		assert_int_equal(cmw_add(c, item.name, item.media_type, bytes, len), 0);
-		assert_int_equal(cmw_take(c, CMW_TYPE_HOST, &item, 1, NULL, &why), 0);
-		assert_int_equal(item.len, len);
-		assert_memory_equal(item.content, bytes, len);
-		cmw_items_clear(&item, 1);
-		assert_int_equal(cmw_take(c, CMW_TYPE_EVIDENCE, &item, 1, NULL, &why), -EBADMSG);
+		text = json_dumps(c, JSON_INDENT(len % 3));
+		/* Longer than it may be. */
+		if (len > item.max) {
+			assert_int_equal(take(&host, text, strlen(text), why), -EBADMSG);
+			assert_string_equal(why, "quote");
+		} else {
+			assert_int_equal(take(&host, text, strlen(text), why), 0);
+			assert_int_equal(item.len, len);
+			assert_memory_equal(item.content, bytes, len);
+			cmw_clear(&host);
+		}
+		assert_int_equal(take(&evidence, text, strlen(text), why), -EBADMSG);
 		assert_string_equal(why, "__cmwc_t");
+		free(text);
 		json_decref(c);
+	}
+}
+
+#define TYPE "\"__cmwc_t\":\"" CMW_TYPE_HOST "\""
+#define QUOTE "\"quote\":[\"a/b\",\"_1RDRw\",4]"
+
+/* Read without a tree, it is still JSON: escapes and white space wherever JSON has them. */
+static void test_forms(void **state)
+{
+	static const struct {
+		const char *text, *why; /* NULL: good */
+	} forms[] = {
+		{"{" TYPE "," QUOTE "}", NULL},
+		{"{" QUOTE "," TYPE "}", NULL},
+		{" \t\n\r{ " QUOTE " , " TYPE " } \n", NULL},
+		{"{" TYPE ",\"quote\" : [ \"a/b\" , \"_1RDRw\" , 4 ] }", NULL},
+		{"{" TYPE ",\"quote\":[\"a\\/b\",\"_1RDRw\",4]}", NULL},
+		{"{" TYPE ",\"qu\\u006Fte\":[\"a\\u002fb\",\"\\u005f1RDR\\u0077\",4]}", NULL},
+		{"{" TYPE "}", NULL},
+		{"{" TYPE "," QUOTE "," QUOTE "}", "quote"},
+		{"{" TYPE "," QUOTE ",\"qu\\u006fte\":[\"a/b\",\"\",4]}", "qu\\u006fte"},
+		{"{" TYPE "," TYPE "}", "__cmwc_t"},
+		{"{" TYPE "," QUOTE ",}", "the JSON"},
+		{"{" TYPE "," QUOTE "}}", "the JSON"},
+		{"{" TYPE "," QUOTE "},", "the JSON"},
+		{"{" TYPE " " QUOTE "}", "the JSON"},
+		{"[" TYPE "," QUOTE "]", "the JSON"},
+		{"", "the JSON"},
+		{"null", "the JSON"},
+		{"{}", "__cmwc_t"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDRw\",4,]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDRw\",04]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDRw\",4e0]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDRw\",\"4\"]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDRw\"4]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a\\u0000/b\",\"_1RDRw\",4]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDR\\x77\",4]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDR\\u\",4]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDR\\\",4]}", "quote"},
+		{"{" TYPE ",\"quote\":[\"a/b\",\"_1RDRw\n\",4]}", "quote"},
+		{"{" TYPE ",\"host\":{}}", "host"},
+		{"{" TYPE ",quote:[\"a/b\",\"_1RDRw\",4]}", "the JSON"},
+	};
+	struct cmw_item item = {.name = "quote", .media_type = "a/b", .max = 4};
+	struct cmw c = {CMW_TYPE_HOST, &item, 1, false};
+	char why[120];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		const char *text = forms[i].text;
+		int err = take(&c, text, strlen(text), why);
+
+		if (err != (forms[i].why ? -EBADMSG : 0) ||
+		    (err && strcmp(why, forms[i].why) != 0))
+			fail_msg("%s: %d, %s", text, err, why);
+		if (!err && strstr(text, "4"))
+			assert_true(!item.content || item.len == 4);
+		cmw_clear(&c);
 	}
 }
 
@@ -128,9 +223,31 @@ static void test_json(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
-		assert_int_equal(jose_json(bad[i], strlen(bad[i]), CMW_DEPTH_MAX, &c), -EBADMSG);
-	assert_int_equal(jose_json("{}\0", 3, CMW_DEPTH_MAX, &c), -EBADMSG);
+		assert_int_equal(jose_json(bad[i], strlen(bad[i]), 4, &c), -EBADMSG);
+	assert_int_equal(jose_json("{}\0", 3, 4, &c), -EBADMSG);
 	assert_ptr_equal(c, (json_t *)0xa5);
+}
+
+/* As many values as anybody needs, and not one more: whether it is odd or not. */
+static void test_json_many(void **state)
+{
+	static const char *const odd[] = {"", " "};
+	_cleanup_buffer_ struct buffer b = {};
+	json_t *c;
+
+	(void)state;
+	for (size_t values = BOUNDS_JSON_VALUES - 1; values <= BOUNDS_JSON_VALUES + 1; values++)
+		for (size_t i = 0; i < 2; i++) {
+			buffer_clear(&b);
+			buffer_print(&b, "[%s1", odd[i]);
+			for (size_t k = 2; k < values; k++)
+				buffer_add_text(&b, ",1");
+			buffer_add_char(&b, ']');
+			assert_int_equal(jose_json(b.data, b.len, 1, &c),
+					 values > BOUNDS_JSON_VALUES ? -EBADMSG : 0);
+			if (values <= BOUNDS_JSON_VALUES)
+				json_decref(c);
+		}
 }
 
 /* What is read without jansson is what jansson reads; what is odd is left to it. */
@@ -211,6 +328,8 @@ int main(void)
 		cmocka_unit_test(test_json_alike),
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_json_many),
 		cmocka_unit_test(test_json),
 	};
 

@@ -640,10 +640,10 @@ static void test_files(void **state)
 	free(why);
 
 	write_file(file, "", 0);
-	assert_int_equal(chmod(file, 0664), 0);
+	assert_int_equal(chmod(file, 0666), 0);
 	assert_int_equal(config_load(file, NULL, &c, &why), -EPERM);
 	assert_non_null(
-		strstr(why, "can be written by others than its owner (mode 0664): chmod go-w it"));
+		strstr(why, "can be written by others than its owner (mode 0666): chmod go-w it"));
 	free(why);
 	assert_int_equal(chmod(file, 0644), 0);
 
@@ -655,6 +655,14 @@ static void test_files(void **state)
 		why, "conf.d: can be written by others than its owner (mode 0777): chmod go-w it"));
 	free(why);
 	remove_drop_ins();
+
+	/* Who may write to the directory puts another file there. */
+	assert_int_equal(chmod(directory, 0777), 0);
+	assert_int_equal(config_load(file, NULL, &c, &why), -EPERM);
+	assert_non_null(strstr(why, "(mode 0777): chmod go-w it"));
+	assert_null(strstr(why, ".yaml"));
+	free(why);
+	assert_int_equal(chmod(directory, 0700), 0);
 
 	if (geteuid() == 0) {
 		assert_int_equal(chown(file, 1234, 0), 0);

@@ -325,6 +325,12 @@ static void test_real_facts(void **state)
 	} logs[] = {
 		{"boots/ovmf-ima-sig/binary_bios_measurements", TPM2_SHA256, EVENTLOG_NO, 0xff,
 		 true},
+		{"boots/ovmf-boot-order/binary_bios_measurements", TPM2_SHA256, EVENTLOG_NO, 0xff,
+		 true},
+		{"boots/ovmf-systemd-boot/binary_bios_measurements", TPM2_SHA256, EVENTLOG_NO, 0xff,
+		 true},
+		{"boots/ovmf-shim-grub/binary_bios_measurements", TPM2_SHA256, EVENTLOG_YES, 0xff,
+		 true},
 		{"boots/seabios-ima-ng/binary_bios_measurements", TPM2_SHA256, EVENTLOG_UNKNOWN,
 		 0xff, false},
 		{"eventlogs/ubuntu-grub", TPM2_SHA256, EVENTLOG_NO, 0xff, true},
@@ -348,6 +354,44 @@ static void test_real_facts(void **state)
 		assert_int_equal(f.exit_boot_services, logs[i].exited);
 		assert_false(f.debugger);
 	}
+}
+
+/* What systemd-boot and its stub measured of a unified kernel image: sections as such, the line as UTF-16. */
+static void test_real_line(void **state)
+{
+	static const char *const lines[] = {"console=ttyS0 *"}, *const others[] = {
+									"console=tty1 *"};
+	_cleanup_sample_ struct sample s =
+		sample_read("boots/ovmf-systemd-boot/binary_bios_measurements");
+	struct eventlog_rule rule = {.pcrs = 1 << 12, .texts = lines, .texts_count = 1, .least = 1};
+	_cleanup_log_ struct eventlog *l = NULL;
+	size_t which;
+
+	(void)state;
+	assert_int_equal(eventlog_parse(s.data, s.len, &l), 0);
+	_cleanup_facts_ struct eventlog_facts f = facts_of(l, TPM2_SHA256);
+	assert_int_equal(eventlog_check(l, &f, 0, &rule, 1, &which), EVENTLOG_FOUND_NOTHING);
+	rule.texts = others;
+	assert_int_equal(eventlog_check(l, &f, 0, &rule, 1, &which), EVENTLOG_FOUND_RULE);
+}
+
+/* What GRUB measured: the line without its "kernel_cmdline: ", and without the NUL. */
+static void test_real_grub(void **state)
+{
+	static const char *const lines[] = {"/vmlinuz console=ttyS0 *"},
+				 *const tagged[] = {"kernel_cmdline: *"};
+	_cleanup_sample_ struct sample s =
+		sample_read("boots/ovmf-shim-grub/binary_bios_measurements");
+	struct eventlog_rule rule = {.pcrs = 1 << 8, .texts = lines, .texts_count = 1, .least = 1};
+	_cleanup_log_ struct eventlog *l = NULL;
+	size_t which;
+
+	(void)state;
+	assert_int_equal(eventlog_parse(s.data, s.len, &l), 0);
+	_cleanup_facts_ struct eventlog_facts f = facts_of(l, TPM2_SHA256);
+	assert_int_equal(eventlog_check(l, &f, 0, &rule, 1, &which), EVENTLOG_FOUND_NOTHING);
+	rule.texts = tagged;
+	assert_int_equal(eventlog_check(l, &f, 0, &rule, 1, &which), EVENTLOG_FOUND_RULE);
 }
 
 static void test_no_bank(void **state)
@@ -437,6 +481,8 @@ int main(void)
 		cmocka_unit_test(test_variables),
 		cmocka_unit_test(test_loaders),
 		cmocka_unit_test(test_real_facts),
+		cmocka_unit_test(test_real_line),
+		cmocka_unit_test(test_real_grub),
 		cmocka_unit_test(test_no_bank),
 		cmocka_unit_test(test_rules),
 	};

@@ -58,6 +58,12 @@ static void test_real_logs(void **state)
 	assert_replays("eventlogs/one-bank", "eventlogs/one-bank.pcrs");
 	assert_replays("boots/ovmf-ima-sig/binary_bios_measurements",
 		       "boots/ovmf-ima-sig/pcrs.txt");
+	assert_replays("boots/ovmf-boot-order/binary_bios_measurements",
+		       "boots/ovmf-boot-order/pcrs.txt");
+	assert_replays("boots/ovmf-systemd-boot/binary_bios_measurements",
+		       "boots/ovmf-systemd-boot/pcrs.txt");
+	assert_replays("boots/ovmf-shim-grub/binary_bios_measurements",
+		       "boots/ovmf-shim-grub/pcrs.txt");
 	assert_replays("boots/seabios-ima-ng/binary_bios_measurements",
 		       "boots/seabios-ima-ng/pcrs.txt");
 	assert_replays("boots/seabios-violation/binary_bios_measurements",

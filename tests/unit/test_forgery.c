@@ -14,8 +14,12 @@
 
 #include "forgery_agent.h"
 #include "forgery_boot.h"
+#include "forgery_claims.h"
+#include "forgery_form.h"
 #include "forgery_host.h"
 #include "forgery_ima.h"
+#include "forgery_policy.h"
+#include "forgery_relay.h"
 #include "forgery_token.h"
 #include "forgery_tpm.h"
 
@@ -314,6 +318,76 @@ static const struct forgery {
 	B(principal_gone, principal_missing),
 	B(task_gone, task_missing),
 
+	B(version_as_text, malformed_claims),
+	B(version_without_scheme, malformed_claims),
+	B(version_scheme_named, malformed_claims),
+	B(version_scheme_other, malformed_claims),
+	B(version_of_three, malformed_claims),
+	B(version_as_number, malformed_claims),
+	B(entry_by_media_type, malformed_claims),
+	B(entry_as_object, malformed_claims),
+	B(entry_in_cbor, malformed_claims),
+	B(entry_format_as_text, malformed_claims),
+	B(entry_format_broken, malformed_claims),
+	B(measured_as_file, malformed_claims),
+	B(file_as_measured, malformed_claims),
+	B(verity_as_measured, malformed_claims),
+	B(verity_without_digest, malformed_claims),
+	B(entry_of_three, malformed_claims),
+	B(entry_of_one, malformed_claims),
+	B(entry_as_map, malformed_claims),
+	B(body_no_json, malformed_claims),
+	B(body_with_tail, malformed_claims),
+	B(body_as_list, malformed_claims),
+	B(body_nested, malformed_claims),
+	B(body_too_long, malformed_claims),
+	B(measurement_doubled, malformed_claims),
+	B(flags_doubled, malformed_claims),
+	B(id_doubled, malformed_claims),
+	B(authorities_named, malformed_claims),
+	B(measurement_raw, malformed_claims),
+	B(measurement_raw_too, malformed_claims),
+	B(measurement_old_name, malformed_claims),
+	B(measurement_missing, malformed_claims),
+	B(algorithm_by_name, malformed_claims),
+	B(algorithm_of_cose, malformed_claims),
+	B(algorithm_cut, malformed_claims),
+	B(algorithm_sha512, malformed_claims),
+	B(digest_short, malformed_claims),
+	B(digest_padded, malformed_claims),
+	B(measurement_of_three, malformed_claims),
+	B(measurement_as_text, malformed_claims),
+	B(flags_missing, malformed_claims),
+	B(flags_short, malformed_claims),
+	B(flags_reserved, malformed_claims),
+	B(flags_as_number, malformed_claims),
+	B(flags_stray_bits, malformed_claims),
+	B(role_none, malformed_claims),
+	B(role_of_hosts, malformed_claims),
+	B(role_of_workloads, malformed_host_claims),
+	B(state_none, malformed_claims),
+	B(id_with_version, malformed_claims),
+	B(id_as_text, malformed_claims),
+	B(path_empty, malformed_claims),
+	B(path_with_nul, malformed_claims),
+	B(roots_under_eats_name, malformed_claims),
+	A(state_on_the_way, quote_extra),
+	B(host_by_other_registry, malformed_claims),
+	B(host_by_number, malformed_claims),
+	B(host_by_sha1, malformed_claims),
+	B(host_by_half, malformed_claims),
+	B(host_as_token, malformed_claims),
+	B(host_as_bundle, malformed_claims),
+	B(host_without_selector, malformed_claims),
+	B(host_flat, malformed_claims),
+	B(host_attached, malformed_claims),
+	B(host_digest_long, malformed_claims),
+	B(host_without_profile, malformed_host_claims),
+	B(host_of_other_profile, malformed_host_claims),
+	B(profile_of_host, malformed_claims),
+	B(host_entry_by_media_type, malformed_host_claims),
+	B(host_body_member_doubled, malformed_host_claims),
+
 	A(unknown_host, host_evidence_needed),
 	A(kept_by_other_policy, host_evidence_needed),
 	A(kept_too_long, host_evidence_needed),
@@ -332,6 +406,10 @@ static const struct forgery {
 	A(kexeced, kexec),
 	A(firmware_moved, firmware_changed),
 	A(unlisted_since, ima_unlisted),
+
+	FORGERIES_OF_FORM,
+	FORGERIES_OF_RELAYS,
+	POLICY_FORGERIES,
 };
 
 #define COUNT (sizeof(forgeries) / sizeof(*forgeries))
@@ -356,6 +434,7 @@ static void test_forgery(void **state)
 	assert_true(*verify_reason(r));
 	verify_result_free(r);
 	forge_end(&f);
+	forge_end(&second);
 }
 
 /* Every reason is shown by a forgery. */

@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#define LOOK_NS 10000000000ull
+
 static const struct sockaddr_in loopback = {.sin_family = AF_INET,
 					    .sin_addr = {.s_addr = 0x0100007f}};
 
@@ -65,7 +67,7 @@ static void lists_what_reaches_out_and_what_listens(void **state)
 	const Affiant__V1__OpenConnection *c;
 
 	(void)state;
-	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_ALL, &m), 0);
+	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_ALL, LOOK_NS, &m), 0);
 	c = find(&m, port_of(in));
 	assert_non_null(c);
 	assert_true(c->listening);
@@ -84,7 +86,7 @@ static void lists_what_reaches_out_and_what_listens(void **state)
 
 	/* What goes at the exec is not given to anybody. */
 	opensockets_clear(&m);
-	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_KEPT, &m), 0);
+	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_KEPT, LOOK_NS, &m), 0);
 	assert_null(find(&m, port_of(in)));
 	assert_non_null(find(&m, port_of(out)));
 	assert_int_equal(m.n_open_connections, 2);
@@ -119,7 +121,7 @@ static void lists_what_no_hook_sees(void **state)
 		skip();
 	}
 	assert_int_equal(connect(to, (const struct sockaddr *)&loopback, sizeof(loopback)), 0);
-	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_KEPT, &m), 0);
+	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_KEPT, LOOK_NS, &m), 0);
 	assert_int_equal(m.n_open_connections, 4);
 	for (size_t i = 0; i < m.n_open_connections; i++) {
 		c = m.open_connections[i];
@@ -158,7 +160,7 @@ static void says_when_there_are_more(void **state)
 	(void)state;
 	for (size_t i = 0; i < OPENSOCKETS_MAX; i++)
 		out[i] = connected(SOCK_STREAM, in);
-	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_KEPT, &m), 0);
+	assert_int_equal(opensockets_add(getpid(), OPENSOCKETS_KEPT, LOOK_NS, &m), 0);
 	assert_int_equal(m.n_open_connections, OPENSOCKETS_MAX);
 	assert_true(m.open_connections_cut);
 	size = affiant__v1__session_started__get_packed_size(&m);
@@ -179,7 +181,7 @@ static void nobody_has_nothing(void **state)
 	Affiant__V1__SessionStarted m = AFFIANT__V1__SESSION_STARTED__INIT;
 
 	(void)state;
-	assert_int_equal(opensockets_add(0x7fffffff, OPENSOCKETS_KEPT, &m), 0);
+	assert_int_equal(opensockets_add(0x7fffffff, OPENSOCKETS_KEPT, LOOK_NS, &m), 0);
 	assert_int_equal(m.n_open_connections, 0);
 	opensockets_clear(&m);
 }

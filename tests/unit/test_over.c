@@ -61,8 +61,8 @@ UNUSED(int source_tag_untagged(struct source *s), 0)
 UNUSED(bool source_untagged(const struct source *s, uint64_t session), false)
 UNUSED(bool source_untagged_unknown(const struct source *s), false)
 UNUSED(void source_untagged_known(struct source *s), )
-UNUSED(int source_each_share(struct source *s,
-			     int (*each)(uint64_t session, const struct share *share, void *data),
+UNUSED(int source_walk_shares(struct source *s, struct source_walk *w,
+			      int (*each)(uint64_t session, const struct share *share, void *data),
 			     void *data),
        0)
 UNUSED(int source_share_adjust(struct source *s, uint64_t session, int32_t tags), 0)

@@ -18,7 +18,7 @@ static struct policy *parse(const char *line, char **why)
 	char text[512];
 
 	snprintf(text, sizeof(text),
-		 "hosts: []\nagents:\n  - id: spiffe://example.org/a\n"
+		 "agents:\n  - id: spiffe://example.org/a\n"
 		 "    executables: [any]\n%s",
 		 line);
 	if (policy_parse("p", text, strlen(text), -1, &p, why))

@@ -296,49 +296,6 @@ static int try_daily_work(void)
 	return poll(&f, 1, 0) == 0 ? 0 : 6;
 }
 
-/* A file of others, as a TPM's device is: writable by its group alone. */
-static char device[] = "/tmp/affiant-device-XXXXXX";
-
-static int open_limited(bool join)
-{
-	if ((join && privileges_join_group_of(device)) ||
-	    privileges_join_group_of("/nonexistent/tpm"))
-		return 1;
-	if (privileges_limit())
-		return 2;
-	return open(device, O_RDWR | O_CLOEXEC) >= 0 ? 0 : errno;
-}
-
-static int opened_by_child(bool join)
-{
-	pid_t pid = fork_one_thread();
-	int status;
-
-	if (!pid)
-		_exit(open_limited(join));
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-static void test_group_of_device(void **state)
-{
-	int fd, alone, joined;
-
-	(void)state;
-	NEEDS_ROOT();
-	fd = mkstemp(device);
-	assert_true(fd >= 0);
-	assert_int_equal(fchown(fd, 54321, 54322), 0);
-	assert_int_equal(fchmod(fd, 0660), 0);
-	close(fd);
-	alone = opened_by_child(false);
-	joined = opened_by_child(true);
-	unlink(device);
-	assert_int_equal(alone, EACCES);
-	assert_int_equal(joined, 0);
-}
-
 static void test_refused_and_allowed(void **state)
 {
 	(void)state;
@@ -470,7 +427,6 @@ int main(void)
 		cmocka_unit_test(test_sockets),
 		cmocka_unit_test(test_deadly),
 		cmocka_unit_test(test_deadly_but_to_sanitizers),
-		cmocka_unit_test(test_group_of_device),
 		cmocka_unit_test(test_refused_and_allowed),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_capabilities),

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/effort.h"
 #include "daemon/core.h"
 
 #define SOURCE_NO_RING
@@ -183,6 +184,63 @@ static void finds_a_lost_exit_at_the_second_look(void **state)
 	/* So that a restart finds the same. */
 	assert_true(journal_bytes(f->core.journal) > bytes);
 	assert_int_equal(processes(f), 0);
+}
+
+#define CHILDREN 200
+#define AT_ONCE 20
+
+/* One turn of the loop, that may look at so many. */
+static void turn(struct fixture *f)
+{
+	struct effort until = {UINT64_MAX, UINT64_MAX, effort.entries + AT_ONCE};
+
+	effort_bound(&until, UINT64_MAX);
+	reconcile(&f->core);
+	effort_unbound();
+	/* What a step walks is looked at before the next one. */
+	assert_true(effort.entries <= until.entries + 1);
+}
+
+static void goes_on_where_a_turn_left_off(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int turns = 0, left = 0;
+
+	for (uint32_t i = 0; i < CHILDREN; i++)
+		do_fork(f->p, &f->run, 5000100 + i);
+	skip_all(f->p);
+	for (int look = 0; look < 2; look++)
+		do {
+			turn(f);
+			turns++;
+			left += reconcile_goes_on(&f->core);
+		} while (reconcile_goes_on(&f->core) && turns < 10 * CHILDREN);
+	assert_true(left >= 2 * CHILDREN / AT_ONCE - 2);
+	for (int i = 0; i < CHILDREN + 1; i++)
+		NEXT(f->p, PART_MAIN, EXIT);
+	NEXT(f->p, PART_SESSION_ENDED, SESSION_ENDED);
+	no_more(f->p);
+	assert_int_equal(processes(f), 0);
+}
+
+/* Who goes while a look is under way is not looked at any more. */
+static void goes_on_when_the_next_one_went(void **state)
+{
+	struct fixture *f = *state;
+	struct proc children[CHILDREN];
+	unsigned int turns = 0;
+
+	for (uint32_t i = 0; i < CHILDREN; i++)
+		children[i] = do_fork(f->p, &f->run, 5000100 + i);
+	turn(f);
+	assert_true(reconcile_goes_on(&f->core));
+	for (uint32_t i = 0; i < CHILDREN; i++)
+		do_exit(f->p, &children[i], 0);
+	skip_all(f->p);
+	while (reconcile_goes_on(&f->core) && turns++ < CHILDREN)
+		turn(f);
+	assert_false(reconcile_goes_on(&f->core));
+	assert_int_equal(processes(f), 1);
 }
 
 /* Another process has the pid by now. */
@@ -510,6 +568,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(leaves_what_has_a_tag),
 		TEST(finds_a_lost_exit_at_the_second_look),
+		TEST(goes_on_where_a_turn_left_off),
+		TEST(goes_on_when_the_next_one_went),
 		TEST(tells_processes_of_a_pid_apart),
 		TEST(waits_for_what_the_ring_holds),
 		TEST(waits_for_what_is_not_told_yet),

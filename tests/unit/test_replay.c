@@ -517,21 +517,6 @@ static const struct stored **sorted(const struct list *l)
 	return s;
 }
 
-static bool is_pending(const Affiant__V1__Record *r)
-{
-	return r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT &&
-	       r->connect->outcome == AFFIANT__V1__OUTCOME__PENDING;
-}
-
-/* A datagram socket's connect, told when it had not failed by then. */
-static bool is_attempt(const Affiant__V1__Record *r)
-{
-	return r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT &&
-	       r->connect->outcome == AFFIANT__V1__OUTCOME__ATTEMPTED &&
-	       r->connect->protocol == AFFIANT__V1__PROTOCOL__PROTOCOL_UDP &&
-	       !r->connect->by_datagram && !r->connect->by_send;
-}
-
 /* Takes out of both what may differ, after a look at whether it may differ so. */
 static void level(Affiant__V1__Record *want, Affiant__V1__Record *got)
 {
@@ -556,8 +541,7 @@ static void level(Affiant__V1__Record *want, Affiant__V1__Record *got)
 		assert_true(got->gap->from_boottime_ns <= got->boottime_ns);
 		want->gap->has_from_boottime_ns = got->gap->has_from_boottime_ns = false;
 	}
-	if (is_pending(want) || is_attempt(want) ||
-	    want->body_case == AFFIANT__V1__RECORD__BODY_SESSION_ENDED) {
+	if (told_when_looked_at(want)) {
 		/* The clock is that of the moment of looking, and what is known of the session. */
 		want->session->has_untagged_children = got->session->has_untagged_children = false;
 		want->has_wall_ns = got->has_wall_ns = want->has_id = got->has_id = false;

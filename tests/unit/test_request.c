@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/bounds.h"
 #include "base/cleanup.h"
 
 static uint8_t challenge[32];
@@ -221,14 +222,49 @@ static void test_challenge(void **state)
 	expect(0, "a challenge of 32 bytes is needed");
 }
 
+/* The longest that evidence has room for passes, and nothing longer. */
+static void check_edge(char **text, const char *why)
+{
+	char *was = *text, longest[TASK_TEXT_MAX + 2];
+
+	memset(longest, 'x', sizeof(longest));
+	*text = longest;
+	longest[TASK_TEXT_MAX] = '\0';
+	expect(0, NULL);
+	longest[TASK_TEXT_MAX] = 'x';
+	longest[TASK_TEXT_MAX + 1] = '\0';
+	expect(0, why);
+	*text = was;
+}
+
+static void check_sum(void)
+{
+	char longest[TASK_TEXT_MAX + 1] = "";
+
+	memset(longest, 'x', TASK_TEXT_MAX);
+	r.task.n_scope = 6;
+	for (size_t i = 0; i < 6; i++)
+		r.scopes[i] = longest;
+	r.task.id = r.task.purpose = longest;
+	r.open.principal = NULL;
+	expect(0, NULL);
+	r.open.principal = (char *)"x";
+	expect(0, "task and principal: more than 8192 bytes in all");
+	reset_open();
+}
+
 static void test_open(void **state)
 {
-	static const char task[] = "task id: more than 256 bytes, control characters, or not UTF-8";
+	static const char task[] =
+		"task id: 1 to 1024 bytes of UTF-8 without control characters are needed";
 	static const char agent[] =
 		"agent: a name of letters, digits, '.', '-' and '_' is needed, and not 'unknown'";
-	static const char scope[] = "scope: more than 256 bytes, control characters, or not UTF-8";
+	static const char scope[] =
+		"scope: 1 to 1024 bytes of UTF-8 without control characters are needed";
+	static const char purpose[] =
+		"purpose: 1 to 1024 bytes of UTF-8 without control characters are needed";
 	static const char principal[] =
-		"principal: more than 256 bytes, control characters, or not UTF-8";
+		"principal: 1 to 1024 bytes of UTF-8 without control characters are needed";
 	static const char path[] =
 		"measure: a path is empty, longer than 4096 bytes, or holds a NUL";
 	static const char fds[] = "not as many descriptors as the request speaks of";
@@ -255,7 +291,27 @@ static void test_open(void **state)
 	expect(0, task);
 	reset_open();
 	r.task.purpose = long_text;
-	expect(0, "purpose: more than 4096 bytes, control characters, or not UTF-8");
+	expect(0, purpose);
+	reset_open();
+	r.task.purpose = (char *)"";
+	expect(0, purpose);
+	reset_open();
+	r.task.id = (char *)"";
+	expect(0, task);
+	reset_open();
+	r.open.principal = (char *)"";
+	expect(0, principal);
+	reset_open();
+	r.task.n_scope = 1;
+	r.scopes[0] = (char *)"";
+	expect(0, scope);
+	reset_open();
+	check_edge(&r.task.id, task);
+	check_edge(&r.task.purpose, purpose);
+	check_edge(&r.open.principal, principal);
+	r.task.n_scope = 1;
+	check_edge(&r.scopes[0], scope);
+	check_sum();
 	reset_open();
 	r.open.principal = (char *)"a\x1b[31m";
 	expect(0, principal);

@@ -20,6 +20,7 @@
 #include "attest/measure.h"
 #include "base/pb.h"
 #include "base/priority.h"
+#include "base/trusted.h"
 #include "base/uuid.h"
 #include "collect/elfnote.h"
 #include "collect/filehash.h"
@@ -29,7 +30,6 @@
 #include "collect/object.h"
 #include "collect/opened.h"
 #include "collect/unmounts.h"
-#include "daemon/directory.h"
 #include "daemon/diskgroups.h"
 #include "daemon/location.h"
 #include "daemon/packet.h"
@@ -52,7 +52,7 @@ static int location(struct place *p, const char *name)
 	int err, there;
 
 	snprintf(path, sizeof(path), "%s/%s", p->dir, name);
-	err = location_find(path, nothing_seen, NULL, &l);
+	err = location_find(path, NULL, nothing_seen, NULL, &l);
 	if (err)
 		return err;
 	there = l.file >= 0;
@@ -116,7 +116,12 @@ static int directory(struct place *p)
 {
 	char why[256];
 
-	return directory_check(p->dirfd, p->dir, why, sizeof(why));
+	int fd = trusted_open(AT_FDCWD, p->dir, O_RDONLY | O_DIRECTORY, why, sizeof(why));
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return trusted_check(p->dirfd, p->dir, why, sizeof(why));
 }
 
 static int list(struct place *p)
@@ -260,7 +265,7 @@ static const struct check files[] = {
 	{"statx, not there", statx_gone, -ENOENT},
 	{"faccessat, not there", access_gone, -ENOENT},
 	{"flock, held", lock_held, -EWOULDBLOCK},
-	{"directory_check", directory, 0},
+	{"trusted_open", directory, 0},
 	{"readdir, rewinddir", list, 0},
 	{"opendir, not there", list_gone, -ENOENT},
 	{"unmounts_watch", watch_there, 0},

@@ -229,12 +229,34 @@ static void test_closed(void **state)
 	assert_int_equal(eventlog_check(l, &f, 1, &rule, 1, &which), EVENTLOG_FOUND_NOTHING);
 }
 
+/* Beside a separator: what devices are authenticated by stands in PCR 7, partitions of old disks in 5. */
+static void test_types(void **state)
+{
+	struct builder b = {};
+
+	(void)state;
+	put_header(&b);
+	put_variable(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, "SecureBoot", "\1", 1);
+	put_variable(&b, 7, EV_EFI_SPDM_DEVICE_POLICY, "devdb", "keys", 4);
+	put_separator(&b, 7);
+	put_variable(&b, 7, EV_EFI_SPDM_DEVICE_AUTHORITY, "devdb", "key", 3);
+	put_event(&b, 5, EV_IPL_PARTITION_DATA, "the partitions", 14, "", 0);
+	put_separator(&b, 5);
+	_cleanup_log_ struct eventlog *l = parsed(&b);
+	_cleanup_facts_ struct eventlog_facts f = facts_of(l, ~0u);
+
+	assert_int_equal(f.unexplained, 0);
+	assert_int_equal(f.secure_boot, EVENTLOG_YES);
+	assert_int_equal(f.separators, 1 << 7 | 1 << 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_real),        cmocka_unit_test(test_renamed),
 		cmocka_unit_test(test_secure_boot), cmocka_unit_test(test_early),
 		cmocka_unit_test(test_error),       cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_types),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

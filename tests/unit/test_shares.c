@@ -47,10 +47,11 @@ int source_share(const struct source *s, uint64_t session, struct share *ret)
 	return 0;
 }
 
-int source_each_share(struct source *s,
-		      int (*each)(uint64_t session, const struct share *share, void *data),
-		      void *data)
+int source_walk_shares(struct source *s, struct source_walk *w,
+		       int (*each)(uint64_t session, const struct share *share, void *data),
+		       void *data)
 {
+	w->on = false;
 	return s->has_share ? each(s->session, &s->share, data) : 0;
 }
 

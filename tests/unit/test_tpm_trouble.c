@@ -339,7 +339,7 @@ static void test_unreachable(void **state)
 					    "/dev/tpmrm0"};
 	struct bed *b = *state;
 	struct tpm_config config = {
-		.state_dir = b->tpm.keys, .timeout_ns = 1000000000, .pcrs = PCRS};
+		.state_dir = b->tpm.keys, .timeout_ns = 1000000000, .pcrs = DEFAULT_PCRS};
 	struct tpm_worker *w = (void *)1;
 	struct outcome o;
 

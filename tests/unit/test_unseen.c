@@ -75,6 +75,19 @@ int source_sweep_unseen(struct source *s, uint64_t before_ns,
 	return 0;
 }
 
+void source_forget_unseen(struct source *s, uint64_t session, uint64_t before_ns)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->keys[i] == session && s->at[i] < before_ns)
+			continue;
+		s->keys[kept] = s->keys[i];
+		s->at[kept++] = s->at[i];
+	}
+	s->count = kept;
+}
+
 static void mark(struct source *s, uint64_t key, uint64_t at)
 {
 	s->keys[s->count] = key;

@@ -346,8 +346,13 @@ static void test_late(void **state)
 static struct verify_result *verify_now(struct verifier *v)
 {
 	char *text = json_dumps(f.collection, JSON_COMPACT);
-	const struct verify_request q = {text,           strlen(text), FORGE_NONCE,
-					 FORGE_AUDIENCE, FORGE_NOW,    NULL};
+	const struct verify_request q = {
+		.evidence = text,
+		.len = strlen(text),
+		.nonce = FORGE_NONCE,
+		.audience = FORGE_AUDIENCE,
+		.now = FORGE_NOW,
+	};
 	struct verify_result *r;
 
 	assert_int_equal(verify(v, &q, &r), 0);
@@ -450,6 +455,9 @@ static void test_boots(void **state)
 		enum verify_code strict, lenient;
 	} boots[] = {
 		{"ovmf-ima-sig", VERIFY_secure_boot, VERIFY_NONE},
+		{"ovmf-boot-order", VERIFY_secure_boot, VERIFY_NONE},
+		{"ovmf-systemd-boot", VERIFY_secure_boot, VERIFY_NONE},
+		{"ovmf-shim-grub", VERIFY_NONE, VERIFY_NONE},
 		{"seabios-ima-ng", VERIFY_secure_boot, VERIFY_NONE},
 		{"seabios-violation", VERIFY_secure_boot, VERIFY_ima_violation},
 	};
@@ -460,7 +468,8 @@ static void test_boots(void **state)
 		take_boot(boots[i].name);
 		name_daemon();
 		forge_build(&f);
-		expect(forge_verify(&f), boots[i].strict, AFFIANT_BOOT_UNKNOWN);
+		expect(forge_verify(&f), boots[i].strict,
+		       boots[i].strict ? AFFIANT_BOOT_UNKNOWN : AFFIANT_RUNTIME_MEASURED);
 		f.policy.boot.allow_secure_boot_off = true;
 		expect(forge_verify(&f), boots[i].lenient,
 		       boots[i].lenient ? AFFIANT_BOOT_STATE : AFFIANT_RUNTIME_MEASURED);
@@ -493,7 +502,9 @@ static void test_truncated(void **state)
 	q.evidence = text;
 	for (size_t whole = strlen(text); q.len < whole; q.len++) {
 		assert_int_equal(verify(v, &q, &r), 0);
-		assert_int_equal(r->code, VERIFY_malformed_evidence);
+		/* By where it ends. */
+		assert_true(r->code == VERIFY_malformed_evidence ||
+			    r->code == VERIFY_malformed_host);
 		assert_int_equal(r->verdict, AFFIANT_UNDECIDED);
 		verify_result_free(r);
 	}

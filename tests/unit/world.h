@@ -441,3 +441,30 @@ static inline void world_free(struct world *w)
 	free(w->items);
 	pipeline_free(w->clock);
 }
+
+/* ---- records that are told by a timer, not by an event ---- */
+
+static inline bool is_pending(const Affiant__V1__Record *r)
+{
+	return r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT &&
+	       r->connect->outcome == AFFIANT__V1__OUTCOME__PENDING;
+}
+
+/* A datagram socket's connect, told when it had not failed by then. */
+static inline bool is_attempt(const Affiant__V1__Record *r)
+{
+	return r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT &&
+	       r->connect->outcome == AFFIANT__V1__OUTCOME__ATTEMPTED &&
+	       r->connect->protocol == AFFIANT__V1__PROTOCOL__PROTOCOL_UDP &&
+	       !r->connect->by_datagram && !r->connect->by_send;
+}
+
+/*
+ * Their clock, and what they say of their session, is of the moment of looking: another one when the
+ * events are cut otherwise.
+ */
+static inline bool told_when_looked_at(const Affiant__V1__Record *r)
+{
+	return is_pending(r) || is_attempt(r) ||
+	       r->body_case == AFFIANT__V1__RECORD__BODY_SESSION_ENDED;
+}

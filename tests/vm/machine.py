@@ -12,6 +12,7 @@ from kernel import TOP, make_initramfs
 
 OVMF = pathlib.Path("/usr/share/OVMF")
 OVMF_PLAIN = ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd")
+OVMF_SECURE = ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd")	# with Microsoft's keys, as hosts have them, and Secure Boot on
 
 
 class Tpm:
@@ -64,8 +65,8 @@ class Machine:
 	(console.log, job.log), what it left.
 
 	init: "job" (the job and nothing else) or "systemd". append: words for the kernel command line. firmware: None
-	(SeaBIOS) or a pair of OVMF's file names, code and variables. disk: an image to start from instead of QEMU's
-	own loading of the kernel. tpm: PCR banks of a TPM, or None.
+	(SeaBIOS) or a pair of OVMF's file names, code and variables. disk: what makes an image to start from, of kernel,
+	words and directory, instead of QEMU's own loading of the kernel. tpm: PCR banks of a TPM, or None.
 	"""
 
 	def __init__(self, directory, kernel, init="job", append="", firmware=None, disk=None, tpm=None):
@@ -108,7 +109,8 @@ class Machine:
 			   "-drive", f"if=none,id=scratch,format=raw,cache=unsafe,file={self._scratch()}",
 			   "-device", "virtio-blk-pci,drive=scratch"] + self._firmware()
 		if self.disk:
-			command += ["-drive", f"if=none,id=boot,format=raw,file={self.disk}", "-device", "ahci,id=ahci",
+			image = self.disk(self.kernel, self.words, self.directory)
+			command += ["-drive", f"if=none,id=boot,format=raw,file={image}", "-device", "ahci,id=ahci",
 				    "-device", "ide-hd,drive=boot,bus=ahci.0,bootindex=1"]
 		else:
 			initramfs = self.directory / "initramfs"

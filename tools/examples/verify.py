@@ -3,7 +3,7 @@
 """verify.py NONCE AUDIENCE AK.pem < evidence: appraises evidence without a line of affiant's own (docs/evidence.md).
 
 AK.pem: the attestation key's certificate, or public key, from enrolment: who trusts it trusts the TPM behind it. Prints the
-claims, or says why not. What it leaves out, and affiant verify does: whose EK that is, boot log, IMA list, policy."""
+claims, the files in words, or says why not. What it leaves out, and affiant verify does: whose EK that is, boot log, IMA list, policy."""
 import base64, hashlib, json, struct, sys
 
 import jwt
@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 DOMAIN = b"affiant/evidence/v1\0"
+PROFILE = "tag:affiant.dev,2026:evidence#1"
+ROLES = "executable script interpreter loader argument manifest".split()
+STATES = "kernel verity held observed too_late too_large changed unreadable disabled unproven offered claimed".split()
 
 
 def unb64(text):
@@ -66,14 +69,26 @@ def verify(text, nonce, audience, key):
 	claims = jwt.decode(eat, jwt.PyJWK(header["jwk"], "ES256").key, ["ES256"], audience=audience,
 			    options={"require": ["exp", "iat", "aud"]})
 	check(claims["eat_nonce"] == nonce, "another nonce")
+	check(claims["eat_profile"] == PROFILE, "another profile: its flags say something else")
 	return claims
+
+
+def files(claims):
+	"""What the measurements say: 296 is a measured component (RFC 10013), 65040 a file that has no digest to go by."""
+	for content_format, text in claims.get("measurements", []):
+		body = json.loads(text)
+		role, state = unb64(body["flags"])[6:]
+		digest = body["digested-measurement"][1] if content_format == 296 else None
+		yield {"path": body["id"][0], "role": ROLES[role - 1], "state": STATES[state - 1],
+		       "sha256": digest and unb64(digest).hex()}
 
 
 def main(nonce, audience, ak):
 	pem = open(ak, "rb").read()
 	key = (x509.load_pem_x509_certificate(pem).public_key() if b"CERTIFICATE" in pem else
 	       serialization.load_pem_public_key(pem))
-	print(json.dumps(verify(sys.stdin.read(), nonce, audience, key), indent=1))
+	claims = verify(sys.stdin.read(), nonce, audience, key)
+	print(json.dumps({**claims, "measurements": list(files(claims))}, indent=1))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@
  * Everything that a policy does not name is refused. How a token service uses it:
  * docs/token-services.md.
  *
- * Structures are plain and zero-initialised: zero always means the stricter thing. What they point
- * to is the caller's, and must outlive the verifier made of it.
+ * Structures are plain and zero-initialised: zero always means the stricter thing. A list without
+ * entries and a set without bits take nothing; affiant_verifier_new() refuses a policy by which no
+ * evidence could pass for that alone. What is asked for in addition is in boot.values, boot.rules,
+ * boot.closed and the members require_...: these ask for what they name, and for nothing when
+ * empty. What structures point to is the caller's, and must outlive the verifier made of it.
  */
 #pragma once
 
@@ -35,7 +38,7 @@ struct affiant_digest {
 	uint8_t sha256[32];
 };
 
-/* Digests of which one must be met. @any: all pass, and none is needed. */
+/* Digests of which one must be met: none of none. @any: all pass, and none is needed. */
 struct affiant_digests {
 	const struct affiant_digest *list;
 	size_t count;
@@ -91,7 +94,7 @@ struct affiant_boot {
 	size_t rules_count;
 	uint32_t closed; /* PCRs in which every event must meet a rule */
 	/*
-	 * Kernels, by the digest that the boot log has of them in PCR 4 or 9; none: the kernel is
+	 * Kernels, by the digest that the boot log has of them in PCR 4 or 9; @any: the kernel is
 	 * not asked for. One counts only where it can't be exchanged at runtime: with
 	 * lockdown=integrity or confidentiality in a measured command line, or under Secure Boot if
 	 * kernels_lock_down (these kernels lock down by themselves then). And only where the policy
@@ -133,8 +136,17 @@ struct affiant_daemon {
 #define AFFIANT_STATES_PROVEN                                                                      \
 	(AFFIANT_STATE_KERNEL | AFFIANT_STATE_VERITY | AFFIANT_STATE_HELD | AFFIANT_STATE_OBSERVED)
 
-enum affiant_isolation { AFFIANT_LANDLOCK, AFFIANT_UID, AFFIANT_NONE, AFFIANT_ISOLATION_UNKNOWN };
+/* As claims have it: affiant.h has what a launcher says, with numbers of its own. */
+enum affiant_verify_isolation {
+	AFFIANT_VERIFY_LANDLOCK,
+	AFFIANT_VERIFY_UID,
+	AFFIANT_VERIFY_NONE,
+	AFFIANT_VERIFY_UNKNOWN
+};
+#define AFFIANT_ISOLATED (1u << AFFIANT_VERIFY_LANDLOCK | 1u << AFFIANT_VERIFY_UID)
 enum affiant_custody { AFFIANT_OF_PROCESS, AFFIANT_OF_DAEMON };
+#define AFFIANT_ANY_CUSTODY (1u << AFFIANT_OF_PROCESS | 1u << AFFIANT_OF_DAEMON)
+#define AFFIANT_ANY_LOST UINT64_MAX
 
 struct affiant_agent {
 	const char *id; /* SPIFFE ID */
@@ -142,21 +154,26 @@ struct affiant_agent {
 	 * or arguments it must have, where any are. */
 	struct affiant_digests executables, scripts, interpreters, loaders, arguments, manifests;
 	struct affiant_digests ancestors; /* all files of the processes above it */
-	struct affiant_digests programs;  /* programs.root; empty: not judged */
+	struct affiant_digests programs;  /* programs.root; @any: not judged */
 	enum affiant_tier minimum;        /* AFFIANT_UNATTESTED means runtime-measured */
-	uint32_t isolations; /* bit n: enum affiant_isolation n passes; 0: landlock and uid */
-	uint32_t custodies;  /* bit n: enum affiant_custody n; 0: both */
-	uint32_t states;     /* AFFIANT_STATE_...; 0: AFFIANT_STATES_PROVEN */
+	uint32_t
+		isolations; /* bit n: enum affiant_verify_isolation n passes; usual: AFFIANT_ISOLATED */
+	uint32_t custodies;  /* bit n: enum affiant_custody n passes */
+	uint32_t states;     /* AFFIANT_STATE_...; usual: AFFIANT_STATES_PROVEN */
 	bool allow_late;     /* a session that was found running */
 	bool allow_asserted; /* a principal on the launcher's word */
-	bool require_principal, require_task;
+	bool require_principal; /* one is named */
+	bool require_task;      /* one is named: it has an id */
 	/*
 	 * Variables that may be set in the process and in those above it: names of docs/records.md,
 	 * "Environment". With @allow_any_environment nothing is asked of them.
 	 */
 	struct affiant_texts environment;
 	bool allow_any_environment;
-	bool refuse_folded; /* a session that is past its agent's budget */
+	bool allow_folded; /* a session that is past its agent's budget */
+	/* Processes of the session were not recorded: what the claims say is not all there is. */
+	bool allow_untagged_children;
+	uint64_t max_lost; /* events that the host lost, of whatever session; AFFIANT_ANY_LOST */
 };
 
 struct affiant_policy {
@@ -166,8 +183,9 @@ struct affiant_policy {
 	const struct affiant_pem *ak_roots; /* enrolment CAs */
 	size_t ak_roots_count;
 	bool allow_software_tpm;
-	const uint64_t *firmware; /* versions, as a quote has them; none: not asked for */
+	const uint64_t *firmware; /* of TPMs: versions, as a quote has them */
 	size_t firmware_count;
+	bool any_firmware;
 	const struct affiant_host *hosts;
 	size_t hosts_count;
 	struct affiant_boot boot;
@@ -175,8 +193,8 @@ struct affiant_policy {
 	struct affiant_daemon daemon;
 	const struct affiant_agent *agents;
 	size_t agents_count;
-	uint32_t max_age; /* seconds since iat; 0: 300 */
-	uint32_t skew;    /* seconds that clocks may differ; 0: 5 */
+	uint32_t max_age; /* seconds since iat; usual: 300 */
+	uint32_t skew;    /* seconds that clocks may differ; usual: 5 */
 };
 
 /* ---- the library ---- */
@@ -191,6 +209,15 @@ void affiant_verifier_free(struct affiant_verifier *v);
 
 /* Whose evidence it claims to be: by what name a host's state was kept. False: malformed. */
 bool affiant_verify_ueid(const void *evidence, size_t len, uint8_t ret[AFFIANT_UEID_SIZE]);
+
+/*
+ * Whether it is worth more: its form, its token's signature, nonce, audience and times are good, and
+ * the policy names its host, whose ueid is *@ret. It costs little, whatever was sent: for before a
+ * lock is taken or a state is read. False: affiant_verify() without a state says why it is refused.
+ */
+bool affiant_verify_early(struct affiant_verifier *v, const void *evidence, size_t len,
+			  const char *nonce, const char *audience, int64_t now,
+			  uint8_t ret[AFFIANT_UEID_SIZE]);
 
 /*
  * @nonce, @audience: that the verifier asked for. That a nonce is accepted once only is for the

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "attest/jose.h"
+#include "base/bounds.h"
 #include "base/digest.h"
 #include "base/environment.h"
 #include "base/uuid.h"
@@ -34,8 +35,8 @@
 #define CLAIMS_ANCESTORS_MAX 16
 #define CLAIMS_HOST_FILES_MAX 8
 #define CLAIMS_MANIFESTS_MAX 64
-#define CLAIMS_SCOPES_MAX 64
-#define CLAIMS_TEXT_MAX 1024 /* bytes: agent, task, principal, versions */
+#define CLAIMS_SCOPES_MAX TASK_SCOPES_MAX
+#define CLAIMS_TEXT_MAX TASK_TEXT_MAX /* bytes: agent, task, principal, versions */
 #define CLAIMS_PATH_MAX 4096
 #define CLAIMS_AUDIENCE_MAX 512
 #define CLAIMS_NONCE_MIN 8
@@ -147,6 +148,7 @@ struct claims_workload {
 	enum claims_isolation isolation;
 	uint64_t lost;
 	bool folded; /* part of what it did is counted, not told one by one */
+	bool untagged_children; /* some of its processes were not recorded */
 };
 
 struct claims_host {

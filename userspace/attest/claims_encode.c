@@ -146,6 +146,8 @@ static json_t *workload_json(const struct claims_workload *w)
 	set(o, "lost", json_integer(w->lost));
 	if (w->folded)
 		set(o, "folded", json_true());
+	if (w->untagged_children)
+		set(o, "untagged_children", json_true());
 	return o;
 }
 
@@ -201,7 +203,8 @@ int claims_encode(const struct claims *c, json_t **ret, const char **ret_why)
 	set(o, "key_custody", json_string(claims_custodies[c->custody]));
 	set(o, "swname", json_string("affiantd"));
 	set(o, "swversion", json_pack("[si]", c->version, CLAIMS_SEMVER));
-	set(o, "measurements", files_json(c->files, c->files_count));
+	if (c->files_count)
+		set(o, "measurements", files_json(c->files, c->files_count));
 	set(o, "submods",
 	    json_pack("{s:o, s:[s, [s, o]]}", "workload", workload_json(&c->workload), "host",
 		      "DIGEST", CLAIMS_COSE_SHA256, base64_json(&c->host, sizeof(c->host))));

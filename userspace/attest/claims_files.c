@@ -209,8 +209,13 @@ int claims_files_parse(const char **why, const json_t *o, const char *claim, boo
 		       struct claims_file *ret, size_t *ret_count)
 {
 	const json_t *list;
-	int err = member_array(why, o, claim, max, &list);
+	int err;
 
+	if (!host && json_is_object(o) && !json_object_get(o, "measurements"))
+		return 0;
+	err = member_array(why, o, claim, max, &list);
+	if (!err && !json_array_size(list))
+		return member_bad(why, claim);
 	for (size_t i = 0; !err && i < json_array_size(list); i++) {
 		*ret_count = i + 1;
 		err = take_file(why, json_array_get(list, i), claim, host, &ret[i]);

@@ -196,7 +196,8 @@ static int take_workload(const char **why, const json_t *submods, struct claims 
 	      member_word(why, o, "submods.workload.isolation", claims_isolations, &isolation) ?:
 	      member_constant(why, o, "submods.workload.loaded_code", "unknown") ?:
 	      member_number(why, o, "submods.workload.lost", INT64_MAX, &w->lost) ?:
-	      member_true_maybe(why, o, "submods.workload.folded", &w->folded);
+	      member_true_maybe(why, o, "submods.workload.folded", &w->folded) ?:
+	      member_true_maybe(why, o, "submods.workload.untagged_children", &w->untagged_children);
 	if (!err)
 		w->isolation = isolation;
 	return err;

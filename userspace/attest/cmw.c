@@ -2,7 +2,7 @@
 #include "attest/cmw.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,80 +44,158 @@ void cmw_put(struct buffer *b, const char *name, const char *media_type, const v
 	buffer_print(b, "\",%d]", CMW_EVIDENCE);
 }
 
+/* ---- reading ---- */
+
+static int read_collection(struct reader *r, struct cmw *c, struct cmw_fault *fault);
+
+static int fault_of(struct cmw_fault *f, const struct cmw *c, const char *at, size_t len)
+{
+	f->in = c;
+	snprintf(f->member, sizeof(f->member), "%.*s",
+		 (int)(len < sizeof(f->member) ? len : sizeof(f->member)), at);
+	return -EBADMSG;
+}
+
+static int no_json(struct cmw_fault *f, const struct cmw *c)
+{
+	return fault_of(f, c, "the JSON", strlen("the JSON"));
+}
+
 /*
  * [media type, content, ind]; ind may be left out by RFC 9999, not here: it says that this is
  * evidence.
  */
-static int take_record(const json_t *record, struct cmw_item *item)
+static int read_record(struct reader *r, struct cmw_item *item)
 {
-	const json_t *type, *content, *ind;
+	struct jsontext type, text;
+	uint32_t ind;
 
-	if (!json_is_array(record) || json_array_size(record) != 3)
+	if (!jsontext_punctuation(r, '[') || jsontext_string(r, &type) ||
+	    !jsontext_is(&type, item->media_type) || !jsontext_punctuation(r, ',') ||
+	    jsontext_string(r, &text) || !jsontext_punctuation(r, ',') || jsontext_small(r, &ind) ||
+	    ind != CMW_EVIDENCE || !jsontext_punctuation(r, ']'))
 		return -EBADMSG;
-	type = json_array_get(record, 0);
-	content = json_array_get(record, 1);
-	ind = json_array_get(record, 2);
-	if (!json_is_string(type) || strcmp(json_string_value(type), item->media_type) ||
-	    !json_is_string(content) || !json_is_integer(ind) ||
-	    json_integer_value(ind) != CMW_EVIDENCE)
+	/* Each character may be written as an escape of six. */
+	if (text.len / (text.escaped ? 6 : 1) > BASE64URL_LEN(item->max))
 		return -EBADMSG;
-	return base64url_decode_new(json_string_value(content), json_string_length(content),
-				    &item->content, &item->len);
-}
-
-static bool is_one_of(const char *name, const char *const *names)
-{
-	for (; names && *names; names++)
-		if (!strcmp(name, *names))
-			return true;
-	return false;
-}
-
-static int take_member(const char *name, const json_t *value, struct cmw_item *items, size_t count,
-		       const char *const *nested)
-{
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(name, items[i].name))
-			return take_record(value, &items[i]);
-	return is_one_of(name, nested) ? 0 : -EBADMSG;
-}
-
-int cmw_take(const json_t *collection, const char *type, struct cmw_item *items, size_t count,
-	     const char *const *nested, const char **ret_why)
-{
-	json_t *members = (json_t *)collection; /* jansson's iterators take no const */
-	const char *name, *is;
-	json_t *value;
-	int err;
-
-	for (size_t i = 0; i < count; i++) {
-		items[i].content = NULL;
-		items[i].len = 0;
-	}
-	is = json_string_value(json_object_get(collection, TYPE_MEMBER));
-	if (!is || strcmp(is, type)) {
-		*ret_why = TYPE_MEMBER;
-		return -EBADMSG;
-	}
-	json_object_foreach(members, name, value)
-	{
-		if (!strcmp(name, TYPE_MEMBER))
-			continue;
-		err = take_member(name, value, items, count, nested);
-		if (err) {
-			cmw_items_clear(items, count);
-			*ret_why = name;
-			return err;
-		}
-	}
+	item->text = text;
 	return 0;
 }
 
-void cmw_items_clear(struct cmw_item *items, size_t count)
+static int read_type(struct reader *r, struct cmw *c)
 {
-	for (size_t i = 0; i < count; i++) {
-		free(items[i].content);
-		items[i].content = NULL;
-		items[i].len = 0;
+	struct jsontext type;
+
+	if (c->present || jsontext_string(r, &type) || !jsontext_is(&type, c->type))
+		return -EBADMSG;
+	c->present = true;
+	return 0;
+}
+
+static struct cmw_item *item_of(const struct cmw *c, const struct jsontext *name)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (jsontext_is(name, c->items[i].name))
+			return &c->items[i];
+	return NULL;
+}
+
+/* What no item asks for is refused unread, and so is what comes twice. */
+static int read_member(struct reader *r, const struct jsontext *name, struct cmw *c,
+		       struct cmw_fault *fault)
+{
+	struct cmw_item *item = item_of(c, name);
+	int err = -EBADMSG;
+
+	if (item && item->nested && !item->nested->present)
+		return read_collection(r, item->nested, fault);
+	if (jsontext_is(name, TYPE_MEMBER))
+		err = read_type(r, c);
+	else if (item && !item->nested && !item->text.at)
+		err = read_record(r, item);
+	return err ? fault_of(fault, c, name->at, name->len) : 0;
+}
+
+static int read_collection(struct reader *r, struct cmw *c, struct cmw_fault *fault)
+{
+	struct jsontext name;
+	int err = 0;
+
+	if (!jsontext_punctuation(r, '{'))
+		return no_json(fault, c);
+	if (!jsontext_punctuation(r, '}')) {
+		do {
+			if (jsontext_string(r, &name) || !jsontext_punctuation(r, ':'))
+				return no_json(fault, c);
+			err = read_member(r, &name, c, fault);
+		} while (!err && jsontext_punctuation(r, ','));
+		if (err)
+			return err;
+		if (!jsontext_punctuation(r, '}'))
+			return no_json(fault, c);
+	}
+	return c->present ? 0 : fault_of(fault, c, TYPE_MEMBER, strlen(TYPE_MEMBER));
+}
+
+static void forget(struct cmw *c)
+{
+	c->present = false;
+	for (size_t i = 0; i < c->count; i++) {
+		c->items[i].text = (struct jsontext){};
+		c->items[i].content = NULL;
+		c->items[i].len = 0;
+		if (c->items[i].nested)
+			forget(c->items[i].nested);
+	}
+}
+
+int cmw_read(const void *data, size_t len, struct cmw *c, struct cmw_fault *ret_fault)
+{
+	struct reader r = reader_of(data, len);
+	int err;
+
+	forget(c);
+	err = read_collection(&r, c, ret_fault);
+	if (!err && !jsontext_end(&r))
+		err = no_json(ret_fault, c);
+	if (err)
+		forget(c);
+	return err;
+}
+
+int cmw_decode(struct cmw_item *item)
+{
+	const struct jsontext *t = &item->text;
+	_cleanup_free_ char *plain = NULL;
+	const char *text = t->at;
+	size_t len = t->len;
+	int err;
+
+	if (!text || item->content)
+		return 0;
+	if (t->escaped) {
+		plain = malloc(len + 1);
+		if (!plain)
+			return -ENOMEM;
+		err = jsontext_plain(t, plain, t->len + 1, &len);
+		if (err)
+			return err;
+		text = plain;
+	}
+	return len > BASE64URL_LEN(item->max)
+		       ? -EBADMSG
+		       : base64url_decode_new(text, len, &item->content, &item->len);
+}
+
+void cmw_clear(struct cmw *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct cmw_item *item = &c->items[i];
+
+		free(item->content);
+		item->content = NULL;
+		item->len = 0;
+		if (item->nested)
+			cmw_clear(item->nested);
 	}
 }

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "attest/jsontext.h"
 #include "base/buffer.h"
 
-#define CMW_EVIDENCE 4  /* 'ind', bit 2 */
-#define CMW_DEPTH_MAX 4 /* of collections */
+#define CMW_EVIDENCE 4 /* 'ind', bit 2 */
 
 #define CMW_TYPE_EVIDENCE "tag:affiant.dev,2026:evidence#1"
 #define CMW_TYPE_HOST "tag:affiant.dev,2026:host#1"
@@ -41,18 +42,41 @@ void cmw_begin(struct buffer *b, const char *type);
 void cmw_put(struct buffer *b, const char *name, const char *media_type, const void *content,
 	     size_t len);
 
+struct cmw;
+
+/* A member that is asked for. Zero-initialised but for the first line of it. */
 struct cmw_item {
-	const char *name, *media_type; /* asked for */
-	uint8_t *content; /* out: to be freed, a NUL stands behind it; NULL: not there */
+	const char *name, *media_type;
+	size_t max;                    /* bytes that its content may have */
+	struct cmw *nested; /* it is a collection by itself, instead of that */
+
+	struct jsontext text; /* in base64url, as it stands there; at NULL: it is not there */
+	uint8_t *content;     /* cmw_decode(): to be freed, a NUL stands behind it */
 	size_t len;
 };
 
+struct cmw {
+	const char *type;
+	struct cmw_item *items;
+	size_t count;
+	bool present; /* out */
+};
+
+struct cmw_fault {
+	const struct cmw *in;
+	char member[120]; /* anybody's text, perhaps cut; "the JSON" */
+};
+
 /*
- * Takes @collection of type @type apart. Every member must be one of @items (or of @nested,
- * NULL-terminated: names of members that are left to the caller), with that media type, ind 4, and
- * content in strict base64url: else -EBADMSG and *@ret_why names the member (static or borrowed
- * from @collection: anybody's text). Which are missing is for the caller to see.
+ * Finds the members of a collection in JSON, and reads no further: each is to be decoded by itself,
+ * once it is worth it. Every member must be one of the items, once, with that media type and ind 4,
+ * and not longer than it may be: else -EBADMSG, and *@ret_fault names it. Which are missing is for
+ * the caller to see. What is found is borrowed from @data.
  */
-int cmw_take(const json_t *collection, const char *type, struct cmw_item *items, size_t count,
-	     const char *const *nested, const char **ret_why);
-void cmw_items_clear(struct cmw_item *items, size_t count);
+int cmw_read(const void *data, size_t len, struct cmw *c, struct cmw_fault *ret_fault);
+
+/* Strict base64url. 0, also if it is not there, or was decoded before; -EBADMSG, -ENOMEM. */
+int cmw_decode(struct cmw_item *item);
+
+/* Frees the contents, of nested ones too. */
+void cmw_clear(struct cmw *c);

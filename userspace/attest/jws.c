@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attest/bounds.h"
 #include "attest/jose.h"
+#include "attest/jsontext.h"
 #include "attest/ossl.h"
 #include "base/base64url.h"
 #include "base/buffer.h"
@@ -59,34 +61,15 @@ int jose_jws(EVP_PKEY *key, const char *signing_input, char **ret)
 }
 
 /*
- * How deep arrays and objects nest, by brackets outside strings. What is no JSON is jansson's to
- * refuse.
- */
-static size_t depth_of(const char *text, size_t len)
-{
-	size_t depth = 0, deepest = 0;
-	bool string = false;
-
-	for (size_t i = 0; i < len; i++) {
-		if (string && text[i] == '\\')
-			i++;
-		else if (text[i] == '"')
-			string = !string;
-		else if (string)
-			continue;
-		else if ((text[i] == '{' || text[i] == '[') && ++depth > deepest)
-			deepest = depth;
-		else if ((text[i] == '}' || text[i] == ']') && depth > 0)
-			depth--;
-	}
-	return deepest;
-}
-
-/*
  * What daemons write: compact JSON, of ASCII without escapes, of integers that are not negative. Read here, since
  * jansson's lexer takes as long for it as a signature does. Whatever is not of that kind is left to jansson: NULL.
  */
-static json_t *quick_value(struct reader *r, size_t depth);
+struct quick {
+	struct reader r;
+	size_t values; /* that may still come */
+};
+
+static json_t *quick_value(struct quick *q, size_t depth);
 
 static bool skip(struct reader *r, char c)
 {
@@ -134,22 +117,24 @@ static json_t *quick_number(struct reader *r)
 	return json_integer(n);
 }
 
-static json_t *quick_array(struct reader *r, size_t depth)
+static json_t *quick_array(struct quick *q, size_t depth)
 {
 	_cleanup_json_ json_t *array = json_array();
+	struct reader *r = &q->r;
 
 	if (skip(r, ']'))
 		return json_incref(array);
 	do {
-		if (json_array_append_new(array, quick_value(r, depth)))
+		if (json_array_append_new(array, quick_value(q, depth)))
 			return NULL;
 	} while (skip(r, ','));
 	return skip(r, ']') ? json_incref(array) : NULL;
 }
 
-static json_t *quick_object(struct reader *r, size_t depth)
+static json_t *quick_object(struct quick *q, size_t depth)
 {
 	_cleanup_json_ json_t *object = json_object();
+	struct reader *r = &q->r;
 	char name[64];
 	const char *text;
 	size_t len;
@@ -162,25 +147,26 @@ static json_t *quick_object(struct reader *r, size_t depth)
 		memcpy(name, text, len);
 		name[len] = '\0';
 		if (json_object_get(object, name) ||
-		    json_object_set_new_nocheck(object, name, quick_value(r, depth)))
+		    json_object_set_new_nocheck(object, name, quick_value(q, depth)))
 			return NULL;
 	} while (skip(r, ','));
 	return skip(r, '}') ? json_incref(object) : NULL;
 }
 
-static json_t *quick_value(struct reader *r, size_t depth)
+static json_t *quick_value(struct quick *q, size_t depth)
 {
+	struct reader *r = &q->r;
 	const char *text;
 	size_t len;
 
-	if (!r->left)
+	if (!r->left || !q->values--)
 		return NULL;
 	if (*r->at == '"')
 		return quick_text(r, &text, &len) ? json_stringn_nocheck(text, len) : NULL;
 	if (depth && skip(r, '{'))
-		return quick_object(r, depth - 1);
+		return quick_object(q, depth - 1);
 	if (depth && skip(r, '['))
-		return quick_array(r, depth - 1);
+		return quick_array(q, depth - 1);
 	if (r->left > 5 && !memcmp(r->at, "false", 5)) {
 		r->at += 5;
 		r->left -= 5;
@@ -194,18 +180,26 @@ static json_t *quick_value(struct reader *r, size_t depth)
 	return quick_number(r);
 }
 
+/* Before jansson recurses, and takes a hundred bytes for a bracket. */
+static bool is_too_much(const void *data, size_t len, size_t depth)
+{
+	const struct jsontext_size size = jsontext_measure(data, len);
+
+	return size.depth > depth || size.values > BOUNDS_JSON_VALUES;
+}
+
 int jose_json(const void *data, size_t len, size_t depth, json_t **ret)
 {
-	struct reader r = reader_of(data, len);
+	struct quick q = {reader_of(data, len), BOUNDS_JSON_VALUES};
 	/* An object or an array: nothing else is a text by itself. */
-	const bool nests = r.left && (*r.at == '{' || *r.at == '[');
-	json_t *value = nests ? quick_value(&r, depth) : NULL;
+	const bool nests = len && (*q.r.at == '{' || *q.r.at == '[');
+	json_t *value = nests ? quick_value(&q, depth) : NULL;
 
-	if (value && r.left) {
+	if (value && q.r.left) {
 		json_decref(value);
 		value = NULL;
 	}
-	if (!value && depth_of(data, len) > depth)
+	if (!value && is_too_much(data, len, depth))
 		return -EBADMSG;
 	value = value ?: json_loadb(data, len, JSON_REJECT_DUPLICATES, NULL);
 	if (!value)

@@ -128,8 +128,27 @@ static int add_roots(struct certificate_store *s, const struct affiant_pem *root
 	return err;
 }
 
+/* A set without bits would refuse all evidence, and what was meant by it is not known. */
+static const char *agent_mistake(const struct affiant_agent *a)
+{
+	if (!a->id || !*a->id)
+		return "an agent has no id";
+	if (a->minimum >= AFFIANT_TIERS)
+		return "an agent's minimum is no tier";
+	if (!a->states ||
+	    a->states & ~(AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN | AFFIANT_STATE_CLAIMED))
+		return "an agent's states are none, or not all of those that an executable can be "
+		       "taken in";
+	if (!a->isolations || a->isolations >> (AFFIANT_VERIFY_UNKNOWN + 1))
+		return "an agent's isolations are none, or not all of those that there are";
+	if (!a->custodies || a->custodies & ~AFFIANT_ANY_CUSTODY)
+		return "an agent's custodies are none, or not all of those that there are";
+	return NULL;
+}
+
 static const char *policy_mistake(const struct affiant_policy *p)
 {
+	const char *why = NULL;
 	const uint32_t never = PCR_RESETTABLE | 1u << IMA_PCR;
 
 	for (size_t i = 0; i < p->boot.values_count; i++)
@@ -141,17 +160,11 @@ static const char *policy_mistake(const struct affiant_policy *p)
 		    p->boot.rules[i].pcrs & never)
 			return "a rule of boot.rules says nothing of PCRs that show how a host "
 			       "booted";
-	for (size_t i = 0; i < p->agents_count; i++) {
-		if (p->agents[i].minimum >= AFFIANT_TIERS)
-			return "an agent's minimum is no tier";
-		if (p->agents[i].states & ~(AFFIANT_STATES_PROVEN | AFFIANT_STATE_UNPROVEN |
-					    AFFIANT_STATE_CLAIMED))
-			return "an agent's states are not all of those that an executable can be "
-			       "taken in";
-	}
-	if (p->max_age > 86400 || p->skew > 3600)
-		return "max_age or skew is too long";
-	return NULL;
+	for (size_t i = 0; !why && i < p->agents_count; i++)
+		why = agent_mistake(&p->agents[i]);
+	if (p->max_age < 1 || p->max_age > 86400 || p->skew > 3600)
+		return "max_age is not of 1 to 86400 seconds, or skew longer than 3600";
+	return why;
 }
 
 int verifier_new(const struct affiant_policy *p, struct verifier **ret, const char **ret_why)
@@ -214,32 +227,69 @@ EVP_PKEY *verifier_keep(struct verifier *v, const struct sha256 *name, EVP_PKEY 
 
 /* ---- one verification ---- */
 
+/* What needs nothing but the token. */
+static bool (*const early_stages[])(struct verification *v) = {
+	verify_parse,
+	verify_token,
+	verify_binding,
+	verify_known,
+};
+
 /* Identity before quote, quote before logs, logs before what the daemon says, that before the
  * agent's. */
 static bool (*const stages[])(struct verification *v) = {
-	verify_parse, verify_token, verify_binding, verify_identity,
-	verify_quote, verify_clock, verify_pcrs,    verify_host_claims,
-	verify_boot,  verify_ima,   verify_daemon,
+	verify_members, verify_identity, verify_quote,       verify_logs, verify_clock,
+	verify_pcrs,    verify_host_claims, verify_boot, verify_ima,  verify_daemon,
 };
 
-static void verification_clear(struct verification *v)
+static void verification_free(struct verification *v)
 {
-	json_decref(v->collection);
-	cmw_items_clear(v->items, MEMBERS);
-	cmw_items_clear(v->host, HOST_MEMBERS);
+	if (!v)
+		return;
+	cmw_clear(&v->parts.evidence);
 	jose_parsed_clear(&v->token);
 	if (v->has_host_claims)
 		claims_host_clear(&v->host_claims);
 	eventlog_free(v->boot_log);
 	systemdlog_clear(&v->systemd_log);
+	verify_result_free(v->result);
 	free(v);
 }
 
-static bool run(struct verification *v)
+DEFINE_CLEANUP(struct verification *, verification_free)
+
+static struct verification *verification_new(struct verifier *verifier,
+					     const struct verify_request *request)
 {
-	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++)
-		if (!stages[i](v))
+	struct verification *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->request = request;
+	v->verifier = verifier;
+	v->policy = verifier ? verifier->policy : NULL;
+	v->result = calloc(1, sizeof(*v->result));
+	if (!v->result) {
+		free(v);
+		return NULL;
+	}
+	return v;
+}
+
+static bool run(struct verification *v, bool (*const list[])(struct verification *v), size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!list[i](v))
 			return false;
+	return true;
+}
+
+#define RUN(v, list) run(v, list, sizeof(list) / sizeof(*(list)))
+
+static bool run_all(struct verification *v)
+{
+	if (!RUN(v, early_stages) || !RUN(v, stages))
+		return false;
 	verify_keep(v);
 	return verify_workload(v);
 }
@@ -247,28 +297,41 @@ static bool run(struct verification *v)
 int verify(struct verifier *verifier, const struct verify_request *request,
 	   struct verify_result **ret)
 {
-	struct verify_result *r = calloc(1, sizeof(*r));
-	struct verification *v = calloc(1, sizeof(*v));
-	int err;
+	_cleanup_(verification_freep) struct verification *v = verification_new(verifier, request);
 
-	if (!r || !v) {
-		free(r);
-		free(v);
+	if (!v)
 		return -ENOMEM;
-	}
-	v->verifier = verifier;
-	v->policy = verifier->policy;
-	v->request = request;
-	v->result = r;
-	if (run(v))
-		r->verdict = AFFIANT_AFFIRMED;
-	err = v->err;
-	verification_clear(v);
-	if (err) {
-		verify_result_free(r);
-		return err;
-	}
-	*ret = r;
+	if (run_all(v))
+		v->result->verdict = AFFIANT_AFFIRMED;
+	if (v->err)
+		return v->err;
+	*ret = TAKE_PTR(v->result);
+	return 0;
+}
+
+int verify_early(struct verifier *verifier, const struct verify_request *request,
+		 uint8_t ret_ueid[static CLAIMS_UEID_SIZE])
+{
+	_cleanup_(verification_freep) struct verification *v = verification_new(verifier, request);
+
+	if (!v)
+		return -ENOMEM;
+	if (!RUN(v, early_stages))
+		return v->err ?: -EBADMSG;
+	memcpy(ret_ueid, v->result->claims.ueid, CLAIMS_UEID_SIZE);
+	return 0;
+}
+
+int verify_ueid(const void *evidence, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE])
+{
+	const struct verify_request q = {.evidence = evidence, .len = len};
+	_cleanup_(verification_freep) struct verification *v = verification_new(NULL, &q);
+
+	if (!v)
+		return -ENOMEM;
+	if (!verify_parse(v))
+		return v->err ?: -EBADMSG;
+	memcpy(ret, v->result->claims.ueid, CLAIMS_UEID_SIZE);
 	return 0;
 }
 

@@ -9,10 +9,10 @@
 #include <jansson.h>
 
 #include "attest/affiant-verify.h"
+#include "attest/bounds.h"
 #include "attest/claims.h"
 #include "attest/hoststate.h"
 
-#define VERIFY_EVIDENCE_MAX (256u << 20) /* bytes, with host evidence */
 #define VERIFY_CHECKS_MAX 64
 #define VERIFY_TEXT_MAX 192
 
@@ -51,7 +51,8 @@
 	X(executable_digest) X(script_digest) X(interpreter_digest) X(loader_digest) \
 	X(argument_digest) X(manifest_digest) X(ancestor_digest) X(programs_root) \
 	X(environment) \
-	X(isolation) X(key_custody) X(late_session) X(folded_session) X(principal_asserted) \
+	X(isolation) X(key_custody) X(late_session) X(folded_session) \
+	X(untagged_children) X(events_lost) X(principal_asserted) \
 	X(principal_missing) X(task_missing)
 /* clang-format on */
 
@@ -100,9 +101,18 @@ struct verify_request {
 	const char *nonce, *audience;
 	int64_t now;                    /* seconds */
 	const struct hoststate *cached; /* of the ueid that it claims; NULL: none is kept */
+	/*
+	 * Instead of that: asked once, for the ueid of a host that the policy names, after the token,
+	 * its nonce, audience and times were found good. So that nobody else's evidence has a lock
+	 * taken or a file read. 0, and *@ret NULL or a state that lasts until verify() returns; or what
+	 * verify() is to return.
+	 */
+	int (*recall)(void *data, const uint8_t ueid[CLAIMS_UEID_SIZE],
+		      const struct hoststate **ret);
+	void *data;
 };
 
-/* 0 or -ENOMEM; whatever the evidence is leads to a verdict. */
+/* 0, -ENOMEM, or what recall() returned; whatever the evidence is leads to a verdict. */
 int verify(struct verifier *v, const struct verify_request *request, struct verify_result **ret);
 void verify_result_free(struct verify_result *r);
 
@@ -112,6 +122,13 @@ const char *verify_tier_word(enum affiant_tier t);
 const char *verify_verdict_word(enum affiant_verdict v);
 const char *verify_outcome_word(enum verify_outcome o);
 json_t *verify_result_json(const struct verify_result *r);
+
+/*
+ * What is judged before recall() is asked, and nothing more: 0 and the ueid, or -EBADMSG: verify()
+ * would say why it is not affirmed. For who asks for a lock by other ways than recall().
+ */
+int verify_early(struct verifier *v, const struct verify_request *request,
+		 uint8_t ret_ueid[static CLAIMS_UEID_SIZE]);
 
 /* The ueid that evidence claims. -EBADMSG: malformed. */
 int verify_ueid(const void *evidence, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE]);

@@ -93,7 +93,7 @@ struct rules {
 static int make_rules(const struct affiant_boot *b, struct rules *ret)
 {
 	ret->count = b->rules_count;
-	ret->kernel = b->kernels.count > 0;
+	ret->kernel = !b->kernels.any;
 	ret->list = calloc(b->rules_count + 1, sizeof(*ret->list));
 	if (!ret->list)
 		return -ENOMEM;
@@ -244,7 +244,7 @@ static bool check_facts(struct verification *v, const struct eventlog_facts *f)
 
 	for (size_t i = 0; i < b->rules_count; i++)
 		deciding |= b->rules[i].pcrs;
-	if (b->kernels.count)
+	if (!b->kernels.any)
 		deciding |= KERNEL_PCRS;
 	/* Elsewhere nothing rests on what stands before a separator, nor on what firmware reports. */
 	unseparated = deciding & BOOT_PCRS & ~(f->separators | unknown);

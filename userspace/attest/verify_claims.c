@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
+#include "attest/claims_words.h"
 #include "attest/verify_impl.h"
 #include "base/environment.h"
 
@@ -91,7 +92,7 @@ static bool takes_state(const struct affiant_agent *a, const struct claims_file 
 		return f->state == CLAIMS_OFFERED || claims_state_proven(f->state);
 	if (f->role == CLAIMS_MANIFEST)
 		return claims_state_proven(f->state);
-	return (a->states ?: AFFIANT_STATES_PROVEN) & 1u << f->state;
+	return a->states & 1u << f->state;
 }
 
 /* What whoever reads the refusal can do about it. */
@@ -230,7 +231,7 @@ static bool check_programs(struct verification *v, const struct affiant_agent *a
 {
 	const struct claims_workload *w = &v->result->claims.workload;
 
-	if (!a->programs.count)
+	if (a->programs.any)
 		return not_judged(v, "agent: session's programs", "%llu, of any kind",
 				  (unsigned long long)w->programs_count);
 	if (w->programs_cut)
@@ -287,44 +288,55 @@ static bool check_tier(struct verification *v, const struct affiant_agent *a)
 
 static bool check_session(struct verification *v, const struct affiant_agent *a)
 {
-	static const char *const isolations[] = {"landlock", "uid", "none", "unknown"};
 	const struct claims *c = &v->result->claims;
 	const struct claims_workload *w = &c->workload;
-	const uint32_t isolated = a->isolations ?: 1u << AFFIANT_LANDLOCK | 1u << AFFIANT_UID;
-	const uint32_t custodies =
-		a->custodies ?: 1u << AFFIANT_OF_PROCESS | 1u << AFFIANT_OF_DAEMON;
+	const char *isolation = claims_isolations[w->isolation];
 
-	if (!(isolated & 1u << w->isolation))
-		return fail(v, VERIFY_isolation, "agent: isolation", "%s",
-			    isolations[w->isolation]);
-	pass(v, "agent: isolation", "%s", isolations[w->isolation]);
-	if (!(custodies & 1u << c->custody))
+	if (!(a->isolations & 1u << w->isolation))
+		return fail(v, VERIFY_isolation, "agent: isolation", "%s", isolation);
+	pass(v, "agent: isolation", "%s", isolation);
+	if (!(a->custodies & 1u << c->custody))
 		return fail(v, VERIFY_key_custody, "agent: key", "held by %s",
 			    c->custody == CLAIMS_OF_DAEMON ? "affiantd" : "the process");
 	if (w->session.late && !a->allow_late)
 		return fail(v, VERIFY_late_session, "agent: session",
 			    "it was running before it was traced");
-	if (w->folded && a->refuse_folded)
+	if (w->folded && !a->allow_folded)
 		return fail(v, VERIFY_folded_session, "agent: session",
 			    "part of what it did is counted instead of told one by one");
+	if (w->untagged_children && !a->allow_untagged_children)
+		return fail(v, VERIFY_untagged_children, "agent: session",
+			    "some of its processes were not recorded");
+	if (w->lost > a->max_lost)
+		return fail(v, VERIFY_events_lost, "agent: session",
+			    "its host lost %llu events; the policy takes %llu",
+			    (unsigned long long)w->lost, (unsigned long long)a->max_lost);
 	pass(v, "agent: session", "key held by %s",
 	     c->custody == CLAIMS_OF_DAEMON ? "affiantd" : "the process");
 	return true;
+}
+
+/* A name of spaces is none, whatever form the claims' texts have. */
+static bool is_named(const char *text)
+{
+	return text && text[strspn(text, " ")];
 }
 
 static bool check_principal(struct verification *v, const struct affiant_agent *a)
 {
 	const struct claims_workload *w = &v->result->claims.workload;
 
-	if (w->principal && !a->allow_asserted)
+	if (is_named(w->principal) && !a->allow_asserted)
 		return fail(v, VERIFY_principal_asserted, "agent: principal",
 			    "on its launcher's word alone");
-	if (!w->principal && a->require_principal)
+	if (!is_named(w->principal) && a->require_principal)
 		return fail(v, VERIFY_principal_missing, "agent: principal", "none is named");
-	if (!w->task.present && a->require_task)
-		return fail(v, VERIFY_task_missing, "agent: task", "none is named");
-	return w->principal ? pass(v, "agent: principal", "%.120s, asserted", w->principal)
-			    : not_judged(v, "agent: principal", "none is named");
+	if (!is_named(w->task.id) && a->require_task)
+		return fail(v, VERIFY_task_missing, "agent: task",
+			    w->task.present ? "it has no id" : "none is named");
+	return is_named(w->principal)
+		       ? pass(v, "agent: principal", "%.120s, asserted", w->principal)
+		       : not_judged(v, "agent: principal", "none is named");
 }
 
 static const struct affiant_agent *agent_of(const struct affiant_policy *p, const char *id)

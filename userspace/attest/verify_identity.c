@@ -157,14 +157,12 @@ static bool recall(struct verification *v)
 	return is_software(v, s->software) && pass(v, "host: keys", "as they were judged before");
 }
 
-bool verify_identity(struct verification *v)
+/* Whether the policy names that host, and what is kept of it: nobody else's state is asked for. */
+bool verify_known(struct verification *v)
 {
 	const struct claims *c = &v->result->claims;
 	const struct affiant_policy *p = v->policy;
 
-	v->cached = v->request->cached;
-	if (v->cached && memcmp(v->cached->ueid, c->ueid, sizeof(c->ueid)))
-		v->cached = NULL;
 	for (size_t i = 0; i < p->hosts_count; i++)
 		if (!memcmp(p->hosts[i].ueid, c->ueid, sizeof(c->ueid)))
 			v->host_policy = &p->hosts[i];
@@ -172,6 +170,29 @@ bool verify_identity(struct verification *v)
 		return fail(v, VERIFY_host_unknown, "host: asset",
 			    "the policy names no host with this ueid");
 	v->result->asset = v->host_policy->asset;
+	return true;
+}
+
+static bool ask_kept(struct verification *v)
+{
+	const struct verify_request *q = v->request;
+	const struct claims *c = &v->result->claims;
+	int err = 0;
+
+	v->cached = q->cached;
+	if (q->recall)
+		err = q->recall(q->data, c->ueid, &v->cached);
+	if (err)
+		return broken(v, err);
+	if (v->cached && memcmp(v->cached->ueid, c->ueid, sizeof(c->ueid)))
+		v->cached = NULL;
+	return true;
+}
+
+bool verify_identity(struct verification *v)
+{
+	if (!ask_kept(v))
+		return false;
 	v->until = OPEN_END;
 	v->judged_host = v->has_host;
 	if (!v->has_host)
@@ -290,19 +311,29 @@ static bool check_extra(struct verification *v)
 	return fail(v, VERIFY_quote_extra, "quote: claims", "the quote was not made for them");
 }
 
+/*
+ * Not by the AK that came with it: a forgery. Not by the one that is kept: a forgery, or the host was
+ * enrolled anew, and has another AK. Host evidence tells; what is kept stays until it was judged.
+ */
+static bool other_key(struct verification *v, enum verify_code code, const char *why)
+{
+	return v->has_host ? fail(v, code, "quote: signature", "%s", why)
+			   : need_host(v, 0, "the quote is not by the AK that is kept of this host");
+}
+
 bool verify_quote(struct verification *v)
 {
 	const struct tpm2_attest *a = &v->attest;
 	int err;
 
 	if (v->signature.scheme != v->ak.scheme || v->signature.hash != v->ak.scheme_hash)
-		return fail(v, VERIFY_quote_scheme, "quote: signature",
-			    "its scheme is not the one that the AK is bound to");
+		return other_key(v, VERIFY_quote_scheme,
+				 "its scheme is not the one that the AK is bound to");
 	err = check_signature(v);
 	if (err)
-		return err == -ENOMEM ? broken(v, err)
-				      : fail(v, VERIFY_quote_signature, "quote: signature",
-					     "it is not the AK's");
+		return err == -ENOMEM
+			       ? broken(v, err)
+			       : other_key(v, VERIFY_quote_signature, "it is not the AK's");
 	if (a->magic != TPM2_GENERATED)
 		return fail(v, VERIFY_quote_magic, "quote: magic", "no TPM made it");
 	if (a->type != TPM2_ST_ATTEST_QUOTE)

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "attest/certificate.h"
-#include "attest/cmw.h"
 #include "attest/eventlog.h"
 #include "attest/ossl.h"
+#include "attest/parts.h"
 #include "attest/systemdlog.h"
 #include "attest/verify.h"
 
@@ -38,20 +38,6 @@ struct verifier {
 	size_t next_key;
 };
 
-enum member { EAT, QUOTE, SIGNATURE, PCRS, PATH, MEMBERS };
-enum host_member {
-	HOST_CLAIMS,
-	EK_PUBLIC,
-	AK_PUBLIC,
-	EK_CHAIN,
-	AK_CHAIN,
-	BOOT_LOG,
-	IMA_LOG,
-	IMA_RANGE,
-	SYSTEMD_LOG,
-	HOST_MEMBERS
-};
-
 struct verification {
 	struct verifier *verifier;
 	const struct affiant_policy *policy;
@@ -60,8 +46,9 @@ struct verification {
 	struct verify_result *result;
 	int err; /* -ENOMEM ends it without a verdict */
 
-	json_t *collection;
-	struct cmw_item items[MEMBERS], host[HOST_MEMBERS];
+	/* Found by verify_parse(), decoded one after the other. */
+	struct parts parts;
+	struct cmw_item *items, *host; /* of parts, by enum member and host_member */
 	bool has_host;
 	uint64_t ima_from; /* of ima_range */
 
@@ -104,12 +91,18 @@ EVP_PKEY *verifier_keep(struct verifier *v, const struct sha256 *name, EVP_PKEY 
 bool policy_has(const struct affiant_digests *d, const void *digest, size_t len);
 bool policy_names(const struct affiant_texts *t, const char *text);
 
-/* The stages, in their order. */
+/*
+ * The stages, in their order: what is cheap and what a stranger can't have comes before what is long.
+ * Up to verify_members() it is the token alone, up to verify_logs() what is short.
+ */
 bool verify_parse(struct verification *v);
 bool verify_token(struct verification *v);
 bool verify_binding(struct verification *v);
+bool verify_known(struct verification *v);
+bool verify_members(struct verification *v);
 bool verify_identity(struct verification *v);
 bool verify_quote(struct verification *v);
+bool verify_logs(struct verification *v);
 bool verify_clock(struct verification *v);
 bool verify_pcrs(struct verification *v);
 bool verify_host_claims(struct verification *v);

@@ -6,44 +6,32 @@
 #include "attest/member.h"
 #include "attest/verify_impl.h"
 
-static const char *const nested[] = {"host", NULL};
-
-static const struct cmw_item members[MEMBERS] = {
-	[EAT] = {.name = "eat", .media_type = CMW_EAT},
-	[QUOTE] = {.name = "quote", .media_type = CMW_TPMS_ATTEST},
-	[SIGNATURE] = {.name = "signature", .media_type = CMW_TPMT_SIGNATURE},
-	[PCRS] = {.name = "pcrs", .media_type = CMW_PCRS},
-	[PATH] = {.name = "path", .media_type = CMW_PATH},
-};
-
-static const struct cmw_item host_members[HOST_MEMBERS] = {
-	[HOST_CLAIMS] = {.name = "claims", .media_type = CMW_HOST_CLAIMS},
-	[EK_PUBLIC] = {.name = "ek_public", .media_type = CMW_TPMT_PUBLIC},
-	[AK_PUBLIC] = {.name = "ak_public", .media_type = CMW_TPMT_PUBLIC},
-	[EK_CHAIN] = {.name = "ek_chain", .media_type = CMW_PEM},
-	[AK_CHAIN] = {.name = "ak_chain", .media_type = CMW_PEM},
-	[BOOT_LOG] = {.name = "boot_log", .media_type = CMW_EVENT_LOG},
-	[IMA_LOG] = {.name = "ima_log", .media_type = CMW_IMA_LOG},
-	[IMA_RANGE] = {.name = "ima_range", .media_type = CMW_IMA_RANGE},
-	[SYSTEMD_LOG] = {.name = "systemd_log", .media_type = CMW_JSON_SEQ},
-};
+/* Those that are decoded once the quote was found good: who can't sign one has none of them read. */
+static bool is_log(enum host_member m)
+{
+	return m == BOOT_LOG || m == IMA_LOG || m == SYSTEMD_LOG;
+}
 
 static bool malformed(struct verification *v, enum verify_code code, const char *what)
 {
 	return fail(v, code, "evidence: format", "%.120s is malformed", what);
 }
 
-/* @why is a member's name: a stranger's text, or ours. */
-static bool take(struct verification *v, const json_t *collection, const char *type,
-		 struct cmw_item *items, size_t count, const char *const *also,
-		 enum verify_code code)
+static bool decode(struct verification *v, struct cmw_item *item, enum verify_code code)
 {
-	const char *why = "";
-	int err = cmw_take(collection, type, items, count, also, &why);
+	int err = cmw_decode(item);
 
 	if (err == -ENOMEM)
 		return broken(v, err);
-	return !err || malformed(v, code, why);
+	return !err || malformed(v, code, item->name);
+}
+
+static bool decode_host(struct verification *v, bool logs)
+{
+	for (enum host_member m = 0; m < HOST_MEMBERS; m++)
+		if (is_log(m) == logs && !decode(v, &v->host[m], VERIFY_malformed_host))
+			return false;
+	return true;
 }
 
 static bool parse_range(struct verification *v)
@@ -53,9 +41,9 @@ static bool parse_range(struct verification *v)
 	const char *why = NULL;
 	uint64_t entries;
 
-	if (!item->content != !v->host[IMA_LOG].content)
+	if (!item->text.at != !v->host[IMA_LOG].text.at)
 		return malformed(v, VERIFY_malformed_host, "ima_range");
-	if (!item->content)
+	if (!item->text.at)
 		return true;
 	if (jose_json(item->content, item->len, 2, &o) ||
 	    member_number(&why, o, "from", INT64_MAX, &v->ima_from) ||
@@ -64,38 +52,31 @@ static bool parse_range(struct verification *v)
 	return true;
 }
 
-static bool parse_host(struct verification *v, const json_t *host)
-{
-	memcpy(v->host, host_members, sizeof(v->host));
-	if (!host)
-		return true;
-	if (!take(v, host, CMW_TYPE_HOST, v->host, HOST_MEMBERS, NULL, VERIFY_malformed_host))
-		return false;
-	for (enum host_member m = HOST_CLAIMS; m <= AK_PUBLIC; m++)
-		if (!v->host[m].content)
-			return malformed(v, VERIFY_malformed_host, v->host[m].name);
-	v->has_host = true;
-	return parse_range(v);
-}
-
-static bool parse_members(struct verification *v)
+/* Where each member stands. */
+static bool find_members(struct verification *v)
 {
 	const struct verify_request *q = v->request;
+	struct cmw_fault fault;
 
-	if (q->len > VERIFY_EVIDENCE_MAX)
+	parts_init(&v->parts);
+	v->items = v->parts.items;
+	v->host = v->parts.host_items;
+	if (q->len > BOUNDS_EVIDENCE)
 		return fail(v, VERIFY_malformed_evidence, "evidence: format",
 			    "%zu bytes are too many", q->len);
-	if (jose_json(q->evidence, q->len, CMW_DEPTH_MAX, &v->collection) ||
-	    !json_is_object(v->collection))
-		return malformed(v, VERIFY_malformed_evidence, "the JSON object");
-	memcpy(v->items, members, sizeof(v->items));
-	if (!take(v, v->collection, CMW_TYPE_EVIDENCE, v->items, MEMBERS, nested,
-		  VERIFY_malformed_evidence))
-		return false;
+	if (cmw_read(q->evidence, q->len, &v->parts.evidence, &fault))
+		return malformed(v,
+				 fault.in == &v->parts.host ? VERIFY_malformed_host
+							    : VERIFY_malformed_evidence,
+				 fault.member);
 	for (size_t i = 0; i < MEMBERS; i++)
-		if (!v->items[i].content)
+		if (!v->items[i].text.at)
 			return malformed(v, VERIFY_malformed_evidence, v->items[i].name);
-	return parse_host(v, json_object_get(v->collection, "host"));
+	v->has_host = v->parts.host.present;
+	for (enum host_member m = HOST_CLAIMS; v->has_host && m <= AK_PUBLIC; m++)
+		if (!v->host[m].text.at)
+			return malformed(v, VERIFY_malformed_host, v->host[m].name);
+	return true;
 }
 
 static bool parse_claims(struct verification *v)
@@ -119,9 +100,18 @@ static bool parse_claims(struct verification *v)
 
 bool verify_parse(struct verification *v)
 {
+	return find_members(v) && decode(v, &v->items[EAT], VERIFY_malformed_evidence) &&
+	       parse_claims(v);
+}
+
+bool verify_members(struct verification *v)
+{
 	const struct cmw_item *quote = &v->items[QUOTE], *signature = &v->items[SIGNATURE];
 
-	if (!parse_members(v) || !parse_claims(v))
+	for (size_t i = 0; i < MEMBERS; i++)
+		if (!decode(v, &v->items[i], VERIFY_malformed_evidence))
+			return false;
+	if (!decode_host(v, false) || !parse_range(v))
 		return false;
 	if (tpm2_attest_parse(quote->content, quote->len, &v->attest))
 		return malformed(v, VERIFY_malformed_quote, "the quote");
@@ -131,27 +121,9 @@ bool verify_parse(struct verification *v)
 		    v->has_host ? ", with host evidence" : "");
 }
 
-int verify_ueid(const void *evidence, size_t len, uint8_t ret[static CLAIMS_UEID_SIZE])
+bool verify_logs(struct verification *v)
 {
-	struct verify_request q = {.evidence = evidence, .len = len};
-	struct verify_result *r = calloc(1, sizeof(*r));
-	struct verification *v = calloc(1, sizeof(*v));
-	int err = -ENOMEM;
-
-	if (r && v) {
-		v->request = &q;
-		v->result = r;
-		err = parse_members(v) && parse_claims(v) ? 0 : v->err ?: -EBADMSG;
-		if (!err)
-			memcpy(ret, r->claims.ueid, CLAIMS_UEID_SIZE);
-		json_decref(v->collection);
-		cmw_items_clear(v->items, MEMBERS);
-		cmw_items_clear(v->host, HOST_MEMBERS);
-		jose_parsed_clear(&v->token);
-	}
-	free(v);
-	verify_result_free(r);
-	return err;
+	return decode_host(v, true);
 }
 
 /* ---- the token ---- */
@@ -234,7 +206,7 @@ bool verify_binding(struct verification *v)
 {
 	const struct claims *c = &v->result->claims;
 	const struct verify_request *q = v->request;
-	const int64_t skew = v->policy->skew ?: 5, age = v->policy->max_age ?: 300;
+	const int64_t skew = v->policy->skew, age = v->policy->max_age;
 	const int64_t iat = c->iat, exp = c->exp;
 
 	if (strcmp(c->nonce, q->nonce))

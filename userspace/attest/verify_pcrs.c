@@ -17,7 +17,7 @@ static bool check_firmware(struct verification *v)
 	for (size_t i = 0; i < p->firmware_count; i++)
 		if (p->firmware[i] == version)
 			return pass(v, "quote: firmware", "%016llx", (unsigned long long)version);
-	if (p->firmware_count)
+	if (!p->any_firmware)
 		return fail(v, VERIFY_firmware, "quote: firmware",
 			    "version %016llx is none of the policy's", (unsigned long long)version);
 	return not_judged(v, "quote: firmware", "version %016llx", (unsigned long long)version);
@@ -28,8 +28,7 @@ static bool check_firmware(struct verification *v)
 static bool check_same_reset(struct verification *v, const struct hoststate *s)
 {
 	const struct tpm2_clock *now = &v->attest.clock;
-	const uint64_t late =
-		1000 * ((uint64_t)(v->policy->max_age ?: 300) + (v->policy->skew ?: 5));
+	const uint64_t late = 1000 * ((uint64_t)v->policy->max_age + v->policy->skew);
 
 	if (now->restarts < s->clock.restarts ||
 	    (now->restarts == s->clock.restarts && now->ms < s->clock.ms &&

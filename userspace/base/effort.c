@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/limit.h"
@@ -15,6 +17,44 @@ static void note(bool is_open)
 {
 	if (!is_open)
 		(void)limit_of(-errno);
+}
+
+static _Thread_local struct {
+	bool is;
+	struct effort until;
+	uint64_t cpu_ns;
+} bound;
+
+void effort_bound(const struct effort *until, uint64_t cpu_until_ns)
+{
+	bound.is = true;
+	bound.until = *until;
+	bound.cpu_ns = cpu_until_ns;
+}
+
+void effort_unbound(void)
+{
+	bound.is = false;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+bool effort_goes_on(void)
+{
+	return !bound.is ||
+	       (effort.files < bound.until.files && effort.bytes < bound.until.bytes &&
+		effort.entries < bound.until.entries && cpu_ns() < bound.cpu_ns);
+}
+
+void effort_walk(uint64_t entries)
+{
+	effort.entries += entries;
 }
 
 int effort_open(const char *path, int flags)
@@ -60,6 +100,15 @@ FILE *effort_fopen(const char *path)
 	return f;
 }
 
+char *effort_gets(char *line, int size, FILE *f)
+{
+	char *got = fgets(line, size, f);
+
+	effort.bytes += got ? strlen(got) : 0;
+	effort.entries++;
+	return got;
+}
+
 ssize_t effort_getline(char **line, size_t *size, FILE *f)
 {
 	ssize_t n = getline(line, size, f);
@@ -69,6 +118,12 @@ ssize_t effort_getline(char **line, size_t *size, FILE *f)
 	return n;
 }
 
+ssize_t effort_readlinkat(int dir, const char *path, char *to, size_t size)
+{
+	effort.files++;
+	return readlinkat(dir, path, to, size);
+}
+
 DIR *effort_opendir(const char *path)
 {
 	DIR *d = opendir(path);
@@ -76,6 +131,12 @@ DIR *effort_opendir(const char *path)
 	effort.files++;
 	note(d);
 	return d;
+}
+
+DIR *effort_fdopendir(int fd)
+{
+	effort.files++;
+	return fdopendir(fd);
 }
 
 struct dirent *effort_readdir(DIR *d)

@@ -6,9 +6,10 @@
  */
 #pragma once
 
+#include <dirent.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <dirent.h>
 #include <sys/types.h>
 
 struct effort {
@@ -20,12 +21,29 @@ struct effort {
 /* Of the calling thread, since it began. */
 extern _Thread_local struct effort effort;
 
-/* As open(2), openat(2), read(2), pread(2), fopen(3) with "re", getline(3), opendir(3), readdir(3): counted. */
+/*
+ * What the calling thread may have come to before it is to leave off, and go on another time:
+ * effort_goes_on() says so. A thread that nobody bounded goes on for ever.
+ */
+void effort_bound(const struct effort *until, uint64_t cpu_until_ns);
+void effort_unbound(void);
+bool effort_goes_on(void);
+
+/* Entries that no function below has walked: of a table of our own, of a map in the kernel. */
+void effort_walk(uint64_t entries);
+
+/*
+ * As open(2), openat(2), read(2), pread(2), readlinkat(2), fopen(3) with "re", fgets(3), getline(3),
+ * opendir(3), fdopendir(3), readdir(3): counted.
+ */
 int effort_open(const char *path, int flags);
 int effort_openat(int dir, const char *path, int flags);
 ssize_t effort_read(int fd, void *buffer, size_t size);
 ssize_t effort_pread(int fd, void *buffer, size_t size, off_t offset);
 FILE *effort_fopen(const char *path);
+char *effort_gets(char *line, int size, FILE *f);
 ssize_t effort_getline(char **line, size_t *size, FILE *f);
+ssize_t effort_readlinkat(int dir, const char *path, char *to, size_t size);
 DIR *effort_opendir(const char *path);
+DIR *effort_fdopendir(int fd);
 struct dirent *effort_readdir(DIR *d);

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "cli/cmd.h"
+#include "record/words.h"
 
 int answer_options(int argc, char **argv, const char *usage, struct answer_options *ret)
 {
@@ -119,9 +120,7 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 	}
 	if (s->session && s->session->has_isolation)
 		set_text(o, "isolation",
-			 protobuf_c_enum_descriptor_get_value(&affiant__v1__isolation__descriptor,
-							      s->session->isolation)
-				 ->name);
+			 word_of(&affiant__v1__isolation__descriptor, s->session->isolation));
 	if (s->agent) {
 		set_text(o, "agent", s->agent->name);
 		set_text(o, "spiffe_id", s->agent->spiffe_id);
@@ -140,9 +139,7 @@ json_t *answer_session_json(const Affiant__V1__SessionInfo *s)
 	if (s->principal) {
 		set_text(o, "principal", s->principal->subject);
 		set_text(o, "assurance",
-			 protobuf_c_enum_descriptor_get_value(&affiant__v1__assurance__descriptor,
-							      s->principal->assurance)
-				 ->name);
+			 word_of(&affiant__v1__assurance__descriptor, s->principal->assurance));
 	}
 	set_text(o, "selector", s->selector);
 	answer_time(s->started_wall_ns, text);

@@ -63,7 +63,8 @@ int ca_init(const struct ca_options *o)
 	err = err ?: authority_pem(&a, &certificate, &key);
 	if (err)
 		return fail(o->dir, err);
-	if (make_dir(o->dir) || filing_write(key_path, 0600, false, key.data, key.len))
+	if (make_dir(o->dir) || filing_check_directory(o->dir) ||
+	    filing_write(key_path, 0600, false, key.data, key.len))
 		return EXIT_FAILURE;
 	if (filing_write(certificate_path, 0644, false, certificate.data, certificate.len)) {
 		unlink(key_path);
@@ -81,8 +82,8 @@ static int load_authority(const struct ca_options *o, struct authority *ret)
 
 	if (!certificate_path || !key_path)
 		return -ENOMEM;
-	err = filing_read(certificate_path, CERTIFICATE_PEM_MAX, &certificate)
-		      ?: filing_read(key_path, CERTIFICATE_PEM_MAX, &key);
+	err = filing_read_trusted(certificate_path, CERTIFICATE_PEM_MAX, &certificate)
+		      ?: filing_read_trusted(key_path, CERTIFICATE_PEM_MAX, &key);
 	if (err)
 		return err;
 	err = authority_load(certificate.data, certificate.len, key.data, key.len, ret);
@@ -100,7 +101,7 @@ static int load_store(const struct ca_options *o, struct certificate_store **ret
 	for (unsigned int i = 0; !err && i < o->trust_count; i++) {
 		_cleanup_buffer_ struct buffer pem = {};
 
-		err = filing_read(o->trust[i], CERTIFICATE_PEM_MAX, &pem);
+		err = filing_read_trusted(o->trust[i], CERTIFICATE_PEM_MAX, &pem);
 		if (err)
 			return err;
 		err = certificate_store_add(s, pem.data, pem.len, false);
@@ -113,10 +114,12 @@ static int load_store(const struct ca_options *o, struct certificate_store **ret
 	return err;
 }
 
-static int load_json(const char *path, json_t **ret)
+/* Requests and answers come from whoever wants a certificate; the authority's own are @trusted. */
+static int load_json(const char *path, bool trusted, json_t **ret)
 {
 	_cleanup_buffer_ struct buffer text = {};
-	int err = filing_read(path, ENROL_FILE_MAX, &text);
+	int err = trusted ? filing_read_trusted(path, ENROL_FILE_MAX, &text)
+			  : filing_read(path, ENROL_FILE_MAX, &text);
 
 	if (err)
 		return err;
@@ -209,7 +212,7 @@ static void sweep_pending(const char *dir)
 		const char *why;
 
 		if (e->d_name[0] == '.' || asprintf(&path, "%s/%s", dir, e->d_name) < 0 ||
-		    load_json(path, &json))
+		    load_json(path, false, &json))
 			continue;
 		if (!enrol_pending_parse(json, &p, &why) && p.expires <= (uint64_t)time(NULL))
 			unlink(path);
@@ -226,7 +229,7 @@ int ca_challenge(const struct ca_options *o, const char *request)
 	struct enrol_checked c;
 	int err;
 
-	if (load_json(request, &json))
+	if (load_json(request, false, &json))
 		return EXIT_FAILURE;
 	if (enrol_request_parse(json, &p.request, &why)) {
 		log_error("%s: no enrolment request: %s", request, why);
@@ -241,7 +244,8 @@ int ca_challenge(const struct ca_options *o, const char *request)
 	path = pending_path(o, &c.ak_name);
 	pending_json = enrol_pending_json(&p);
 	challenge_json = enrol_challenge_json(&challenge);
-	if (!path || !dir || make_dir(dir))
+	/* Who writes there chooses what answer is right. */
+	if (!path || !dir || make_dir(dir) || filing_check_directory(dir))
 		return EXIT_FAILURE;
 	sweep_pending(dir);
 	if (write_json(path, 0600, pending_json) || write_json(o->out, 0644, challenge_json))
@@ -260,7 +264,7 @@ static int use_pending(const char *path, const struct enrol_answer *a, struct en
 		log_error("refused: no challenge waits for this answer");
 		return -ENOENT;
 	}
-	if (load_json(path, &json))
+	if (load_json(path, true, &json))
 		return -EBADMSG;
 	if (enrol_pending_parse(json, ret, &why)) {
 		log_error("%s: damaged: %s", path, why);
@@ -308,7 +312,7 @@ int ca_issue(const struct ca_options *o, const char *answer)
 	struct enrol_checked c;
 	int err;
 
-	if (load_authority(o, &authority) || load_json(answer, &json))
+	if (load_authority(o, &authority) || load_json(answer, false, &json))
 		return EXIT_FAILURE;
 	if (enrol_answer_parse(json, &a, &why)) {
 		log_error("%s: no answer to a challenge: %s", answer, why);

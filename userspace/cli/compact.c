@@ -319,7 +319,7 @@ static void put_who(struct line *l, const Affiant__V1__Record *r)
 		[AFFIANT__V1__ASSURANCE__ASSURANCE_VERIFIED] = {"", PLAIN},
 		[AFFIANT__V1__ASSURANCE__ASSURANCE_BOUND] = {"!", GREEN},
 	};
-	int assurance = r->principal ? (int)r->principal->assurance : 0;
+	unsigned int assurance = r->principal ? r->principal->assurance : 0;
 	char session[UUID_TEXT_SIZE];
 	struct uuid id;
 
@@ -332,6 +332,8 @@ static void put_who(struct line *l, const Affiant__V1__Record *r)
 		buffer_print(&l->cell, "/%s", session + UUID_TEXT_SIZE - 1 - 8);
 	}
 	cell_end(l, 18, CYAN);
+	if (assurance >= sizeof(sure) / sizeof(*sure)) /* of a later version */
+		assurance = AFFIANT__V1__ASSURANCE__ASSURANCE_UNKNOWN;
 	if (r->principal && r->principal->subject) {
 		cell_word(l, r->principal->subject);
 		buffer_add_text(&l->cell, sure[assurance].mark);

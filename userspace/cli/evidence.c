@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "attest/cmw.h"
+#include "attest/claims.h"
 #include "attest/jose.h"
 #include "attest/ossl.h"
+#include "attest/parts.h"
 #include "attest/tpm2.h"
 #include "base/log.h"
 #include "base/reader.h"
@@ -218,28 +219,27 @@ static json_t *path_json(const struct cmw_item *path)
 /* For people: nothing is checked here. */
 static json_t *decode(const char *text, size_t len)
 {
-	static const char *const nested[] = {"host", NULL};
-	struct cmw_item items[] = {
-		{.name = "eat", .media_type = CMW_EAT},
-		{.name = "quote", .media_type = CMW_TPMS_ATTEST},
-		{.name = "signature", .media_type = CMW_TPMT_SIGNATURE},
-		{.name = "pcrs", .media_type = CMW_PCRS},
-		{.name = "path", .media_type = CMW_PATH},
-	};
-	_cleanup_json_ json_t *cmw = NULL;
+	const struct cmw_item *items;
 	struct jose_parsed eat;
-	const char *why;
+	struct cmw_fault fault;
+	struct parts parts;
 	json_t *out = NULL;
+	int err;
 
-	if (!jose_json(text, len, 8, &cmw) &&
-	    !cmw_take(cmw, CMW_TYPE_EVIDENCE, items, 5, nested, &why) && items[0].content &&
-	    !jose_parse((char *)items[0].content, items[0].len, 16, &eat)) {
+	parts_init(&parts);
+	items = parts.items;
+	err = cmw_read(text, len, &parts.evidence, &fault);
+	for (size_t i = 0; !err && i < MEMBERS; i++)
+		err = cmw_decode(&parts.items[i]);
+	if (!err && items[EAT].content &&
+	    !jose_parse((char *)items[EAT].content, items[EAT].len, CLAIMS_DEPTH_MAX, &eat)) {
 		out = json_pack("{s:O, s:O, s:o, s:o, s:o}", "header", eat.header, "claims",
-				eat.payload, "quote", quote_json(&items[1]), "pcrs",
-				pcrs_json(&items[1], &items[3]), "path", path_json(&items[4]));
+				eat.payload, "quote", quote_json(&items[QUOTE]), "pcrs",
+				pcrs_json(&items[QUOTE], &items[PCRS]), "path",
+				path_json(&items[PATH]));
 		jose_parsed_clear(&eat);
 	}
-	cmw_items_clear(items, 5);
+	cmw_clear(&parts.evidence);
 	return out;
 }
 

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/trusted.h"
 
 static int read_all(int fd, size_t max, struct buffer *ret)
 {
@@ -44,6 +45,38 @@ int filing_read(const char *path, size_t max, struct buffer *ret)
 	if (err)
 		log_error("%s: %s", path, strerror(-err));
 	return err;
+}
+
+int filing_read_trusted(const char *path, size_t max, struct buffer *ret)
+{
+	_cleanup_close_ int fd = -1;
+	char why[TRUSTED_WHY_SIZE];
+	int err;
+
+	if (!strcmp(path, "-"))
+		return filing_read(path, max, ret);
+	fd = trusted_open(AT_FDCWD, path, O_RDONLY | O_NOCTTY, why, sizeof(why));
+	if (fd < 0) {
+		log_error("%s", why);
+		return fd;
+	}
+	err = read_all(fd, max, ret);
+	if (err)
+		log_error("%s: %s", path, strerror(-err));
+	return err;
+}
+
+int filing_check_directory(const char *path)
+{
+	char why[TRUSTED_WHY_SIZE];
+	int fd = trusted_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, why, sizeof(why));
+
+	if (fd < 0) {
+		log_error("%s", why);
+		return fd;
+	}
+	close(fd);
+	return 0;
 }
 
 /* link(2) does not replace, rename(2) does. */

@@ -317,12 +317,18 @@ static bool match_endpoint(const struct destination *d, const Affiant__V1__Endpo
 	return !d->address_len || same_network(d, &e->address);
 }
 
+/* A number of a later version is in no set. */
+static bool is_in(uint64_t set, unsigned int number)
+{
+	return number < 64 && set >> number & 1;
+}
+
 static bool match_group(const struct filter *f, const Affiant__V1__FoldedGroup *g)
 {
 	const bool connect = g->kind == AFFIANT__V1__FOLDED_KIND__FOLDED_CONNECT;
 	bool found = !f->dst_count;
 
-	if (f->outcomes && !(connect && f->outcomes & 1u << g->outcome))
+	if (f->outcomes && !(connect && is_in(f->outcomes, g->outcome)))
 		return false;
 	for (size_t i = 0; !found && i < f->dst_count; i++)
 		found = match_endpoint(&f->dst[i], g->destination);
@@ -360,12 +366,12 @@ static bool match_what(const struct filter *f, const Affiant__V1__Record *r)
 {
 	if (r->wall_ns < f->since || r->wall_ns > f->until)
 		return false;
-	if (f->types && !(f->types & UINT64_C(1) << r->body_case))
+	if (f->types && !is_in(f->types, r->body_case))
 		return false;
 	if (r->body_case == AFFIANT__V1__RECORD__BODY_FOLDED)
 		return (!f->outcomes && !f->dst_count) || match_folded(f, r->folded);
 	if (f->outcomes && (r->body_case != AFFIANT__V1__RECORD__BODY_CONNECT ||
-			    !(f->outcomes & 1u << r->connect->outcome)))
+			    !is_in(f->outcomes, r->connect->outcome)))
 		return false;
 	return !f->dst_count || match_dst(f, r);
 }
@@ -434,7 +440,10 @@ static bool is_wanted(const struct filter *f, Affiant__V1__FoldedKind kind)
 		[AFFIANT__V1__FOLDED_KIND__FOLDED_LISTENING] = AFFIANT__V1__RECORD__BODY_LISTENING,
 	};
 
-	return !f->types || f->types & UINT64_C(1) << bodies[kind];
+	/* What a later version counts may be what was asked for. */
+	if ((unsigned int)kind >= sizeof(bodies) / sizeof(*bodies))
+		return true;
+	return !f->types || is_in(f->types, bodies[kind]);
 }
 
 static bool group_may_match(const struct filter *f, Affiant__V1__FoldedGroup *const *groups,

@@ -12,11 +12,13 @@
 #include "attest/verify.h"
 #include "base/base64url.h"
 #include "base/file.h"
+#include "base/trusted.h"
 #include "base/units.h"
 #include "cli/policy_impl.h"
 
 #define SECOND 1000000000ull
-#define TEXT_MAX 4096
+#define MAX_AGE 300 /* seconds */
+#define SKEW 5
 
 DEFINE_CLEANUP(struct policy *, policy_free)
 DEFINE_CLEANUP(struct sha256_context *, sha256_free)
@@ -64,14 +66,19 @@ void *policy_alloc(struct policy *p, size_t count, size_t size)
 
 /* ---- files ---- */
 
-static int read_all(int dir, const char *name, size_t max, char **ret, size_t *ret_len)
+/* -EPERM: @why says what others could change. */
+static int read_all(int dir, const char *name, size_t max, char **ret, size_t *ret_len,
+		    char why[static TRUSTED_WHY_SIZE])
 {
-	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	_cleanup_close_ int fd =
+		trusted_open(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, why, TRUSTED_WHY_SIZE);
 	_cleanup_free_ char *text = NULL;
 	struct stat st;
 	ssize_t len;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
@@ -92,16 +99,18 @@ static int read_all(int dir, const char *name, size_t max, char **ret, size_t *r
 int policy_read(struct policy_reading *x, const char *key, const char *name, size_t max, char **ret,
 		size_t *ret_len)
 {
+	char *text, why[TRUSTED_WHY_SIZE];
 	uint64_t size;
-	char *text;
 	size_t len;
 	int err;
 
 	if (x->dir < 0)
 		return mistake(x, key, "'%s': files can't be named here", name);
-	err = read_all(x->dir, name, max, &text, &len);
+	err = read_all(x->dir, name, max, &text, &len, why);
 	if (err == -ENOMEM)
 		return err;
+	if (err == -EPERM && *why)
+		return mistake(x, key, "%s", why);
 	if (err)
 		return mistake(x, key, "'%s': %s", name,
 			       err == -EINVAL ? "is not a file" : strerror(-err));
@@ -145,12 +154,13 @@ static void key_of(char ret[static 256], const char *key, unsigned int i)
 }
 
 int policy_words(struct policy_reading *x, const char *key, const struct raw_texts *list,
-		 const char *const *words, uint32_t *ret)
+		 const char *const *words, uint32_t usual, uint32_t *ret)
 {
 	unsigned int word;
 	char at[256];
 	int err = 0;
 
+	*ret = list->count ? 0 : usual;
 	for (unsigned int i = 0; !err && i < list->count; i++) {
 		key_of(at, key, i);
 		err = policy_word(x, at, list->items[i], words, &word);
@@ -188,6 +198,15 @@ int policy_digests(struct policy_reading *x, const char *key, const struct raw_t
 	return 0;
 }
 
+int policy_digests_or_any(struct policy_reading *x, const char *key, const struct raw_texts *list,
+			  struct affiant_digests *ret)
+{
+	if (list->count)
+		return policy_digests(x, key, list, ret);
+	*ret = (struct affiant_digests){.any = true};
+	return 0;
+}
+
 int policy_texts(struct policy_reading *x, const char *key, const struct raw_texts *list,
 		 struct affiant_texts *ret)
 {
@@ -205,11 +224,31 @@ int policy_texts(struct policy_reading *x, const char *key, const struct raw_tex
 	return 0;
 }
 
+/*
+ * Where nothing is named nothing passes, or the key is not judged, or a usual value is meant: who
+ * writes an empty value may mean any of these. With these keys there is but one meaning.
+ */
+static bool may_be_empty(const char *path)
+{
+	static const char environment[] = "].environment";
+	const size_t len = strlen(path), end = strlen(environment);
+
+	return len > end && !strcmp(path + len - end, environment);
+}
+
+static int refuse_empty(struct policy_reading *x)
+{
+	const char *path = document_empty(x->document, may_be_empty);
+
+	return path ? mistake(x, path, "is empty: name what passes, or leave it out") : 0;
+}
+
 static int get_seconds(struct policy_reading *x, const char *key, const char *text, uint64_t max,
-		       uint32_t *ret)
+		       uint32_t usual, uint32_t *ret)
 {
 	uint64_t ns;
 
+	*ret = usual;
 	if (!text)
 		return 0;
 	if (duration_parse(text, &ns) || ns < SECOND || ns > max * SECOND)
@@ -270,6 +309,7 @@ static int get_firmware(struct policy_reading *x, const struct raw_texts *list)
 	}
 	x->policy->rules.firmware = versions;
 	x->policy->rules.firmware_count = list->count;
+	x->policy->rules.any_firmware = !list->count;
 	return 0;
 }
 
@@ -346,8 +386,9 @@ static int interpret(struct policy_reading *x, const struct raw_policy *raw)
 	struct affiant_policy *p = &x->policy->rules;
 	struct affiant_daemon *d = &p->daemon;
 
-	return get_seconds(x, "max_age", raw->max_age, 86400, &p->max_age) ?:
-	       get_seconds(x, "skew", raw->skew, 3600, &p->skew) ?:
+	return refuse_empty(x) ?:
+	       get_seconds(x, "max_age", raw->max_age, 86400, MAX_AGE, &p->max_age) ?:
+	       get_seconds(x, "skew", raw->skew, 3600, SKEW, &p->skew) ?:
 	       get_trust(x, &raw->trust) ?:
 	       get_hosts(x, raw) ?:
 	       policy_boot(x, &raw->boot) ?:
@@ -386,7 +427,7 @@ int policy_parse(const char *name, const void *text, size_t len, int dir, struct
 		return err;
 	x = (struct policy_reading){p, p->document, dir, digest, ret_why};
 	raw = document_root(p->document);
-	if (!raw)
+	if (!raw || !document_keys(p->document))
 		return document_mistake(p->document, ret_why, "", "says nothing");
 	err = interpret(&x, raw) ?: check(&x) ?: sha256_final(digest, &all);
 	if (err)
@@ -400,6 +441,7 @@ int policy_load(const char *path, struct policy **ret, char **ret_why)
 {
 	_cleanup_free_ char *text = NULL, *copy = strdup(path);
 	_cleanup_close_ int dir = -1;
+	char why[TRUSTED_WHY_SIZE] = "";
 	size_t len;
 	int err;
 
@@ -407,11 +449,13 @@ int policy_load(const char *path, struct policy **ret, char **ret_why)
 	if (!copy)
 		return -ENOMEM;
 	dir = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
-	err = dir < 0 ? -errno : read_all(AT_FDCWD, path, DOCUMENT_SIZE_MAX, &text, &len);
+	err = dir < 0 ? -errno : read_all(AT_FDCWD, path, DOCUMENT_SIZE_MAX, &text, &len, why);
 	if (!err)
 		return policy_parse(path, text, len, dir, ret, ret_why);
-	if (err != -ENOMEM && asprintf(ret_why, "%s: %s", path,
-				       err == -EINVAL ? "is not a file" : strerror(-err)) < 0)
+	if (err == -EPERM && *why)
+		*ret_why = strdup(why);
+	else if (err != -ENOMEM && asprintf(ret_why, "%s: %s", path,
+					    err == -EINVAL ? "is not a file" : strerror(-err)) < 0)
 		*ret_why = NULL;
 	return err;
 }

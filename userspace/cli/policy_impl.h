@@ -52,7 +52,8 @@ struct raw_daemon {
 };
 
 struct raw_policy_agent {
-	char *id, *tier, *late_sessions, *folded_sessions, *principal, *task;
+	char *id, *tier, *late_sessions, *folded_sessions, *untagged_children, *lost, *principal,
+		*task;
 	struct raw_texts executables, scripts, interpreters, loaders, arguments, manifests,
 		ancestors, programs;
 	struct raw_texts isolation, key_custody, hash_states;
@@ -96,11 +97,17 @@ int policy_read(struct policy_reading *x, const char *key, const char *name, siz
 		size_t *ret_len);
 
 int policy_words(struct policy_reading *x, const char *key, const struct raw_texts *list,
-		 const char *const *words, uint32_t *ret);
+		 const char *const *words, uint32_t usual, uint32_t *ret);
 int policy_word(struct policy_reading *x, const char *key, const char *text,
 		const char *const *words, unsigned int *ret);
+/* The first word: false. */
+int policy_flag(struct policy_reading *x, const char *key, const char *text,
+		const char *const *words, bool *ret);
 int policy_digests(struct policy_reading *x, const char *key, const struct raw_texts *list,
 		   struct affiant_digests *ret);
+/* The same; no list: any. */
+int policy_digests_or_any(struct policy_reading *x, const char *key, const struct raw_texts *list,
+			  struct affiant_digests *ret);
 int policy_texts(struct policy_reading *x, const char *key, const struct raw_texts *list,
 		 struct affiant_texts *ret);
 

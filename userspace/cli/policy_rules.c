@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy: what it says of boot, IMA and agents. */
-#include <ctype.h>
+/* policy: what it says of boot and agents. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,11 +13,10 @@
 
 static const char *const yes_no[] = {"no", "yes", NULL};
 static const char *const refused_any[] = {"refused", "any", NULL};
-static const char *const any_refused[] = {"any", "refused", NULL};
 static const char *const required_any[] = {"required", "any", NULL};
 
-static int get_flag(struct policy_reading *x, const char *key, const char *text,
-		    const char *const *words, bool *ret)
+int policy_flag(struct policy_reading *x, const char *key, const char *text,
+		const char *const *words, bool *ret)
 {
 	unsigned int word = *ret;
 	int err = policy_word(x, key, text, words, &word);
@@ -86,7 +84,7 @@ static int get_rule(struct policy_reading *x, unsigned int i, const struct raw_r
 	err = get_pcrs(x, KEY("pcrs"), &raw->pcrs, &to->pcrs) ?:
 	      policy_digests(x, KEY("digests"), &raw->digests, &to->digests) ?:
 	      policy_texts(x, KEY("texts"), &raw->texts, &to->texts) ?:
-	      get_flag(x, KEY("early"), raw->early, yes_no, &to->early);
+	      policy_flag(x, KEY("early"), raw->early, yes_no, &to->early);
 	if (err)
 		return err;
 	if (raw->least && (number_parse(raw->least, &least) || least > 65536))
@@ -108,13 +106,13 @@ int policy_boot(struct policy_reading *x, const struct raw_boot *raw)
 	int err = rules ? 0 : -ENOMEM;
 
 	err = err ?: policy_word(x, "boot.mode", raw->mode, modes, &mode) ?:
-	      get_flag(x, "boot.secure_boot", raw->secure_boot, required_any, &b->allow_secure_boot_off) ?:
-	      get_flag(x, "boot.debugger", raw->debugger, refused_any, &b->allow_debugger) ?:
-	      get_flag(x, "boot.dma_protection", raw->dma_protection, required_any, &b->allow_dma_unprotected) ?:
-	      get_flag(x, "boot.kexec", raw->kexec, refused_any, &b->allow_kexec) ?:
-	      get_flag(x, "boot.kernels_lock_down", raw->kernels_lock_down, yes_no, &b->kernels_lock_down) ?:
+	      policy_flag(x, "boot.secure_boot", raw->secure_boot, required_any, &b->allow_secure_boot_off) ?:
+	      policy_flag(x, "boot.debugger", raw->debugger, refused_any, &b->allow_debugger) ?:
+	      policy_flag(x, "boot.dma_protection", raw->dma_protection, required_any, &b->allow_dma_unprotected) ?:
+	      policy_flag(x, "boot.kexec", raw->kexec, refused_any, &b->allow_kexec) ?:
+	      policy_flag(x, "boot.kernels_lock_down", raw->kernels_lock_down, yes_no, &b->kernels_lock_down) ?:
 	      get_pcrs(x, "boot.closed", &raw->closed, &b->closed) ?:
-	      policy_digests(x, "boot.kernels", &raw->kernels, &b->kernels) ?:
+	      policy_digests_or_any(x, "boot.kernels", &raw->kernels, &b->kernels) ?:
 	      get_values(x, raw);
 	for (unsigned int i = 0; !err && i < raw->rules_count; i++)
 		err = get_rule(x, i, &raw->rules[i], &rules[i]);
@@ -126,104 +124,6 @@ int policy_boot(struct policy_reading *x, const struct raw_boot *raw)
 		return mistake(x, "boot.mode",
 			       "'none' asks nothing of the boot log: rules, closed "
 			       "and kernels have no place beside it");
-	return err;
-}
-
-/* ---- IMA ---- */
-
-/* "sha256:HEX", or "any"; then, if the line goes on, where: a glob. */
-static int get_line(char *line, struct affiant_ima_file *to)
-{
-	static const struct {
-		const char *name;
-		uint16_t alg;
-	} algs[] = {{"sha256:", TPM2_SHA256}, {"sha384:", TPM2_SHA384}, {"sha512:", TPM2_SHA512}};
-	size_t word = strcspn(line, " \t"), len;
-	char *glob = line + word + strspn(line + word, " \t");
-
-	line[word] = '\0';
-	to->glob = *glob ? glob : NULL;
-	if (!strcmp(line, "any"))
-		return to->glob ? 0 : -EINVAL;
-	for (size_t i = 0; i < sizeof(algs) / sizeof(*algs); i++) {
-		const char *hex = line + strlen(algs[i].name);
-
-		if (strncmp(line, algs[i].name, strlen(algs[i].name)))
-			continue;
-		to->alg = algs[i].alg;
-		return hex_decode(hex, strlen(hex), to->digest, sizeof(to->digest), &len) ||
-				       len != tpm2_digest_size(to->alg)
-			       ? -EINVAL
-			       : 0;
-	}
-	return -EINVAL;
-}
-
-static size_t count_lines(const char *text)
-{
-	size_t lines = 1;
-
-	for (; *text; text++)
-		lines += *text == '\n';
-	return lines;
-}
-
-static int get_allowlist(struct policy_reading *x, const char *key, const char *name,
-			 struct affiant_ima_file *to, char *text, size_t *count)
-{
-	unsigned int number = 0;
-	char *line, *next;
-
-	for (line = text; line; line = next) {
-		size_t len = strcspn(line, "\n");
-
-		next = line[len] ? line + len + 1 : NULL;
-		number++;
-		while (len && isspace((unsigned char)line[len - 1]))
-			len--;
-		line[len] = '\0';
-		line += strspn(line, " \t");
-		if (!*line || *line == '#')
-			continue;
-		if (get_line(line, &to[*count]))
-			return mistake(x, key,
-				       "%s:%u: '%s' is not 'sha256:<hex> [glob]', sha384, sha512, "
-				       "or 'any <glob>'",
-				       name, number, line);
-		(*count)++;
-	}
-	return 0;
-}
-
-int policy_ima(struct policy_reading *x, const struct raw_ima *raw)
-{
-	static const char *const yes_not[] = {"yes", "no", NULL};
-	static const char *const templates[] = {"known", "any", NULL};
-	struct affiant_ima *ima = &x->policy->rules.ima;
-	char **texts = policy_alloc(x->policy, raw->allowlist.count, sizeof(*texts)), key[64];
-	struct affiant_ima_file *files;
-	size_t lines = 0, len;
-	int err = texts ? 0 : -ENOMEM;
-
-	err = err ?: get_flag(x, "ima.required", raw->required, yes_not, &ima->not_required) ?:
-	      get_flag(x, "ima.violations", raw->violations, refused_any, &ima->allow_violations) ?:
-	      get_flag(x, "ima.padded", raw->padded, refused_any, &ima->allow_padded) ?:
-	      get_flag(x, "ima.templates", raw->templates, templates, &ima->allow_unknown_templates);
-	for (unsigned int i = 0; !err && i < raw->allowlist.count; i++) {
-		snprintf(key, sizeof(key), "ima.allowlist[%u]", i);
-		err = policy_read(x, key, raw->allowlist.items[i], POLICY_FILE_MAX, &texts[i],
-				  &len);
-		lines += err ? 0 : count_lines(texts[i]);
-	}
-	files = err ? NULL : policy_alloc(x->policy, lines, sizeof(*files));
-	if (!files)
-		return err ?: -ENOMEM;
-	for (unsigned int i = 0; !err && i < raw->allowlist.count; i++) {
-		snprintf(key, sizeof(key), "ima.allowlist[%u]", i);
-		err = get_allowlist(x, key, raw->allowlist.items[i], files, texts[i],
-				    &ima->allowed_count);
-	}
-	ima->allowed = files;
 	return err;
 }
 
@@ -242,9 +142,8 @@ static int get_states(struct policy_reading *x, const char *key, const struct ra
 	char at[272];
 	int err;
 
-	if (!list->count && document_has(x->document, key))
-		return mistake(x, key, "is empty: no program would pass. Leave it out for those "
-				       "that are proven: kernel, verity, held, observed");
+	if (!list->count)
+		to->states = AFFIANT_STATES_PROVEN;
 	for (unsigned int i = 0; i < list->count; i++) {
 		snprintf(at, sizeof(at), "%s[%u]", key, i);
 		if (!strcmp(list->items[i], "offered"))
@@ -261,6 +160,18 @@ static int get_states(struct policy_reading *x, const char *key, const struct ra
 					      "where executables or ancestors are 'any'");
 	}
 	return 0;
+}
+
+/* Of the host, whoever made it lose them: another's session could have agents refused by it. */
+static int get_lost(struct policy_reading *x, const char *key, const char *text, uint64_t *ret)
+{
+	*ret = AFFIANT_ANY_LOST;
+	if (!text || !strcmp(text, "any"))
+		return 0;
+	*ret = 0;
+	if (!strcmp(text, "refused") || (!number_parse(text, ret) && *ret <= INT64_MAX))
+		return 0;
+	return mistake(x, key, "'%s' is not 'any', 'refused', or how many events at most", text);
 }
 
 static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_policy_agent *raw,
@@ -280,11 +191,14 @@ static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_
 	if (!raw->id || strncmp(raw->id, "spiffe://", 9))
 		return mistake(x, KEY("id"), "'%s' is not a SPIFFE ID", raw->id ?: "");
 	to->id = raw->id;
+	to->allow_folded = true;
 	err = policy_word(x, KEY("tier"), raw->tier, tiers, &tier) ?:
-	      get_flag(x, KEY("late_sessions"), raw->late_sessions, refused_any, &to->allow_late) ?:
-	      get_flag(x, KEY("folded_sessions"), raw->folded_sessions, any_refused, &to->refuse_folded) ?:
+	      policy_flag(x, KEY("late_sessions"), raw->late_sessions, refused_any, &to->allow_late) ?:
+	      policy_flag(x, KEY("folded_sessions"), raw->folded_sessions, refused_any, &to->allow_folded) ?:
+	      policy_flag(x, KEY("untagged_children"), raw->untagged_children, refused_any, &to->allow_untagged_children) ?:
+	      get_lost(x, KEY("lost"), raw->lost, &to->max_lost) ?:
 	      policy_word(x, KEY("principal"), raw->principal, principals, &principal) ?:
-	      get_flag(x, KEY("task"), raw->task, tasks, &to->require_task) ?:
+	      policy_flag(x, KEY("task"), raw->task, tasks, &to->require_task) ?:
 	      policy_digests(x, KEY("executables"), &raw->executables, &to->executables) ?:
 	      policy_digests(x, KEY("scripts"), &raw->scripts, &to->scripts) ?:
 	      policy_digests(x, KEY("interpreters"), &raw->interpreters, &to->interpreters) ?:
@@ -292,9 +206,9 @@ static int get_agent(struct policy_reading *x, unsigned int i, const struct raw_
 	      policy_digests(x, KEY("arguments"), &raw->arguments, &to->arguments) ?:
 	      policy_digests(x, KEY("manifests"), &raw->manifests, &to->manifests) ?:
 	      policy_digests(x, KEY("ancestors"), &raw->ancestors, &to->ancestors) ?:
-	      policy_digests(x, KEY("programs"), &raw->programs, &to->programs) ?:
-	      policy_words(x, KEY("isolation"), &raw->isolation, isolations, &to->isolations) ?:
-	      policy_words(x, KEY("key_custody"), &raw->key_custody, custodies, &to->custodies) ?:
+	      policy_digests_or_any(x, KEY("programs"), &raw->programs, &to->programs) ?:
+	      policy_words(x, KEY("isolation"), &raw->isolation, isolations, AFFIANT_ISOLATED, &to->isolations) ?:
+	      policy_words(x, KEY("key_custody"), &raw->key_custody, custodies, AFFIANT_ANY_CUSTODY, &to->custodies) ?:
 	      get_states(x, KEY("hash_states"), &raw->hash_states, to);
 #undef KEY
 	to->minimum = tier;

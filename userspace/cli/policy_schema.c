@@ -91,6 +91,8 @@ static const cyaml_schema_field_t agent_fields[] = {
 	TEXT(struct raw_policy_agent, tier),
 	TEXT(struct raw_policy_agent, late_sessions),
 	TEXT(struct raw_policy_agent, folded_sessions),
+	TEXT(struct raw_policy_agent, untagged_children),
+	TEXT(struct raw_policy_agent, lost),
 	TEXT(struct raw_policy_agent, principal),
 	TEXT(struct raw_policy_agent, task),
 	LIST(struct raw_policy_agent, executables),

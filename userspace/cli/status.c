@@ -323,6 +323,18 @@ static void print_storage(const Affiant__V1__Status *s)
 		       s->unsaved);
 }
 
+/* Said only when there is something to know. */
+static void print_turns(const Affiant__V1__Status *s)
+{
+	const Affiant__V1__Turns *t = s->turns;
+
+	if (!t || !t->beyond)
+		return;
+	printf("%-12s %" PRIu64 " turns of the daemon's loop did more than they may: at most %" PRIu64
+	       " files, %" PRIu64 " bytes, %" PRIu64 " entries, %.1f ms of CPU time\n",
+	       "turns", t->beyond, t->files, t->bytes, t->entries, t->cpu_us / 1000.0);
+}
+
 static void print_text(const Affiant__V1__Status *s)
 {
 	char started[ANSWER_TIME_SIZE], a[UNITS_TEXT_SIZE], b[UNITS_TEXT_SIZE];
@@ -344,6 +356,7 @@ static void print_text(const Affiant__V1__Status *s)
 	print_behind(s);
 	print_limits(s);
 	print_evidence(s);
+	print_turns(s);
 	size_format(s->resident_bytes, a);
 	size_format(s->ring_bytes, b);
 	printf("%-12s %s, the ring's %s among them\n", "memory", a, b);

@@ -193,7 +193,7 @@ static int read_key(const char *path, EVP_PKEY **ret)
 	_cleanup_buffer_ struct buffer b = {};
 	_cleanup_json_ json_t *jwk = NULL;
 	_cleanup_key_ EVP_PKEY *key = NULL;
-	int err = filing_read(path, KEY_MAX, &b);
+	int err = filing_read_trusted(path, KEY_MAX, &b);
 
 	if (err)
 		return err;
@@ -217,32 +217,33 @@ static int judge(const struct options *o, const struct affiant_policy *policy, c
 {
 	_cleanup_(verify_result_freep) struct verify_result *r = NULL;
 	_cleanup_(verifier_freep) struct verifier *v = NULL;
-	_cleanup_free_ struct hoststate *cached = NULL;
+	_cleanup_(verify_state_done) struct verify_state state = {.dir = o->state, .lock = -1};
 	_cleanup_buffer_ struct buffer evidence = {};
-	struct verify_request q = {.nonce = o->nonce, .audience = o->audience, .now = o->now};
-	_cleanup_close_ int lock = -1;
-	const char *why = "";
-	int err = filing_read(path, VERIFY_EVIDENCE_MAX, &evidence);
+	struct verify_request q = {
+		.nonce = o->nonce,
+		.audience = o->audience,
+		.now = o->now,
+		.recall = verify_state_recall,
+		.data = &state,
+	};
+	const char *why = "no memory";
+	int err = filing_read(path, BOUNDS_EVIDENCE, &evidence);
 
 	if (err)
 		return EXIT_UNDECIDED;
-	if (o->state) {
-		lock = verify_state_lock(o->state);
-		if (lock < 0)
-			return EXIT_UNDECIDED;
-	}
 	q.evidence = evidence.data;
 	q.len = evidence.len;
-	err = verifier_new(policy, &v, &why)
-		      ?: verify_state_load(o->state, evidence.data, evidence.len, &cached);
-	q.cached = cached;
-	err = err ?: verify(v, &q, &r);
-	if (err) {
-		if (err != -EBADMSG)
-			log_error("%s: %s", path, *why ? why : strerror(-err));
+	if (verifier_new(policy, &v, &why)) {
+		log_error("%s: %s", o->policy, why);
 		return EXIT_UNDECIDED;
 	}
-	if (r->has_host && verify_state_save(o->state, &r->host) < 0)
+	err = verify(v, &q, &r);
+	if (err) {
+		if (err == -ENOMEM)
+			log_error("%s: %s", path, strerror(-err));
+		return EXIT_UNDECIDED;
+	}
+	if (r->has_host && verify_state_save(&state, &r->host) < 0)
 		return EXIT_UNDECIDED;
 	return print(o, policy, r);
 }

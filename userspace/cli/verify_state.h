@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verify_state: what affiant verify remembers of hosts: a file for each, in a directory. On failure
- * it has said why. */
+/*
+ * verify_state: what affiant verify remembers of hosts: a file for each, in a directory, and a lock
+ * for each. On failure it has said why.
+ */
 #pragma once
 
 #include "attest/hoststate.h"
 
-/* A descriptor, to be closed: until then no other process that asks has it. Who loads and later saves
- * holds it between, or of two at once the one that knew less might save last. */
-int verify_state_lock(const char *dir);
-/* Of the host that @evidence claims to be of. @dir NULL, a host that is not known, and evidence
- * that names none: 0 and *@ret NULL. To be freed. A file that can't be read is an error: what is remembered is not to be
- * forgotten unseen. */
-int verify_state_load(const char *dir, const void *evidence, size_t len, struct hoststate **ret);
+struct verify_state {
+	const char *dir; /* NULL: nothing is remembered */
+	int lock;        /* -1 at first */
+	struct hoststate *kept;
+};
+
+/*
+ * For verify_request.recall: takes that host's lock, and has it until verify_state_done(): of two at
+ * once the one that knew less might save last. What is there but is no state that this user or root
+ * wrote (damaged, of another version, a FIFO, somebody else's) is told, and counts as nothing: then
+ * host evidence is asked for. Negative errno: it can't be read; -EWOULDBLOCK: another process had
+ * the lock for too long.
+ */
+int verify_state_recall(void *state, const uint8_t ueid[CLAIMS_UEID_SIZE],
+			const struct hoststate **ret);
 /* Replaces the file at once. */
-int verify_state_save(const char *dir, const struct hoststate *s);
+int verify_state_save(const struct verify_state *s, const struct hoststate *host);
+void verify_state_done(struct verify_state *s);

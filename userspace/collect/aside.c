@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 #define STOP_MS 100 /* for threads that only have to be told that it is over */
 
@@ -32,7 +34,7 @@ struct pool {
 	struct job *jobs; /* in the order of their coming; those that run, too */
 	size_t waiting;
 	unsigned int references;
-	bool stop;
+	atomic_bool stop;
 	int event_fd;
 };
 
@@ -79,14 +81,33 @@ static void leave(struct pool *p)
 
 /* ---- the threads ---- */
 
-static size_t running_of(const struct pool *p, uint64_t key)
-{
-	const struct job *j;
-	size_t n = 0;
+struct running {
+	size_t all, of_key; /* that may hang */
+};
 
-	DL_FOREACH (p->jobs, j)
-		n += j->state == RUNNING && j->work.key == key;
+static struct running count_running(const struct pool *p, uint64_t key, bool hanging)
+{
+	struct running n = {0};
+	const struct job *j;
+
+	DL_FOREACH (p->jobs, j) {
+		if (j->state != RUNNING || j->work.wait_ns == ASIDE_ENDS ||
+		    (hanging && !j->given_up))
+			continue;
+		n.all++;
+		n.of_key += key && j->work.key == key;
+	}
 	return n;
+}
+
+static bool is_room(const struct pool *p, const struct aside_work *w, bool hanging)
+{
+	struct running n;
+
+	if (w->wait_ns == ASIDE_ENDS)
+		return true;
+	n = count_running(p, w->key, hanging);
+	return n.all < ASIDE_THREADS - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
 }
 
 static struct job *next_job(const struct pool *p)
@@ -94,8 +115,7 @@ static struct job *next_job(const struct pool *p)
 	struct job *j;
 
 	DL_FOREACH (p->jobs, j)
-		if (j->state == WAITING && !j->told &&
-		    (!j->work.key || running_of(p, j->work.key) < ASIDE_KEY_MAX))
+		if (j->state == WAITING && !j->told && is_room(p, &j->work, false))
 			return j;
 	return NULL;
 }
@@ -117,6 +137,7 @@ static void run(struct pool *p, struct job *j)
 	if (j->given_up || p->stop) {
 		DL_DELETE(p->jobs, j);
 		job_free(j);
+		pthread_cond_broadcast(&p->over);
 	} else if (j->awaited) {
 		pthread_cond_broadcast(&p->over);
 	} else {
@@ -234,7 +255,7 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	if (!j)
 		return -ENOMEM;
 	j->work = *w;
-	j->until_ns = now_ns() + w->wait_ns;
+	j->until_ns = w->wait_ns == ASIDE_ENDS ? UINT64_MAX : now_ns() + w->wait_ns;
 	j->awaited = awaited;
 	DL_APPEND(p->jobs, j);
 	p->waiting++;
@@ -243,11 +264,23 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	return 0;
 }
 
+static int do_here(const struct aside_work *w)
+{
+	w->run(w->data);
+	if (w->done)
+		w->done(w->data, 0);
+	if (w->free)
+		w->free(w->data);
+	return 0;
+}
+
 int aside_submit(struct aside *a, const struct aside_work *w)
 {
 	struct job *j;
 	int err;
 
+	if (!a)
+		return do_here(w);
 	pthread_mutex_lock(&a->pool->lock);
 	err = submit(a->pool, w, false, &j);
 	pthread_mutex_unlock(&a->pool->lock);
@@ -270,13 +303,18 @@ static void let_go(struct pool *p, struct job *j)
 
 int aside_do(struct aside *a, const struct aside_work *w)
 {
-	struct pool *p = a->pool;
+	struct pool *p;
 	struct timespec until;
 	struct job *j;
 	int err;
 
+	if (!a) {
+		w->run(w->data);
+		return 0;
+	}
+	p = a->pool;
 	pthread_mutex_lock(&p->lock);
-	err = submit(p, w, true, &j);
+	err = is_room(p, w, true) ? submit(p, w, true, &j) : -EAGAIN;
 	if (err) {
 		pthread_mutex_unlock(&p->lock);
 		return err;
@@ -311,7 +349,7 @@ void aside_collect(struct aside *a)
 	int err;
 
 	(void)eventfd_read(p->event_fd, &count);
-	for (;;) {
+	while (effort_goes_on()) {
 		pthread_mutex_lock(&p->lock);
 		j = first_due(p, now);
 		if (!j) {
@@ -327,6 +365,7 @@ void aside_collect(struct aside *a)
 		pthread_mutex_lock(&p->lock);
 		let_go(p, j);
 	}
+	say(p); /* there may be more */
 }
 
 size_t aside_stuck(const struct aside *a)
@@ -341,6 +380,21 @@ size_t aside_stuck(const struct aside *a)
 	return n;
 }
 
+bool aside_stopping(const struct aside *a)
+{
+	return a->pool->stop;
+}
+
+static bool any_ends(const struct pool *p)
+{
+	const struct job *j;
+
+	DL_FOREACH (p->jobs, j)
+		if (j->work.wait_ns == ASIDE_ENDS)
+			return true;
+	return false;
+}
+
 void aside_free(struct aside *a)
 {
 	struct pool *p;
@@ -351,7 +405,6 @@ void aside_free(struct aside *a)
 	if (!a)
 		return;
 	p = a->pool;
-	until = at_ns(now_ns() + STOP_MS * 1000000ull);
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
 	DL_FOREACH_SAFE (p->jobs, j, next) {
@@ -361,6 +414,9 @@ void aside_free(struct aside *a)
 		job_free(j);
 	}
 	pthread_cond_broadcast(&p->work);
+	while (any_ends(p))
+		pthread_cond_wait(&p->over, &p->lock);
+	until = at_ns(now_ns() + STOP_MS * 1000000ull);
 	/* Those that can be are waited for: nothing of theirs is in use when the process goes. */
 	while (!err && p->references > 1)
 		err = pthread_cond_timedwait(&p->over, &p->lock, &until);

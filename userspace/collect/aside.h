@@ -13,13 +13,17 @@
 
 struct aside;
 
-#define ASIDE_THREADS 16
+#define ASIDE_THREADS	16
+#define ASIDE_RESERVED	4    /* of them, for ASIDE_ENDS: whatever hangs, what has to be done is done */
 #define ASIDE_KEY_MAX 2	   /* threads that one key has at most */
 #define ASIDE_QUEUE_MAX 4096 /* that wait for a thread, of all keys */
 
+#define ASIDE_ENDS UINT64_MAX
+
 struct aside_work {
 	uint64_t key;	  /* the session, or the user, it is done for; 0: nobody's */
-	uint64_t wait_ns; /* from when it is handed over */
+	/* from when it is handed over; ASIDE_ENDS: nothing can hold it, and aside_free() waits for it */
+	uint64_t wait_ns;
 	/* In another thread, which may still be in it when all else is over: only @data is its own. */
 	void (*run)(void *data);
 	/*
@@ -37,23 +41,30 @@ int aside_new(struct aside **ret);
 /* Readable when there is something to collect; what is late isn't told so: collect now and then. */
 int aside_fd(const struct aside *a);
 
-/* Takes @w over. -EAGAIN, -ENOMEM: the queue is full, or memory; then nothing of @w is called. */
+/*
+ * Takes @w over; where @a is NULL, all of it is done here and now. -EAGAIN, -ENOMEM: the queue is
+ * full, or memory; then nothing of @w is called.
+ */
 int aside_submit(struct aside *a, const struct aside_work *w);
 
-/* Hands out what is over, and what is late. */
+/* Hands out what is over, and what is late, until the turn is to leave off (base/effort.h). */
 void aside_collect(struct aside *a);
 
 /*
  * The same, and waits here for it, for @w->wait_ns at most; done() is not called. 0, -ETIMEDOUT, or
- * as aside_submit(). On -ETIMEDOUT @w->data is not the caller's any more.
+ * as aside_submit(); -EAGAIN also at once, where so many of its key,
+ * or of all, hang already. On -ETIMEDOUT @w->data is not the caller's any more.
  */
 int aside_do(struct aside *a, const struct aside_work *w);
+
+/* It will end: what ASIDE_ENDS does in many steps looks now and then whether to leave off. */
+bool aside_stopping(const struct aside *a);
 
 /* Under way for longer than they had. */
 size_t aside_stuck(const struct aside *a);
 
 /*
  * What waits is not done any more, nobody is told. Threads that are stuck are left behind: they
- * touch nothing then but their own.
+ * touch nothing then but their own. What is of ASIDE_ENDS is waited for.
  */
 void aside_free(struct aside *a);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/effort.h"
 #include "collect/decode.h"
 #include "collect/hold.h"
 #include "collect/loss.h"
@@ -206,7 +207,8 @@ uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 	struct table *t = &a->table;
 
 	a->now_ns = now_ns;
-	while (t->drafts && t->drafts->deadline_ns <= now_ns)
+	/* What a turn of the loop has no time for is due in the next one. */
+	while (effort_goes_on() && t->drafts && t->drafts->deadline_ns <= now_ns)
 		attribute_image_ready(a, t->drafts);
 	flow_due(a, now_ns);
 

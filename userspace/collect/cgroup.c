@@ -10,6 +10,7 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 /* A cgroup's file handle is its id (FILEID_KERNFS, include/linux/exportfs.h). */
 #define FILEID_KERNFS 0xfe
@@ -48,7 +49,7 @@ int cgroup_names_new(const char *root, struct cgroup_names **ret)
 
 	if (!c)
 		return -ENOMEM;
-	c->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	c->root = effort_open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	err = c->root < 0 ? -errno : fd_path(c->root, c->root_path);
 	if (err) {
 		cgroup_names_free(c);

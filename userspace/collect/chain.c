@@ -21,6 +21,7 @@
 #include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/elfnote.h"
+#include "collect/glance.h"
 #include "collect/marks.h"
 #include "collect/opened.h"
 #include "collect/shebang.h"
@@ -32,6 +33,7 @@
  */
 #define KEEP_NS 5000000000ull
 #define LIMBO_NS 100000000ull
+#define GLANCE_KEY UINT64_MAX /* of those that are in no session: all of them together */
 #define PF_EXITING 0x4 /* include/linux/sched.h; in proc(5)'s flags */
 
 struct process {
@@ -112,8 +114,7 @@ int chain_new(const struct chain_config *config, struct chain **ret)
 	c->fanotify = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK,
 				    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME | O_LARGEFILE);
 	if (c->fanotify < 0) {
-		r = errno == ENOSYS ? -ENOTSUP
-				    : limit_of_instances(-errno, LIMIT_FANOTIFY_GROUPS);
+		r = errno == ENOSYS ? -ENOTSUP : limit_of_instances(-errno, LIMIT_FANOTIFY_GROUPS);
 		chain_free(c);
 		return r;
 	}
@@ -235,16 +236,19 @@ static void add_step(struct chain *c, struct process *p, int fd)
  * On its way out, whose tag may be gone, or dead. Long before a process is dead for its parent it
  * has no tag: it has to give back its memory first.
  */
-static bool is_gone(pid_t tgid)
+static bool is_gone(const struct chain *c, pid_t tgid)
 {
-	_cleanup_fclose_ FILE *f = NULL;
 	char path[32], text[512];
 	const char *name_end;
 	unsigned int flags;
+	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
-	f = fopen(path, "re");
-	if (!f || !fgets(text, sizeof(text), f))
+	len = glance_read(c->config.aside, GLANCE_KEY, path, text, sizeof(text));
+	/* In an exec that waits for a file system: it lives. */
+	if (len == -ETIMEDOUT || len == -EAGAIN)
+		return false;
+	if (len <= 0)
 		return true;
 	name_end = strrchr(text, ')');
 	return !name_end || sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1 ||
@@ -261,7 +265,7 @@ static struct process *process_for(struct chain *c, pid_t tgid)
 	bool limbo = !c->config.wanted(c->config.context, tgid);
 	struct process *p;
 
-	if (limbo && !c->config.tagged_late && !is_gone(tgid))
+	if (limbo && !c->config.tagged_late && !is_gone(c, tgid))
 		return NULL;
 	HASH_FIND_INT(c->processes, &tgid, p);
 	if (p) {

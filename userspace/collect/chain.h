@@ -37,13 +37,15 @@ struct chain_step {
  * where @tagged_late, which says that an exec itself may make it one, soon after.
  * @identify: source_object_id().
  */
+struct aside;
+
 struct chain_config {
+	struct aside *aside; /* looks at processes and mounts; NULL: whoever asks does */
 	bool (*wanted)(void *context, pid_t tgid);
 	int (*identify)(void *context, int fd, struct object_id *ret);
 	void *context;
 	bool tagged_late;
 	size_t queue_max; /* events kept in all; beyond it the oldest go and are counted */
-	struct aside *aside; /* looks at mounts; as in struct marks_config */
 	struct hostmounts *mounts;
 	marks_done watched;
 };

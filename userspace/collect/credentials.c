@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 #define CAP_READS_ALL (1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH)
 /* CAP_BPF, in the second word: of no use with files, but the kernel's identity of one takes it. */
@@ -48,7 +49,7 @@ int credentials_read(int proc, struct credentials *ret)
 	size_t size = 0;
 	int fd, seen = 0;
 
-	fd = openat(proc, "status", O_RDONLY | O_CLOEXEC);
+	fd = effort_openat(proc, "status", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -ESRCH;
 	f = fdopen(fd, "re");
@@ -57,7 +58,7 @@ int credentials_read(int proc, struct credentials *ret)
 		return -ENOMEM;
 	}
 	/* real, effective, saved, filesystem (proc(5)) */
-	while (getline(&line, &size, f) > 0) {
+	while (effort_getline(&line, &size, f) > 0) {
 		seen += sscanf(line, "Uid: %*u %*u %*u %u", &c.uid) == 1;
 		seen += sscanf(line, "Gid: %*u %*u %*u %u", &c.gid) == 1;
 		seen += sscanf(line, "CapEff: %lx", &effective) == 1;

@@ -2,7 +2,6 @@
 #include "collect/enrich.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <uthash.h>
@@ -11,6 +10,7 @@
 #include "base/effort.h"
 #include "base/limit.h"
 #include "collect/decode.h"
+#include "collect/glance.h"
 #include "collect/scriptarg.h"
 
 /* What a digest is of, which decides what it can prove. */
@@ -176,14 +176,12 @@ static void ask(const struct enriching *x, unsigned int slot, enum subject subje
 }
 
 /* O_PATH: the file can lie on a filesystem that does not answer, and a worker may wait for it. */
-static int open_exe(pid_t tgid)
+static int open_exe(const struct enriching *x)
 {
 	char path[32];
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", tgid);
-	fd = effort_open(path, O_PATH | O_CLOEXEC);
-	return fd < 0 ? limit_of(-errno) : fd;
+	snprintf(path, sizeof(path), "/proc/%d/exe", x->event->header.actor.tgid);
+	return limit_of(glance_open(x->e->config.aside, x->session, path));
 }
 
 /* @fd: the kernel's own descriptor, or -1. */
@@ -215,7 +213,7 @@ static void ask_exe(const struct enriching *x, int fd)
 	 * kernel saw.
 	 */
 	if (fd < 0)
-		fd = open_exe(x->event->header.actor.tgid);
+		fd = open_exe(x);
 	job.fd = fd;
 	if (fd >= 0)
 		ask(x, IMAGE_EXE, EXECUTABLE, &job);

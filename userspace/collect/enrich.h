@@ -13,7 +13,10 @@
 
 struct enrich;
 
+struct aside;
+
 struct enrich_config {
+	struct aside *aside; /* looks at processes; NULL: whoever asks does */
 	struct filehash *hash;
 	struct chain *chain; /* NULL: fanotify was refused */
 	struct image_context image;

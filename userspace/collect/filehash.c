@@ -32,7 +32,8 @@
 #define STUCK_NS 2000000000ull
 #define SPARE_WORKERS 8
 #define RETRY_NS 5000000000ull
-#define STOP_S 1 /* longer than a turn takes that is not stuck */
+#define STOP_S 1          /* longer than a turn takes that is not stuck */
+#define COLLECTED_MAX 512 /* at once: the rest goes on being told of */
 
 struct worker {
 	struct filehash *owner;
@@ -354,12 +355,12 @@ int filehash_collect(struct filehash *h, uint64_t before_ns,
 {
 	struct hashjob *list = NULL, *j, *next;
 	uint64_t count;
-	int n = 0;
+	int taken = 0, n = 0;
 
 	pthread_mutex_lock(&h->lock);
 	DL_FOREACH_SAFE (h->done, j, next) {
-		if (j->finished_ns >= before_ns)
-			break; /* so are those behind it */
+		if (j->finished_ns >= before_ns || taken++ == COLLECTED_MAX)
+			break; /* so are those behind it; or there are more than a turn takes */
 		DL_DELETE(h->done, j);
 		DL_APPEND(list, j);
 		hashqueue_release(&h->queue, j);

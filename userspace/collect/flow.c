@@ -5,6 +5,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/effort.h"
 #include "base/pb.h"
 #include "collect/attribute.h"
 #include "collect/decode.h"
@@ -208,9 +209,10 @@ void flow_due(struct attribute *a, uint64_t now_ns)
 {
 	struct table *t = &a->table;
 
-	while (t->awaiting && t->awaiting->deadline_ns <= now_ns)
+	while (effort_goes_on() && t->awaiting && t->awaiting->deadline_ns <= now_ns)
 		overdue(a, t->awaiting);
-	while (t->awaiting_datagrams && t->awaiting_datagrams->deadline_ns <= now_ns)
+	while (effort_goes_on() && t->awaiting_datagrams &&
+	       t->awaiting_datagrams->deadline_ns <= now_ns)
 		overdue(a, t->awaiting_datagrams);
 }
 

@@ -75,7 +75,7 @@ struct look {
 	uint64_t cost_ns;
 	int err;
 	size_t lines, count;
-	uint32_t marked[MARKS_MAX]; /* devices, in this look */
+	uint32_t marked[MARKS_FILESYSTEMS_MAX]; /* devices, in this look */
 };
 
 static uint64_t now_ns(clockid_t clock)
@@ -203,7 +203,7 @@ static int take_line(struct look *l, int root, bool ours, const struct mount_lin
 		return 0;
 	if (strcmp(line->type, "overlay") == 0 && !ours && !hostmounts_have(l->mounts, device))
 		return 0;
-	if (l->count == MARKS_MAX)
+	if (l->count == MARKS_FILESYSTEMS_MAX)
 		return -E2BIG;
 	r = mark(l, root, line);
 	if (r == 1)

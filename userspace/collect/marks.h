@@ -19,7 +19,7 @@ struct marks;
 
 /* Of one mount namespace: mounts that are looked at, and filesystems that are marked. */
 #define MARKS_LINES_MAX 16384
-#define MARKS_MAX 1024
+#define MARKS_FILESYSTEMS_MAX 1024
 
 /*
  * 0: what was to be marked is. Else why not all is: the -errno of the first filesystem that was to be

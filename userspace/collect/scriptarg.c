@@ -363,13 +363,13 @@ void scriptarg_free(struct scriptarg *s)
  */
 static bool is_same_process(const struct scriptarg *s)
 {
-	_cleanup_close_ int fd = openat(s->proc, "stat", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = effort_openat(s->proc, "stat", O_RDONLY | O_CLOEXEC);
 	const uint64_t tick_ns = 1000000000u / sysconf(_SC_CLK_TCK);
 	unsigned long long start;
 	char text[1024], *p;
 	ssize_t n;
 
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	n = fd < 0 ? -1 : effort_read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
@@ -399,8 +399,8 @@ static int open_readable(const struct answering *a, int root, const char *cwd, c
 	if (!S_ISREG(facts.guard.mode))
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return file < 0 ? limit_of(-errno) : file;
+	file = effort_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return file < 0 ? -errno : file;
 }
 
 int scriptarg_open(void *scriptarg)
@@ -412,7 +412,7 @@ int scriptarg_open(void *scriptarg)
 	int r;
 
 	/* The root while we have our own rights: it takes ptrace access. */
-	root = openat(s->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	root = effort_openat(s->proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || !is_same_process(s))
 		return -ESRCH;
 	if (s->cwd[0] != '/' && s->name[0] != '/') /* the event had no room for all of it */

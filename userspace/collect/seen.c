@@ -110,6 +110,13 @@ static struct seen_cpu *cpu_new(uint64_t base, uint64_t now_ns)
 	return c;
 }
 
+/* A host has few of those that there may be: none is looked at that was not there. */
+static void note_cpu(struct seen *s, uint32_t cpu)
+{
+	if (s->cpus[cpu] && cpu >= s->end)
+		s->end = cpu + 1;
+}
+
 static uint64_t first_of(const struct seen *s, uint64_t sequence)
 {
 	if (s->first)
@@ -136,6 +143,7 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 		s->now_ns = time_ns;
 	if (!s->cpus[cpu]) {
 		s->cpus[cpu] = cpu_new(first_of(s, sequence), s->now_ns);
+		note_cpu(s, cpu);
 		if (s->cpus[cpu] && !s->first && sequence > FIRST_INVERSION)
 			s->cpus[cpu]->begun = sequence;
 	}
@@ -158,7 +166,7 @@ int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns)
 
 void seen_ripen(struct seen *s)
 {
-	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
+	for (uint32_t cpu = 0; cpu < s->end; cpu++)
 		if (s->cpus[cpu])
 			ripen(s, cpu);
 }
@@ -167,7 +175,7 @@ uint64_t seen_highest(const struct seen *s)
 {
 	uint64_t highest = 0;
 
-	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
+	for (uint32_t cpu = 0; cpu < s->end; cpu++)
 		if (s->cpus[cpu] && s->cpus[cpu]->top > highest + 1)
 			highest = s->cpus[cpu]->top - 1;
 	return highest;
@@ -175,7 +183,7 @@ uint64_t seen_highest(const struct seen *s)
 
 void seen_begin(struct seen *s, uint64_t first)
 {
-	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++)
+	for (uint32_t cpu = 0; cpu < s->end; cpu++)
 		if (s->cpus[cpu])
 			settle(s, cpu, s->cpus[cpu]->top);
 	seen_clear(s);
@@ -238,6 +246,7 @@ int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const ui
 		if (bits[(n - low) / 8] >> (n - low) % 8 & 1)
 			put(c->bits, n, true);
 	s->cpus[cpu] = c;
+	note_cpu(s, cpu);
 	return 0;
 }
 
@@ -254,8 +263,9 @@ int seen_load_missed(struct seen *s, uint32_t cpu, const uint8_t *bits, size_t l
 
 void seen_clear(struct seen *s)
 {
-	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++) {
+	for (uint32_t cpu = 0; cpu < s->end; cpu++) {
 		free(s->cpus[cpu]);
 		s->cpus[cpu] = NULL;
 	}
+	s->end = 0;
 }

@@ -22,6 +22,7 @@ struct seen_cpu;
 
 struct seen {
 	struct seen_cpu *cpus[SEEN_CPUS]; /* made at first sight; freed by seen_clear() */
+	uint32_t end;                     /* one past the highest of them that was made */
 	uint64_t now_ns;                  /* of the newest event */
 	uint64_t first; /* number that each CPU begins with; 0: nobody knows, and below is no loss */
 	/*

@@ -98,7 +98,7 @@ static struct session *session_from_event(struct attribute *a, const struct even
 	if (!s)
 		return NULL;
 	if (name_session(a, s, h, &by, &id) < 0) {
-		HASH_DEL(a->table.sessions, s);
+		session_drop(&a->table, s);
 		session_unref(s);
 		return NULL;
 	}

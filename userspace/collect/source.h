@@ -168,6 +168,19 @@ int source_tag(struct source *s, int pidfd, const struct tag *tag);
  */
 int source_tag_of(struct source *s, pid_t tgid, struct tag *ret);
 
+/* Where a walk has come to; zero: it begins. */
+struct source_walk {
+	uint32_t at;
+	bool on;
+};
+
+/*
+ * Calls @each for some tags, and goes on with others the next time: 1: there are more; 0: these
+ * were the last; what @each returns that is not 0. What is one all the while is met once.
+ */
+int source_walk_tags(struct source *s, struct source_walk *w,
+		     int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data);
+
 /* Calls @each for every tag until it returns non-zero, which is then returned. */
 int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *tag, void *data),
 		    void *data);
@@ -198,14 +211,14 @@ bool source_untagged_unknown(const struct source *s);
 void source_untagged_known(struct source *s);
 
 /*
- * What sessions hold, as the kernel counts it. source_each_share(): until @each returns non-zero,
- * which is then returned; some more than once. source_share_adjust() adds to the number of tags.
+ * What sessions hold, as the kernel counts it. source_walk_shares(): as source_walk_tags().
+ * source_share_adjust() adds to the number of tags.
  * source_share_forget(): -ENOENT when it holds something.
  */
 int source_share(const struct source *s, uint64_t session, struct share *ret);
-int source_each_share(struct source *s,
-		      int (*each)(uint64_t session, const struct share *share, void *data),
-		      void *data);
+int source_walk_shares(struct source *s, struct source_walk *w,
+		       int (*each)(uint64_t session, const struct share *share, void *data),
+		       void *data);
 int source_share_adjust(struct source *s, uint64_t session, int32_t tags);
 int source_share_forget(struct source *s, uint64_t session);
 
@@ -215,6 +228,12 @@ int source_share_forget(struct source *s, uint64_t session);
  * among them.
  */
 int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data);
+/*
+ * The same for some of them, and goes on with others the next time: 1: there are more. @iter: -1 at
+ * first and after the end; whoever leaves off earlier closes it.
+ */
+int source_walk_connections(struct source *s, int *iter,
+			    void (*each)(uint64_t number, void *data), void *data);
 /* Likewise, with the cookie of every socket of which something is kept. */
 int source_each_socket(struct source *s, void (*each)(uint64_t cookie, void *data), void *data);
 

@@ -3,10 +3,12 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "affiant.skel.h"
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "collect/source_impl.h"
 #include "collect/why.h"
 
@@ -76,21 +78,28 @@ int source_share(const struct source *s, uint64_t session, struct share *ret)
 	return 0;
 }
 
-int source_each_share(struct source *s,
-		      int (*each)(uint64_t session, const struct share *share, void *data),
-		      void *data)
-{
-	int fd = bpf_map__fd(s->skeleton->maps.shares), err = 0;
-	uint64_t session, *previous = NULL;
-	struct share share;
+#define STEP 512 /* larger than any bucket: of what a batch is made */
 
-	/* Nothing goes from it but by our own order, at which the walk would begin again. */
-	while (!err && !bpf_map_get_next_key(fd, previous, &session)) {
-		if (!bpf_map_lookup_elem(fd, &session, &share))
-			err = each(session, &share, data);
-		previous = &session;
-	}
-	return err;
+int source_walk_shares(struct source *s, struct source_walk *w,
+		       int (*each)(uint64_t session, const struct share *share, void *data),
+		       void *data)
+{
+	_cleanup_free_ uint64_t *keys = calloc(STEP, sizeof(*keys));
+	_cleanup_free_ struct share *shares = calloc(STEP, sizeof(*shares));
+	uint32_t at, count = STEP;
+	int end, err = 0;
+
+	if (!keys || !shares)
+		return -ENOMEM;
+	end = bpf_map_lookup_batch(bpf_map__fd(s->skeleton->maps.shares), w->on ? &w->at : NULL,
+				   &at, keys, shares, &count, NULL);
+	if (end && end != -ENOENT)
+		return end;
+	effort_walk(count);
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = each(keys[i], &shares[i], data);
+	*w = (struct source_walk){.on = !end && !err, .at = at};
+	return err ?: !end;
 }
 
 bool source_untagged(const struct source *s, uint64_t session)

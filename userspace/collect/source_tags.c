@@ -10,6 +10,7 @@
 
 #include "affiant.skel.h"
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "collect/object.h"
 #include "collect/source_impl.h"
 
@@ -34,10 +35,10 @@ static int pidfd_tgid(int pidfd, pid_t *ret)
 	int pid;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	f = fopen(path, "re");
+	f = effort_fopen(path);
 	if (!f)
 		return errno == ENOENT ? -EBADF : -errno;
-	while (fgets(line, sizeof(line), f)) {
+	while (effort_gets(line, sizeof(line), f)) {
 		if (sscanf(line, "Pid: %d", &pid) != 1)
 			continue;
 		if (pid <= 0)
@@ -197,12 +198,34 @@ int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *
 					   NULL);
 		if (end && end != -ENOENT)
 			return end;
+		effort_walk(count);
 		err = each_of_batch(b, count, each, data);
 		if (err)
 			return err;
 		previous = &at;
 	}
 	return 0;
+}
+
+#define STEP 512 /* larger than any bucket: of what a batch is made */
+
+int source_walk_tags(struct source *s, struct source_walk *w,
+		     int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data)
+{
+	_cleanup_free_ struct tag_batch *b = malloc(sizeof(*b));
+	uint32_t at, count = STEP;
+	int end, err;
+
+	if (!b)
+		return -ENOMEM;
+	end = bpf_map_lookup_batch(tags_fd(s), w->on ? &w->at : NULL, &at, b->keys, b->tags, &count,
+				   NULL);
+	if (end && end != -ENOENT)
+		return end;
+	effort_walk(count);
+	err = each_of_batch(b, count, each, data);
+	*w = (struct source_walk){.on = !end && !err, .at = at};
+	return err ?: !end;
 }
 
 uint32_t source_tags_max(const struct source *s)
@@ -230,20 +253,46 @@ static void live_hand_on(const struct live_walk *w, const struct live *l)
 		w->socket(l->cookie, w->data);
 }
 
+/* 1: there are more. The kernel hands out whole ones. */
+static int live_step(int iter, const struct live_walk *w)
+{
+	struct live live[128];
+	ssize_t n = read(iter, live, sizeof(live));
+
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*live); i++)
+		live_hand_on(w, &live[i]);
+	effort_walk(n > 0 ? n / sizeof(*live) : 0);
+	return n >= 0 ? n > 0 : errno == EAGAIN || errno == EINTR ? 1 : -errno;
+}
+
 static int live_walk(struct source *s, const struct live_walk *w)
 {
 	_cleanup_close_ int iter = bpf_iter_create(s->live);
-	struct live live[128];
-	ssize_t n;
+	int more;
 
 	if (iter < 0)
 		return -errno;
-	/* The kernel hands out whole ones. */
-	while ((n = read(iter, live, sizeof(live))) > 0 ||
-	       (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		for (ssize_t i = 0; i < n / (ssize_t)sizeof(*live); i++)
-			live_hand_on(w, &live[i]);
-	return n < 0 ? -errno : 0;
+	do
+		more = live_step(iter, w);
+	while (more > 0);
+	return more;
+}
+
+int source_walk_connections(struct source *s, int *iter,
+			    void (*each)(uint64_t number, void *data), void *data)
+{
+	int more;
+
+	if (*iter < 0)
+		*iter = bpf_iter_create(s->live);
+	if (*iter < 0)
+		return -errno;
+	more = live_step(*iter, &(struct live_walk){.connection = each, .data = data});
+	if (more > 0)
+		return more;
+	close(*iter);
+	*iter = -1;
+	return more;
 }
 
 int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)

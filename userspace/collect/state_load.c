@@ -75,7 +75,7 @@ static int load_session(struct loader *l, Affiant__V1__StateSession *m, struct s
 	s->vacancy.source = m->left_source;
 	s->vacancy.boottime_ns = m->left_boottime_ns;
 	if (s->ended_wall_ns) {
-		HASH_DEL(l->a->table.sessions, s);
+		session_drop(&l->a->table, s);
 		session_unref(s);
 	}
 	return load_programs(&s->programs, &m->programs)

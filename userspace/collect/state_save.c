@@ -296,7 +296,7 @@ static void save_seen(struct saver *s, const struct seen *seen)
 {
 	struct seen_span span;
 
-	for (uint32_t cpu = 0; cpu < SEEN_CPUS; cpu++) {
+	for (uint32_t cpu = 0; cpu < seen->end; cpu++) {
 		Affiant__V1__StateCpu *m;
 
 		if (!seen_save(seen, cpu, &span))

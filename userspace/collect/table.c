@@ -146,10 +146,24 @@ void session_revive(struct table *t, struct session *s)
 	HASH_ADD(hh, t->sessions, key, sizeof(s->key), s);
 }
 
+static void walk_past(struct session **at, const struct session *s)
+{
+	if (*at == s)
+		*at = s->hh.next;
+}
+
+void session_drop(struct table *t, struct session *s)
+{
+	walk_past(&t->walks.unbegun, s);
+	walk_past(&t->walks.vacant, s);
+	walk_past(&t->walks.untagged, s);
+	HASH_DEL(t->sessions, s);
+}
+
 void session_end(struct table *t, struct session *s, uint64_t wall_ns)
 {
 	session_occupy(t, s);
-	HASH_DEL(t->sessions, s);
+	session_drop(t, s);
 	s->ended_wall_ns = wall_ns;
 	session_remember(t, s);
 }
@@ -335,6 +349,8 @@ void process_set_untagged(struct table *t, struct process *p, bool untagged)
 void process_remove(struct table *t, struct process *p)
 {
 	process_set_untagged(t, p, false);
+	if (t->walks.processes == p)
+		t->walks.processes = p->hh.next;
 	HASH_DEL(t->processes, p);
 	p->actor->session->live--;
 	lineage_unref(p->offspring);
@@ -432,6 +448,8 @@ void connection_remove(struct table *t, struct connection *c)
 	connection_settle(t, c);
 	if (attempt_is_datagram(&c->attempt))
 		socket_leave(t, c);
+	if (t->walks.connections == c)
+		t->walks.connections = c->hh.next;
 	HASH_DEL(t->connections, c);
 	session_unref(c->opener);
 	actor_unref(c->actor);
@@ -469,7 +487,7 @@ void table_clear(struct table *t)
 	}
 	HASH_ITER (hh, t->sessions, s, next_s) {
 		session_occupy(t, s);
-		HASH_DEL(t->sessions, s);
+		session_drop(t, s);
 		session_unref(s);
 	}
 	for (size_t n = 0; n < sizeof(t->ended) / sizeof(t->ended[0]); n++)

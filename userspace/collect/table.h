@@ -192,6 +192,16 @@ struct held {
 	uint8_t record[]; /* without process and sequence */
 };
 
+/*
+ * Where walks that a turn of the loop does not end go on: what is removed meanwhile moves them.
+ * NULL: at the end.
+ */
+struct table_walks {
+	struct process *processes;
+	struct connection *connections;
+	struct session *unbegun, *vacant, *untagged;
+};
+
 struct table {
 	struct session *sessions;
 	struct session *ended[64]; /* lately, a ring; slots may be NULL */
@@ -206,6 +216,7 @@ struct table {
 	struct path *paths;
 	size_t untagged; /* processes that found no room among the tags */
 	size_t vacant;   /* sessions in which nobody is known any more */
+	struct table_walks walks;
 	uint64_t images; /* numbers given */
 	uint64_t actors;
 };
@@ -222,6 +233,8 @@ struct session *session_find(struct table *t, uint64_t key);
 /* Among those that ended lately too. */
 struct session *session_find_any(struct table *t, uint64_t key);
 struct session *session_find_id(struct table *t, const uint8_t id[static UUID_SIZE]);
+/* Out of the living. */
+void session_drop(struct table *t, struct session *s);
 /* Out of the living, into the lately ended. */
 void session_end(struct table *t, struct session *s, uint64_t wall_ns);
 /* Nobody is known in it any more. @last: who left, or NULL. */

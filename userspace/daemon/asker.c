@@ -167,8 +167,10 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 
 bool asker_look(struct asker *a, struct refusal *ret)
 {
+	const struct subject_exec exec = {
+		.pid = a->pid, .session = a->tag.session, .id = a->actor->image->id};
 	bool same = false;
-	int err = subject_executes(a->core->source, a->pid, &a->actor->image->id, &same);
+	int err = subject_executes(a->core->source, a->core->aside, &exec, &same);
 
 	if (err)
 		return refuse(ret, "unavailable", "/proc/%d/exe: %s", a->pid, strerror(-err));

@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -32,6 +33,7 @@ struct cgroups {
 	bool changed; /* by this start */
 	bool told; /* that something is not looked at: said once */
 	bool lost;
+	bool walking; /* beside the loop */
 	uint64_t repaired_ns;
 };
 
@@ -87,9 +89,16 @@ void cgroups_free(struct cgroups *g)
 
 /* ---- the walk ---- */
 
+/* Beside the loop, but at the start: an agent makes as many cgroups as it likes below its own. */
 struct walk {
-	struct cgroups *g;
+	const struct cgroups *g;
+	const struct aside *aside; /* whose thread it is; NULL: the loop's */
+	void (*found)(void *data);
+	void *data;
 	bool any; /* a cgroup that matches was not known */
+	bool lost; /* something is not looked at: the first such, and why */
+	char name[NAME_MAX + 1];
+	int err;
 };
 
 static const char *reason(int err)
@@ -105,19 +114,28 @@ static const char *reason(int err)
 
 static void cant(struct walk *w, const char *name, int err)
 {
-	struct cgroups *g = w->g;
+	if (w->lost)
+		return;
+	w->lost = true;
+	w->err = err;
+	snprintf(w->name, sizeof(w->name), "%s", name);
+}
+
+/* In the loop. */
+static void tell_lost(struct cgroups *g, const struct walk *w)
+{
 	struct buffer shown = {0};
 
-	g->lost = true;
-	if (g->told)
-		return;
-	g->told = true;
-	g->core->attribute->dropped[LOSS_CGROUP]++;
-	text_printable(&shown, name, strlen(name), 0);
-	buffer_add_char(&shown, '\0');
-	log_error("selectors: the cgroup %s and those below it are not looked at: %s",
-		  buffer_error(&shown) ? "?" : shown.data, reason(err));
-	buffer_done(&shown);
+	g->lost = w->lost;
+	if (w->lost && !g->told) {
+		g->core->attribute->dropped[LOSS_CGROUP]++;
+		text_printable(&shown, w->name, strlen(w->name), 0);
+		buffer_add_char(&shown, '\0');
+		log_error("selectors: the cgroup %s and those below it are not looked at: %s",
+			  buffer_error(&shown) ? "?" : shown.data, reason(w->err));
+		buffer_done(&shown);
+	}
+	g->told = w->lost;
 }
 
 static uint64_t new_session(void)
@@ -207,7 +225,7 @@ static void walk_below(struct walk *w, DIR *d, const char *name, const struct cg
 	if (fstat(dirfd(d), &st) < 0)
 		return;
 	by_root = st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH));
-	while ((e = readdir(d))) {
+	while (!(w->aside && aside_stopping(w->aside)) && (e = effort_readdir(d))) {
 		if (e->d_type != DT_DIR || !strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		if (depth == DEPTH_MAX) {
@@ -231,8 +249,8 @@ static void walk(struct walk *w, int parent, const char *name, bool by_root,
 	struct stat st;
 	int err, fd;
 
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	d = fd < 0 ? NULL : fdopendir(fd);
+	fd = effort_openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	d = fd < 0 ? NULL : effort_fdopendir(fd);
 	if (!d || fstat(fd, &st) < 0) {
 		err = -errno;
 		if (!d)
@@ -259,19 +277,29 @@ static void walk(struct walk *w, int parent, const char *name, bool by_root,
 	walk_below(w, d, name, &state, depth);
 }
 
-static bool walk_all(struct cgroups *g)
+static void walk_all(void *walking)
 {
+	struct walk *w = walking;
+	const struct cgroups *g = w->g;
 	struct cgroup_state root = {.generation = g->generation};
-	struct walk w = {.g = g};
 
 	for (uint32_t i = 0; i < g->count; i++) {
 		root.at[i] = pattern_start(g->patterns[i]);
 		root.alive |= 1ull << i;
 	}
-	g->lost = false;
-	walk(&w, source_cgroup_fd(g->core->source), ".", true, &root, 0);
-	g->told &= g->lost;
-	return w.any;
+	walk(w, source_cgroup_fd(g->core->source), ".", true, &root, 0);
+}
+
+static void walked(void *walking, int err)
+{
+	struct walk *w = walking;
+	struct cgroups *g = (struct cgroups *)w->g;
+
+	(void)err;
+	g->walking = false;
+	tell_lost(g, w);
+	if (w->any)
+		w->found(w->data);
 }
 
 int cgroups_start(struct cgroups *g)
@@ -285,8 +313,12 @@ int cgroups_start(struct cgroups *g)
 	err = source_patterns_set(source, g->patterns, g->count, g->generation);
 	if (err)
 		return err;
-	if (g->count)
-		(void)walk_all(g);
+	if (g->count) {
+		struct walk w = {.g = g};
+
+		walk_all(&w);
+		tell_lost(g, &w);
+	}
 	return 0;
 }
 
@@ -307,13 +339,27 @@ void cgroups_started(struct cgroups *g)
  * A user with cgroups to make can fill the table: then a walk can't help, and costs. So not too
  * often.
  */
-bool cgroups_repair(struct cgroups *g, uint64_t now_ns)
+void cgroups_repair(struct cgroups *g, uint64_t now_ns, void (*found)(void *data), void *data)
 {
+	struct walk *w;
+	struct aside_work work = {
+		.wait_ns = ASIDE_ENDS, .run = walk_all, .done = walked, .free = free};
+
 	g->lost |= source_cgroups_lost(g->core->source);
-	if (!g->count || !g->lost || (g->repaired_ns && now_ns - g->repaired_ns < REPAIR_NS))
-		return false;
-	g->repaired_ns = now_ns;
-	return walk_all(g);
+	if (!g->count || !g->lost || g->walking ||
+	    (g->repaired_ns && now_ns - g->repaired_ns < REPAIR_NS))
+		return;
+	work.data = w = malloc(sizeof(*w));
+	if (!w)
+		return;
+	*w = (struct walk){.g = g, .aside = g->core->aside, .found = found, .data = data};
+	g->walking = true;
+	if (!aside_submit(g->core->aside, &work)) {
+		g->repaired_ns = now_ns;
+		return;
+	}
+	g->walking = false;
+	free(w);
 }
 
 const struct config_selector *cgroups_selector(const struct core *c, const char *path)

@@ -23,8 +23,11 @@ void cgroups_free(struct cgroups *g);
 int cgroups_start(struct cgroups *g);
 void cgroups_started(struct cgroups *g);
 
-/* Walks again after the kernel lost something. Whether that found any. */
-bool cgroups_repair(struct cgroups *g, uint64_t now_ns);
+/*
+ * Walks again, beside the loop, after the kernel lost something. @found is called when that found
+ * any.
+ */
+void cgroups_repair(struct cgroups *g, uint64_t now_ns, void (*found)(void *data), void *data);
 
 /*
  * What takes the cgroup @path ("/system.slice/a.service/worker") or one above it, as the kernel has

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/trusted.h"
 #include "daemon/interpret.h"
 #include "daemon/schema.h"
 #include "yaml/document.h"
@@ -73,18 +74,20 @@ __attribute__((format(printf, 4, 5))) static int complain(int err, char **ret_wh
 	return err;
 }
 
-/* Who may write the configuration decides who launches agents and what is kept secret. */
-static int check_owner(const char *name, const struct stat *st, char **ret_why)
+/*
+ * Who may write the configuration, or put another into its place, decides who launches agents and
+ * what is kept secret. A descriptor, or *@ret_why.
+ */
+static int open_trusted(int dir, const char *file, const char *name, int flags, char **ret_why)
 {
-	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return complain(-EPERM, ret_why, name, "belongs to user %u: chown it to root",
-				st->st_uid);
-	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return complain(
-			-EPERM, ret_why, name,
-			"can be written by others than its owner (mode %04o): chmod go-w it",
-			st->st_mode & 07777);
-	return 0;
+	char why[TRUSTED_WHY_SIZE];
+	int fd = trusted_open(dir, file, flags, why, sizeof(why));
+
+	if (fd == -EPERM && *why) {
+		*ret_why = strdup(why);
+		return *ret_why ? fd : -ENOMEM;
+	}
+	return fd < 0 ? complain(fd, ret_why, name, "%s", strerror(-fd)) : fd;
 }
 
 static int read_file(int dir, const char *file, const char *name, char **ret, size_t *ret_len,
@@ -94,16 +97,14 @@ static int read_file(int dir, const char *file, const char *name, char **ret, si
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 	ssize_t len;
-	int err;
 
-	fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	fd = open_trusted(dir, file, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, ret_why);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
 		return complain(-errno, ret_why, name, "%m");
 	if (!S_ISREG(st.st_mode))
 		return complain(-EINVAL, ret_why, name, "is not a file");
-	err = check_owner(name, &st, ret_why);
-	if (err)
-		return err;
 
 	/* One byte more than may be there, so that too much shows. */
 	text = malloc(DOCUMENT_SIZE_MAX + 1);
@@ -157,22 +158,21 @@ static int load_directory(const char *config_path, struct config *c, struct sha2
 	_cleanup_free_ char *name = NULL;
 	_cleanup_close_ int fd = -1;
 	struct dirent **entries;
-	struct stat st;
-	int err, count;
+	int err = 0, count;
 
 	if (asprintf(&name, "%.*sconf.d", slash ? (int)(slash + 1 - config_path) : 0, config_path) <
 	    0) {
 		name = NULL;
 		return -ENOMEM;
 	}
-	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	fd = open_trusted(AT_FDCWD, name, name, O_RDONLY | O_DIRECTORY, ret_why);
+	if (fd == -ENOENT) {
+		free(*ret_why);
+		*ret_why = NULL;
 		return 0;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return complain(-errno, ret_why, name, "%m");
-	err = check_owner(name, &st, ret_why);
-	if (err)
-		return err;
+	}
+	if (fd < 0)
+		return fd;
 
 	count = scandirat(fd, ".", &entries, wanted, by_name);
 	if (count < 0)

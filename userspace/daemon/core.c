@@ -12,6 +12,7 @@
 #include <systemd/sd-id128.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
@@ -73,7 +74,7 @@ static bool launcher(void *core, const struct object_facts *file)
 	if (!guarded(c, file))
 		return false;
 	for (size_t i = 0; i < c->config->launcher_programs_count; i++) {
-		_cleanup_close_ int fd = open(c->config->launcher_programs[i], O_PATH | O_CLOEXEC);
+		_cleanup_close_ int fd = effort_open(c->config->launcher_programs[i], O_PATH | O_CLOEXEC);
 		struct object_facts facts;
 
 		if (fd >= 0 && source_object_facts(c->source, fd, &facts) == 0 &&
@@ -115,30 +116,100 @@ static void ready(void *core, struct image *i)
 	attribute_image_ready(((struct core *)core)->attribute, i);
 }
 
+/* ---- what a session that begins late had open before ---- */
+
+/*
+ * So long the loop waits for it, and for one process's tables of it: the first record of the session
+ * has it. Of a second it is a twentieth at most.
+ */
+#define LOOK_NS (CORE_SECOND_NS / 20)
+#define LOOKS_NS (CORE_SECOND_NS / 20)
+
 struct looking {
-	struct core *core;
-	struct session *session;
+	struct source *source;
+	uint64_t session, until_ns;
+	Affiant__V1__SessionStarted found;
 };
 
 static int look_at_member(pid_t tgid, const struct tag *tag, void *looking)
 {
 	struct looking *l = looking;
+	uint64_t now = core_boottime_ns();
 
-	if (l->session->head->session_started->open_connections_cut)
+	if (tag->session != l->session || l->found.open_connections_cut)
 		return 0;
-	return tag->session == l->session->key
-		       ? opensockets_add(tgid, OPENSOCKETS_ALL, l->session->head->session_started)
-		       : 0;
+	if (now >= l->until_ns) {
+		SET(&l->found, open_connections_cut, true);
+		return 1;
+	}
+	return opensockets_add(tgid, OPENSOCKETS_ALL, l->until_ns - now, &l->found);
 }
 
-/* What a session that begins late had open before. */
+static void look_at_members(void *looking)
+{
+	struct looking *l = looking;
+
+	(void)source_each_tag(l->source, look_at_member, l);
+}
+
+static void looking_free(void *looking)
+{
+	struct looking *l = looking;
+
+	opensockets_clear(&l->found);
+	free(l);
+}
+
+/* Not in the loop: which processes there are, and what they have open, is theirs to choose. */
+static void look_for_sockets(struct core *c, struct session *s)
+{
+	Affiant__V1__SessionStarted *m = s->head->session_started;
+	struct looking *l = calloc(1, sizeof(*l));
+	const struct aside_work work = {.key = s->key,
+					.wait_ns = LOOK_NS + LOOK_NS / 5,
+					.run = look_at_members,
+					.free = looking_free,
+					.data = l};
+	int err;
+
+	if (l) {
+		*l = (struct looking){.source = c->source,
+				      .session = s->key,
+				      .until_ns = core_boottime_ns() + LOOK_NS};
+		affiant__v1__session_started__init(&l->found);
+	}
+	err = l ? aside_do(c->aside, &work) : -ENOMEM;
+	if (err || l->found.open_connections_cut)
+		SET(m, open_connections_cut, true);
+	if (err == -ETIMEDOUT)
+		return;
+	if (!err) {
+		m->open_connections = l->found.open_connections;
+		m->n_open_connections = l->found.n_open_connections;
+		free(l);
+	} else if (l) {
+		looking_free(l);
+	}
+}
+
 static void began(void *core, struct session *s, uint32_t tgid)
 {
-	struct looking l = {.core = core, .session = s};
+	struct core *c = core;
+	uint64_t now = core_boottime_ns();
 
 	(void)tgid;
-	if (s->head->session_started->late)
-		(void)source_each_tag(l.core->source, look_at_member, &l);
+	if (!s->head->session_started->late)
+		return;
+	if (now - c->looks_since_ns >= CORE_SECOND_NS) {
+		c->looks_since_ns = now;
+		c->looks_ns = 0;
+	}
+	if (c->recovered && c->looks_ns >= LOOKS_NS) {
+		SET(s->head->session_started, open_connections_cut, true);
+		return;
+	}
+	look_for_sockets(c, s);
+	c->looks_ns += core_boottime_ns() - now;
 }
 
 static bool hashes(void *core, const struct session *s)
@@ -222,7 +293,6 @@ static int open_hashing(struct core *c, char **ret_why)
 		.context = c,
 		.tagged_late = config->selectors_count > 0,
 		.queue_max = 8192,
-		.aside = c->aside,
 		.watched = core_watched,
 	};
 	struct enrich_config enrich = {.ready = ready, .powerful = powerful, .data = c};
@@ -244,6 +314,9 @@ static int open_hashing(struct core *c, char **ret_why)
 	};
 	int err;
 
+	err = aside_new(&c->aside);
+	if (err)
+		return why(ret_why, err, "threads: %s", strerror(-err));
 	err = redact_new(config->redact.flags, config->redact.flags_count, config->redact.patterns,
 			 config->redact.patterns_count, &c->redact);
 	if (err)
@@ -259,11 +332,13 @@ static int open_hashing(struct core *c, char **ret_why)
 	err = manifests_new(&manifests, &c->manifests);
 	if (err)
 		return why(ret_why, err, "measuring thread: %s", strerror(-err));
+	chain.aside = c->aside;
 	err = chain_new(&chain, &c->chain);
 	if (err)
 		log_warning("fanotify: %s%s; scripts and loaders are recorded without digests",
 			    strerror(-err),
 			    err == -EMFILE ? " (raise fs.fanotify.max_user_groups)" : "");
+	enrich.aside = c->aside;
 	enrich.hash = c->hash;
 	enrich.proof = c->proof;
 	enrich.chain = c->chain;
@@ -367,17 +442,10 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 	c->started_wall_ns = core_boottime_ns() + c->clock.offset_ns;
 	c->events = malloc(CORE_EVENTS_SIZE);
 	err = c->events ? read_ids(c, ret_why) : -ENOMEM;
-	if (!err && mkdir(config->state_dir, 0700) < 0 && errno != EEXIST)
-		err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
-	if (!err) {
-		c->state_dir = open(config->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (c->state_dir < 0)
-			err = why(ret_why, -errno, "%s: %s", config->state_dir, strerror(errno));
-		else if ((err = directory_check(c->state_dir, config->state_dir, text,
-						sizeof(text))))
-			err = why(ret_why, err, "%s", text);
-	}
-	err = err ?: aside_new(&c->aside) ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
+	if (!err &&
+	    (err = directory_make(config->state_dir, 0700, &c->state_dir, text, sizeof(text))))
+		err = why(ret_why, err, "%s", text);
+	err = err ?: saver_new(&c->saver) ?: dropped_open(c->state_dir, &c->dropped);
 	err = err ?: open_source(c, ret_why);
 	if (!err) {
 		core_look_at_disks(c);
@@ -485,6 +553,8 @@ bool core_close(struct core *c)
 		else
 			note_stopped(c);
 	}
+	/* It looks at what goes now. */
+	aside_free(TAKE_PTR(c->aside));
 	saver_free(c->saver);
 	dropped_close(c->dropped);
 	ledger_close(c->ledger);

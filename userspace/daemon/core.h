@@ -65,6 +65,25 @@ struct replayed {
 	bool gap;     /* it was noted that the state before it is lost */
 };
 
+/* A look at what events did not tell, which a turn left off at. */
+struct reconciling {
+	unsigned int stage;
+	bool within; /* the stage is begun */
+	struct source_walk walk;
+	uint32_t slices, tags; /* of the tags that are stale; */
+	bool reused;	       /* a pid was given again while its tag went */
+	unsigned int step;     /* of the look at connections: */
+	int iterator;
+	uint64_t sockets_ns; /* when it began */
+};
+
+/* Whether the session has a tag, of one at a time: over.c. */
+struct core_held {
+	uint64_t key;
+	bool asking, held;
+	uint64_t answered_ns; /* 0: there is no answer */
+};
+
 struct core {
 	const struct config *config; /* borrowed */
 	struct aside *aside;         /* NULL: all is done in the loop (tests) */
@@ -91,7 +110,8 @@ struct core {
 	bool unwatched;      /* a filesystem could not be marked: said once */
 	struct enrich *enrich;
 	struct manifests *manifests;
-	struct opening *openings; /* whose files are being measured, or whose filesystems marked */
+	struct opening *openings; /* on their way */
+	size_t openings_count;
 	struct pace *paces;       /* of agents far past their budgets */
 	uint64_t opens_refused;   /* because of that */
 	struct attribute *attribute;
@@ -120,14 +140,21 @@ struct core {
 
 	struct shares *shares;
 	struct strangers *strangers;
+	struct reconciling reconciling;
 	uint32_t stale_tags, stale_round; /* tags at the last look, and which of them are next */
 	uint64_t untagged_ns; /* when processes without a tag are looked for again */
+	uint64_t tagging_ns;  /* when that was begun last */
+	uint64_t looks_since_ns, looks_ns; /* of this second: spent with what late sessions had open */
+	bool tagging, sweeping, looking; /* under way beside the loop: reconcile.c, unseen.c */
 
-	bool dooming; /* a session may be doomed */
+	struct core_held held;
+	bool dooming; /* a session may be doomed: */
+	struct source_walk dooming_walk;
 	sd_event_source *timer;
 	unsigned int idle; /* drains in a row that found nothing */
 	uint64_t detached;     /* source_detached(), as told */
 	uint64_t links_ns;     /* when the links were looked at last; CLOCK_BOOTTIME */
+	bool folding; /* windows are due that the last turn had no time for */
 	uint64_t synced_ns, reconciled_ns, losses_ns, clock_ns;
 	bool unsynced;
 
@@ -333,13 +360,13 @@ bool selectors_find(void *core, uint32_t id, struct attribute_selector *ret);
 
 /* ---- match.c ---- */
 
-/* For struct server_ops: which selector would take a process, and why. */
-void core_match(void *core, struct server_call *call, pid_t pid);
+/* For struct server_ops: which selector would take a process, by its pid for the caller, and why. */
+void core_match(void *core, struct server_call *call, pid_t asked);
 
 /* ---- over.c ---- */
 
 /* Whether the kernel has processes in that session, or may have. */
-bool session_is_held(const struct core *c, uint64_t key);
+bool session_is_held(struct core *c, uint64_t key);
 /* Ends the sessions in which nobody is any more. */
 void sessions_over(struct core *c);
 
@@ -349,13 +376,17 @@ void sessions_over(struct core *c);
  * Enters processes that the kernel has in a session, and of which no event told. To be called every
  * now and then: one is entered when it was met before, and all that happened until then is known.
  */
-void strangers_meet(struct core *c);
+bool strangers_meet(struct core *c); /* true: it is to be gone on with in the next turn */
 void strangers_free(struct strangers *s);
 
 /* ---- reconcile.c ---- */
 
-/* Processes and tags that do not agree: exits and forks whose events were lost. */
+/*
+ * Processes and tags that do not agree: exits and forks whose events were lost. As far as a turn of
+ * the loop may go; the next one goes on with it.
+ */
 void reconcile(struct core *c);
+bool reconcile_goes_on(const struct core *c);
 /* Processes that found no room among the tags get one as soon as there is some. */
 void reconcile_untagged(struct core *c, uint64_t now);
 
@@ -365,5 +396,5 @@ void reconcile_untagged(struct core *c, uint64_t now);
  * Whether the kernel's count of what sessions hold is what they hold, and which of them had
  * processes without a tag of which no event came.
  */
-void shares_look(struct core *c);
+bool shares_look(struct core *c); /* true: it is to be gone on with in the next turn */
 void shares_free(struct shares *s);

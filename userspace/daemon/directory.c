@@ -2,31 +2,37 @@
 #include "daemon/directory.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int directory_check(int fd, const char *path, char *ret_why, size_t size)
-{
-	struct stat st;
-	int err;
+#include "base/cleanup.h"
+#include "base/trusted.h"
 
-	if (fstat(fd, &st) < 0) {
-		err = -errno;
-		snprintf(ret_why, size, "%s: %s", path, strerror(-err));
+int directory_make(const char *path, mode_t mode, int *ret_fd, char *ret_why, size_t size)
+{
+	_cleanup_close_ int fd = -1;
+	bool made = mkdir(path, mode) == 0;
+	int err = made || errno == EEXIST ? 0 : -errno;
+
+	if (!err) {
+		fd = trusted_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, ret_why, size);
+		if (fd < 0)
+			return fd;
+		if (made && fchmod(fd, mode) < 0)
+			err = -errno;
+		else if (faccessat(fd, ".", W_OK, 0) < 0 && errno == EROFS)
+			err = -EROFS;
+	}
+	if (err) {
+		snprintf(ret_why, size, "%s: %s%s", path, strerror(-err),
+			 err == -EROFS ? ": in a unit of systemd's, ReadWritePaths= has to name it"
+				       : "");
 		return err;
 	}
-	if (st.st_uid != 0 && st.st_uid != geteuid()) {
-		snprintf(ret_why, size, "%s: belongs to user %u: chown it to root", path,
-			 st.st_uid);
-		return -EPERM;
-	}
-	if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-		snprintf(ret_why, size,
-			 "%s: can be written by others than its owner (mode %04o): chmod go-w it",
-			 path, st.st_mode & 07777);
-		return -EPERM;
-	}
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 #define DEPTH_MAX 2
 #define ENTRIES_MAX 4096
@@ -55,7 +56,7 @@ static bool is_roots(const struct walk *w, const struct stat *st)
 
 static void look(struct walk *w, int dir, unsigned int depth)
 {
-	_cleanup_closedir_ DIR *d = fdopendir(dir);
+	_cleanup_closedir_ DIR *d = effort_fdopendir(dir);
 	const struct dirent *e;
 	struct stat st;
 
@@ -63,7 +64,7 @@ static void look(struct walk *w, int dir, unsigned int depth)
 		close(dir);
 		return;
 	}
-	while ((e = readdir(d))) {
+	while ((e = effort_readdir(d))) {
 		if (e->d_name[0] == '.' || fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		if (++w->entries > ENTRIES_MAX) {
@@ -71,7 +72,7 @@ static void look(struct walk *w, int dir, unsigned int depth)
 			return;
 		}
 		if (is_roots(w, &st) && depth < DEPTH_MAX) {
-			int below = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+			int below = effort_openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
 								    O_NOFOLLOW);
 
 			if (below >= 0)
@@ -90,7 +91,7 @@ void diskgroups_read(const char *dev, struct disk_groups *ret)
 {
 	struct disk_groups groups = {};
 	struct walk w = {.groups = &groups};
-	int dir = open(dev, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = effort_open(dev, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
 	if (dir < 0 || fstat(dir, &st) < 0) {

@@ -82,14 +82,7 @@ static void get_status(struct channel *c)
 
 static void match(struct channel *c)
 {
-	pid_t asked = c->call.request->match->pid, pid;
-
-	if (peer_resolve(&c->peer, asked, &pid)) {
-		server_refuse(&c->call, "not_found",
-			      "there is no process %d in the caller's pid namespace", asked);
-		return;
-	}
-	c->server->ops->match(c->server->context, &c->call, pid);
+	c->server->ops->match(c->server->context, &c->call, c->call.request->match->pid);
 }
 
 static void read_segments(struct channel *c)

@@ -8,11 +8,13 @@
 #include <sys/inotify.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "daemon/joining.h"
 #include "daemon/location.h"
+#include "daemon/turn.h"
 
 #define WATCHES_MAX 256 /* of one path: 40 links, and what they lead through */
 #define GRACE_NS (5 * CORE_SECOND_NS)
@@ -147,9 +149,10 @@ static void watch(struct watching *w, int fd, uint32_t mask)
 	wd = w->count < WATCHES_MAX ? inotify_add_watch(w->x->inotify, path, mask | IN_MASK_ADD)
 				    : -1;
 	if (wd < 0) {
-		w->err = w->x->inotify_err	?: w->count == WATCHES_MAX
-				 ? -E2BIG
-				 : limit_as(-errno, -ENOSPC, LIMIT_INOTIFY_WATCHES);
+		w->err = w->x->inotify_err
+				 ?: w->count == WATCHES_MAX
+				    ? -E2BIG
+				    : limit_as(-errno, -ENOSPC, LIMIT_INOTIFY_WATCHES);
 		if (w->x->inotify_err)
 			(void)limit_of_instances(w->x->inotify_err, LIMIT_INOTIFY_INSTANCES);
 		return;
@@ -349,7 +352,7 @@ static int on_event(sd_event_source *source, int fd, uint32_t revents, void *exe
 	(void)source, (void)revents;
 	if (!dirty)
 		return 0; /* in five seconds */
-	while ((n = read(fd, buffer, sizeof(buffer))) > 0)
+	while (turn_goes_on() && (n = effort_read(fd, buffer, sizeof(buffer))) > 0)
 		mark_all(x, buffer, n, dirty);
 	for (size_t i = 0; i < x->count; i++)
 		if (dirty[i])

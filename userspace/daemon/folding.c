@@ -3,6 +3,7 @@
 #include "collect/decode.h"
 #include "daemon/core.h"
 #include "daemon/joining.h"
+#include "daemon/turn.h"
 
 #define NOTES 16 /* in one turn of the loop */
 
@@ -19,7 +20,12 @@ static void tell_folded(struct core *c, uint64_t now_ns)
 	Affiant__V1__NoteFold *m;
 	int err = 0;
 
+	c->folding = false;
 	for (int i = 0; i < NOTES && !err && !c->full; i++) {
+		if (!turn_goes_on()) {
+			c->folding = true;
+			return;
+		}
 		m = fold_due(c->attribute, now_ns);
 		if (!m)
 			return;
@@ -31,6 +37,6 @@ static void tell_folded(struct core *c, uint64_t now_ns)
 void core_keep_budgets(struct core *c, uint64_t now_ns)
 {
 	tell_folded(c, now_ns);
-	if (!c->full)
+	if (!c->full && !c->folding)
 		joining_look(c, now_ns);
 }

@@ -83,7 +83,7 @@ static void enter(struct walk *w, int fd)
 
 static int enter_root(struct walk *w)
 {
-	int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = effort_open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
@@ -95,7 +95,7 @@ static int enter_root(struct walk *w)
 static int follow(struct walk *w, int link)
 {
 	char target[PATH_MAX], rest[PATH_MAX];
-	ssize_t len = readlinkat(link, "", target, sizeof(target));
+	ssize_t len = effort_readlinkat(link, "", target, sizeof(target));
 	int n;
 
 	if (len < 0)
@@ -139,7 +139,7 @@ static bool is_last(const struct walk *w)
 
 static int up(struct walk *w)
 {
-	int fd = openat(w->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = effort_openat(w->dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;

@@ -184,16 +184,7 @@ static int make_runtime_dir(const char *path)
 	char why[PATH_MAX + 128];
 	int err;
 
-	err = mkdir(path, 0755) < 0 ? -errno : chmod(path, 0755) < 0 ? -errno : 0;
-	if (!err || err == -EEXIST) {
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		err = fd < 0 ? -errno : 0;
-	}
-	if (err) {
-		log_error("%s: %s", path, strerror(-err));
-		return err;
-	}
-	err = directory_check(fd, path, why, sizeof(why));
+	err = directory_make(path, 0755, &fd, why, sizeof(why));
 	if (err)
 		log_error("%s", why);
 	return err;
@@ -252,20 +243,6 @@ static int limit_privileges(void)
 	return err;
 }
 
-/* A TPM's device is opened whenever the TPM was lost. */
-static int reach_tpm(const struct config *config)
-{
-	const char device[] = "device:", *tcti = config->tpm.tcti;
-	int err;
-
-	if (!tcti || strncmp(tcti, device, strlen(device)))
-		return 0;
-	err = privileges_join_group_of(tcti + strlen(device));
-	if (err)
-		log_error("%s: can't join its group: %s", tcti + strlen(device), strerror(-err));
-	return err;
-}
-
 static int serve(const struct config *config, sd_event *event)
 {
 	_cleanup_free_ char *why = NULL;
@@ -273,7 +250,7 @@ static int serve(const struct config *config, sd_event *event)
 	int err;
 
 	priority_raise();
-	err = reach_tpm(config) ?: limit_privileges() ?: make_runtime_dir(config->runtime_dir);
+	err = limit_privileges() ?: make_runtime_dir(config->runtime_dir);
 	if (err)
 		return err;
 	err = core_open(config, event, &c, &why);

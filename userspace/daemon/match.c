@@ -5,34 +5,41 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "daemon/cgroups.h"
 #include "daemon/core.h"
 #include "daemon/executables.h"
 #include "daemon/peer.h"
 
+/* What is read beside the loop: a process's exec can make whoever looks at it wait. */
 struct facts {
+	struct core *core;
+	struct server_call *call;
+	pid_t caller, asked; /* in the caller's namespace; */
+	pid_t pid;	     /* in ours */
+	int err;	     /* why it is not known */
 	struct selector_exe_key exe; /* all zero: unknown */
 	uid_t uid;
 	char cgroup[PATH_MAX];
 	const struct config_selector *by_cgroup;
 };
 
-static void read_facts(const struct core *c, pid_t pid, struct facts *f)
+static void read_facts(struct facts *f)
 {
+	const struct core *c = f->core;
 	_cleanup_close_ int exe = -1;
 	_cleanup_fclose_ FILE *cgroups = NULL;
 	struct peer_status status = {};
 	char path[64], line[PATH_MAX];
 
-	memset(f, 0, sizeof(*f));
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	exe = open(path, O_PATH | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/exe", f->pid);
+	exe = effort_open(path, O_PATH | O_CLOEXEC);
 	(void)source_place(c->source, exe, &f->exe);
-	f->uid = peer_status(pid, &status) == 0 ? status.uid[0] : (uid_t)-1; /* the real one */
+	f->uid = peer_status(f->pid, &status) == 0 ? status.uid[0] : (uid_t)-1; /* the real one */
 	peer_status_clear(&status);
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	cgroups = fopen(path, "re");
-	while (cgroups && fgets(line, sizeof(line), cgroups)) {
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", f->pid);
+	cgroups = effort_fopen(path);
+	while (cgroups && effort_gets(line, sizeof(line), cgroups)) {
 		if (strncmp(line, "0::", 3))
 			continue;
 		line[strcspn(line, "\n")] = '\0';
@@ -109,9 +116,9 @@ static bool may_see(const struct server_caller *caller, const struct session *s)
 	       s->head->session_started->launcher_uid == caller->uid;
 }
 
-void core_match(void *core, struct server_call *call, pid_t pid)
+static void answer(const struct facts *f)
 {
-	struct core *c = core;
+	struct core *c = f->core;
 	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Matched m = AFFIANT__V1__MATCHED__INIT;
 	const struct config_agent *agent = NULL;
@@ -119,24 +126,74 @@ void core_match(void *core, struct server_call *call, pid_t pid)
 	_cleanup_free_ char *why = NULL;
 	_cleanup_free_ Affiant__V1__SessionInfo *info = NULL;
 	struct session *s;
-	struct facts f;
 	struct tag tag;
 
 	core_drain(c);
-	read_facts(c, pid, &f);
-	by = first_match(c, &f, &agent);
+	by = first_match(c, f, &agent);
 	m.has_tagged = true;
-	m.tagged = source_tag_of(c->source, pid, &tag) == 0;
+	m.tagged = source_tag_of(c->source, f->pid, &tag) == 0;
 	s = m.tagged ? session_find(&c->attribute->table, tag.session) : NULL;
-	if (s && may_see(server_call_caller(call), s))
+	if (s && may_see(server_call_caller(f->call), s))
 		m.session = info = session_info(c, s);
 	if (by) {
 		m.selector = by->words;
 		m.agent = agent->name;
 	}
-	why = explain(by, &f, m.tagged);
+	why = explain(by, f, m.tagged);
 	m.why = why;
 	r.answer_case = AFFIANT__V1__RESPONSE__ANSWER_MATCHED;
 	r.matched = &m;
-	server_answer(call, &r);
+	server_answer(f->call, &r);
+}
+
+#define FACTS_NS (2 * CORE_SECOND_NS)
+
+static void find(void *facts)
+{
+	struct facts *f = facts;
+	const struct peer caller = {.pid = f->caller};
+
+	f->err = peer_resolve(&caller, f->asked, &f->pid);
+	if (!f->err)
+		read_facts(f);
+}
+
+static void found(void *facts, int err)
+{
+	const struct facts *f = facts;
+
+	if (err)
+		server_refuse(f->call, "busy",
+			      "process %d lets nobody look at it: it executes something, and a file "
+			      "system does not answer",
+			      f->asked);
+	else if (f->err)
+		server_refuse(f->call, "not_found",
+			      "there is no process %d in the caller's pid namespace", f->asked);
+	else
+		answer(f);
+}
+
+void core_match(void *core, struct server_call *call, pid_t asked)
+{
+	const struct server_caller *caller = server_call_caller(call);
+	struct core *c = core;
+	struct facts *f = calloc(1, sizeof(*f));
+	const struct aside_work work = {.key = caller->uid + 1ull,
+					.wait_ns = FACTS_NS,
+					.run = find,
+					.done = found,
+					.free = free,
+					.data = f};
+
+	if (f) {
+		f->core = c;
+		f->call = call;
+		f->caller = caller->pid;
+		f->asked = asked;
+		if (!aside_submit(c->aside, &work))
+			return;
+		free(f);
+	}
+	server_refuse(call, "busy", "too much is under way: try again later");
 }

@@ -12,6 +12,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "daemon/core.h"
+#include "daemon/turn.h"
 
 #define ENTERED_MAX 1024 /* in one look: each is a note */
 
@@ -29,6 +30,8 @@ struct strangers {
 	struct stranger *all;
 	uint64_t round, now_ns;
 	struct table *table;
+	struct source_walk walk;
+	bool walking, entering; /* what a turn left off at */
 };
 
 static int meet(pid_t tgid, const struct tag *tag, void *strangers)
@@ -67,34 +70,77 @@ static int enter(struct core *c, const struct stranger *found)
 	return core_note(c, NOTE_MET, &m.base);
 }
 
-void strangers_meet(struct core *c)
+static void begin(struct core *c, struct strangers *s)
 {
-	struct strangers *s = c->strangers ?: (c->strangers = calloc(1, sizeof(*s)));
+	if (s->walking)
+		return;
+	s->walking = true;
+	s->walk = (struct source_walk){0};
+	s->round++;
+	s->now_ns = core_boottime_ns();
+	s->table = &c->attribute->table;
+}
+
+/* Entered meanwhile: the event of its fork came. */
+static bool is_known(const struct strangers *s, const struct stranger *found)
+{
+	return process_find(s->table, found->key.tgid, found->key.start);
+}
+
+/* 1: there are more to be met. */
+static int walk(struct core *c, struct strangers *s)
+{
+	int err = 1;
+
+	while (err == 1 && s->walking && turn_goes_on())
+		err = source_walk_tags(c->source, &s->walk, meet, s);
+	return s->walking ? err : 0;
+}
+
+/* Those that are still strange, of the look before. Returns whether there are more. */
+static bool enter_all(struct core *c, struct strangers *s)
+{
 	struct stranger *found, *next;
 	unsigned int entered = 0;
 	int err = 0;
 
-	if (!s)
-		return;
-	s->round++;
-	s->now_ns = core_boottime_ns();
-	s->table = &c->attribute->table;
-	if (source_each_tag(c->source, meet, s))
-		return; /* otherwise in five seconds */
 	HASH_ITER (hh, s->all, found, next) {
-		if (found->round == s->round && !err && found->met_ns < c->drained_ns) {
+		bool strange = found->round == s->round && !is_known(s, found);
+
+		if (!turn_goes_on())
+			return true;
+		effort_walk(1);
+		if (strange && found->met_ns >= c->drained_ns)
+			continue;
+		if (strange && !err) {
 			if (entered++ == ENTERED_MAX)
-				return;
+				return false;
 			err = enter(c, found);
 			if (err)
 				log_error("process %u, whose fork was lost, can't be told yet: %s",
 					  found->key.tgid, strerror(-err));
 		}
-		if (found->round == s->round && found->met_ns >= c->drained_ns)
-			continue;
 		HASH_DEL(s->all, found);
 		free(found);
 	}
+	return false;
+}
+
+bool strangers_meet(struct core *c)
+{
+	struct strangers *s = c->strangers ?: (c->strangers = calloc(1, sizeof(*s)));
+	int err;
+
+	if (!s)
+		return false;
+	if (!s->entering)
+		begin(c, s);
+	err = walk(c, s);
+	if (err == 1)
+		return true;
+	s->walking = false;
+	s->entering = !err && enter_all(c, s); /* otherwise in five seconds */
+	return s->entering;
 }
 
 void strangers_free(struct strangers *s)

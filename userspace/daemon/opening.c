@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/limit.h"
 #include "base/log.h"
 #include "base/pb.h"
@@ -16,36 +17,8 @@
 #include "daemon/opensockets.h"
 #include "daemon/pace.h"
 
-#define TEXT_MAX 1024 /* bytes of a task's id, purpose, scope, or of a principal */
-#define SCOPES_MAX 64
-#define TEXTS_MAX 8192    /* of them all: every record of the session carries them */
 #define ENDS_SIZE 1024    /* bytes of what else a session's own records say, about */
 #define STARTED_MAX 32768 /* bytes of SessionStarted, which has to fit into a record with them */
-
-static bool text_fits(const char *text, size_t *sum)
-{
-	size_t len = text ? strlen(text) : 0;
-
-	*sum += len;
-	return len <= TEXT_MAX && *sum <= TEXTS_MAX;
-}
-
-static bool request_fits(const Affiant__V1__OpenSession *r)
-{
-	size_t sum = 0;
-
-	if (!text_fits(r->principal, &sum))
-		return false;
-	if (!r->task)
-		return true;
-	if (!text_fits(r->task->id, &sum) || !text_fits(r->task->purpose, &sum) ||
-	    r->task->n_scope > SCOPES_MAX)
-		return false;
-	for (size_t i = 0; i < r->task->n_scope; i++)
-		if (!text_fits(r->task->scope[i], &sum))
-			return false;
-	return true;
-}
 
 /* Half of what runs into its budget, for records that are told whatever it owes. */
 static bool may_open_another(struct core *c, struct server_call *call, const char *agent)
@@ -71,24 +44,11 @@ static bool may_open_another(struct core *c, struct server_call *call, const cha
 	return false;
 }
 
-/* What opening needs until it is answered. */
-struct opening {
-	struct opening *prev, *next; /* core.openings, while something is waited for */
-	struct core *core;
-	struct server_call *call;
-	struct server_open open;
-	uint64_t key; /* of the session; also the manifest's token, and that of its marks */
-	struct uuid id;
-	char spiffe_id[512];
-};
-
 /* Refuses the call and returns false, or says yes. */
 static bool may_open(struct core *c, struct server_call *call, const struct server_open *open)
 {
 	const struct server_caller *caller = server_call_caller(call);
 	const char *name = open->request->agent;
-	const struct opening *o;
-	size_t waiting;
 	struct tag tag;
 
 	if (!name || !config_name_valid(name)) {
@@ -98,12 +58,6 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 			      CONFIG_NAME_MAX);
 		return false;
 	}
-	if (!request_fits(open->request)) {
-		server_refuse(call, "bad_request",
-			      "task and principal: at most %d bytes each, %d in all, %d scopes",
-			      TEXT_MAX, TEXTS_MAX, SCOPES_MAX);
-		return false;
-	}
 	if (!config_agent(c->config, name) &&
 	    !(c->config->any_agent && caller->roles & SERVER_ROLE_ROOT)) {
 		server_refuse(call, "denied",
@@ -111,8 +65,8 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 			      CONFIG_PATH);
 		return false;
 	}
-	DL_COUNT(c->openings, o, waiting);
-	if (HASH_COUNT(c->attribute->table.sessions) + waiting >= c->config->limits.sessions) {
+	if (HASH_COUNT(c->attribute->table.sessions) + c->openings_count >=
+	    c->config->limits.sessions) {
 		limit_met(LIMIT_SESSIONS);
 		server_refuse(call, "limit",
 			      "%zu sessions live, which is the configured limit (limits.sessions)",
@@ -137,16 +91,33 @@ static Affiant__V1__Isolation isolation_of(struct core *c, const struct server_o
 					    : AFFIANT__V1__ISOLATION__ISOLATION_UNKNOWN;
 }
 
-/*
- * What the first process is given that reaches out already: it waits for its answer, and then
- * executes the agent. Of one that runs already more is looked for when it is tagged.
- */
-static int set_given(struct opening *o, bool late, Affiant__V1__SessionStarted *m)
-{
-	int err = late ? 0 : opensockets_add(o->open.target, OPENSOCKETS_KEPT, m);
+/* What opening needs until it is answered. */
+struct opening {
+	struct opening *prev, *next; /* core.openings */
+	struct core *core;
+	struct server_call *call;
+	struct server_open open;
+	uint64_t key; /* of the session; also the manifest's token */
+	struct uuid id;
+	char spiffe_id[512];
+	Affiant__V1__SessionStarted given; /* its open_connections; they alone */
+	struct credentials *credentials;   /* of whoever asks, where something is measured */
+};
 
-	if (err)
-		return err;
+/* Of one that runs already more is looked for when it is tagged. */
+static bool is_late(const struct opening *o)
+{
+	return o->open.request->target_is_pidfd && !o->open.request->held;
+}
+
+static int set_given(struct opening *o, Affiant__V1__SessionStarted *m)
+{
+	m->open_connections = o->given.open_connections;
+	m->n_open_connections = o->given.n_open_connections;
+	o->given.open_connections = NULL;
+	o->given.n_open_connections = 0;
+	if (o->given.open_connections_cut)
+		SET(m, open_connections_cut, true);
 	/* They are under the root all the same. */
 	if (m->manifest && affiant__v1__session_started__get_packed_size(m) > STARTED_MAX)
 		m->manifest->n_files = 0;
@@ -180,7 +151,7 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 		SET(&principal, assurance, AFFIANT__V1__ASSURANCE__ASSURANCE_ASSERTED);
 		head.principal = &principal;
 	}
-	late = request->target_is_pidfd && !request->held;
+	late = is_late(o);
 	SET(&started, origin,
 	    late ? AFFIANT__V1__SESSION_ORIGIN__ORIGIN_API
 		 : AFFIANT__V1__SESSION_ORIGIN__ORIGIN_RUN);
@@ -190,7 +161,7 @@ static int write_note(struct opening *o, Affiant__V1__Manifest *manifest)
 	SET(&launcher, tgid, caller->pid);
 	started.launcher = &launcher;
 	started.manifest = manifest;
-	err = set_given(o, late, &started);
+	err = set_given(o, &started);
 	head.body_case = AFFIANT__V1__RECORD__BODY_SESSION_STARTED;
 	head.session_started = &started;
 	SET(&note, key, o->key);
@@ -215,40 +186,244 @@ static void answer_opened(struct opening *o)
 	server_answer(o->call, &r);
 }
 
+static void opening_free(struct opening *o)
+{
+	opensockets_clear(&o->given);
+	free(o->credentials);
+	free(o);
+}
+
+/* NULL: it is over, as the daemon is. */
+static struct opening *opening_find(struct core *c, uint64_t key)
+{
+	struct opening *o;
+
+	DL_SEARCH_SCALAR(c->openings, o, key, key);
+	return o;
+}
+
+static void opening_end(struct opening *o)
+{
+	DL_DELETE(o->core->openings, o);
+	o->core->openings_count--;
+	opening_free(o);
+}
+
+/* ---- the tag, whose setting goes over all tasks of the host: beside the loop ---- */
+
+struct tagged {
+	struct core *core;
+	uint64_t key; /* of the opening */
+	int pidfd;
+	int err;
+};
+
+static void tag(void *tagged)
+{
+	struct tagged *t = tagged;
+	const struct tag tag = {.session = t->key};
+
+	t->err = source_tag(t->core->source, t->pidfd, &tag);
+}
+
+static void tagged_free(void *tagged)
+{
+	struct tagged *t = tagged;
+
+	closep(&t->pidfd);
+	free(t);
+}
+
+static void refuse_untagged(struct opening *o, int err)
+{
+	(void)session_end_note(o->core, o->key);
+	if (limit_as(err, -ENOSPC, LIMIT_TAGS) == -ENOSPC)
+		server_refuse(o->call, "limit",
+			      "%u processes are tracked, which is the configured limit (max_tags)",
+			      source_tags_max(o->core->source));
+	else
+		server_refuse(o->call, err == -ESRCH ? "not_found" : "denied", "process %d: %s",
+			      o->open.target,
+			      err == -EEXIST ? "is of a session already" : strerror(-err));
+}
+
+static void on_tagged(void *tagged, int err)
+{
+	const struct tagged *t = tagged;
+	struct opening *o = opening_find(t->core, t->key);
+
+	if (!o)
+		return;
+	err = err ?: t->err;
+	if (err) {
+		refuse_untagged(o, err);
+	} else {
+		core_drain(o->core);
+		core_flush(o->core);
+		answer_opened(o);
+	}
+	opening_end(o);
+}
+
 /* The note comes first: a tag whose session nobody knows would be an agent without a name. */
 static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 {
 	struct core *c = o->core;
-	struct tag tag = {.session = o->key};
-	int err = write_note(o, manifest);
+	struct tagged *t = calloc(1, sizeof(*t));
+	const struct aside_work work = {.wait_ns = ASIDE_ENDS,
+					.run = tag,
+					.done = on_tagged,
+					.free = tagged_free,
+					.data = t};
+	int err = t ? write_note(o, manifest) : -ENOMEM;
 
 	if (err) {
+		free(t);
 		server_refuse(o->call, "unavailable", "the session can't be recorded: %s",
 			      strerror(-err));
+		opening_end(o);
 		return;
 	}
-	err = source_tag(c->source, o->open.target_pidfd, &tag);
-	if (err) {
-		(void)session_end_note(c, o->key);
-		if (limit_as(err, -ENOSPC, LIMIT_TAGS) == -ENOSPC)
-			server_refuse(o->call, "limit",
-				      "%u processes are tracked, which is the configured limit "
-				      "(max_tags)",
-				      source_tags_max(c->source));
-		else
-			server_refuse(o->call, err == -ESRCH ? "not_found" : "denied",
-				      "process %d: %s", o->open.target,
-				      err == -EEXIST ? "is of a session already" : strerror(-err));
+	/* Whoever asks may hang up meanwhile, with the descriptor. */
+	*t = (struct tagged){.core = c,
+			     .key = o->key,
+			     .pidfd = fcntl(o->open.target_pidfd, F_DUPFD_CLOEXEC, 3)};
+	err = aside_submit(c->aside, &work);
+	if (!err)
 		return;
-	}
-	core_drain(c);
-	core_flush(c);
-	answer_opened(o);
+	tagged_free(t);
+	refuse_untagged(o, err);
+	opening_end(o);
 }
 
-static void opening_free(struct opening *o)
+/* ---- what the first process is given, beside the loop, too ---- */
+
+/* So long it may take to read it, and to get it where somebody holds the process's tables. */
+#define GIVEN_NS CORE_SECOND_NS
+
+struct given {
+	struct core *core;
+	uint64_t key; /* of the opening */
+	pid_t caller, target;
+	bool sockets, measures; /* what is asked for */
+	int err, credentials_err;
+	Affiant__V1__SessionStarted found;
+	struct credentials *credentials;
+};
+
+static int find_credentials(struct given *g)
 {
-	free(o);
+	_cleanup_close_ int proc = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", g->caller);
+	proc = effort_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return proc < 0 ? -ESRCH : credentials_read(proc, g->credentials);
+}
+
+/* It waits for its answer, and then executes the agent. */
+static void find_given(void *given)
+{
+	struct given *g = given;
+
+	if (g->measures)
+		g->credentials_err = find_credentials(g);
+	if (g->sockets)
+		g->err = opensockets_add(g->target, OPENSOCKETS_KEPT, GIVEN_NS, &g->found);
+}
+
+static void given_free(void *given)
+{
+	struct given *g = given;
+
+	opensockets_clear(&g->found);
+	free(g->credentials);
+	free(g);
+}
+
+static void begin(struct opening *o);
+
+/* Looks at mounts are the user's who opens, however many sessions: it is for him that they are done. */
+static uint64_t looks_key(const struct server_call *call)
+{
+	return UINT64_MAX - server_call_caller(call)->uid;
+}
+
+/* The first thing that it executes can be a script: its filesystem is marked before. */
+static void watch(struct opening *o)
+{
+	if (!core_watch(o->core, o->open.target, 0, looks_key(o->call), o->key))
+		begin(o);
+}
+
+void opening_watched(struct core *c, uint64_t key)
+{
+	struct opening *o = opening_find(c, key);
+
+	if (o)
+		begin(o);
+}
+
+static void refuse_measure(struct opening *o, int err)
+{
+	server_refuse(o->call, "bad_request", "--measure: %s",
+		      err == -EINVAL ? "a path is named twice" : strerror(-err));
+	opening_end(o);
+}
+
+static void on_given(void *given, int err)
+{
+	struct given *g = given;
+	struct opening *o = opening_find(g->core, g->key);
+
+	if (!o)
+		return;
+	if (!err && g->err) {
+		server_refuse(o->call, "unavailable", "the session can't be recorded: %s",
+			      strerror(-g->err));
+		opening_end(o);
+		return;
+	}
+	if (g->measures && (err || g->credentials_err)) {
+		refuse_measure(o, err ?: g->credentials_err);
+		return;
+	}
+	if (!err) {
+		o->given = g->found;
+		o->credentials = TAKE_PTR(g->credentials);
+		affiant__v1__session_started__init(&g->found);
+	} else {
+		SET(&o->given, open_connections_cut, true);
+	}
+	watch(o);
+}
+
+/* Tells what it is given, and goes on in begin(). */
+static void look_at_given(struct opening *o)
+{
+	struct given *g = calloc(1, sizeof(*g));
+	const struct aside_work work = {.key = server_call_caller(o->call)->uid + 1ull,
+					.wait_ns = 2 * GIVEN_NS,
+					.run = find_given,
+					.done = on_given,
+					.free = given_free,
+					.data = g};
+
+	if (g) {
+		*g = (struct given){.core = o->core,
+				    .key = o->key,
+				    .caller = server_call_caller(o->call)->pid,
+				    .target = o->open.target,
+				    .sockets = !is_late(o),
+				    .measures = o->open.request->n_measure,
+				    .credentials = calloc(1, sizeof(*g->credentials))};
+		affiant__v1__session_started__init(&g->found);
+		if (g->credentials && !aside_submit(o->core->aside, &work))
+			return;
+		given_free(g);
+	}
+	server_refuse(o->call, "busy", "too much is under way: try again later");
+	opening_end(o);
 }
 
 /* ---- the manifest ---- */
@@ -315,16 +490,16 @@ static void measured(void *core, uint64_t token, const struct manifest *manifest
 	struct core *c = core;
 	struct opening *o;
 
-	DL_SEARCH_SCALAR(c->openings, o, key, token);
+	o = opening_find(c, token);
 	if (!o)
 		return;
-	DL_DELETE(c->openings, o);
-	if (message_fill(&x, manifest))
+	if (message_fill(&x, manifest)) {
 		server_refuse(o->call, "unavailable", "out of memory");
-	else
+		opening_end(o);
+	} else {
 		finish(o, &x.m);
+	}
 	message_clear(&x);
-	opening_free(o);
 }
 
 void opening_collect(struct core *c)
@@ -347,17 +522,10 @@ static int measure(struct opening *o)
 	_cleanup_free_ struct manifest_job *job = calloc(1, sizeof(*job));
 	_cleanup_names_ char **names = calloc(request->n_measure + 1, sizeof(*names));
 	_cleanup_free_ int *fds = calloc(request->n_measure, sizeof(*fds));
-	_cleanup_close_ int proc = -1;
-	char path[32];
-	int err;
 
 	if (!job || !names || !fds)
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "/proc/%d", server_call_caller(o->call)->pid);
-	proc = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = proc < 0 ? -ESRCH : credentials_read(proc, &job->credentials);
-	if (err)
-		return err;
+	job->credentials = *o->credentials;
 	for (size_t i = 0; i < request->n_measure; i++) {
 		names[i] = strndup((const char *)request->measure[i].data, request->measure[i].len);
 		if (!names[i])
@@ -373,43 +541,20 @@ static int measure(struct opening *o)
 	return manifests_submit(o->core->manifests, job);
 }
 
-/* ---- */
-
-/* When what it executes is seen: its files, if any are to be measured, and then the session. */
-static void go_on(struct opening *o)
+static void begin(struct opening *o)
 {
-	struct core *c = o->core;
 	int err;
 
 	if (!o->open.request->n_measure) {
-		DL_DELETE(c->openings, o);
 		finish(o, NULL);
-		opening_free(o);
 		return;
 	}
 	err = measure(o);
-	if (!err)
-		return;
-	DL_DELETE(c->openings, o);
-	server_refuse(o->call, "bad_request", "--measure: %s",
-		      err == -EINVAL ? "a path is named twice" : strerror(-err));
-	opening_free(o);
+	if (err)
+		refuse_measure(o, err);
 }
 
-void opening_watched(struct core *c, uint64_t key)
-{
-	struct opening *o;
-
-	DL_SEARCH_SCALAR(c->openings, o, key, key);
-	if (o)
-		go_on(o);
-}
-
-/* Looks at mounts are the user's who opens, however many sessions: it is for him that they are done. */
-static uint64_t looks_key(const struct server_call *call)
-{
-	return UINT64_MAX - server_call_caller(call)->uid;
-}
+/* ---- */
 
 void opening_begin(void *core, struct server_call *call, const struct server_open *open)
 {
@@ -428,21 +573,22 @@ void opening_begin(void *core, struct server_call *call, const struct server_ope
 	o->core = c;
 	o->call = call;
 	o->open = *open;
+	affiant__v1__session_started__init(&o->given);
 	snprintf(o->spiffe_id, sizeof(o->spiffe_id), "spiffe://%s/agent/%s",
 		 c->config->trust_domain, open->request->agent);
 	DL_APPEND(c->openings, o);
-	/* The first thing that it executes can be a script: its filesystem is marked before. */
-	if (!core_watch(c, open->target, 0, looks_key(call), o->key))
-		go_on(o);
+	c->openings_count++;
+	if (is_late(o) && !open->request->n_measure)
+		begin(o);
+	else
+		look_at_given(o);
 }
 
 void opening_free_all(struct core *c)
 {
 	struct opening *o, *next;
 
-	DL_FOREACH_SAFE (c->openings, o, next) {
-		DL_DELETE(c->openings, o);
-		opening_free(o);
-	}
+	DL_FOREACH_SAFE (c->openings, o, next)
+		opening_end(o);
 	pace_clear(&c->paces);
 }

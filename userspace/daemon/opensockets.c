@@ -12,10 +12,10 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/pb.h"
 
 #define INODES_MAX 65536
-#define LOOK_NS 50000000ull /* at one process's tables, while nothing else is done */
 
 /* A file of /proc/PID/net. */
 struct net_table {
@@ -23,6 +23,14 @@ struct net_table {
 	Affiant__V1__Protocol protocol;
 	unsigned int family, type; /* of sockets that are listed whether they are connected or not */
 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
 
 static int by_number(const void *a, const void *b)
 {
@@ -39,15 +47,16 @@ static bool is_kept(pid_t tgid, const char *fd)
 	unsigned int flags;
 
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", tgid, fd);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
+	f = effort_fopen(path);
+	while (f && effort_gets(line, sizeof(line), f))
 		if (sscanf(line, "flags: %o", &flags) == 1)
 			return !(flags & O_CLOEXEC);
 	return false;
 }
 
 /* The inodes of its sockets, sorted. */
-static uint64_t *socket_inodes(pid_t tgid, enum opensockets_which which, size_t *ret_n)
+static uint64_t *socket_inodes(pid_t tgid, enum opensockets_which which, uint64_t until,
+			       size_t *ret_n, bool *ret_cut)
 {
 	_cleanup_closedir_ DIR *d = NULL;
 	uint64_t *inodes = NULL;
@@ -56,12 +65,17 @@ static uint64_t *socket_inodes(pid_t tgid, enum opensockets_which which, size_t 
 	size_t n = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", tgid);
-	d = opendir(path);
-	while (d && n < INODES_MAX && (e = readdir(d))) {
+	d = effort_opendir(path);
+	while (d && (e = effort_readdir(d))) {
 		char link[64];
 		uint64_t inode, *more;
-		ssize_t len = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
+		ssize_t len;
 
+		if (n == INODES_MAX || now_ns() > until) {
+			*ret_cut = true;
+			break;
+		}
+		len = effort_readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
 		if (len < 0)
 			continue;
 		link[len] = '\0';
@@ -70,8 +84,10 @@ static uint64_t *socket_inodes(pid_t tgid, enum opensockets_which which, size_t 
 			continue;
 		if (!(n & (n - 1))) {
 			more = realloc(inodes, (n ? 2 * n : 1) * sizeof(*inodes));
-			if (!more)
+			if (!more) {
+				*ret_cut = true;
 				break;
+			}
 			inodes = more;
 		}
 		inodes[n++] = inode;
@@ -238,14 +254,6 @@ static int take_line(pid_t tgid, const struct net_table *t, const char *line,
 	return add_one(m, t, local, remote, state, tgid);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 /*
  * Until then: whoever has a network namespace fills its tables, of which the kernel gives a part by
  * each read and begins anew to look for it.
@@ -258,8 +266,8 @@ static int read_table(pid_t tgid, const struct net_table *t, const struct inodes
 	int err = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/net/%s", tgid, t->name);
-	f = fopen(path, "re");
-	while (!err && f && fgets(line, sizeof(line), f)) {
+	f = effort_fopen(path);
+	while (!err && f && effort_gets(line, sizeof(line), f)) {
 		err = take_line(tgid, t, line, inodes, m);
 		if (now_ns() > until) {
 			SET(m, open_connections_cut, true);
@@ -269,7 +277,8 @@ static int read_table(pid_t tgid, const struct net_table *t, const struct inodes
 	return err == -EOVERFLOW ? 0 : err;
 }
 
-int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__SessionStarted *m)
+int opensockets_add(pid_t tgid, enum opensockets_which which, uint64_t look_ns,
+		    Affiant__V1__SessionStarted *m)
 {
 	/* Those that nobody sees come first: what is cut are the others. */
 	static const struct net_table tables[] = {
@@ -283,12 +292,15 @@ int opensockets_add(pid_t tgid, enum opensockets_which which, Affiant__V1__Sessi
 		{"udp", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
 		{"udp6", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
 	};
-	const uint64_t until = now_ns() + LOOK_NS;
+	const uint64_t until = now_ns() + look_ns;
 	_cleanup_free_ uint64_t *list = NULL;
 	struct inodes inodes;
+	bool cut = false;
 	int err = 0;
 
-	inodes.list = list = socket_inodes(tgid, which, &inodes.n);
+	inodes.list = list = socket_inodes(tgid, which, until, &inodes.n, &cut);
+	if (cut)
+		SET(m, open_connections_cut, true);
 	for (size_t i = 0; !err && inodes.n && i < sizeof(tables) / sizeof(tables[0]); i++)
 		err = read_table(tgid, &tables[i], &inodes, until, m);
 	return err;

@@ -10,8 +10,19 @@
 #include "collect/decode.h"
 #include "collect/hold.h"
 #include "daemon/core.h"
+#include "daemon/turn.h"
 
 #define HELD_PAUSE_NS (CORE_SECOND_NS / 4) /* between two looks at one that has somebody */
+
+/* ---- a session whose share found no room: all tags are looked at, beside the loop ---- */
+
+#define ANSWER_NS CORE_SECOND_NS /* so long somebody may come for an answer */
+
+struct asking {
+	struct core *core;
+	uint64_t key;
+	bool held;
+};
 
 static int is_of(pid_t tgid, const struct tag *tag, void *session)
 {
@@ -19,7 +30,52 @@ static int is_of(pid_t tgid, const struct tag *tag, void *session)
 	return tag->session == *(const uint64_t *)session;
 }
 
-bool session_is_held(const struct core *c, uint64_t key)
+static void ask(void *asking)
+{
+	struct asking *a = asking;
+
+	/* What can't be asked is not known to be over. */
+	a->held = source_each_tag(a->core->source, is_of, &a->key) != 0;
+}
+
+static void answered(void *asking, int err)
+{
+	const struct asking *a = asking;
+	struct core_held *h = &a->core->held;
+
+	h->asking = false;
+	h->held = a->held || err;
+	h->answered_ns = core_boottime_ns();
+}
+
+/* One session at a time: others are held until it is their turn. */
+static bool has_any_tag(struct core *c, uint64_t key)
+{
+	struct core_held *h = &c->held;
+	struct asking *a;
+	struct aside_work work = {.wait_ns = ASIDE_ENDS, .run = ask, .done = answered, .free = free};
+
+	if (h->asking || (h->answered_ns && h->key != key &&
+			  core_boottime_ns() < h->answered_ns + ANSWER_NS))
+		return true;
+	if (!h->answered_ns || h->key != key) {
+		work.data = a = malloc(sizeof(*a));
+		if (!a)
+			return true;
+		*a = (struct asking){.core = c, .key = key};
+		*h = (struct core_held){.key = key, .asking = true};
+		if (aside_submit(c->aside, &work)) {
+			free(a);
+			h->asking = false;
+		}
+	}
+	if (!h->answered_ns)
+		return true;
+	h->answered_ns = 0;
+	return h->held;
+}
+
+bool session_is_held(struct core *c, uint64_t key)
 {
 	struct share share;
 
@@ -27,8 +83,8 @@ bool session_is_held(const struct core *c, uint64_t key)
 	if (source_share(c->source, key, &share) == 0)
 		return (int32_t)share.tags > 0 ||
 		       (share.flags & SHARE_UNTAGGED && source_any_untagged(c->source));
-	/* It has no tag, or its share found no room; what can't be asked is not known to be over. */
-	return source_each_tag(c->source, is_of, &key) != 0;
+	/* It has no tag, or its share found no room. */
+	return has_any_tag(c, key);
 }
 
 /* What happened before @s was found to be alone is known by now, and nobody came of it. */
@@ -55,13 +111,20 @@ static void look_at(struct core *c, struct session *s)
 		s->alone_ns = now;
 }
 
+/* All of them, or those that a turn has time for; the next one goes on with the others. */
 void sessions_over(struct core *c)
 {
-	struct session *s, *next;
+	struct table *t = &c->attribute->table;
+	struct session *s;
 
-	if (!c->attribute->table.vacant)
+	if (!t->vacant)
 		return;
-	HASH_ITER (hh, c->attribute->table.sessions, s, next)
+	if (!t->walks.vacant)
+		t->walks.vacant = t->sessions;
+	while (turn_goes_on() && (s = t->walks.vacant)) {
+		effort_walk(1);
+		t->walks.vacant = s->hh.next;
 		if (s->vacancy.is && (s->ending || !hold_find(c->attribute, s->key)))
 			look_at(c, s);
+	}
 }

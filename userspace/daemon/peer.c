@@ -2,6 +2,7 @@
 #include "daemon/peer.h"
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/limit.h"
 
 #include <errno.h>
@@ -102,7 +103,7 @@ static int parse_status(FILE *f, struct peer_status *s)
 	int err = 0;
 	ssize_t len;
 
-	while (!err && (len = getline(&line, &size, f)) > 0) {
+	while (!err && (len = effort_getline(&line, &size, f)) > 0) {
 		total += len;
 		if (total > STATUS_MAX)
 			return -E2BIG;
@@ -133,7 +134,7 @@ int peer_status(pid_t pid, struct peer_status *ret)
 	int err;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
+	f = effort_fopen(path);
 	if (!f)
 		return errno == ENOENT ? -ESRCH : limit_of(-errno);
 	err = parse_status(f, &s);
@@ -162,10 +163,10 @@ static int pidfd_pid(int fd, pid_t *ret)
 	pid_t pid;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
+	f = effort_fopen(path);
 	if (!f)
 		return -errno;
-	while (fgets(line, sizeof(line), f))
+	while (effort_gets(line, sizeof(line), f))
 		if (sscanf(line, "Pid: %d", &pid) == 1) {
 			*ret = pid;
 			return 0;
@@ -204,8 +205,8 @@ static pid_t own_number(pid_t pid)
 	const char *last;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
+	f = effort_fopen(path);
+	while (f && effort_gets(line, sizeof(line), f)) {
 		if (strncmp(line, "NSpid:", 6))
 			continue;
 		last = strrchr(line, '\t');
@@ -242,10 +243,10 @@ int peer_resolve(const struct peer *p, pid_t pid, pid_t *ret)
 		return 0;
 	}
 
-	proc = opendir("/proc");
+	proc = effort_opendir("/proc");
 	if (!proc)
 		return -errno;
-	while ((entry = readdir(proc))) {
+	while ((entry = effort_readdir(proc))) {
 		pid_t candidate = atoi(entry->d_name);
 
 		if (candidate <= 0 || pid_namespace(entry->d_name, &other) ||

@@ -3,13 +3,10 @@
 
 #include <cap-ng.h>
 #include <errno.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -43,7 +40,7 @@ static const struct {
 	 * him what he could not read himself.
 	 */
 	{CAP_SETUID, "opening files as their user"},
-	{CAP_SETGID, "opening files as their group"},
+	{CAP_SETGID, "opening files as their group, and the TPM as its device's"},
 	/* affiant session end --kill. */
 	{CAP_KILL, "ending the processes of a session"},
 };
@@ -120,21 +117,6 @@ static int check_threads(size_t *ret_count, bool *ret_excess)
 	*ret_count = n;
 	*ret_excess = excess;
 	return 0;
-}
-
-int privileges_join_group_of(const char *path)
-{
-	gid_t groups[NGROUPS_MAX + 1];
-	struct stat st;
-	int n;
-
-	if (stat(path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	n = getgroups(NGROUPS_MAX, groups);
-	if (n < 0)
-		return -errno;
-	groups[n++] = st.st_gid;
-	return setgroups(n, groups) < 0 ? -errno : 0;
 }
 
 static int limit_capabilities(void)

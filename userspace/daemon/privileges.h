@@ -12,13 +12,6 @@
 #include <stddef.h>
 
 /*
- * Before privileges_limit(): joins the group of a file, so that it can still be opened, again and
- * again, when CAP_DAC_OVERRIDE is gone. A TPM's device belongs to "tss" where there is such a
- * group. 0 also when there is no file.
- */
-int privileges_join_group_of(const char *path);
-
-/*
  * First thing in main(): all capabilities but those of the table go, out of the bounding set too;
  * no_new_privs; not dumpable. -EPERM: this process lacks one of the table. -EBUSY: there are
  * threads already.

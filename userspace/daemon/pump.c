@@ -18,8 +18,10 @@
 #include "daemon/dropped.h"
 #include "daemon/evidence.h"
 #include "daemon/limits.h"
+#include "daemon/turn.h"
 
-#define DRAINS_MAX 16       /* in one turn of the loop */
+#define DRAINS_MAX 256      /* outside of a turn of the loop, which has bounds of its own */
+#define BATCH_SIZE (1u << 16) /* of events that are taken in one go */
 #define BUSY_NS 1000000ull  /* look again so soon while events come */
 #define IDLE_NS 20000000ull /* and so late at most: a wake-up can be missed */
 #define IDLE_AFTER 5
@@ -162,7 +164,8 @@ void core_flush(struct core *c)
 	struct backlog *b;
 	int err = 0;
 
-	while (!err && (b = c->backlog)) {
+	while (!err && turn_goes_on() && (b = c->backlog)) {
+		effort.bytes += b->len;
 		err = append(c, b->source, b->part, b->record, b->len);
 		if (err)
 			break;
@@ -177,7 +180,7 @@ void core_flush(struct core *c)
 		return;
 	}
 	/* The journal, which is on the same disk, may still find no room. */
-	if (c->full && !c->events_len) {
+	if (c->full && !c->events_len && !c->backlog) {
 		log_notice("%s: can be written again", c->config->state_dir);
 		c->full = 0;
 	}
@@ -253,7 +256,7 @@ static int take(struct core *c)
 	int err;
 
 	if (!c->events_len) {
-		err = source_read(c->source, c->events, CORE_EVENTS_SIZE, &c->events_len);
+		err = source_read(c->source, c->events, BATCH_SIZE, &c->events_len);
 		if (err)
 			return err;
 		if (!c->events_len)
@@ -278,7 +281,8 @@ int core_drain(struct core *c)
 	/*
 	 * With records that the disk did not take, nothing more is read: they are in memory alone.
 	 */
-	while (n < DRAINS_MAX && !c->backlog && take(c) > 0) {
+	/* What was read already has to go on, whatever the turn has done before. */
+	while (n < DRAINS_MAX && !c->backlog && (c->events_len || turn_goes_on()) && take(c) > 0) {
 		size_t len = c->events_len;
 
 		/*
@@ -379,9 +383,13 @@ static void now_and_then(struct core *c, uint64_t now)
 		limits_look(now);
 		tell_losses(c);
 		core_keep_budgets(c, now);
+	} else if (c->folding) {
+		core_keep_budgets(c, now);
 	}
 	reconcile_untagged(c, now);
-	if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
+	if (reconcile_goes_on(c)) {
+		reconcile(c);
+	} else if (now - c->reconciled_ns > 5 * CORE_SECOND_NS) {
 		c->reconciled_ns = now;
 		core_check_ledger(c);
 		core_look_at_links(c);
@@ -399,9 +407,9 @@ static int turn(struct core *c)
 	int err;
 
 	source_sleep(c->source, false);
-	if (c->aside)
-		aside_collect(c->aside); /* what is late */
 	err = core_drain(c);
+	if (c->aside)
+		aside_collect(c->aside);
 	sessions_over(c);
 	sessions_kill(c);
 	enrich_collect(c->enrich, c->drained_ns);
@@ -419,6 +427,11 @@ static int turn(struct core *c)
 		/* What came between the last look and the flag sent no wake-up. */
 		if (source_ring_used(c->source))
 			next = now;
+	}
+	/* It left off somewhere: what else is ready goes first, then this goes on. */
+	if (!turn_goes_on()) {
+		c->idle = 0;
+		next = now;
 	}
 	next = next < now + IDLE_NS ? next : now + IDLE_NS;
 	if (c->idle <= IDLE_AFTER && next > now + BUSY_NS)
@@ -489,8 +502,8 @@ int core_start(struct core *c)
 	err = err < 0 ? err
 		      : sd_event_add_io(c->event, NULL, manifests_fd(c->manifests), EPOLLIN,
 					on_measured, c);
-	if (err >= 0 && c->aside)
-		err = sd_event_add_io(c->event, NULL, aside_fd(c->aside), EPOLLIN, on_aside, c);
+	err = err < 0 ? err
+		      : sd_event_add_io(c->event, NULL, aside_fd(c->aside), EPOLLIN, on_aside, c);
 	if (err >= 0 && c->chain)
 		err = sd_event_add_io(c->event, NULL, chain_fd(c->chain), EPOLLIN, on_chain, c);
 	return err < 0 ? err : evidence_start(c->evidence);

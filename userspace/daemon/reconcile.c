@@ -11,6 +11,7 @@
 #include "collect/loss.h"
 #include "daemon/alive.h"
 #include "daemon/core.h"
+#include "daemon/turn.h"
 
 #define MARGIN_NS CORE_SECOND_NS /* between a look at the tags and an event that is read */
 #define UNBEGUN_NS (60 * CORE_SECOND_NS)
@@ -45,28 +46,83 @@ static int hold(pid_t tgid)
 {
 	int fd = syscall(SYS_pidfd_open, tgid, 0);
 
+	effort.files++;
 	/* Linux before 6.9: EINVAL for a thread; from then on ENOENT. */
 	return fd >= 0 ? fd : errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+}
+
+/* ---- over all tasks of the host, beside the loop ---- */
+
+struct tagging {
+	struct core *core;
+	bool untagged, descendants;
+	int err;
+	uint64_t took_ns;
+};
+
+static void run_tagging(void *tagging)
+{
+	struct tagging *t = tagging;
+	uint64_t began = core_boottime_ns();
+
+	if (t->untagged)
+		t->err = source_tag_untagged(t->core->source);
+	if (t->descendants)
+		t->err = source_tag_descendants(t->core->source) ?: t->err;
+	t->took_ns = core_boottime_ns() - began;
+}
+
+/* It may take a twentieth of the time. */
+#define UNTAGGED_PAUSE 20
+#define UNTAGGED_PAUSE_MIN_NS (CORE_SECOND_NS / 20)
+
+static void tagging_done(void *tagging, int err)
+{
+	const struct tagging *t = tagging;
+	uint64_t pause = UNTAGGED_PAUSE * t->took_ns;
+
+	(void)err;
+	t->core->tagging = false;
+	t->core->untagged_ns = t->core->tagging_ns +
+			       (pause > UNTAGGED_PAUSE_MIN_NS ? pause : UNTAGGED_PAUSE_MIN_NS);
+	if (t->err)
+		log_error("processes without a tag can't be looked for: %s", strerror(-t->err));
+}
+
+/* One at a time: what is not begun now, the next look does. */
+static void tag_all(struct core *c, bool untagged, bool descendants)
+{
+	struct tagging *t = c->tagging ? NULL : malloc(sizeof(*t));
+	const struct aside_work work = {
+		.wait_ns = ASIDE_ENDS,
+		.run = run_tagging,
+		.done = tagging_done,
+		.free = free,
+		.data = t,
+	};
+
+	if (!t)
+		return;
+	*t = (struct tagging){.core = c, .untagged = untagged, .descendants = descendants};
+	c->tagging = true;
+	if (!aside_submit(c->aside, &work))
+		return;
+	c->tagging = false;
+	free(t);
 }
 
 /* ---- tags whose process is no more ---- */
 
 #define STALE_LOOKS_MAX 4096 /* at once: each is a system call */
 
-struct stale_look {
-	struct core *core;
-	uint32_t slices, tags;
-	bool reused; /* a pid was given again while its tag went */
-};
-
 /*
  * The program at its exit was skipped. Of all tags so many are looked at each time; those whose pid
  * another process has by now go by source_tag_untagged().
  */
-static int drop_stale(pid_t tgid, const struct tag *tag, void *look)
+static int drop_stale(pid_t tgid, const struct tag *tag, void *core)
 {
-	struct stale_look *l = look;
-	struct core *c = l->core;
+	struct core *c = core;
+	struct reconciling *l = &c->reconciling;
 	int fd;
 
 	l->tags++;
@@ -83,17 +139,27 @@ static int drop_stale(pid_t tgid, const struct tag *tag, void *look)
 	return 0;
 }
 
-static void drop_all_stale(struct core *c)
+static bool drop_all_stale(struct core *c, bool begins)
 {
-	struct stale_look l = {.core = c, .slices = c->stale_tags / STALE_LOOKS_MAX + 1};
+	struct reconciling *l = &c->reconciling;
+	int more;
 
-	(void)source_each_tag(c->source, drop_stale, &l);
-	if (l.tags)
-		(void)source_tag_untagged(c->source);
-	if (l.reused)
-		(void)source_tag_descendants(c->source);
-	c->stale_tags = l.tags;
+	if (begins) {
+		l->walk = (struct source_walk){0};
+		l->slices = c->stale_tags / STALE_LOOKS_MAX + 1;
+		l->tags = 0;
+		l->reused = false;
+	}
+	do
+		more = source_walk_tags(c->source, &l->walk, drop_stale, c);
+	while (more == 1 && turn_goes_on());
+	if (more == 1)
+		return true;
+	if (l->tags)
+		tag_all(c, true, l->reused);
+	c->stale_tags = l->tags;
 	c->stale_round++;
+	return false;
 }
 
 /* ---- processes without a tag ---- */
@@ -141,13 +207,17 @@ static bool is_waited_for(const struct core *c, const struct process *p)
 static void look_at(struct core *c, struct process *p, uint64_t now)
 {
 	_cleanup_close_ int pidfd = -1;
+	int alive = -EAGAIN; /* nor is known what can't be asked now: the next look does */
 
 	if (is_waited_for(c, p) || !is_missed(c, p, now))
 		return;
 	pidfd = hold(p->key.tgid);
-	if (pidfd == -ESRCH || (pidfd >= 0 && !alive_is(pidfd, p->key.tgid, p->key.start)))
+	if (pidfd >= 0)
+		alive = alive_is(c->aside, p->actor->session->key,
+				 &(struct alive_process){pidfd, p->key.tgid, p->key.start});
+	if (pidfd == -ESRCH || !alive)
 		tell_gone(c, p);
-	else if (pidfd >= 0 && !(p->untagged && source_any_untagged(c->source)))
+	else if (alive == 1 && !(p->untagged && source_any_untagged(c->source)))
 		tag_again(c, p, pidfd);
 }
 
@@ -177,80 +247,201 @@ static bool is_over(const struct core *c, struct connection *found, uint64_t now
 	       c->attribute->seen.now_ns > found->missed_ns + MARGIN_NS;
 }
 
-/*
- * Only a lost event leaves a connection in the table that has no socket. That it goes needs no
- * note: it makes no record, and when a journal is read again that still has it, it goes again.
- */
-static void forget_over(struct core *c, uint64_t now)
-{
-	struct table *t = &c->attribute->table;
-	struct connection *found, *next;
-
-	HASH_ITER (hh, t->connections, found, next)
-		found->live = false;
-	if (source_each_connection(c->source, meet, c) < 0)
-		return;
-	HASH_ITER (hh, t->connections, found, next)
-		if (is_over(c, found, now))
-			connection_remove(t, found);
-}
-
 static bool lost_any_end(const struct attribute *a)
 {
 	return a->losses[EVENT_CLOSE] || a->losses[EVENT_OUTCOME] || a->losses[LOSS_HOOK] ||
 	       a->losses[LOSS_SLOT];
 }
 
+/* Not met at once: those that are ended meanwhile go from the table. Returns whether there are more. */
+static bool mark_connections(struct core *c)
+{
+	struct connection **at = &c->attribute->table.walks.connections;
+
+	for (; *at; *at = (*at)->hh.next) {
+		if (!turn_goes_on())
+			return true;
+		effort_walk(1);
+		(*at)->live = false;
+	}
+	return false;
+}
+
+static bool judge_connections(struct core *c, uint64_t now)
+{
+	struct table *t = &c->attribute->table;
+	struct connection *found;
+
+	while ((found = t->walks.connections)) {
+		if (!turn_goes_on())
+			return true;
+		effort_walk(1);
+		t->walks.connections = found->hh.next;
+		if (is_over(c, found, now))
+			connection_remove(t, found);
+	}
+	return false;
+}
+
+/*
+ * Only a lost event leaves a connection in the table that has no socket. That it goes needs no
+ * note: it makes no record, and when a journal is read again that still has it, it goes again.
+ */
+static bool forget_over(struct core *c, bool begins)
+{
+	struct reconciling *r = &c->reconciling;
+	struct table *t = &c->attribute->table;
+	int more = 1;
+
+	if (begins && !lost_any_end(c->attribute))
+		return false;
+	if (begins) {
+		r->iterator = -1;
+		r->step = 0;
+		r->sockets_ns = core_boottime_ns();
+		t->walks.connections = t->connections;
+	}
+	if (r->step == 0) {
+		if (mark_connections(c))
+			return true;
+		r->step = 1;
+	}
+	while (r->step == 1) {
+		if (!turn_goes_on())
+			return true;
+		more = source_walk_connections(c->source, &r->iterator, meet, c);
+		if (more < 0)
+			return false;
+		if (more)
+			continue;
+		r->step = 2;
+		t->walks.connections = t->connections;
+	}
+	return judge_connections(c, r->sockets_ns);
+}
+
 /*
  * Opened, and then the daemon died before it could tag the process: nobody will ever be in it. While
  * somebody has its tag, only the word of it was lost.
  */
-static void end_unbegun(struct core *c, uint64_t now)
+static bool end_unbegun(struct core *c, bool begins)
 {
-	struct session *s, *next;
+	struct table *t = &c->attribute->table;
+	uint64_t now = core_boottime_ns();
+	struct session *s;
 
-	HASH_ITER (hh, c->attribute->table.sessions, s, next)
+	if (begins)
+		t->walks.unbegun = t->sessions;
+	while ((s = t->walks.unbegun)) {
+		if (!turn_goes_on())
+			return true;
+		effort_walk(1);
+		t->walks.unbegun = s->hh.next;
 		if (!s->told && !s->live && !s->vacancy.is &&
 		    now > s->started_ns + UNBEGUN_NS && !session_is_held(c, s->key))
 			(void)session_end_note(c, s->key);
+	}
+	return false;
 }
 
 /* ---- processes that found no room among the tags ---- */
 
-/* Each look goes over all tasks of the host: it may take a twentieth of the time. */
-#define UNTAGGED_PAUSE 20
-#define UNTAGGED_PAUSE_MIN_NS (CORE_SECOND_NS / 20)
-
 void reconcile_untagged(struct core *c, uint64_t now)
 {
-	uint64_t began = core_boottime_ns(), pause;
-	int err;
-
-	if (now < c->untagged_ns || !source_any_untagged(c->source))
+	if (now < c->untagged_ns || c->tagging || !source_any_untagged(c->source))
 		return;
-	err = source_tag_untagged(c->source);
-	if (err)
-		log_error("processes without a tag can't be looked for: %s", strerror(-err));
-	pause = UNTAGGED_PAUSE * (core_boottime_ns() - began);
-	c->untagged_ns = now + (pause > UNTAGGED_PAUSE_MIN_NS ? pause : UNTAGGED_PAUSE_MIN_NS);
+	c->tagging_ns = now;
+	tag_all(c, true, false);
 }
+
+/* ---- flows of sockets that are no more ---- */
+
+static void run_sweep(void *core)
+{
+	(void)source_sweep_flows(((struct core *)core)->source, core_boottime_ns());
+}
+
+static void swept(void *core, int err)
+{
+	(void)err;
+	((struct core *)core)->sweeping = false;
+}
+
+static bool sweep_flows(struct core *c, bool begins)
+{
+	const struct aside_work work = {
+		.wait_ns = ASIDE_ENDS, .run = run_sweep, .done = swept, .data = c};
+
+	(void)begins;
+	if (!c->sweeping) {
+		c->sweeping = true;
+		if (aside_submit(c->aside, &work))
+			c->sweeping = false;
+	}
+	return false;
+}
+
+/* ---- all of it ---- */
+
+static bool meet_strangers(struct core *c, bool begins)
+{
+	(void)begins;
+	return strangers_meet(c);
+}
+
+static bool look_at_processes(struct core *c, bool begins)
+{
+	struct table *t = &c->attribute->table;
+	uint64_t now = core_boottime_ns();
+	struct process *p;
+
+	if (begins)
+		t->walks.processes = t->processes;
+	while ((p = t->walks.processes)) {
+		if (!turn_goes_on())
+			return true;
+		effort_walk(1);
+		t->walks.processes = p->hh.next;
+		look_at(c, p, now);
+	}
+	return false;
+}
+
+static bool look_at_shares(struct core *c, bool begins)
+{
+	(void)begins;
+	return shares_look(c);
+}
+
+static bool sweep_unseen(struct core *c, bool begins)
+{
+	(void)begins;
+	unseen_sweep(c);
+	return false;
+}
+
+/* Each returns whether it is to be gone on with. */
+static bool (*const stages[])(struct core *c, bool begins) = {
+	drop_all_stale, meet_strangers, look_at_processes, forget_over,
+	sweep_flows,	look_at_shares, end_unbegun,	   sweep_unseen,
+};
 
 void reconcile(struct core *c)
 {
-	uint64_t now = core_boottime_ns();
-	struct process *p, *next;
+	struct reconciling *r = &c->reconciling;
 
 	/* What was read has to be told before anything is missed. */
-	if (c->full || c->events_len)
-		return;
-	drop_all_stale(c);
-	strangers_meet(c);
-	HASH_ITER (hh, c->attribute->table.processes, p, next)
-		look_at(c, p, now);
-	if (lost_any_end(c->attribute))
-		forget_over(c, now);
-	(void)source_sweep_flows(c->source, now);
-	shares_look(c);
-	end_unbegun(c, now);
-	unseen_sweep(c);
+	while (!c->full && !c->events_len) {
+		r->within = stages[r->stage](c, !r->within);
+		if (r->within)
+			return;
+		r->stage = (r->stage + 1) % (sizeof(stages) / sizeof(stages[0]));
+		if (!r->stage || !turn_goes_on())
+			return;
+	}
+}
+
+bool reconcile_goes_on(const struct core *c)
+{
+	return c->reconciling.stage || c->reconciling.within;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bounds.h"
 #include "base/text.h"
 #include "daemon/config.h"
 #include "daemon/server.h"
@@ -28,31 +29,42 @@ static bool clean(const char *text, size_t max)
 	return true;
 }
 
-static const char *check_task(const Affiant__V1__Task *t)
+/* There and empty is not the same as absent: evidence could not say which it is. */
+static bool named(const char *text, size_t *sum)
 {
-	if (!clean(t->id, REQUEST_ID_MAX))
-		return "task id: more than 256 bytes, control characters, or not UTF-8";
-	if (!clean(t->purpose, REQUEST_PURPOSE_MAX))
-		return "purpose: more than 4096 bytes, control characters, or not UTF-8";
-	if (t->n_scope > REQUEST_SCOPES_MAX)
+	*sum += text ? strlen(text) : 0;
+	return !text || (*text && clean(text, TASK_TEXT_MAX));
+}
+
+static const char *check_task(const Affiant__V1__Task *t, size_t *sum)
+{
+	if (!named(t->id, sum))
+		return "task id: 1 to 1024 bytes of UTF-8 without control characters are needed";
+	if (!named(t->purpose, sum))
+		return "purpose: 1 to 1024 bytes of UTF-8 without control characters are needed";
+	if (t->n_scope > TASK_SCOPES_MAX)
 		return "scope: more than 64";
 	for (size_t i = 0; i < t->n_scope; i++)
-		if (!clean(t->scope[i], REQUEST_ID_MAX))
-			return "scope: more than 256 bytes, control characters, or not UTF-8";
+		if (!named(t->scope[i], sum))
+			return "scope: 1 to 1024 bytes of UTF-8 without control characters are "
+			       "needed";
 	return NULL;
 }
 
 static const char *check_open(const Affiant__V1__OpenSession *o, size_t fds_count)
 {
-	const char *why = o->task ? check_task(o->task) : NULL;
+	size_t sum = 0;
+	const char *why = o->task ? check_task(o->task, &sum) : NULL;
 
 	if (why)
 		return why;
 	if (!o->agent || !config_name_valid(o->agent))
 		return "agent: a name of letters, digits, '.', '-' and '_' is needed, and not "
 		       "'unknown'";
-	if (!clean(o->principal, REQUEST_ID_MAX))
-		return "principal: more than 256 bytes, control characters, or not UTF-8";
+	if (!named(o->principal, &sum))
+		return "principal: 1 to 1024 bytes of UTF-8 without control characters are needed";
+	if (sum > TASK_TEXTS_MAX)
+		return "task and principal: more than 8192 bytes in all";
 	if (o->has_isolation && o->isolation != AFFIANT__V1__ISOLATION__ISOLATION_NONE &&
 	    o->isolation != AFFIANT__V1__ISOLATION__ISOLATION_LANDLOCK)
 		return "isolation: a launcher can say none or landlock";
@@ -106,9 +118,9 @@ static const char *check_proof(const Affiant__V1__SignProof *s)
 {
 	switch (s->proof_case) {
 	case AFFIANT__V1__SIGN_PROOF__PROOF_DPOP:
-		return given(s->dpop->htm, REQUEST_ID_MAX) &&
+		return given(s->dpop->htm, REQUEST_WORD_MAX) &&
 				       given(s->dpop->htu, REQUEST_URL_MAX) &&
-				       clean(s->dpop->nonce, REQUEST_ID_MAX) &&
+				       clean(s->dpop->nonce, REQUEST_WORD_MAX) &&
 				       clean(s->dpop->access_token, REQUEST_TOKEN_MAX)
 			       ? NULL
 			       : "dpop: htm and htu are needed; too long, or control characters";

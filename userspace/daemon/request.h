@@ -11,9 +11,7 @@
 
 #define REQUEST_CHALLENGE_SIZE 32
 
-#define REQUEST_ID_MAX 256 /* bytes of task.id, principal, one scope */
-#define REQUEST_PURPOSE_MAX 4096
-#define REQUEST_SCOPES_MAX 64
+#define REQUEST_WORD_MAX 256 /* bytes of what a proof names: a method, a nonce */
 #define REQUEST_PATH_MAX 4096
 #define REQUEST_NONCE_MIN 8 /* characters of eat_nonce (RFC 9711, section 4.1) */
 #define REQUEST_NONCE_MAX 88

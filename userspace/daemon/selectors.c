@@ -15,15 +15,51 @@ struct selectors {
 	struct cgroups *cgroups;
 	struct executables *executables;
 	uint64_t left_alone;
+	bool selecting, again; /* what runs is looked at beside the loop, and once more after that */
 };
+
+/* ---- what runs already, over all tasks of the host: beside the loop ---- */
+
+static void select_running(void *core)
+{
+	(void)source_select_running(((struct core *)core)->source, NULL);
+}
+
+static void on_moved(void *selectors);
+
+static void selected(void *core, int err)
+{
+	struct selectors *s = ((struct core *)core)->selectors;
+	bool again = s->again;
+
+	(void)err;
+	s->selecting = s->again = false;
+	if (again)
+		on_moved(s);
+}
+
+/* What a selector takes has moved: those that were asked for while a look goes on get one more. */
+static void on_moved(void *selectors)
+{
+	struct selectors *s = selectors;
+	const struct aside_work work = {.wait_ns = ASIDE_ENDS,
+					.run = select_running,
+					.done = selected,
+					.data = s->core};
+
+	s->again |= s->selecting;
+	if (s->selecting)
+		return;
+	s->selecting = true;
+	if (aside_submit(s->core->aside, &work))
+		s->selecting = false;
+}
 
 void selectors_refresh(struct selectors *s)
 {
-	bool any = executables_look(s->executables);
-
-	any |= cgroups_repair(s->cgroups, core_boottime_ns());
-	if (any)
-		(void)source_select_running(s->core->source, NULL);
+	if (executables_look(s->executables))
+		on_moved(s);
+	cgroups_repair(s->cgroups, core_boottime_ns(), on_moved, s);
 }
 
 void selectors_tell_gap(struct core *c, uint64_t from_ns, uint64_t to_ns, const char *what)
@@ -51,13 +87,6 @@ static int tell_user(struct selectors *s, const struct config_selector *by)
 }
 
 /* ---- all of them ---- */
-
-static void on_moved(void *selectors)
-{
-	const struct selectors *s = selectors;
-
-	(void)source_select_running(s->core->source, NULL);
-}
 
 static bool is_ours(void *selectors, enum selector_kind kind, const void *key)
 {

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/limit.h"
 #include "daemon/channel.h"
+#include "daemon/turn.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #define TIMEOUT_US (10 * 1000000ULL)
 #define RESUME_US 100000 /* before descriptors are asked for again when there were none */
 #define ACCEPT_BATCH 16
+#define READY_AT_ONCE 4
 #define ROOT_RESERVE 32 /* of connections_max */
 
 const struct server_caller *server_call_caller(const struct server_call *call)
@@ -143,11 +145,16 @@ static int on_ready(sd_event_source *source, int fd, uint32_t events, void *data
 
 	(void)source;
 	(void)events;
-	s->ready_count = epoll_wait(fd, s->ready, SERVER_READY_MAX, 0);
-	/* Who is freed meanwhile is taken out. */
-	for (int i = 0; i < s->ready_count; i++)
-		if (s->ready[i].data.ptr)
-			channel_ready(s->ready[i].data.ptr, s->ready[i].events);
+	/* Some at a time: those that a turn has no time for stay ready, before those that were heard. */
+	for (int all = 0; all < SERVER_READY_MAX && turn_goes_on(); all += READY_AT_ONCE) {
+		s->ready_count = epoll_wait(fd, s->ready, READY_AT_ONCE, 0);
+		/* Who is freed meanwhile is taken out. */
+		for (int i = 0; i < s->ready_count; i++)
+			if (s->ready[i].data.ptr)
+				channel_ready(s->ready[i].data.ptr, s->ready[i].events);
+		if (s->ready_count < READY_AT_ONCE)
+			break;
+	}
 	s->ready_count = 0;
 	return 0;
 }

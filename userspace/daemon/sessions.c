@@ -14,6 +14,7 @@
 #include "daemon/core.h"
 #include "daemon/enrolment.h"
 #include "daemon/evidence.h"
+#include "daemon/turn.h"
 
 /* ---- ending ---- */
 
@@ -31,6 +32,7 @@ static void kill_process(const struct core *c, pid_t tgid, uint64_t start)
 	_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, tgid, 0);
 	struct tag tag;
 
+	effort.files++;
 	if (pidfd >= 0 && source_tag_of(c->source, tgid, &tag) == 0 && tag.start_boottime == start)
 		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
@@ -44,22 +46,29 @@ static int kill_doomed(pid_t tgid, const struct tag *tag, void *core)
 	if (!s || !s->doomed)
 		return 0;
 	kill_process(c, tgid, tag->start_boottime);
-	c->dooming = true;
 	return 0;
+}
+
+static bool any_doomed(const struct core *c)
+{
+	struct session *s, *next;
+
+	effort_walk(HASH_COUNT(c->attribute->table.sessions)); /* limits.sessions */
+	HASH_ITER (hh, c->attribute->table.sessions, s, next)
+		if (s->doomed)
+			return true;
+	return false;
 }
 
 void sessions_kill(struct core *c)
 {
-	struct session *s, *next;
+	int more = c->dooming;
 
-	if (!c->dooming)
-		return;
-	c->dooming = false;
-	if (source_each_tag(c->source, kill_doomed, c))
-		c->dooming = true;
-	/* Who has no tag yet may get one. */
-	HASH_ITER (hh, c->attribute->table.sessions, s, next)
-		c->dooming |= s->doomed;
+	while (more == 1 && turn_goes_on())
+		more = source_walk_tags(c->source, &c->dooming_walk, kill_doomed, c);
+	/* Who has no tag yet may get one: as long as there is such a session it begins anew. */
+	if (c->dooming && !more)
+		c->dooming = any_doomed(c);
 }
 
 static void end_session(void *core, struct server_call *call, const uint8_t id[static 16],
@@ -150,6 +159,7 @@ static void list_sessions(void *core, struct server_call *call, bool ended)
 		if (s && (list.sessions[list.n_sessions] = session_info(c, s)))
 			list.n_sessions++;
 	}
+	effort_walk(HASH_COUNT(t->sessions)); /* limits.sessions */
 	HASH_ITER (hh, t->sessions, s, next)
 		if ((list.sessions[list.n_sessions] = session_info(c, s)))
 			list.n_sessions++;

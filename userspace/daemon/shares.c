@@ -13,6 +13,7 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "daemon/core.h"
+#include "daemon/turn.h"
 
 struct tally {
 	UT_hash_handle hh; /* shares.all */
@@ -24,9 +25,14 @@ struct tally {
 	bool idle;          /* likewise, it held nothing and was over */
 };
 
+enum stage { SHARES, TAGS, JUDGE }; /* in this order */
+
 struct shares {
 	struct tally *all;
 	uint64_t round;
+	enum stage stage; /* of a look that a turn left off at */
+	struct source_walk walk;
+	struct tally *at; /* to be judged next */
 };
 
 static struct tally *tally_of(struct shares *s, uint64_t session)
@@ -113,41 +119,91 @@ static void judge(struct core *c, struct tally *t)
 	t->idle = idle;
 }
 
-/* Whose it was can't be told: any of those that there are. */
+/*
+ * Whose it was can't be told: any of those that there are. What could not be written, the next look
+ * does.
+ */
 static void mark_all(struct core *c)
 {
-	struct session *s, *next;
+	struct session **at = &c->attribute->table.walks.untagged, *s;
+	bool all = true;
 
-	HASH_ITER (hh, c->attribute->table.sessions, s, next)
+	for (*at = c->attribute->table.sessions; (s = *at);) {
+		if (!turn_goes_on())
+			return;
+		*at = s->hh.next;
+		effort_walk(!s->untagged);
+		session_ref(s);
 		mark(c, s);
-	HASH_ITER (hh, c->attribute->table.sessions, s, next)
-		if (!s->untagged)
-			return; /* it could not be written: the next look does it */
-	source_untagged_known(c->source);
+		all &= s->untagged;
+		session_unref(s);
+	}
+	if (all)
+		source_untagged_known(c->source);
 }
 
-void shares_look(struct core *c)
+/* Returns whether there are more. */
+static bool judge_all(struct core *c, struct shares *s)
 {
-	struct tally *t, *next;
+	struct tally *t;
 
-	if (!c->shares)
-		c->shares = calloc(1, sizeof(*c->shares));
-	if (!c->shares)
-		return;
-	if (source_untagged_unknown(c->source))
-		mark_all(c);
-	c->shares->round++;
-	if (source_each_share(c->source, meet_share, c->shares) ||
-	    source_each_tag(c->source, meet_tag, c->shares))
-		return; /* otherwise in five seconds */
-	HASH_ITER (hh, c->shares->all, t, next) {
-		if (t->round == c->shares->round) {
+	while ((t = s->at)) {
+		if (!turn_goes_on())
+			return true;
+		effort_walk(1);
+		s->at = t->hh.next;
+		if (t->round == s->round) {
 			judge(c, t);
 			continue;
 		}
-		HASH_DEL(c->shares->all, t);
+		HASH_DEL(s->all, t);
 		free(t);
 	}
+	return false;
+}
+
+/* 1: there are more. */
+static int meet_all(struct core *c, struct shares *s)
+{
+	int err = 0;
+
+	while (!err && s->stage != JUDGE) {
+		if (!turn_goes_on())
+			return 1;
+		err = s->stage == SHARES
+			      ? source_walk_shares(c->source, &s->walk, meet_share, s)
+			      : source_walk_tags(c->source, &s->walk, meet_tag, s);
+		if (err == 1) {
+			err = 0;
+			continue;
+		}
+		s->walk = (struct source_walk){0};
+		s->stage++;
+		s->at = s->all;
+	}
+	return err;
+}
+
+bool shares_look(struct core *c)
+{
+	struct shares *s = c->shares ?: (c->shares = calloc(1, sizeof(*s)));
+	int err;
+
+	if (!s)
+		return false;
+	if (s->stage == SHARES && !s->walk.on) {
+		if (source_untagged_unknown(c->source))
+			mark_all(c);
+		s->round++;
+	}
+	err = meet_all(c, s);
+	if (err == 1)
+		return true;
+	if (!err && judge_all(c, s))
+		return true;
+	s->stage = SHARES; /* on a failure it is looked again in five seconds */
+	s->walk = (struct source_walk){0};
+	return false;
 }
 
 void shares_free(struct shares *s)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/loss.h"
@@ -20,19 +21,12 @@
 
 static uint64_t resident_bytes(void)
 {
-	_cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
+	_cleanup_fclose_ FILE *f = effort_fopen("/proc/self/statm");
 	unsigned long total, resident;
 
 	if (!f || fscanf(f, "%lu %lu", &total, &resident) != 2)
 		return 0;
 	return (uint64_t)resident * sysconf(_SC_PAGESIZE);
-}
-
-static int count_tag(pid_t tgid, const struct tag *tag, void *count)
-{
-	(void)tgid, (void)tag;
-	++*(uint64_t *)count;
-	return 0;
 }
 
 /* Of those that live: no digest of theirs is proven. */
@@ -41,6 +35,7 @@ static uint64_t count_unproven(const struct attribute *a)
 	struct session *s, *next;
 	uint64_t n = 0;
 
+	effort_walk(HASH_COUNT(a->table.sessions)); /* limits.sessions */
 	HASH_ITER (hh, a->table.sessions, s, next)
 		n += power_had(a, s);
 	return n;
@@ -95,7 +90,6 @@ static size_t list_size(const char *const *list)
 static void set_storage(struct core *c, Affiant__V1__Status *m)
 {
 	struct ledger_stats stats;
-	uint64_t tags = 0;
 
 	ledger_stats(c->ledger, &stats);
 	SET(m, segment_bytes, stats.bytes);
@@ -110,8 +104,6 @@ static void set_storage(struct core *c, Affiant__V1__Status *m)
 		m->unsaved = (char *)strerrordesc_np(-(c->undurable ?: c->save_error));
 	SET(m, ring_bytes, source_ring_size(c->source));
 	SET(m, ring_used, source_ring_used(c->source));
-	if (!source_each_tag(c->source, count_tag, &tags))
-		SET(m, tags, tags);
 	SET(m, tags_max, source_tags_max(c->source));
 }
 
@@ -244,9 +236,9 @@ static void set_floods(struct core *c, Affiant__V1__Status *m)
 	SET(m, selectors_joined, joining_count(c));
 }
 
-void core_get_status(void *core, struct server_call *call)
+/* @tags: NULL: they could not be counted. */
+static void answer(struct core *c, struct server_call *call, const uint64_t *tags)
 {
-	struct core *c = core;
 	const char *limits[LIMIT_ALL];
 	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Status m = AFFIANT__V1__STATUS__INIT;
@@ -279,6 +271,8 @@ void core_get_status(void *core, struct server_call *call)
 	set_losses(c, &m, lost, lost_list);
 	SET(&m, doubles, c->attribute->counts.doubles);
 	set_storage(c, &m);
+	if (tags)
+		SET(&m, tags, *tags);
 	set_cache(c, &cache);
 	m.cache = &cache;
 	if (attester_tpm(evidence_attester(c->evidence))) {
@@ -308,4 +302,51 @@ void core_get_status(void *core, struct server_call *call)
 	r.answer_case = AFFIANT__V1__RESPONSE__ANSWER_STATUS;
 	r.status = &m;
 	server_answer(call, &r);
+}
+
+/* ---- all tags are counted beside the loop ---- */
+
+struct counting {
+	struct core *core;
+	struct server_call *call;
+	uint64_t tags;
+	int err;
+};
+
+static int count_tag(pid_t tgid, const struct tag *tag, void *counting)
+{
+	(void)tgid, (void)tag;
+	((struct counting *)counting)->tags++;
+	return 0;
+}
+
+static void count_tags(void *counting)
+{
+	struct counting *n = counting;
+
+	n->err = source_each_tag(n->core->source, count_tag, n);
+}
+
+static void counted(void *counting, int err)
+{
+	const struct counting *n = counting;
+
+	answer(n->core, n->call, err || n->err ? NULL : &n->tags);
+}
+
+void core_get_status(void *core, struct server_call *call)
+{
+	struct core *c = core;
+	struct counting *n = calloc(1, sizeof(*n));
+	const struct aside_work work = {
+		.wait_ns = ASIDE_ENDS, .run = count_tags, .done = counted, .free = free, .data = n};
+
+	if (n) {
+		n->core = c;
+		n->call = call;
+		if (!aside_submit(c->aside, &work))
+			return;
+	}
+	free(n);
+	answer(c, call, NULL);
 }

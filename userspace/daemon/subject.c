@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
+#include "collect/glance.h"
 #include "collect/object.h"
 
 /*
@@ -19,10 +21,10 @@ static int number_of(int directory, const char *path, const char *name, long *re
 	_cleanup_close_ int fd = -1;
 	ssize_t len;
 
-	fd = openat(directory, path, O_RDONLY | O_CLOEXEC);
+	fd = effort_openat(directory, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	len = read(fd, text, sizeof(text) - 1);
+	len = effort_read(fd, text, sizeof(text) - 1);
 	if (len < 0)
 		return -errno;
 	text[len] = '\0';
@@ -63,10 +65,10 @@ int subject_traced(pid_t pid, bool *ret)
 	int err;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	tasks = opendir(path);
+	tasks = effort_opendir(path);
 	if (!tasks)
 		return errno == ENOENT ? -ESRCH : -errno;
-	while ((entry = readdir(tasks))) {
+	while ((entry = effort_readdir(tasks))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		if (n == SUBJECT_THREADS_MAX)
@@ -86,20 +88,25 @@ int subject_traced(pid_t pid, bool *ret)
 	return 0;
 }
 
-int subject_executes(struct source *s, pid_t pid, const struct object_id *executed, bool *ret)
+int subject_executes(struct source *s, struct aside *aside, const struct subject_exec *exec,
+		     bool *ret)
 {
 	_cleanup_close_ int fd = -1;
 	struct object_id now;
 	char path[32];
 	int err;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_PATH | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/exe", exec->pid);
+	fd = glance_open(aside, exec->session, path);
+	if (fd == -ETIMEDOUT || fd == -EAGAIN) { /* an exec is under way */
+		*ret = false;
+		return 0;
+	}
 	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return fd == -ENOENT ? -ESRCH : fd;
 	err = source_object_id(s, fd, &now);
 	if (err)
 		return err;
-	*ret = object_id_same(&now, executed);
+	*ret = object_id_same(&now, &exec->id);
 	return 0;
 }

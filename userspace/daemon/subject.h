@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "collect/aside.h"
 #include "collect/source.h"
 
 /* Looking at one takes some 10 microseconds, and the daemon's loop waits: 30,000 would be 0.6 s. */
@@ -24,11 +25,18 @@ int subject_traced(pid_t pid, bool *ret);
 /* How many threads subject_traced() would look at. -ESRCH. */
 int subject_threads(pid_t pid, unsigned int *ret);
 
+struct subject_exec {
+	pid_t pid;
+	uint64_t session; /* for whom it is looked at */
+	struct object_id id; /* of what it executed */
+};
+
 /*
- * Whether mm->exe_file, which /proc/PID/exe leads to, is the file that it executed (@executed, by
+ * Whether mm->exe_file, which /proc/PID/exe leads to, is the file that it executed (@exec->id, by
  * the kernel's own identity). When not, it was pointed elsewhere (PR_SET_MM_EXE_FILE), or an exec
  * is under way. That it is proves nothing: it can be set back. What ran, the record of the exec
  * says, which an upgrade of the file meanwhile makes no less true. -ESRCH: gone, or without an
  * executable.
  */
-int subject_executes(struct source *s, pid_t pid, const struct object_id *executed, bool *ret);
+int subject_executes(struct source *s, struct aside *aside, const struct subject_exec *exec,
+		     bool *ret);

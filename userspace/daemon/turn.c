@@ -37,12 +37,23 @@ static bool is_within(struct effort e)
 
 bool turn_goes_on(void)
 {
-	return is_within(since_began());
+	return effort_goes_on();
 }
 
 const struct turn_most *turn_most(void)
 {
 	return &most;
+}
+
+static void bound(uint64_t cpu_ns)
+{
+	const struct effort until = {
+		.files = began.files + TURN_FILES_LEAVE,
+		.bytes = began.bytes + TURN_BYTES_LEAVE,
+		.entries = began.entries + TURN_ENTRIES_LEAVE,
+	};
+
+	effort_bound(&until, cpu_ns + TURN_CPU_NS_LEAVE);
 }
 
 /* Waits are no part of a turn: they are over when sd_event_wait() returns. */
@@ -53,6 +64,7 @@ static int take(sd_event *event)
 	int err;
 
 	began = effort;
+	bound(cpu);
 	err = sd_event_prepare(event);
 	if (!err)
 		err = sd_event_wait(event, UINT64_MAX);
@@ -75,6 +87,7 @@ int turn_loop(sd_event *event)
 
 	while (err >= 0 && sd_event_get_state(event) != SD_EVENT_FINISHED)
 		err = take(event);
+	effort_unbound();
 	if (err < 0)
 		return err;
 	err = sd_event_get_exit_code(event, &code);

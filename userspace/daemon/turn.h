@@ -11,10 +11,25 @@
 
 #include "base/effort.h"
 
-/* What a turn may ask of the file system: base/effort.h counts it. */
-#define TURN_FILES_MAX   256
-#define TURN_BYTES_MAX   (1u << 20)
-#define TURN_ENTRIES_MAX 4096
+/*
+ * What a turn may ask of the file system and walk of tables: base/effort.h counts it. No turn comes
+ * to more, whatever agents do: tests/e2e/test_turns.py.
+ */
+#define TURN_FILES_MAX	 1024
+#define TURN_BYTES_MAX	 (2u << 20)
+#define TURN_ENTRIES_MAX 8192
+
+/* The goal: a number for the bench, and for people. It isn't promised on every machine. */
+#define TURN_CPU_NS_GOAL 50000000ull
+
+/*
+ * At so much a turn leaves off what can be left for the next one: the rest is for what can't, a
+ * batch of events among it.
+ */
+#define TURN_FILES_LEAVE   (TURN_FILES_MAX / 4)
+#define TURN_BYTES_LEAVE   (TURN_BYTES_MAX / 4)
+#define TURN_ENTRIES_LEAVE (TURN_ENTRIES_MAX / 4)
+#define TURN_CPU_NS_LEAVE  (TURN_CPU_NS_GOAL / 5)
 
 /* The heaviest turn of this daemon in each respect. */
 struct turn_most {
@@ -30,5 +45,5 @@ int turn_loop(sd_event *event);
 /* Since the loop began. Of the calling thread. */
 const struct turn_most *turn_most(void);
 
-/* What a turn has left: false when it is to stop here and go on in the next one. */
+/* False: the turn is to leave off here and go on in the next one. Outside of the loop it never is. */
 bool turn_goes_on(void);

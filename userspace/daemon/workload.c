@@ -259,6 +259,7 @@ static int set_session(struct claims *c, const struct session *s, int64_t offset
 	w->session.late = started->has_late && started->late;
 	w->execs = s->execs;
 	w->folded = s->head->session->folded;
+	w->untagged_children = s->head->session->untagged_children;
 	w->isolation = isolation_of(s->head->session);
 	w->programs_count = s->programs.count;
 	w->programs_cut = s->programs.cut;

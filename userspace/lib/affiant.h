@@ -44,7 +44,11 @@ enum affiant_isolation {
 
 struct affiant_open {
 	const char *agent; /* required: a configured agent's name */
-	const char *task;  /* NULL: none, as for all that follow */
+	/*
+	 * NULL: none, as for all that follow. Task, purpose, principal and each scope (64 at most) have
+	 * 1 to 1,024 bytes, and all together at most 8,192.
+	 */
+	const char *task;
 	const char *purpose;
 	const char *principal;     /* for whom: recorded as asserted by the caller */
 	uint64_t expires_ns;       /* the task's end, UTC since the epoch; 0: never */

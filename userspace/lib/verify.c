@@ -50,6 +50,21 @@ EXPORT bool affiant_verify_ueid(const void *evidence, size_t len, uint8_t ret[AF
 	return verify_ueid(evidence, len, ret) == 0;
 }
 
+EXPORT bool affiant_verify_early(struct affiant_verifier *v, const void *evidence, size_t len,
+				 const char *nonce, const char *audience, int64_t now,
+				 uint8_t ret[AFFIANT_UEID_SIZE])
+{
+	const struct verify_request q = {
+		.evidence = evidence,
+		.len = len,
+		.nonce = nonce,
+		.audience = audience,
+		.now = now,
+	};
+
+	return verify_early(v->verifier, &q, ret) == 0;
+}
+
 /* What is damaged counts as nothing: then host evidence is needed. */
 static int parse_state(const void *state, size_t len, struct hoststate **ret)
 {
@@ -73,7 +88,13 @@ EXPORT struct affiant_result *affiant_verify(struct affiant_verifier *v, const v
 {
 	struct affiant_result *r = calloc(1, sizeof(*r));
 	_cleanup_free_ struct hoststate *cached = NULL;
-	struct verify_request q = {evidence, len, nonce, audience, now, NULL};
+	struct verify_request q = {
+		.evidence = evidence,
+		.len = len,
+		.nonce = nonce,
+		.audience = audience,
+		.now = now,
+	};
 
 	if (!r)
 		return NULL;

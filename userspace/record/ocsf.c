@@ -50,7 +50,7 @@ static const struct {
 };
 
 /* A connection's activity follows from its outcome. */
-static const struct {
+static const struct outcome {
 	int activity;
 	const char *activity_name;
 	enum status status;
@@ -67,6 +67,14 @@ static const struct {
 	[AFFIANT__V1__OUTCOME__ATTEMPTED] = {1, "Open", STATUS_UNKNOWN},
 	[AFFIANT__V1__OUTCOME__PENDING] = {99, "Pending", STATUS_UNKNOWN},
 };
+
+/* Of a later version: unknown. */
+static const struct outcome *outcome_of(const Affiant__V1__Connect *c)
+{
+	const size_t known = sizeof(outcomes) / sizeof(*outcomes);
+
+	return &outcomes[(unsigned int)c->outcome < known ? c->outcome : 0];
+}
 
 static const struct {
 	enum class class;
@@ -278,7 +286,7 @@ static void put_connect(struct json_builder *b, json_t *root, const Affiant__V1_
 	put_endpoints(b, root, r, c->local, remote);
 	json_put(b, root, "connection_info",
 		 ocsf_connection(b, r, c->protocol, c->connection, remote));
-	put_status(b, root, outcomes[c->outcome].status);
+	put_status(b, root, outcome_of(c)->status);
 	json_put(b, root, "status_detail",
 		 json_string(word_of(&affiant__v1__outcome__descriptor, c->outcome)));
 	if (c->has_errno_)
@@ -443,8 +451,8 @@ static json_t *build(struct json_builder *b, const Affiant__V1__Record *r, struc
 	json_t *root = json_object(), *unmapped = unmapped_of(b, r);
 
 	if (r->body_case == AFFIANT__V1__RECORD__BODY_CONNECT) {
-		e.activity = outcomes[r->connect->outcome].activity;
-		e.activity_name = outcomes[r->connect->outcome].activity_name;
+		e.activity = outcome_of(r->connect)->activity;
+		e.activity_name = outcome_of(r->connect)->activity_name;
 	} else if (r->body_case == AFFIANT__V1__RECORD__BODY_CLOSE && r->close->reset) {
 		e.activity = 3;
 		e.activity_name = "Reset";

@@ -17,6 +17,7 @@
 struct mark {
 	UT_hash_handle hh;
 	unsigned int line;
+	bool empty;
 	char path[];
 };
 
@@ -69,6 +70,19 @@ bool document_has(const struct document *d, const char *path)
 
 	HASH_FIND_STR(d->marks, path, m);
 	return m;
+}
+
+size_t document_keys(const struct document *d)
+{
+	return HASH_COUNT(d->marks);
+}
+
+const char *document_empty(const struct document *d, bool (*but)(const char *path))
+{
+	for (const struct mark *m = d->marks; m; m = m->hh.next)
+		if (m->empty && !(but && but(m->path)))
+			return m->path;
+	return NULL;
 }
 
 static unsigned int line_of(const struct document *d, const char *path)
@@ -132,7 +146,7 @@ __attribute__((format(printf, 5, 6))) static int mistake_at(const struct documen
 struct level {
 	bool mapping;
 	bool value;      /* of a mapping: the next event is a key's value */
-	size_t entry;    /* of a list */
+	size_t entry;    /* of a list; of a mapping, how many keys it has had */
 	size_t path_len; /* of the path of the mapping or list itself */
 };
 
@@ -197,6 +211,15 @@ static bool key_plain(const yaml_event_t *e)
 	return e->data.scalar.length > 0;
 }
 
+static void mark_empty(struct walk *w)
+{
+	struct mark *m;
+
+	HASH_FIND(hh, w->document->marks, w->path, w->path_len, m);
+	if (m)
+		m->empty = true;
+}
+
 /* The end of a value, whatever it was: the path goes back to the mapping or list that holds it. */
 static void value_end(struct walk *w)
 {
@@ -228,6 +251,8 @@ static int walk_scalar(struct walk *w, const yaml_event_t *e)
 	if (w->depth && value_missing(e))
 		return mistake_at(w->document, line, w->ret_why, w->path,
 				  "has no value: give one, or leave the key out");
+	if (!e->data.scalar.length)
+		mark_empty(w);
 	value_end(w);
 	return 0;
 }
@@ -261,6 +286,7 @@ static int walk_name(struct walk *w, const yaml_event_t *e, bool *ret_done)
 		return mistake_at(w->document, line, w->ret_why, w->path,
 				  "has a key that is not a plain word");
 	*ret_done = l->value = true;
+	l->entry++;
 	return path_push(w, line, (const char *)e->data.scalar.value, 0);
 }
 
@@ -281,7 +307,8 @@ static int walk_event(struct walk *w, const yaml_event_t *e)
 				  "is an alias: write the value itself");
 	case YAML_MAPPING_END_EVENT:
 	case YAML_SEQUENCE_END_EVENT:
-		w->depth--;
+		if (!w->levels[--w->depth].entry)
+			mark_empty(w);
 		value_end(w);
 		return 0;
 	case YAML_SCALAR_EVENT:

@@ -33,6 +33,15 @@ const void *document_root(const struct document *d);
 /* Whether that key or entry is there: of an empty list the struct shows nothing. */
 bool document_has(const struct document *d, const char *path);
 
+/* How many keys and entries there are. */
+size_t document_keys(const struct document *d);
+
+/*
+ * The first key or entry whose value says nothing: "", [] or {}; NULL: there is none. Those that
+ * @but (may be NULL) answers yes to are passed over. Borrowed.
+ */
+const char *document_empty(const struct document *d, bool (*but)(const char *path));
+
 /*
  * -EBADMSG with "name:line: path: text" in *@ret_why; -ENOMEM. @path is as in
  * "agents[2].hash.mode"; "" for the whole. A path that isn't there is told with the line of the

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All rows: a name, and a function that yields figures. A new row is a function and a line here."""
 
-from . import cgroups, evidence, load, modules, programs, size, turns
+from . import cgroups, evidence, load, modules, programs, size, turn, turns
 
 ROWS = {
 	**{name: turns.row(name) for name in turns.OPERATIONS},
@@ -16,4 +16,5 @@ ROWS = {
 	"verify": modules.verification,
 	"memory": size.memory,
 	"start": size.start,
+	"turn": turn.turn,
 }

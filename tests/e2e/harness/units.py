@@ -25,7 +25,7 @@ for top in usr etc; do
 	mount -t overlay -o lowerdir=/$top,upperdir=$rw/$top/upper,workdir=$rw/$top/work none /$top
 done
 rm -rf /etc/affiant /etc/systemd/system /usr/lib/systemd/system /usr/lib/sysusers.d/affiant.conf
-for path in /run /var/lib /var/log /usr/lib/systemd/system; do
+for path in /run /var/lib /var/log /srv /opt /usr/lib/systemd/system; do
 	mkdir -p $path
 	mount -t tmpfs -o mode=755 none $path
 done

@@ -52,7 +52,8 @@ static int make(const char *how, int i)
 		return mount(at[0], at[0], NULL, MS_BIND, NULL);
 	if (!overlay)
 		return mount("many", at[0], "tmpfs", 0, "size=4k");
-	snprintf(options, sizeof(options), "userxattr,lowerdir=l,upperdir=%s,workdir=%s", at[1], at[2]);
+	snprintf(options, sizeof(options), "userxattr,lowerdir=l,upperdir=%s,workdir=%s", at[1],
+		 at[2]);
 	return mount("many", at[0], "overlay", 0, options);
 }
 

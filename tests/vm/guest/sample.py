@@ -17,7 +17,7 @@ IMA = SECURITY / "integrity/ima/binary_runtime_measurements"
 TPM = pathlib.Path("/sys/class/tpm/tpm0")
 NONCE = bytes(range(32)).hex()
 SELECTION = "sha256:0,1,2,3,4,5,6,7,8,9,10,11,14"
-HANDLE = "0x81010001"
+HANDLE = "0x81018000"	# affiant-softtpm has its endorsement keys below
 
 # A tmpfs, which no policy measures: what is written elsewhere is measured anew each time it is read.
 out = pathlib.Path(tempfile.mkdtemp(dir="/run"))

@@ -123,7 +123,7 @@ class Verifier:
 		lines = []
 		for path, found in ima_files(taken):
 			if path not in but:
-				lines.append(f"sha256:{digest_now(path) or found} {escape(path)}")
+				lines.append(f"sha256:{digest_now(path) or found} {escape(path) if path.startswith('/') else ''}")
 		lines += [f"sha256:{found} {path}" for path, found in more]
 		(self.place / "allowed").write_text("\n".join(lines) + "\n")
 
@@ -165,7 +165,7 @@ def digest_now(path):
 
 def escape(path):
 	"""As a glob that stands for itself."""
-	return re.sub(r"([*?[\\])", r"\\\1", path)
+	return re.sub(r"([*?[\\#])", r"\\\1", path)
 
 
 def ima_files(taken):

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent has many of makes no turn of the daemon's loop longer, and all that is to be told is told."""
+
+import re
+import subprocess
+import time
+
+import pytest
+
+from harness import daemon as daemons
+from harness import wait
+from harness.load import status
+
+NOBODY = 65534
+HEADER = daemons.TOP / "userspace" / "daemon" / "turn.h"
+LOOKS = 12	# seconds: two looks at what events did not tell
+QUIET = "agents:\n  - name: tester\n  - name: quiet\n"
+SELECTED = QUIET + "  - name: chosen\n    selectors:\n      - exe: {program}\n"
+
+
+def bounds():
+	"""TURN_FILES_MAX and its like, by the names that the status has for them."""
+	found = dict(re.findall(r"#define\s+(TURN_\w+_MAX)\s+\(?([^)\n]+)\)?", HEADER.read_text()))
+
+	def value(text):
+		number, _, shift = text.replace("u", "").partition("<<")
+		return int(number) << int(shift or 0)
+
+	return {what: value(found[f"TURN_{what.upper()}_MAX"]) for what in ("files", "bytes", "entries")}
+
+
+def settle(daemon):
+	"""Whatever looks at all there is has done so; others are served meanwhile."""
+	end = time.monotonic() + LOOKS
+	while time.monotonic() < end:
+		assert daemon.affiant("sessions", "-o", "json").returncode == 0
+		assert daemon.run("/bin/true", agent="quiet").returncode == 0
+		time.sleep(1)
+
+
+def check(daemon):
+	turns = status(daemon)["turns"]
+	print(turns)
+	beyond = {what: turns[what] for what, most in bounds().items() if turns[what] > most}
+	assert not beyond and not turns["beyond"], f"{turns} {bounds()}"
+	assert not status(daemon)["lost"]
+	return turns
+
+
+def crowd(daemon, programs, what, count, **more):
+	run = daemon.launch(programs["many"], what, count, stdin=subprocess.PIPE, **more)
+	assert run.line() == "ready", run.wait().stderr
+	return run
+
+
+@pytest.mark.parametrize("count", [300, 1200])
+def test_processes(new_daemon, programs, count):
+	daemon = new_daemon(config=QUIET)
+	run = crowd(daemon, programs, "processes", count)
+	settle(daemon)
+	assert status(daemon)["tags"] > count
+	# All of them end at once.
+	run.wait()
+	settle(daemon)
+	records = run.records()
+	assert records.of("session_ended").only().session_ended.processes == count + 1
+	assert len(records.of("exit")) == count + 1
+	check(daemon)
+
+
+@pytest.mark.parametrize("count", [1000, 4000])
+def test_threads(new_daemon, programs, count):
+	daemon = new_daemon(config=QUIET)
+	run = crowd(daemon, programs, "threads", count, user=(NOBODY, NOBODY))
+	settle(daemon)
+	assert daemon.affiant("match", run.process.pid).returncode == 0
+	run.wait()
+	check(daemon)
+
+
+@pytest.mark.parametrize("count", [10000, 40000])
+def test_maps(new_daemon, programs, count):
+	daemon = new_daemon(config=QUIET)
+	run = crowd(daemon, programs, "maps", count, user=(NOBODY, NOBODY))
+	settle(daemon)
+	assert daemon.affiant("match", run.process.pid).returncode == 0
+	run.wait()
+	check(daemon)
+
+
+@pytest.mark.parametrize("count", [2000, 8000])
+def test_sockets(new_daemon, programs, netns, count):
+	daemon = new_daemon(config=QUIET)
+	run = crowd(daemon, programs, "sockets", count, netns=netns)
+	settle(daemon)
+	run.wait()
+	settle(daemon)
+	check(daemon)
+
+
+@pytest.mark.parametrize("count", [2000, 8000])
+def test_sockets_that_a_session_begins_with(new_daemon, programs, netns, count):
+	daemon = new_daemon(config=QUIET)
+	run = daemon.run("/bin/true", netns=netns, before=(programs["many"], "sockets", count))
+	started = run.records().of("session_started").only().session_started
+	assert len(started.open_connections) == 256 and started.open_connections_cut
+	check(daemon)
+
+
+@pytest.mark.parametrize("count", [500, 2000])
+def test_cgroups(new_daemon, cgroup, count):
+	daemon = new_daemon(config=QUIET + "  - name: grouped\n    selectors:\n      - cgroup: /nowhere/**/at-all\n")
+	made = [cgroup.path / f"c{i}" for i in range(count)]
+	try:
+		for path in made:
+			path.mkdir()
+		settle(daemon)
+	finally:
+		for path in made:
+			if path.exists():
+				path.rmdir()
+	settle(daemon)
+	check(daemon)
+
+
+@pytest.mark.parametrize("count", [500, 2000])
+def test_sessions(new_daemon, place, count):
+	program = place / "selected"
+	program.write_bytes(open("/bin/sleep", "rb").read())
+	program.chmod(0o755)
+	daemon = new_daemon(config=SELECTED.format(program=program) + f"limits: {{sessions: {2 * count}}}\n")
+	script = f'i=0; while [ $i -lt {count} ]; do "$0" 1000 & i=$((i+1)); done; echo ready; read x; kill $(jobs -p); wait'
+	with subprocess.Popen(["/bin/bash", "-c", script, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+			      text=True) as shell:
+		assert shell.stdout.readline() == "ready\n"
+		wait.until("all sessions", lambda: status(daemon)["sessions"] == count, deadline=60)
+		settle(daemon)
+		# All of them end at once.
+		shell.stdin.write("\n")
+		shell.stdin.flush()
+	wait.until("all ends", lambda: status(daemon)["sessions"] == 0, deadline=60)
+	settle(daemon)
+	assert len([one for one in daemon.records().of("session_ended") if one.agent.name == "chosen"]) == count
+	check(daemon)
+
+
+def test_who_is_looked_at_and_does_not_answer(new_daemon, programs):
+	"""An exec that waits for a file system of its own: whoever reads of it in /proc waits, too."""
+	daemon = new_daemon(config=QUIET)
+	hanging = daemon.launch(programs["exec_hang"], "/bin/true", stdin=subprocess.PIPE)
+	assert hanging.line() == "hangs", hanging.wait().stderr
+	children = (f"/proc/{hanging.process.pid}/task/{hanging.process.pid}/children")
+	pids = [hanging.process.pid, *map(int, open(children).read().split())]
+	asked = [subprocess.Popen([daemons.AFFIANT, "match", "--socket", daemon.socket, str(pid)], text=True,
+				  stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for pid in pids for _ in range(3)]
+	settle(daemon)
+	for one in asked:
+		one.communicate(timeout=wait.DEADLINE)
+	assert status(daemon)["turns"]["wall_us"] < 1000000
+	hanging.wait()
+	check(daemon)
+
+
+def test_a_stranger_who_does_not_answer(new_daemon, programs):
+	"""The same by somebody of no session, whose exec fanotify tells of all the same."""
+	daemon = new_daemon(config=QUIET)
+	living = crowd(daemon, programs, "threads", 1)
+	words = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+	hanging = [subprocess.Popen([*words, programs["exec_hang"], "/bin/true"], stdin=subprocess.PIPE, text=True,
+				    stdout=subprocess.PIPE) for _ in range(4)]
+	for one in hanging:
+		assert one.stdout.readline() == "hangs\n"
+	settle(daemon)
+	assert status(daemon)["turns"]["wall_us"] < 1000000
+	for one in hanging:
+		one.communicate()
+	living.wait()
+	check(daemon)
