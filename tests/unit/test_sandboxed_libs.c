@@ -53,7 +53,7 @@ static int location(struct place *p, const char *name)
 	int err, there;
 
 	snprintf(path, sizeof(path), "%s/%s", p->dir, name);
-	err = location_find(path, nothing_seen, NULL, &l);
+	err = location_find(path, NULL, nothing_seen, NULL, &l);
 	if (err)
 		return err;
 	there = l.file >= 0;
@@ -243,6 +243,8 @@ static int mounts(struct place *p)
 	int err = hostmounts_new(&m);
 
 	(void)p;
+	if (!err && !hostmounts_wait(m, 1, 1000000000))
+		err = -ETIMEDOUT;
 	hostmounts_free(m);
 	return err;
 }

@@ -2,6 +2,7 @@
 #include "daemon/server.h"
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "daemon/channel.h"
 #include "daemon/turn.h"
 
@@ -171,6 +172,7 @@ static int on_connect(sd_event_source *source, int fd, uint32_t events, void *da
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (client < 0) {
+			(void)limit_of(-errno);
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			    errno == ENOBUFS)
 				return pause_accepting(s);
