@@ -51,7 +51,8 @@ struct hostmounts {
 	pthread_cond_t fresh, ending;
 	unsigned int references;
 	bool stop, ended;
-	bool stale;       /* something changed since: */
+	bool stale;       /* something changed since it was read; */
+	bool reading;     /* what is told is older than that: */
 	uint64_t read_ns; /* when the thread began to read what is told now */
 	struct lists *lists, *spare;
 };
@@ -169,6 +170,7 @@ static void renew(struct hostmounts *m)
 	/* From here on a change is one that may not be in it. */
 	(void)is_stale(m);
 	m->stale = false;
+	m->reading = true;
 	for (unsigned int i = 0; i < m->count; i++)
 		(void)has_changed(fileno(m->of[i].read));
 	pthread_mutex_unlock(&m->lock);
@@ -177,6 +179,7 @@ static void renew(struct hostmounts *m)
 	m->spare = m->lists;
 	m->lists = to;
 	m->read_ns = began;
+	m->reading = false;
 	pthread_cond_broadcast(&m->fresh);
 }
 
@@ -366,7 +369,7 @@ static uint64_t known_ns(struct hostmounts *m)
 {
 	uint64_t now = now_ns(CLOCK_BOOTTIME);
 
-	return is_stale(m) ? m->read_ns : now;
+	return is_stale(m) || m->reading ? m->read_ns : now;
 }
 
 uint64_t hostmounts_known_ns(struct hostmounts *m)
