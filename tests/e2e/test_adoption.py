@@ -529,7 +529,7 @@ def test_inotify_used_up(new_daemon, programs, place, what, word):
 	agent = versions(programs, place)
 	daemon = new_daemon(config_of(agent), start=False)
 	command = daemon.command
-	daemon.command = lambda: [programs["without_inotify"], what, *command()]
+	daemon.command = lambda: [programs["at_limit"], what, *command()]
 	daemon.start()
 	assert word in daemon.log() and "fs.inotify.max_user_watches" in daemon.log() and "fs.inotify.max_user_instances" in daemon.log()
 	[told] = status(daemon)["selector_gaps"]

@@ -164,6 +164,20 @@ def test_programs_are_the_records(attested):
 	assert work["execs"] == 5
 
 
+@pytest.mark.parametrize("namespace", [False, True], ids=["setuid", "namespace"])
+def test_user_is_that_of_the_exec(attested, namespace):
+	"""Whoever it became since, and whatever a user namespace of its own calls that: the kernel's word at the exec counts."""
+	agent = attested.agent(options=["--isolation", "none"])
+	record = agent.run.wait_exec(PYTHON)
+	became = agent.ask("become", uid=65533, gid=65532, namespace=namespace)
+	if became["err"]:
+		pytest.skip(became["text"])
+	assert (became["uid"], became["gid"]) == (65533, 65532)
+	process = agent.evidence().check().workload["process"]
+	assert (process["uid"], process["gid"]) == (record.process.euid, record.process.egid) == (0, 0)
+	agent.end()
+
+
 def test_user_and_manifest(attested, place):
 	(place / "prompt.txt").write_text("be good")
 	agent = attested.agent(user=(65533, 65532), options=["--measure", place / "prompt.txt", "--isolation", "none"])

@@ -38,6 +38,7 @@ def test_untagged(attested):
 	done = attested.daemon.affiant("evidence", "--nonce", NONCE, "--audience", AUDIENCE)
 	assert (done.returncode, done.stdout) == (1, "")
 	assert "untagged" in done.stderr
+	assert attested.refused("untagged") == 4
 
 
 def end_session(agent):

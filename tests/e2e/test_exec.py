@@ -462,6 +462,20 @@ def test_secrets_in_argv(daemon, programs, place):
 		assert not [secret for secret in SECRETS if secret.encode() in data], path
 
 
+def test_secrets_by_program(daemon, programs, place):
+	"""What a program does with an option decides, whatever it is called by, and in a shell's text, too."""
+	secret = "Zq7Xw93kLmP2vR8t"
+	mysql, curl = programs.copy("nothing", place / "mysql"), programs.copy("nothing", place / "curl")
+	text = f"'{mysql}' -p{secret}; (exec -a other '{curl}' -u bob:{secret} h); '{mysql}' -P 3306"
+	run = daemon.run("/bin/bash", "-c", text)
+	records = run.records()
+	assert [list(record.process.argv[1:]) for record in records.execs.where(lambda r: b"mysql" in r.process.argv[0])] == [
+		[b"-p[redacted]"], [b"-P", b"3306"]]
+	assert list(records.execs.where(lambda r: r.process.argv[0] == b"other").only().process.argv) == [b"other", b"-u", b"bob:[redacted]", b"h"]
+	for path in (path for path in daemon.directory.rglob("*") if path.is_file()):
+		assert secret.encode() not in path.read_bytes(), path
+
+
 def test_argv_is_taken_at_exec(daemon, programs):
 	run = daemon.launch(programs["rewrite_argv"], "honest", stdin=subprocess.PIPE)
 	assert run.line() == "rewritten"

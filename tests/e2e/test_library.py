@@ -116,6 +116,32 @@ def test_what_a_token_service_links(installed):
 	assert {name for name in re.findall(r"NEEDED.*\[lib([a-z]+)", needed)} - {"asan", "ubsan", "tsan", "m"} == {"crypto", "jansson", "c"}
 
 
+@pytest.mark.parametrize("language, compiler, standard", [
+	("c", "cc", "c11"), ("c", "cc", "gnu17"), ("c++", "c++", "c++11"), ("c++", "c++", "c++17")])
+@pytest.mark.parametrize("order", [("affiant.h", "affiant-verify.h"), ("affiant-verify.h", "affiant.h")], ids=["one", "other"])
+def test_headers_together(installed, tmp_path, language, compiler, standard, order):
+	"""An agent that is also somebody's token service includes both, in whatever order and language."""
+	if not shutil.which(compiler):
+		pytest.skip(f"no {compiler}: install g++")
+	source = tmp_path / "both.source"
+	source.write_text("".join(f"#include <{name}>\n" for name in (*order, *order)) + """
+int both(void);
+int both(void)
+{
+	struct affiant_open open = {};
+	struct affiant_agent agent = {};
+
+	open.isolation = AFFIANT_ISOLATION_LANDLOCK;
+	agent.isolations = AFFIANT_ISOLATED | 1u << AFFIANT_VERIFY_NONE;
+	return (int)open.isolation + (int)agent.isolations;
+}
+""")
+	headers = only(installed, "affiant-verify.h").parent
+	done = subprocess.run([compiler, "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers",
+			       f"-I{headers}", "-c", source, "-o", tmp_path / "both.o"], capture_output=True, text=True, check=False)
+	assert done.returncode == 0, done.stderr
+
+
 def test_verifier_in_c(installed, library):
 	flags = subprocess.run(["pkg-config", "--cflags", "--libs", "affiant-verify"], check=True, capture_output=True, text=True,
 			       env=daemons.environment() | {"PKG_CONFIG_PATH": str(only(installed, "affiant-verify.pc").parent)}).stdout

@@ -10,7 +10,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import stat
 import subprocess
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from harness import daemon as daemons
+from harness import eat
 from harness import wait
 from harness.evidence import AUDIENCE, NONCE, b64, measured, unb64
 
@@ -110,6 +110,22 @@ def test_affirmed(verifier, taken):
 	done = verifier.run(taken.text)
 	assert done.returncode == 0, done.stdout
 	assert "affirmed" in done.stdout and "tier: software-tpm" in done.stdout and "\033" not in done.stdout
+
+
+def test_result_in_json(verifier, agent, taken, place):
+	"""Its members are those of docs/token-services.md, each where that says."""
+	told = (daemons.TOP / "docs/token-services.md").read_text().split("### The result in JSON\n")[1].split("\n### ")[0]
+	members = set(re.findall(r"^\| `(\w+)` \|", told, re.M))
+	always = {"verdict", "code", "reason", "tier", "checks"}
+	for text, how, more in (
+		(taken.text, {}, {"asset", "claims"}), (taken.text, {"executable": "0" * 64}, {"asset"}), ("{}", {}, set()),
+		(agent.evidence().text, {}, {"asset", "ima_from"}),
+	):
+		result = json.loads(verifier.run(text, "-o", "json", **how).stdout)
+		assert set(result) == always | more and set(result) <= members
+		assert {tuple(sorted(check)) for check in result["checks"]} <= {("check", "outcome", "showed")}
+		assert {check["outcome"] for check in result["checks"]} <= {"passed", "failed", "not-judged"}
+		assert (result["reason"] == "") == (result["code"] == "") == (result["verdict"] == "affirmed")
 
 
 def test_as_nobody(verifier, taken, place):
@@ -321,17 +337,7 @@ def test_result(verifier, taken, place):
 @pytest.fixture(scope="module")
 def ear_reader():
 	"""Veraison's own crate (tests/oracle/ear), where there is a Rust for it."""
-	cargo = shutil.which("cargo")
-	if not cargo:
-		pytest.skip("no Rust: the crate ear is not asked")
-	source = daemons.TOP / "tests/oracle/ear"
-	target = daemons.BUILD / "ear"
-	env = os.environ | {"CARGO_TARGET_DIR": str(target)}
-	if subprocess.run([cargo, "fetch", "-q", "--locked"], cwd=source, env=env, capture_output=True).returncode:
-		pytest.skip("the crate ear can't be fetched")
-	built = subprocess.run([cargo, "build", "-q", "--locked", "--offline"], cwd=source, env=env, capture_output=True, text=True)
-	assert built.returncode == 0, built.stderr
-	return target / "debug/ear-reader"
+	return eat.reader("ear")
 
 
 @pytest.mark.long

@@ -94,12 +94,12 @@ static int judge(const char *path, const char *(*judge_one)(const json_t *o))
 {
 	_cleanup_buffer_ struct buffer list = {};
 	_cleanup_json_ json_t *l = NULL;
-	int err;
 
 	read_file(path, &list);
-	err = jose_json(list.data, list.len, 16, &l);
-	if (err)
-		return refused(err, path);
+	/* A test's own, of more values than a stranger may send. */
+	l = json_loadb(list.data, list.len, JSON_REJECT_DUPLICATES, NULL);
+	if (!l)
+		return refused(-EBADMSG, path);
 	for (size_t i = 0; i < json_array_size(l); i++)
 		puts(judge_one(json_array_get(l, i)));
 	return 0;

@@ -338,7 +338,7 @@ static void host_entry_by_media_type(void)
 			   json_pack("[so]", "application/measured-component+json",
 				     forge_body(host_files(), 0)));
 }
-static void host_member_doubled(void)
+static void host_digest_doubled(void)
 {
 	json_array_set_new(
 		host_files(), 0,

@@ -149,9 +149,10 @@ static void host_member_unknown(void)
 {
 	put_member(f.host, "policy", CMW_JSON_SEQ, "x", 1);
 }
-static void host_member_doubled(void)
+static void host_key_doubled(void)
 {
-	rewrite(",\"ak_public\":", ",\"ak_public\":[\"" CMW_TPMT_PUBLIC "\",\"AAAA\",4],\"ak_public\":");
+	rewrite(",\"ak_public\":",
+		",\"ak_public\":[\"" CMW_TPMT_PUBLIC "\",\"AAAA\",4],\"ak_public\":");
 }
 static void host_in_host(void)
 {
@@ -361,7 +362,7 @@ static void payload_as_list(void)
 		A(chain_long, malformed_host), A(host_claims_long, malformed_host),                \
 		A(boot_log_long, malformed_host), A(host_as_list, malformed_host),                 \
 		A(host_type_other, malformed_host), A(host_member_unknown, malformed_host),        \
-		A(host_member_doubled, malformed_host), A(host_in_host, malformed_host),           \
+		A(host_key_doubled, malformed_host), A(host_in_host, malformed_host),           \
 		A(range_negative, malformed_host), A(range_fraction, malformed_host),              \
 		A(list_without_range, malformed_host), A(header_doubled, malformed_token),         \
 		A(header_doubled_by_escape, malformed_token), A(header_unencoded, token_header),   \

@@ -28,8 +28,10 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "collect/aside.h"
 #include "collect/cgroup.h"
 #include "collect/chain.h"
+#include "collect/hostmounts.h"
 #include "collect/source.h"
 #include "daemon/interrupt.h"
 #include "daemon/privileges.h"
@@ -51,8 +53,12 @@ struct place {
 	struct cgroup_names *cgroups;
 	char cgroup[32]; /* the live one's name */
 	uint64_t live_cgroup, dead_cgroup;
+	/* of the process in the sandbox: they have threads */
+	struct interrupt *interrupt;
+	struct aside *aside;
+	struct hostmounts *mounts;
 	struct chain *chain;
-	struct interrupt *interrupt; /* of the process in the sandbox */
+	int watched; /* what chain_watch() came to */
 	char why[512];
 };
 
@@ -161,8 +167,6 @@ static inline int place_open(struct place *p)
 {
 	const struct source_config source = {
 		.pin_dir = p->pins, .ring_bytes = 1 << 16, .max_tags = 64};
-	const struct chain_config chain = {
-		.wanted = place_wants, .identify = place_identify, .context = p, .queue_max = 16};
 	char path[PATH_MAX], link[64];
 	ssize_t n;
 	int err;
@@ -177,7 +181,7 @@ static inline int place_open(struct place *p)
 	p->dead_cgroup = place_cgroup(p, false);
 	p->live_cgroup = place_cgroup(p, true);
 	assert_true(p->live_cgroup && p->dead_cgroup);
-	err = cgroup_names_new(path, &p->cgroups) ?: chain_new(&chain, &p->chain);
+	err = cgroup_names_new(path, &p->cgroups);
 	if (err)
 		snprintf(p->why, sizeof(p->why), "set-up: %s", strerror(-err));
 	return err;
@@ -192,7 +196,6 @@ static inline void place_remove(struct place *p)
 	waitpid(p->live, NULL, 0);
 	if (p->source)
 		unlinkat(source_cgroup_fd(p->source), p->cgroup, AT_REMOVEDIR);
-	chain_free(p->chain);
 	cgroup_names_free(p->cgroups);
 	source_close(p->source);
 	if (!access(p->pins, F_OK))
@@ -211,6 +214,27 @@ struct check {
 
 #define UNASKED (-100000) /* the process ended before */
 
+static inline void place_watched(void *place, uint64_t token, int err)
+{
+	(void)token;
+	((struct place *)place)->watched = err;
+}
+
+/* As the daemon does before it gives up its rights. */
+static inline int place_start(struct place *p)
+{
+	struct chain_config chain = {.wanted = place_wants,
+				     .identify = place_identify,
+				     .context = p,
+				     .queue_max = 16,
+				     .watched = place_watched};
+	int err = interrupt_new(&p->interrupt) ?: aside_new(&p->aside) ?: hostmounts_new(&p->mounts);
+
+	chain.aside = p->aside;
+	chain.mounts = p->mounts;
+	return err ?: chain_new(&chain, &p->chain);
+}
+
 /* In a process of its own, which becomes what the daemon is once it is up. Returns its wait status. */
 static inline int place_ask(struct place *p, const struct check *checks, size_t count, int *answers)
 {
@@ -221,7 +245,7 @@ static inline int place_ask(struct place *p, const struct check *checks, size_t 
 	if (!pid) {
 		for (int i = 0; i < 2; i++) /* not cmocka's: a crash is one */
 			signal(i ? SIGSEGV : SIGBUS, SIG_DFL);
-		if (privileges_limit() || interrupt_new(&p->interrupt) || privileges_drop())
+		if (privileges_limit() || place_start(p) || privileges_drop())
 			_exit(200);
 		for (size_t i = 0; i < count; i++)
 			answers[i] = checks[i].ask(p);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,7 +52,7 @@ struct core {
 	size_t answer_bytes; /* of a session's name in the answer to list_sessions */
 	uint64_t segments;   /* indices 0 .. segments - 1 */
 
-	int opened, ended, listed, asked, matched, attested, enrolled;
+	int opened, ended, listed, asked, matched, attested, untagged, enrolled;
 	uint8_t challenge[32];       /* as the caller of the last call echoed it */
 	struct server_caller caller; /* of the last call; its pidfd is stale */
 	pid_t target;
@@ -178,6 +179,11 @@ static void core_enrolment(void *context, struct server_call *call)
 	core_answer(core, call);
 }
 
+static void core_untagged(void *context)
+{
+	((struct core *)context)->untagged++;
+}
+
 static int core_segment(void *context, uint64_t index, uint64_t *ret_index,
 			uint64_t *ret_first_sequence, bool *ret_sealed)
 {
@@ -205,6 +211,7 @@ static const struct server_ops core_ops = {
 	.get_status = core_status,
 	.match = core_match,
 	.get_evidence = core_evidence,
+	.untagged = core_untagged,
 	.get_enrolment = core_enrolment,
 	.segment = core_segment,
 };

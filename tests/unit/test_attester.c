@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/attester.h"
 
+#include "handed.h"
 #include "softtpm.h"
 
 #include "attest/jose.h"
@@ -14,6 +15,7 @@
 struct bed {
 	struct softtpm *tpm;
 	char tcti[128];
+	struct handout *handout;
 	int root; /* a file system of the test's own */
 	struct attester *attester;
 };
@@ -59,6 +61,7 @@ static int bed_free(void **state)
 {
 	struct bed *b = *state;
 
+	handout_free(b->handout);
 	attester_free(b->attester);
 	close(b->root);
 	tpm_remove((void **)&b->tpm);
@@ -119,18 +122,35 @@ static void test_signs(void **state)
 
 /* ---- host evidence ---- */
 
-/* To be cleared by clear_host(). */
-static void take_host(struct attester *a, uint64_t from, struct cmw_item items[static HOST_MEMBERS])
+/* As evidence has it: what the attester says, and the logs. */
+static int hand_out(struct bed *b, uint64_t from, struct handed *ret)
 {
-	_cleanup_json_ json_t *host = NULL;
+	_cleanup_buffer_ struct buffer text = {0};
+
+	assert_int_equal(attester_put_host(b->attester, &text), 0);
+	buffer_add_char(&text, '\0');
+	assert_int_equal(buffer_error(&text), 0);
+	if (!b->handout)
+		assert_int_equal(handout_new(b->root, 0, &b->handout), 0);
+	assert_int_equal(handed_begin(b->handout, 1, (const char *)text.data, from, ret), 0);
+	assert_true(handed_wait(b->handout, ret, 5000));
+	return ret->err;
+}
+
+/* To be cleared by clear_host(). */
+static void take_host(struct bed *b, uint64_t from, struct cmw_item items[static HOST_MEMBERS])
+{
 	_cleanup_free_ char *text = NULL;
 	struct cmw_fault fault;
+	struct handed handed;
 	struct parts p;
+	size_t len;
 
-	assert_int_equal(attester_host(a, from, &host), 0);
-	text = json_dumps(host, JSON_COMPACT);
+	assert_int_equal(hand_out(b, from, &handed), 0);
+	text = handed_read(&handed, &len);
+	assert_int_equal(len, handed.size);
 	parts_init(&p);
-	assert_int_equal(cmw_read(text, strlen(text), &p.host, &fault), 0);
+	assert_int_equal(cmw_read(text, len, &p.host, &fault), 0);
 	for (size_t i = 0; i < HOST_MEMBERS; i++)
 		assert_int_equal(cmw_decode(&p.host_items[i]), 0);
 	memcpy(items, p.host_items, sizeof(p.host_items));
@@ -146,7 +166,8 @@ static const char *claimed(const struct cmw_item *items, const char *name)
 	static char text[64];
 	_cleanup_json_ json_t *claims = NULL;
 
-	assert_int_equal(jose_json(items[HOST_CLAIMS].content, items[HOST_CLAIMS].len, 8, &claims), 0);
+	assert_int_equal(jose_json(items[HOST_CLAIMS].content, items[HOST_CLAIMS].len, 8, &claims),
+			 0);
 	snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(claims, name)) ?: "");
 	return text;
 }
@@ -154,11 +175,12 @@ static const char *claimed(const struct cmw_item *items, const char *name)
 /* What is missing is said to be. */
 static void test_host_without_logs(void **state)
 {
-	struct attester *a = ready(*state);
+	struct bed *b = *state;
 	struct cmw_item items[HOST_MEMBERS];
-	json_t *host = NULL;
+	struct handed handed;
 
-	take_host(a, 0, items);
+	ready(b);
+	take_host(b, 0, items);
 	assert_string_equal(claimed(items, "ima_log"), "missing");
 	assert_string_equal(claimed(items, "boot_log"), "missing");
 	assert_string_equal(claimed(items, "secure_boot"), "unavailable");
@@ -169,8 +191,7 @@ static void test_host_without_logs(void **state)
 	assert_null(items[AK_CHAIN].content);
 	assert_non_null(items[EK_CHAIN].content);
 	clear_host(items);
-	assert_int_equal(attester_host(a, 1, &host), -ERANGE);
-	assert_null(host);
+	assert_int_equal(hand_out(b, 1, &handed), -ERANGE);
 }
 
 /* From any entry on; one behind the last is an empty list, the next is none. */
@@ -180,8 +201,7 @@ static void test_host_with_logs(void **state)
 	const char *boot = TEST_DATA "/attest/boots/ovmf-ima-sig";
 	struct cmw_item whole[HOST_MEMBERS], part[HOST_MEMBERS];
 	_cleanup_json_ json_t *range = NULL;
-	json_t *host = NULL;
-	struct attester *a;
+	struct handed handed;
 	json_int_t entries;
 
 	assert_int_equal(run("cp %s/%s %s/root/%s/binary_runtime_measurements && cp %s/%s "
@@ -189,8 +209,8 @@ static void test_host_with_logs(void **state)
 			     boot, "binary_runtime_measurements", b->tpm->dir, IMA, boot,
 			     "binary_bios_measurements", b->tpm->dir, BOOT),
 			 0);
-	a = ready(b);
-	take_host(a, 0, whole);
+	ready(b);
+	take_host(b, 0, whole);
 	assert_string_equal(claimed(whole, "ima_log"), "present");
 	assert_string_equal(claimed(whole, "boot_log"), "present");
 	assert_string_equal(claimed(whole, "systemd_log"), "missing");
@@ -201,7 +221,7 @@ static void test_host_with_logs(void **state)
 	for (json_int_t from = 1; from <= entries; from++) {
 		_cleanup_json_ json_t *rest = NULL;
 
-		take_host(a, from, part);
+		take_host(b, from, part);
 		assert_int_equal(jose_json(part[IMA_RANGE].content, part[IMA_RANGE].len, 2, &rest),
 				 0);
 		assert_int_equal(json_integer_value(json_object_get(rest, "from")), from);
@@ -214,7 +234,7 @@ static void test_host_with_logs(void **state)
 		clear_host(part);
 	}
 	clear_host(whole);
-	assert_int_equal(attester_host(a, entries + 1, &host), -ERANGE);
+	assert_int_equal(hand_out(b, entries + 1, &handed), -ERANGE);
 }
 
 /* ---- the AK's certificate ---- */

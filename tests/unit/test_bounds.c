@@ -26,7 +26,11 @@ static struct forge f;
 
 /* ---- counting ---- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifndef __has_feature
+#define __has_feature(f) 0 /* clang's way to tell */
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define COUNTED false /* the sanitizer has an allocator of its own */
 #else
 #define COUNTED true

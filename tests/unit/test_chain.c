@@ -25,7 +25,9 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "collect/aside.h"
 #include "collect/elfnote.h"
+#include "collect/hostmounts.h"
 #include "collect/mounts.h"
 #include "scratch.h"
 
@@ -134,26 +136,65 @@ static const struct event_exec *event_of(pid_t pid, const char *exe, const char 
 
 static bool tagged_late;
 
+static struct aside *beside;
+static struct hostmounts *mounts;
+static uint64_t watched_token;
+static int watched_err;
+
+static void watched(void *context, uint64_t token, int err)
+{
+	(void)context;
+	watched_token = token;
+	watched_err = err;
+}
+
+/* As who opens a session does: until it is done. */
+static int watch(struct chain *c, pid_t pid)
+{
+	static uint64_t tokens;
+	int err = chain_watch(c, pid, 0, 1, ++tokens);
+
+	while (!err && watched_token != tokens) {
+		struct pollfd p = {.fd = aside_fd(beside), .events = POLLIN};
+
+		assert_int_equal(poll(&p, 1, 5000), 1);
+		aside_collect(beside);
+	}
+	return err ?: watched_err;
+}
+
+static void stop(struct chain *c)
+{
+	chain_free(c);
+	aside_free(beside);
+	hostmounts_free(mounts);
+}
+
 static struct chain *start(size_t queue_max)
 {
 	struct chain_config config = {.wanted = wanted,
 				      .identify = identify,
 				      .tagged_late = tagged_late,
-				      .queue_max = queue_max};
+				      .queue_max = queue_max,
+				      .watched = watched};
 	struct chain *c = NULL;
 	int r;
 
 	wanted_never = false;
+	assert_int_equal(aside_new(&beside), 0);
+	assert_int_equal(hostmounts_new(&mounts), 0);
+	config.aside = beside;
+	config.mounts = mounts;
 	r = chain_new(&config, &c);
 	if (r == -EPERM || r == -ENOTSUP) {
 		print_message("fanotify is refused here (%s)\n", strerror(-r));
 		skip();
 	}
 	assert_int_equal(r, 0);
-	r = chain_watch(c, getpid());
+	r = watch(c, getpid());
 	if (r == -EPERM) {
 		print_message("marking filesystems is refused here\n");
-		chain_free(c);
+		stop(c);
 		skip();
 	}
 	assert_int_equal(r, 0);
@@ -264,7 +305,7 @@ static void test_plain(void **state)
 	assert_int_equal(take(c, e, s), 0);
 	assert_int_equal(chain_lost(c), 0);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 static void exec_script(void)
@@ -289,7 +330,7 @@ static void test_script(void **state)
 	assert_true(is_loader(&s[2]));
 	release(s, n);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 static void exec_nested(void)
@@ -322,7 +363,7 @@ static void test_nested(void **state)
 	assert_true(is_loader(&s[3]));
 	release(s, n);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 static void exec_gone(void)
@@ -364,7 +405,7 @@ static void test_gone_before_it_was_asked_for(void **state)
 		release(s, n);
 		wanted_never = false;
 	}
-	chain_free(c);
+	stop(c);
 }
 
 /* A selector takes it where its exec ends, and the event of its beginning was read before. */
@@ -395,7 +436,7 @@ static void test_tagged_late(void **state)
 		finish(pid);
 		wanted_never = false;
 	}
-	chain_free(c);
+	stop(c);
 }
 
 /*
@@ -468,7 +509,7 @@ static void test_leaving(void **state)
 	release(s, n);
 	wanted_never = false;
 	finish(parent);
-	chain_free(c);
+	stop(c);
 	for (int i = 0; i < 2; i++) {
 		close(say[i]);
 		close(hold[i]);
@@ -515,7 +556,7 @@ static void test_failed_attempts(void **state)
 	assert_true(is_loader(&s[2]));
 	release(s, n);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 /*
@@ -544,7 +585,7 @@ static void test_enoexec(void **state)
 	assert_true(is_loader(&s[1]));
 	release(s, n);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 /*
@@ -578,7 +619,7 @@ static void test_merged_events(void **state)
 	/* Nothing rather than the good one. */
 	assert_int_equal(n, 0);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 static void exec_twice(void)
@@ -624,7 +665,7 @@ static void test_later_execs_wait(void **state)
 	check(&s[0], CHAIN_EXECUTABLE, "/usr/bin/sleep");
 	release(s, n);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 static void test_others_and_bounds(void **state)
@@ -662,7 +703,7 @@ static void test_others_and_bounds(void **state)
 		take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep")), s),
 		0);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 /* What was tried in vain explains nothing that is not of its name. */
@@ -707,7 +748,7 @@ static void test_attempt_of_another_name(void **state)
 		release(s, n);
 		finish(pid);
 	}
-	chain_free(c);
+	stop(c);
 }
 
 static void exec_in_own_mount(void)
@@ -747,7 +788,7 @@ static void test_own_mount_namespace(void **state)
 	wanted_child = pid;
 	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
 	assert_true(WIFSTOPPED(status));
-	assert_int_equal(chain_watch(c, pid), 0);
+	assert_int_equal(watch(c, pid), 0);
 	kill(pid, SIGCONT);
 	for (int i = 0; i < 500 && n == 0; i++) {
 		usleep(10000);
@@ -761,7 +802,7 @@ static void test_own_mount_namespace(void **state)
 	assert_int_equal(e.exe.magic, TMPFS_MAGIC);
 	release(s, n);
 	finish(pid);
-	chain_free(c);
+	stop(c);
 }
 
 static void test_mountinfo(void **state)

@@ -449,6 +449,8 @@ static const struct {
 	{"submods.workload.programs.cut", "false", "submods.workload.programs.cut"},
 	{"submods.workload.folded", "true", NULL},
 	{"submods.workload.folded", "false", "submods.workload.folded"},
+	{"submods.workload.untagged_children", "true", NULL},
+	{"submods.workload.untagged_children", "false", "submods.workload.untagged_children"},
 	{"submods.workload.isolation", "\"lsm\"", "submods.workload.isolation"},
 	{"submods.workload.principal.assurance", "\"verified\"",
 	 "submods.workload.principal.assurance"},

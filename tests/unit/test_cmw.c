@@ -111,9 +111,8 @@ static void test_vectors(void **state)
 
 static void test_round_trip(void **state)
 {
-	struct cmw_item item = {.name = "quote",
-				.media_type = "application/vnd.affiant.tpms-attest",
-				.max = 300};
+	struct cmw_item item = {
+		.name = "quote", .media_type = "application/vnd.affiant.tpms-attest", .max = 300};
 	struct cmw host = {CMW_TYPE_HOST, &item, 1, false};
 	struct cmw evidence = {CMW_TYPE_EVIDENCE, &item, 1, false};
 	uint8_t bytes[301];
@@ -193,8 +192,7 @@ static void test_forms(void **state)
 		const char *text = forms[i].text;
 		int err = take(&c, text, strlen(text), why);
 
-		if (err != (forms[i].why ? -EBADMSG : 0) ||
-		    (err && strcmp(why, forms[i].why) != 0))
+		if (err != (forms[i].why ? -EBADMSG : 0) || (err && strcmp(why, forms[i].why) != 0))
 			fail_msg("%s: %d, %s", text, err, why);
 		if (!err && strstr(text, "4"))
 			assert_true(!item.content || item.len == 4);
@@ -325,12 +323,9 @@ static void test_json_alike(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json_alike),
-		cmocka_unit_test(test_vectors),
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_forms),
-		cmocka_unit_test(test_json_many),
-		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_alike), cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_json_many),  cmocka_unit_test(test_json),
 	};
 
 	return cmocka_run_group_tests_name("cmw", tests, NULL, NULL);

@@ -25,6 +25,7 @@
 
 #include "base/cleanup.h"
 #include "collect/hashing.h"
+#include "collect/hostmounts.h"
 #include "collect/object.h"
 #include "scratch.h"
 
@@ -76,6 +77,8 @@ static uint64_t now_ns(clockid_t clock)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
+static struct hostmounts *mounts; /* ours: an overlay among them was made by root */
+
 static struct filehash *start(struct filehash_config config)
 {
 	struct filehash *h = NULL;
@@ -84,6 +87,7 @@ static struct filehash *start(struct filehash_config config)
 	config.cache_max = config.cache_max ?: 64;
 	config.queue_max = config.queue_max ?: 64;
 	config.identify = identify;
+	config.mounts = mounts;
 	identified = 0;
 	meanwhile = NULL;
 	assert_int_equal(filehash_new(&config, &h), 0);
@@ -1202,6 +1206,7 @@ static void test_trust(void **state)
 static int remove_dir(void **state)
 {
 	(void)state;
+	hostmounts_free(mounts);
 	return scratch_remove(dir);
 }
 
@@ -1240,5 +1245,6 @@ int main(void)
 	};
 
 	assert_non_null(mkdtemp(dir));
+	assert_int_equal(hostmounts_new(&mounts), 0);
 	return cmocka_run_group_tests_name("filehash", tests, NULL, remove_dir);
 }

@@ -386,7 +386,7 @@ static const struct forgery {
 	B(host_of_other_profile, malformed_host_claims),
 	B(profile_of_host, malformed_claims),
 	B(host_entry_by_media_type, malformed_host_claims),
-	B(host_member_doubled, malformed_host_claims),
+	B(host_digest_doubled, malformed_host_claims),
 
 	A(unknown_host, host_evidence_needed),
 	A(kept_by_other_policy, host_evidence_needed),

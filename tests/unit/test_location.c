@@ -70,7 +70,7 @@ static void assert_leads(const char *path, const char *dir, const char *name, co
 	struct location l = {-2, -2, "poison"};
 	struct seen s = {0};
 
-	assert_int_equal(location_find(path, see, &s, &l), 0);
+	assert_int_equal(location_find(path, NULL, see, &s, &l), 0);
 	assert_string_equal(l.name, name);
 	assert_same(l.dir, dir);
 	if (file)
@@ -85,7 +85,7 @@ static void assert_fails(const char *path, int err)
 	struct location l = {-2, -2, "poison"};
 	struct seen s = {0};
 
-	assert_int_equal(location_find(path, see, &s, &l), err);
+	assert_int_equal(location_find(path, NULL, see, &s, &l), err);
 	assert_int_equal(l.dir, -2);
 	assert_string_equal(l.name, "poison");
 }
@@ -126,15 +126,15 @@ static void shows_every_name(void **state)
 	struct location l;
 
 	(void)state;
-	assert_int_equal(location_find(path_of("d/file"), see, &whole, &l), 0);
+	assert_int_equal(location_find(path_of("d/file"), NULL, see, &whole, &l), 0);
 	location_clear(&l);
 	assert_int_equal(whole.names, whole.directories + 1);
-	assert_int_equal(location_find(path_of("relative/none"), see, &s, &l), 0);
+	assert_int_equal(location_find(path_of("relative/none"), NULL, see, &s, &l), 0);
 	location_clear(&l);
 	assert_int_equal(s.names, whole.names + 1);
 	assert_int_equal(s.missing, 1);
 	s = (struct seen){0};
-	assert_int_equal(location_find(path_of("none/file"), see, &s, &l), -ENOENT);
+	assert_int_equal(location_find(path_of("none/file"), NULL, see, &s, &l), -ENOENT);
 	assert_int_equal(s.missing, 1);
 }
 
@@ -145,7 +145,7 @@ static void looks_again(void **state)
 	struct location l;
 
 	(void)state;
-	assert_int_equal(location_find(path_of("d/changing"), see, &s, &l), 0);
+	assert_int_equal(location_find(path_of("d/changing"), NULL, see, &s, &l), 0);
 	assert_null(s.rename_from);
 	assert_same(l.file, path_of("d/changing"));
 	location_clear(&l);

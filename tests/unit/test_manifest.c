@@ -289,14 +289,14 @@ static void test_rights(void **state)
 }
 
 /* The directory agent/d lies on a filesystem of a server's. */
-static int identify(void *context, int fd, struct object_id *ret)
+static int identify(void *context, int fd, struct object_facts *ret)
 {
 	struct stat st;
 
-	*ret = (struct object_id){.magic = EXT4_SUPER_MAGIC};
+	*ret = (struct object_facts){.id.magic = EXT4_SUPER_MAGIC};
 	assert_int_equal(fstat(fd, &st), 0);
 	if (st.st_ino == *(const ino_t *)context)
-		ret->magic = FUSE_SUPER_MAGIC;
+		ret->id.magic = FUSE_SUPER_MAGIC;
 	return 0;
 }
 

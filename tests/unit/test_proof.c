@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "collect/hostmounts.h"
 #include "collect/mounts.h"
 
 #define S 1000000000ull
@@ -246,24 +245,12 @@ static void test_options(void **state)
 	}
 }
 
-static void test_hostmounts(void **state)
-{
-	struct hostmounts *m = NULL;
-
-	(void)state;
-	assert_int_equal(hostmounts_new(&m), 0);
-	assert_true(hostmounts_trust(m, host_device()));
-	assert_false(hostmounts_trust(m, 4095u << 20 | 77));
-	hostmounts_free(m);
-	hostmounts_free(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_root_alone), cmocka_unit_test(test_filesystems),
 		cmocka_unit_test(test_overlay),    cmocka_unit_test(test_stood_still),
-		cmocka_unit_test(test_options),    cmocka_unit_test(test_hostmounts),
+		cmocka_unit_test(test_options),
 	};
 
 	return cmocka_run_group_tests_name("proof", tests, NULL, NULL);

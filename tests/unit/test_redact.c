@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "collect/decode.h"
-#include "daemon/config.h"
-#include "sample_config.h"
+#include "collect/redact_rules.h"
+#include "collect/redact_text.h"
 
 static char *flags[] = {(char *)"--token", (char *)"--password", (char *)"-p"};
 static char *patterns[] = {
@@ -25,7 +27,7 @@ static int set_up(void **state)
 {
 	struct redact *r = NULL;
 
-	if (redact_new(flags, 3, patterns, 3, &r))
+	if (redact_new(false, flags, 3, patterns, 3, &r))
 		return 1;
 	*state = r;
 	return 0;
@@ -130,7 +132,7 @@ static void ends_with_any_pattern(void **state)
 	struct redact *r = NULL;
 
 	(void)state;
-	assert_int_equal(redact_new(NULL, 0, odd, 5, &r), 0);
+	assert_int_equal(redact_new(false, NULL, 0, odd, 5, &r), 0);
 	assert_redacted(r, "xxy|aab|bq|cc", "[redacted]y|[redacted]|[redacted]q|[redacted]c");
 	redact_free(r);
 }
@@ -142,7 +144,7 @@ static void keeps_patterns_apart(void **state)
 	struct redact *r = NULL;
 
 	(void)state;
-	assert_int_equal(redact_new(NULL, 0, odd, 3, &r), 0);
+	assert_int_equal(redact_new(false, NULL, 0, odd, 3, &r), 0);
 	assert_redacted(r, "x)y|xy|(xy)|bb|cb|za|ac",
 			"[redacted]|xy|(xy)|[redacted]b|cb|[redacted]|ac");
 	redact_free(r);
@@ -175,7 +177,7 @@ static void refuses_bad_patterns(void **state)
 	struct redact *r = (void *)1;
 
 	(void)state;
-	assert_int_equal(redact_new(flags, 3, bad, 2, &r), -EINVAL);
+	assert_int_equal(redact_new(false, flags, 3, bad, 2, &r), -EINVAL);
 	assert_ptr_equal(r, (void *)1);
 	redact_free(NULL);
 }
@@ -254,48 +256,268 @@ static void redacts_arguments_of_a_batch(void **state)
 		assert_int_equal(batch.bytes[third + i], 0xff);
 }
 
-/* ---- what comes with the package ---- */
+/* ---- what comes with the program ---- */
 
-static void defaults_hide_the_usual_secrets(void **state)
+#define COMMANDS TEST_DATA "/redact/commands.txt"
+#define DOCS TEST_DATA "/../../docs/operations.md"
+#define OPEN "«"
+#define CLOSE "»"
+
+/* One line of COMMANDS: argv as it is executed, and as it may be written. */
+struct sample {
+	char argv[1024], want[2048];
+	size_t len; /* of argv, with the last NUL */
+	bool unknowable;
+};
+
+static void take_line(const char *line, struct sample *ret)
 {
-	static const struct {
-		const char *argv, *secret;
-	} cases[] = {
-		{"curl|-H|Authorization: Bearer eyJhbGciOi.abc.def|https://x", "eyJhbGciOi"},
-		{"curl|https://alice:hunter2hunter2@example.org/", "hunter2hunter2"},
-		{"psql|--password=hunter2hunter2", "hunter2hunter2"},
-		{"tool|--api-key|hunter2hunter2", "hunter2hunter2"},
-		{"env|OPENAI_API_KEY=hunter2hunter2|codex", "hunter2hunter2"},
-		{"sh|-c|export AWS_SECRET_ACCESS_KEY=hunter2hunter2; run", "hunter2hunter2"},
-		{"x|ghp_0123456789abcdefghijABCDEFGHIJ012345", "0123456789abcdef"},
-	};
-	struct config *c = NULL;
-	struct redact *r = NULL;
-	char *why = NULL;
+	char *out = ret->argv, *want = ret->want;
+	bool hidden = false;
 
-	(void)state;
-	assert_int_equal(config_load(sample_config(), NULL, &c, &why), 0);
-	assert_int_equal(redact_new(c->redact.flags, c->redact.flags_count, c->redact.patterns,
-				    c->redact.patterns_count, &r),
-			 0);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		size_t len = strlen(cases[i].argv);
-		char text[256];
+	ret->unknowable = *line == '!';
+	for (line += ret->unknowable; *line && *line != '\n'; line++) {
+		bool opens = !strncmp(line, OPEN, strlen(OPEN));
+		char c = *line;
 
-		memcpy(text, cases[i].argv, len + 1);
-		for (char *p = text; *p; p++)
-			if (*p == '|')
-				*p = '\0';
-		redact_argv(r, text, len + 1);
-		assert_null(memmem(text, len, cases[i].secret, strlen(cases[i].secret)));
+		if (opens || !strncmp(line, CLOSE, strlen(CLOSE))) {
+			hidden = opens;
+			line += strlen(OPEN) - 1;
+			if (opens && !ret->unknowable)
+				want = stpcpy(want, REDACTED_TEXT);
+			continue;
+		}
+		if (line[0] == '\\' && line[1] == 'n') {
+			c = '\n';
+			line++;
+		}
+		*out++ = c == '\t' ? '\0' : c;
+		if (!hidden || ret->unknowable)
+			*want++ = c;
 	}
-	redact_free(r);
-	config_free(c);
-	free(why);
+	*out++ = *want = '\0';
+	ret->len = out - ret->argv;
 }
 
-int main(void)
+/* As it is written, arguments parted by tabs. */
+static void show(const char *argv, size_t len, char *ret, size_t size)
 {
+	size_t used = 0;
+
+	for (size_t at = 0; at < len;) {
+		size_t n = strnlen(argv + at, len - at);
+		bool hidden;
+		char *text = redact_text(argv + at, n, &hidden);
+
+		assert_non_null(text);
+		used += snprintf(ret + used, size - used, "%s%s", at ? "\t" : "", text);
+		free(text);
+		at += n + 1;
+	}
+}
+
+static struct redact *usual(void)
+{
+	struct redact *r = NULL;
+
+	assert_int_equal(redact_new(true, NULL, 0, NULL, 0, &r), 0);
+	return r;
+}
+
+/* All of them, so that one run names every line that went wrong. */
+static void hides_what_the_usual_command_lines_hold(void **state)
+{
+	_cleanup_fclose_ FILE *f = fopen(COMMANDS, "re");
+	struct redact *r = usual();
+	size_t lines = 0, unknowable = 0, wrong = 0;
+	char line[2048], shown[4096];
+	struct sample s;
+
+	(void)state;
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (*line == '#' || *line == '\n')
+			continue;
+		take_line(line, &s);
+		lines++;
+		unknowable += s.unknowable;
+		for (int again = 0; again < 2; again++) { /* events can be read twice */
+			redact_argv(r, s.argv, s.len);
+			show(s.argv, s.len, shown, sizeof(shown));
+			if (!strcmp(shown, s.want))
+				continue;
+			wrong++;
+			print_error("%s\t is written as\n%s\n", line, shown);
+		}
+	}
+	redact_free(r);
+	assert_int_equal(wrong, 0);
+	assert_true(lines >= 300);
+	assert_in_range(unknowable, 1, 20);
+}
+
+static void assert_usual(const char *argv, const char *want)
+{
+	struct redact *r = usual();
+
+	assert_redacted(r, argv, want);
+	redact_free(r);
+}
+
+/* A name of its own does not make it another program. */
+static void knows_a_program_by_its_file(void **state)
+{
+	static union {
+		uint8_t bytes[4096];
+		uint64_t aligned;
+	} event;
+	static const char argv[] = "x\0-u\0bob:secret";
+	struct event_exec *e = (void *)event.bytes;
+	struct redact *r = usual();
+
+	(void)state;
+	add_exec(event.bytes, EVENT_EXEC, argv, sizeof(argv));
+	redact_events(r, event.bytes, e->header.size);
+	assert_memory_equal(e->data + 16, argv, sizeof(argv));
+	e->exe_len = 9;
+	e->filename_len = 7;
+	memcpy(e->data, "curl\0bin\0--tok\0", 16);
+	redact_events(r, event.bytes, e->header.size);
+	assert_memory_equal(e->data + 16, "x\0-u\0bob:\x1a\x1a\x1a\x1a\x1a\x1a", sizeof(argv));
+	redact_free(r);
+}
+
+static void hides_unread_what_is_too_deep(void **state)
+{
+	(void)state;
+	assert_usual("sh|-c|sh -c \"sh -c 'mysql -psecret'\"",
+		     "sh|-c|sh -c \"sh -c 'mysql -p[redacted]'\"");
+	assert_usual("sh|-c|a \"b 'c d\\\\ e'\"", "sh|-c|a \"b 'c [redacted]\\\\[redacted]'\"");
+}
+
+static void keeps_what_ends_early(void **state)
+{
+	static const char *const same[] = {
+		"curl|-u",
+		"curl|--user",
+		"sshpass|-p",
+		"mysql|-p",
+		"sh|-c",
+		"sh|-c| ",
+		"docker|login|-p",
+		"vault|login",
+		"aws|configure|set",
+		"openssl|-pass",
+		"-----BEGIN |x",
+		"a://",
+		"x|=",
+		"env|env|env",
+		"\"|'",
+		"tool|password=",
+		"tool|\"password\":",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
+		assert_usual(same[i], same[i]);
+}
+
+/*
+ * What an agent can make the daemon's one thread do for an exec: of the longest command line that
+ * an event holds, whatever it is made of. The processor's time, generously: machines differ.
+ */
+static void takes_bounded_time(void **state)
+{
+	static const char *const parts[] = {
+		"curl -u a:b ", "a ",          "\" ",   "' ",  "sh -c ' ", "://", "password ",
+		"password=",    "-----BEGIN ", "curl ", "-x ", "--token ", "sk-", "eyJ",
+		"{\"a\":",      "\\",          ";",     "$(",  "key: ",    "a=",
+	};
+	static char argv[EVENT_ARGV_MAX];
+	struct redact *r = usual();
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(parts) / sizeof(*parts); i++) {
+		const char *part = parts[i / 2];
+		struct timespec from, to;
+		double most = 1e9;
+
+		for (int round = 0; round < 3; round++) {
+			double ms;
+
+			for (size_t at = 0; at < sizeof(argv); at++) {
+				char c = part[at % strlen(part)];
+
+				argv[at] = i % 2 && c == ' ' ? '\0' : c;
+			}
+			memcpy(argv, "env", 4);
+			clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+			redact_argv(r, argv, sizeof(argv));
+			clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+			ms = (to.tv_sec - from.tv_sec) * 1e3 + (to.tv_nsec - from.tv_nsec) / 1e6;
+			most = ms < most ? ms : most;
+		}
+		if (most > 20)
+			fail_msg("%.1f ms for a command line of '%s'", most, part);
+		if (getenv("REDACT_TIMES"))
+			print_message("%.2f ms: '%s'\n", most, part);
+	}
+	redact_free(r);
+}
+
+/* ---- the docs ---- */
+
+static void print_rows(FILE *f)
+{
+	fputs("| program | when | hidden |\n|---|---|---|\n", f);
+	for (size_t i = 0; i < redact_rules_count; i++) {
+		const struct redact_rule *rule = &redact_rules[i];
+		const char *tick = *rule->when ? "`" : "";
+
+		fprintf(f, "| `%s` | %s%s%s | `%s` |\n", rule->programs, tick, rule->when, tick,
+			rule->options);
+	}
+}
+
+static void print_formats(FILE *f)
+{
+	fputs("| begins with | and at least | whose |\n|---|---|---|\n", f);
+	for (size_t i = 0; i < redact_formats_count; i++)
+		fprintf(f, "| `%s` | %zu | %s |\n", redact_formats[i].begins,
+			redact_formats[i].least, redact_formats[i].whose);
+}
+
+static void assert_in_docs(void (*print)(FILE *f))
+{
+	_cleanup_free_ char *rows = NULL, *docs = calloc(1, 1 << 20);
+	_cleanup_fclose_ FILE *f = fopen(DOCS, "re");
+	size_t len;
+	FILE *out = open_memstream(&rows, &len);
+
+	assert_non_null(out);
+	print(out);
+	assert_int_equal(fclose(out), 0);
+	assert_non_null(f);
+	assert_true(fread(docs, 1, (1 << 20) - 1, f) > 0);
+	if (!strstr(docs, rows))
+		fail_msg("docs/operations.md has another table: `test_redact --tables` prints it");
+}
+
+static void tells_the_docs(void **state)
+{
+	(void)state;
+	assert_in_docs(print_rows);
+	assert_in_docs(print_formats);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--tables")) {
+		print_rows(stdout);
+		putchar('\n');
+		print_formats(stdout);
+		return 0;
+	}
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(leaves_the_rest_alone),
@@ -309,7 +531,12 @@ int main(void)
 		TEST(refuses_bad_patterns),
 		TEST(changes_no_length),
 		TEST(redacts_arguments_of_a_batch),
-		TEST(defaults_hide_the_usual_secrets),
+		TEST(hides_what_the_usual_command_lines_hold),
+		TEST(knows_a_program_by_its_file),
+		TEST(hides_unread_what_is_too_deep),
+		TEST(keeps_what_ends_early),
+		TEST(takes_bounded_time),
+		TEST(tells_the_docs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,7 @@
 #include "daemon/location.h"
 #include "daemon/packet.h"
 #include "daemon/saver.h"
+#include "handed.h"
 #include "record/segment.h"
 #include "tpm/keystore.h"
 #include "tpm/tcti.h"
@@ -52,7 +53,7 @@ static int location(struct place *p, const char *name)
 	int err, there;
 
 	snprintf(path, sizeof(path), "%s/%s", p->dir, name);
-	err = location_find(path, nothing_seen, NULL, &l);
+	err = location_find(path, NULL, nothing_seen, NULL, &l);
 	if (err)
 		return err;
 	there = l.file >= 0;
@@ -242,6 +243,8 @@ static int mounts(struct place *p)
 	int err = hostmounts_new(&m);
 
 	(void)p;
+	if (!err && !hostmounts_wait(m, 1, 1000000000))
+		err = -ETIMEDOUT;
 	hostmounts_free(m);
 	return err;
 }
@@ -374,6 +377,43 @@ static int save_nowhere(struct place *p)
 	return save(p, "nonexistent/state.new");
 }
 
+/* More than a pipe holds: it is full, and then read to its end; or nobody reads. */
+static int hand_out(bool read_it)
+{
+	_cleanup_free_ char *head = malloc(1 << 17), *text = NULL;
+	struct handout *h;
+	struct handed of;
+	size_t len = 0;
+	int err = head ? handout_new(AT_FDCWD, 0, &h) : -ENOMEM;
+
+	if (err)
+		return err;
+	memset(head, 'x', (1 << 17) - 1);
+	head[(1 << 17) - 1] = '\0';
+	err = handed_begin(h, 1, head, 0, &of);
+	if (!err && !handed_wait(h, &of, 5000))
+		err = -ETIMEDOUT;
+	err = err ?: of.err;
+	if (!err && read_it)
+		text = handed_read(&of, &len);
+	else if (!err)
+		close(of.fd);
+	handout_free(h);
+	return err ?: len == of.size ? 0 : -EPIPE;
+}
+
+static int handed_all(struct place *p)
+{
+	(void)p;
+	return hand_out(true);
+}
+
+static int handed_none(struct place *p)
+{
+	(void)p;
+	return hand_out(false);
+}
+
 static int identify(void *source, int fd, struct object_facts *ret)
 {
 	return source_object_facts(source, fd, ret);
@@ -459,6 +499,8 @@ static const struct check written[] = {
 	{"ledger_open, held", ledger_held, -EBUSY},
 	{"saver", save_there, 0},
 	{"saver, nowhere", save_nowhere, -ENOENT},
+	{"handout", handed_all, 0},
+	{"handout, unread", handed_none, -EPIPE},
 	{"filehash", hash_there, HASH_STATE_OBSERVED},
 	{"filehash, of another's file", hash_theirs, HASH_STATE_OBSERVED},
 	{"filehash, unreadable", hash_refused, HASH_STATE_UNREADABLE},

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,13 +15,16 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "collect/answers.h"
 #include "collect/credentials.h"
+#include "collect/procroot.h"
 #include "scratch.h"
 
 static char dir[] = "/tmp/affiant-scriptarg-XXXXXX";
@@ -485,6 +489,25 @@ static void finish(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
+static ino_t foreign; /* lies on a filesystem of a server's */
+
+/* As the kernel programs would say. */
+static int describe(void *context, int fd, struct object_facts *ret)
+{
+	struct statfs fs;
+	struct stat st;
+
+	(void)context;
+	assert_int_equal(fstat(fd, &st) | fstatfs(fd, &fs), 0);
+	*ret = (struct object_facts){
+		.id = {.inode = st.st_ino,
+		       .magic = st.st_ino == foreign ? FUSE_SUPER_MAGIC : fs.f_type},
+		.guard.mode = st.st_mode};
+	return 0;
+}
+
+static const struct answering answering = {.describe = describe};
+
 static int try_open(pid_t pid, const char *cwd, const char *name)
 {
 	struct scriptarg *s = NULL;
@@ -493,7 +516,7 @@ static int try_open(pid_t pid, const char *cwd, const char *name)
 	event_of("python3", "python3 x", cwd);
 	event.e.header.actor.tgid = pid;
 	event.e.header.actor.start_boottime = start_of(pid);
-	assert_int_equal(scriptarg_new(&event.e, name, &s), 0);
+	assert_int_equal(scriptarg_new(&event.e, name, &answering, &s), 0);
 	r = scriptarg_open(s);
 	scriptarg_free(s);
 	return r;
@@ -525,6 +548,7 @@ static void need_root(void)
 static void test_paths(void **state)
 {
 	pid_t pid, jailed;
+	int r;
 
 	(void)state;
 	need_root();
@@ -542,8 +566,9 @@ static void test_paths(void **state)
 	/* Would wait for a writer. */
 	assert_int_equal(mkfifo(path_of("fifo.py"), 0644), 0);
 	assert_int_equal(try_open(pid, dir, "fifo.py"), -EINVAL);
-	/* Magic links lead out of any root. */
-	assert_int_equal(try_open(pid, "/", "/proc/self/exe"), -ELOOP);
+	/* Magic links lead out of any root; and procfs is nobody's who answers by himself. */
+	r = try_open(pid, "/", "/proc/self/exe");
+	assert_true(r == -ELOOP || r == -EREMOTE);
 	finish(pid);
 
 	/* Another root: nothing above it can be reached, by name or by link. */
@@ -558,6 +583,79 @@ static void test_paths(void **state)
 	assert_int_equal(try_open(jailed, "/", "../a.py"), -ENOENT);
 	assert_int_equal(try_open(jailed, "/", path_of("a.py")), -ENOENT);
 	finish(jailed);
+}
+
+/* Name by name, what /proc/self/fd says it came to. */
+static void check_walk(int root, const char *path, const char *want)
+{
+	_cleanup_close_ int fd = procroot_walk(root, "/", path, &answering);
+	char link[32], at[PATH_MAX] = "";
+
+	assert_true(fd >= 0);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	assert_true(readlink(link, at, sizeof(at) - 1) > 0);
+	assert_string_equal(at, path_of(want));
+}
+
+static int walk(int root, const char *path)
+{
+	_cleanup_close_ int fd = procroot_walk(root, "/", path, &answering);
+
+	return fd < 0 ? fd : 0;
+}
+
+/* As the kernel walks within a root, but that nobody is asked who need not answer. */
+static void test_walk(void **state)
+{
+	_cleanup_close_ int root = -1;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(mkdir(path_of("w"), 0755), 0);
+	assert_int_equal(mkdir(path_of("w/a"), 0755), 0);
+	assert_int_equal(mkdir(path_of("w/a/b"), 0755), 0);
+	make("w/a/b/x.py", 0644);
+	assert_int_equal(symlink("/a/b", path_of("w/whole")), 0);
+	assert_int_equal(symlink("b/x.py", path_of("w/a/part")), 0);
+	assert_int_equal(symlink("../../../../..", path_of("w/a/b/out")), 0);
+	assert_int_equal(symlink("loop", path_of("w/loop")), 0);
+	root = open(path_of("w"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	check_walk(root, "/a/b/x.py", "w/a/b/x.py");
+	check_walk(root, "//a/./b//x.py", "w/a/b/x.py");
+	check_walk(root, "/a/b/../../../a/b/x.py", "w/a/b/x.py");
+	check_walk(root, "/whole/x.py", "w/a/b/x.py");
+	check_walk(root, "/whole/../part", "w/a/b/x.py");
+	check_walk(root, "/a/b/out/a/part", "w/a/b/x.py");
+	check_walk(root, "/", "w");
+	assert_int_equal(walk(root, "/a/none"), -ENOENT);
+	assert_int_equal(walk(root, "/a/b/x.py/y"), -ENOTDIR);
+	assert_int_equal(walk(root, "/loop"), -ELOOP);
+
+	/* What lies in it has to be asked for, what it is has not. */
+	assert_int_equal(stat(path_of("w/a/b"), &st), 0);
+	foreign = st.st_ino;
+	check_walk(root, "/a/b", "w/a/b");
+	assert_int_equal(walk(root, "/a/b/x.py"), -EREMOTE);
+	assert_int_equal(walk(root, "/whole/x.py"), -EREMOTE);
+	foreign = 0;
+}
+
+/* Nor is such a file opened, although the kernel has it in memory. */
+static void test_foreign_file(void **state)
+{
+	struct stat st;
+	pid_t pid;
+
+	(void)state;
+	need_root();
+	pid = someone(0, 0, 0, NULL);
+	make("served.py", 0644);
+	check_open(pid, dir, "served.py", "served.py");
+	assert_int_equal(stat(path_of("served.py"), &st), 0);
+	foreign = st.st_ino;
+	assert_int_equal(try_open(pid, dir, "served.py"), -EREMOTE);
+	foreign = 0;
+	finish(pid);
 }
 
 /* What the agent can't read itself is not read for it. */
@@ -607,16 +705,16 @@ static void test_gone(void **state)
 	event_of("python3", "python3 x", dir);
 	event.e.header.actor.tgid = pid;
 	event.e.header.actor.start_boottime = start_of(pid);
-	assert_int_equal(scriptarg_new(&event.e, "a.py", &s), 0);
+	assert_int_equal(scriptarg_new(&event.e, "a.py", &answering, &s), 0);
 	finish(pid);
 	assert_int_equal(scriptarg_open(s), -ESRCH);
 	scriptarg_free(s);
-	assert_int_equal(scriptarg_new(&event.e, "a.py", &s), -ESRCH);
+	assert_int_equal(scriptarg_new(&event.e, "a.py", &answering, &s), -ESRCH);
 
 	/* The pid is another's now. */
 	event.e.header.actor.tgid = getpid();
 	event.e.header.actor.start_boottime = start_of(getpid()) - 1000000000;
-	assert_int_equal(scriptarg_new(&event.e, "a.py", &s), 0);
+	assert_int_equal(scriptarg_new(&event.e, "a.py", &answering, &s), 0);
 	assert_int_equal(scriptarg_open(s), -ESRCH);
 	scriptarg_free(s);
 }
@@ -636,11 +734,11 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),     cmocka_unit_test(test_mounted),
-		cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_cut_after), cmocka_unit_test(test_long),
-		cmocka_unit_test(test_paths),     cmocka_unit_test(test_rights),
-		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_names),  cmocka_unit_test(test_mounted),
+		cmocka_unit_test(test_cut),    cmocka_unit_test(test_cut_after),
+		cmocka_unit_test(test_long),   cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_walk),   cmocka_unit_test(test_foreign_file),
+		cmocka_unit_test(test_rights), cmocka_unit_test(test_gone),
 	};
 
 	return cmocka_run_group_tests_name("scriptarg", tests, make_dir, remove_dir);

@@ -274,6 +274,7 @@ static void test_evidence(void **state)
 	ask(core, fd, &r, challenge, &a);
 	assert_error(&a, "untagged", "is of no session, and only those may ask for evidence");
 	answer_clear(&a);
+	assert_int_equal(core->untagged, 1);
 	close(fd);
 	assert_int_equal(core->attested, 0);
 
@@ -942,6 +943,85 @@ static void test_crowd_of_users(void **state)
 	assert_int_equal(in_child(*state, 0, crowds), 0);
 }
 
+/* A connection of a process of @session, refused for what it asks, but believed. False: no room. */
+static bool agent_comes_in(struct core *core, uint64_t session, int *ret_fd)
+{
+	uint8_t challenge[32];
+	REQUEST_STATUS(r);
+	struct answer a;
+
+	core->tagged = true;
+	core->tag = (struct tag){.session = session};
+	*ret_fd = client_connect(core);
+	turn(core);
+	if (!client_hello(*ret_fd, challenge, 5000))
+		return false;
+	ask(core, *ret_fd, &r, challenge, &a);
+	assert_error(&a, "denied", "may not see the status");
+	answer_clear(&a);
+	return true;
+}
+
+/* Agents that keep what they got fill all but what is kept for those who launch and read, and root. */
+static void test_crowd_of_agents(void **state)
+{
+	static const uid_t users[] = {NOBODY};
+	struct core *core = *state;
+	int fds[640], fd;
+	size_t n = 0;
+
+	if (geteuid() != 0)
+		SKIP("needs root to become another user");
+	core->config.connections_max = 640;
+	core->config.launcher_users = users;
+	core->config.launcher_users_count = 1;
+	restart(core);
+	while (n < 640 && agent_comes_in(core, n / SERVER_CONNECTIONS_SESSION_MAX, &fds[n]))
+		n++;
+	assert_int_equal(n, 640 - 32 - 640 / 16);
+	close(fds[n]);
+	core->tagged = false;
+	assert_int_equal(in_child(core, NOBODY, nobody_launches), 0);
+	fd = client_connect(core);
+	turn(core);
+	assert_true(client_hello(fd, (uint8_t[32]){0}, 5000)); /* root */
+	close(fd);
+	while (n)
+		close(fds[--n]);
+}
+
+/* Of all sessions of one user, so many: other users' agents have room. */
+static void test_agents_of_one_user(void **state)
+{
+	struct core *core = *state;
+	struct rlimit files, more;
+	static int fds[SERVER_CONNECTIONS_AGENTS_MAX + 2];
+	size_t n = 0;
+
+	if (geteuid() != 0)
+		SKIP("needs root to become another user");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	more = (struct rlimit){files.rlim_max, files.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &more), 0);
+	if (more.rlim_cur < 3 * SERVER_CONNECTIONS_AGENTS_MAX + 64)
+		SKIP("needs more descriptors: ulimit -n 8192");
+	core->config.connections_max = SERVER_CONNECTIONS_MAX;
+	restart(core);
+	while (n <= SERVER_CONNECTIONS_AGENTS_MAX &&
+	       agent_comes_in(core, n / SERVER_CONNECTIONS_SESSION_MAX, &fds[n]))
+		n++;
+	assert_int_equal(n, SERVER_CONNECTIONS_AGENTS_MAX);
+	close(fds[n]);
+	assert_int_equal(seteuid(2000), 0);
+	fds[n] = client_connect(core);
+	assert_int_equal(seteuid(0), 0);
+	turn(core);
+	assert_true(client_hello(fds[n], (uint8_t[32]){0}, 5000));
+	for (size_t i = 0; i <= n; i++)
+		close(fds[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
 /* ---- match ---- */
 
 static int match_inside(struct core *core)
@@ -1070,6 +1150,8 @@ int main(void)
 		TEST(test_crowd_of_a_session),
 		TEST(test_crowd_of_one_user),
 		TEST(test_crowd_of_users),
+		TEST(test_crowd_of_agents),
+		TEST(test_agents_of_one_user),
 		TEST(test_match),
 		TEST(test_socket),
 	};

@@ -433,9 +433,12 @@ int main(int argc, char **argv)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(has_something_of_everything), TEST(comes_back_as_it_was),
-		TEST(keeps_who_left_last),         TEST(shares_what_was_shared),
-		TEST(refuses_contradictions),      TEST(takes_empty_messages),
+		TEST(has_something_of_everything),
+		TEST(comes_back_as_it_was),
+		TEST(keeps_who_left_last),
+		TEST(shares_what_was_shared),
+		TEST(refuses_contradictions),
+		TEST(takes_empty_messages),
 		TEST(seeds_are_states),
 	};
 

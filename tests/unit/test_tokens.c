@@ -52,6 +52,22 @@ static void several_at_once(void **state)
 	tokens_free(t);
 }
 
+/* What was done without asking is paid for later, however much it was. */
+static void charged_beyond_what_there_is(void **state)
+{
+	struct tokens *t;
+
+	(void)state;
+	assert_int_equal(tokens_new(10, 25, &t), 0);
+	tokens_charge(t, 1, 5, SECOND);
+	assert_int_equal(take_all(t, 1, SECOND), 20);
+	tokens_charge(t, 1, 30, SECOND);
+	assert_false(tokens_take(t, 1, 1, 4 * SECOND));
+	assert_true(tokens_take(t, 1, 1, 4 * SECOND + SECOND / 10));
+	assert_int_equal(take_all(t, 2, SECOND), 25);
+	tokens_free(t);
+}
+
 /* What one session uses up, another still has. */
 static void each_session_has_its_own(void **state)
 {
@@ -70,6 +86,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_many_as_the_rate_says),
 		cmocka_unit_test(several_at_once),
+		cmocka_unit_test(charged_beyond_what_there_is),
 		cmocka_unit_test(each_session_has_its_own),
 	};
 

@@ -133,6 +133,44 @@ static void test_states(void **state)
 	forge_end(&f);
 }
 
+/* What would take nothing, and may be meant otherwise: by a zero in a structure above all. */
+static void test_zeros_refused(void **state)
+{
+	static const struct affiant_agent whole = {
+		.id = FORGE_AGENT,
+		.isolations = AFFIANT_ISOLATED,
+		.custodies = AFFIANT_ANY_CUSTODY,
+		.states = AFFIANT_STATES_PROVEN,
+	};
+	struct affiant_agent agents[] = {whole, whole, whole, whole, whole, whole, whole, whole};
+	const size_t count = sizeof(agents) / sizeof(*agents);
+	struct affiant_policy p = {.max_age = 300, .agents = agents, .agents_count = 1};
+	struct verifier *v;
+	const char *why;
+
+	(void)state;
+	agents[1].id = NULL;
+	agents[2].id = "";
+	agents[3].isolations = 0;
+	agents[4].isolations = 16;
+	agents[5].custodies = 0;
+	agents[6].custodies = 4;
+	agents[7].states = 0;
+	for (size_t i = 0; i < count; i++) {
+		p.agents = &agents[i];
+		why = NULL;
+		assert_int_equal(verifier_new(&p, &v, &why), i ? -EINVAL : 0);
+		if (i)
+			assert_non_null(strstr(why, "an agent"));
+		else
+			verifier_free(v);
+	}
+	p.agents_count = 0;
+	p.max_age = 0;
+	assert_int_equal(verifier_new(&p, &v, &why), -EINVAL);
+	assert_non_null(strstr(why, "max_age"));
+}
+
 /* No bit that means nothing, and none of what no executable is. */
 static void test_states_refused(void **state)
 {
@@ -379,6 +417,92 @@ static void test_batch(void **state)
 	forge_end(&f);
 }
 
+/* ---- what is asked for in between ---- */
+
+struct asked {
+	size_t times;
+	int err;
+	uint8_t ueid[CLAIMS_UEID_SIZE];
+};
+
+static int recall(void *data, const uint8_t ueid[CLAIMS_UEID_SIZE], const struct hoststate **ret)
+{
+	struct asked *a = data;
+
+	a->times++;
+	memcpy(a->ueid, ueid, CLAIMS_UEID_SIZE);
+	*ret = a->err ? NULL : f.cached;
+	return a->err;
+}
+
+/* How often what is kept is asked for; and that verify_early() is of the same mind. */
+static size_t ask(struct asked *a, enum verify_code code)
+{
+	struct verify_request q = {
+		.nonce = f.nonce,
+		.audience = f.audience,
+		.now = f.now,
+		.recall = recall,
+		.data = a,
+	};
+	_cleanup_free_ char *text = json_dumps(f.collection, JSON_COMPACT);
+	uint8_t ueid[CLAIMS_UEID_SIZE];
+	struct verify_result *r = NULL;
+	struct verifier *v;
+	const char *why;
+	int early;
+
+	a->times = 0;
+	assert_int_equal(verifier_new(&f.policy, &v, &why), 0);
+	q.evidence = text;
+	q.len = strlen(text);
+	early = verify_early(v, &q, ueid);
+	assert_int_equal(a->times, 0);
+	assert_int_equal(verify(v, &q, &r), a->err);
+	if (!a->err)
+		assert_int_equal(r->code, code);
+	/* The quote is looked at later, and before anything is asked for. */
+	assert_int_equal(early, a->times || code == VERIFY_malformed_quote ? 0 : -EBADMSG);
+	if (a->times)
+		assert_memory_equal(ueid, f.hosts[0].ueid, CLAIMS_UEID_SIZE);
+	if (a->times)
+		assert_memory_equal(a->ueid, f.hosts[0].ueid, CLAIMS_UEID_SIZE);
+	verify_result_free(r);
+	verifier_free(v);
+	return a->times;
+}
+
+/* Nobody's state but that of a host of the policy, whose token is good for this nonce. */
+static void test_recall(void **state)
+{
+	struct asked a = {};
+
+	(void)state;
+	forge_begin(&f);
+	forge_build(&f);
+	assert_int_equal(ask(&a, VERIFY_NONE), 1);
+	f.nonce = "another-nonce-than-that";
+	assert_int_equal(ask(&a, VERIFY_nonce), 0);
+	f.nonce = FORGE_NONCE;
+	f.audience = "https://sts.example.org/other";
+	assert_int_equal(ask(&a, VERIFY_audience), 0);
+	f.audience = FORGE_AUDIENCE;
+	f.now += 100000;
+	assert_int_equal(ask(&a, VERIFY_expired), 0);
+	f.now = FORGE_NOW;
+	f.hosts[0].ueid[7] ^= 1;
+	assert_int_equal(ask(&a, VERIFY_host_unknown), 0);
+	f.hosts[0].ueid[7] ^= 1;
+	a.err = -EWOULDBLOCK;
+	assert_int_equal(ask(&a, VERIFY_NONE), 1);
+	a.err = 0;
+	json_array_set_new(json_object_get(f.collection, "quote"), 1, json_string("AAAA"));
+	assert_int_equal(ask(&a, VERIFY_malformed_quote), 0);
+	json_object_del(f.collection, "quote");
+	assert_int_equal(ask(&a, VERIFY_malformed_evidence), 0);
+	forge_end(&f);
+}
+
 /* ---- real logs ---- */
 
 #define ENTRIES_MAX 4096
@@ -569,6 +693,7 @@ int main(void)
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_states_refused),
+		cmocka_unit_test(test_zeros_refused),
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_kept),
@@ -576,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_kept_though_refused),
 		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_batch),
+		cmocka_unit_test(test_recall),
 		cmocka_unit_test(test_boots),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_members_truncated),

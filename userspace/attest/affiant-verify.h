@@ -4,9 +4,9 @@
  * Everything that a policy does not name is refused. How a token service uses it:
  * docs/token-services.md.
  *
- * Structures are plain and zero-initialised: zero always means the stricter thing. A list without
- * entries and a set without bits take nothing; affiant_verifier_new() refuses a policy by which no
- * evidence could pass for that alone. What is asked for in addition is in boot.values, boot.rules,
+ * Structures are plain and zero-initialised: zero always means the stricter thing, and a list
+ * without entries takes nothing. Sets of bits have to be given: affiant_verifier_new() refuses an
+ * agent's that are empty. What a policy may ask for in addition is in boot.values, boot.rules,
  * boot.closed and the members require_...: these ask for what they name, and for nothing when
  * empty. What structures point to is the caller's, and must outlive the verifier made of it.
  */

@@ -47,7 +47,7 @@ struct cmw;
 /* A member that is asked for. Zero-initialised but for the first line of it. */
 struct cmw_item {
 	const char *name, *media_type;
-	size_t max;                    /* bytes that its content may have */
+	size_t max;         /* bytes that its content may have */
 	struct cmw *nested; /* it is a collection by itself, instead of that */
 
 	struct jsontext text; /* in base64url, as it stands there; at NULL: it is not there */

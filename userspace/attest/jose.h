@@ -52,8 +52,8 @@ int jose_parse(const char *token, size_t len, size_t depth, struct jose_parsed *
 void jose_parsed_clear(struct jose_parsed *p);
 
 /*
- * json_loadb() for what strangers send: duplicates refused, nothing behind the value, at most
- * @depth levels of nesting and BOUNDS_JSON_VALUES values (counted before jansson builds anything). -EBADMSG. How long it may be is for the caller to
- * bound.
+ * json_loadb() for what strangers send: duplicates refused, nothing behind the value, at most @depth
+ * levels of nesting and BOUNDS_JSON_VALUES values, counted before jansson builds anything. -EBADMSG.
+ * How long it may be is for the caller to bound.
  */
 int jose_json(const void *data, size_t len, size_t depth, json_t **ret);

@@ -57,6 +57,13 @@ static int read_all(int root, const char *path, size_t max, uint8_t **ret, size_
 	return 0;
 }
 
+int measure_open(int root, enum measure_log log)
+{
+	int fd = openat(root, paths[log], O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int measure_read(int root, enum measure_log log, uint8_t **ret, size_t *ret_len)
 {
 	return read_all(root, paths[log], MEASURE_LOG_MAX, ret, ret_len);

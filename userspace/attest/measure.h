@@ -46,6 +46,9 @@ struct measure_host {
  */
 int measure_host(int root, struct measure_host *ret);
 
+/* A log, to be read: a descriptor, or -errno of open(2). */
+int measure_open(int root, enum measure_log log);
+
 /*
  * A whole log, to be freed: -ENOENT when the host has none, -EFBIG; -errno of open(2) and read(2).
  */

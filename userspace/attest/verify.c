@@ -238,8 +238,8 @@ static bool (*const early_stages[])(struct verification *v) = {
 /* Identity before quote, quote before logs, logs before what the daemon says, that before the
  * agent's. */
 static bool (*const stages[])(struct verification *v) = {
-	verify_members, verify_identity, verify_quote,       verify_logs, verify_clock,
-	verify_pcrs,    verify_host_claims, verify_boot, verify_ima,  verify_daemon,
+	verify_members, verify_identity,    verify_quote, verify_logs, verify_clock,
+	verify_pcrs,    verify_host_claims, verify_boot,  verify_ima,  verify_daemon,
 };
 
 static void verification_free(struct verification *v)

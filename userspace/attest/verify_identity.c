@@ -317,8 +317,9 @@ static bool check_extra(struct verification *v)
  */
 static bool other_key(struct verification *v, enum verify_code code, const char *why)
 {
-	return v->has_host ? fail(v, code, "quote: signature", "%s", why)
-			   : need_host(v, 0, "the quote is not by the AK that is kept of this host");
+	return v->has_host
+		       ? fail(v, code, "quote: signature", "%s", why)
+		       : need_host(v, 0, "the quote is not by the AK that is kept of this host");
 }
 
 bool verify_quote(struct verification *v)
@@ -331,9 +332,8 @@ bool verify_quote(struct verification *v)
 				 "its scheme is not the one that the AK is bound to");
 	err = check_signature(v);
 	if (err)
-		return err == -ENOMEM
-			       ? broken(v, err)
-			       : other_key(v, VERIFY_quote_signature, "it is not the AK's");
+		return err == -ENOMEM ? broken(v, err)
+				      : other_key(v, VERIFY_quote_signature, "it is not the AK's");
 	if (a->magic != TPM2_GENERATED)
 		return fail(v, VERIFY_quote_magic, "quote: magic", "no TPM made it");
 	if (a->type != TPM2_ST_ATTEST_QUOTE)

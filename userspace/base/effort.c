@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/effort.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/limit.h"
+
 _Thread_local struct effort effort;
+
+/* What keeps a file from being opened is told of, whoever asked for it. */
+static void note(bool is_open)
+{
+	if (!is_open)
+		(void)limit_of(-errno);
+}
 
 static _Thread_local struct {
 	bool is;
@@ -48,14 +59,20 @@ void effort_walk(uint64_t entries)
 
 int effort_open(const char *path, int flags)
 {
+	int fd = open(path, flags);
+
 	effort.files++;
-	return open(path, flags);
+	note(fd >= 0);
+	return fd;
 }
 
 int effort_openat(int dir, const char *path, int flags)
 {
+	int fd = openat(dir, path, flags);
+
 	effort.files++;
-	return openat(dir, path, flags);
+	note(fd >= 0);
+	return fd;
 }
 
 ssize_t effort_read(int fd, void *buffer, size_t size)
@@ -76,8 +93,11 @@ ssize_t effort_pread(int fd, void *buffer, size_t size, off_t offset)
 
 FILE *effort_fopen(const char *path)
 {
+	FILE *f = fopen(path, "re");
+
 	effort.files++;
-	return fopen(path, "re");
+	note(f);
+	return f;
 }
 
 char *effort_gets(char *line, int size, FILE *f)
@@ -106,8 +126,11 @@ ssize_t effort_readlinkat(int dir, const char *path, char *to, size_t size)
 
 DIR *effort_opendir(const char *path)
 {
+	DIR *d = opendir(path);
+
 	effort.files++;
-	return opendir(path);
+	note(d);
+	return d;
 }
 
 DIR *effort_fdopendir(int fd)

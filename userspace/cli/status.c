@@ -216,6 +216,15 @@ static void print_selectors(const Affiant__V1__Status *s)
 	}
 }
 
+static void print_limits(const Affiant__V1__Status *s)
+{
+	for (size_t i = 0; i < s->n_limits; i++) {
+		_cleanup_free_ char *text = answer_text(s->limits[i], 0);
+
+		printf("%-12s %s\n", i ? "" : "limits", text ?: "");
+	}
+}
+
 static void print_behind(const Affiant__V1__Status *s)
 {
 	for (size_t i = 0; i < s->n_detached; i++)
@@ -345,6 +354,7 @@ static void print_text(const Affiant__V1__Status *s)
 	}
 	print_selectors(s);
 	print_behind(s);
+	print_limits(s);
 	print_evidence(s);
 	print_turns(s);
 	size_format(s->resident_bytes, a);

@@ -22,7 +22,8 @@
 #define LOCK_PAUSE_MS 20
 
 /* To be freed. A ueid in base64url has no slash in it. */
-static char *path_of(const char *dir, const uint8_t ueid[static CLAIMS_UEID_SIZE], const char *suffix)
+static char *path_of(const char *dir, const uint8_t ueid[static CLAIMS_UEID_SIZE],
+		     const char *suffix)
 {
 	char name[BASE64URL_LEN(CLAIMS_UEID_SIZE) + 1], *path;
 

@@ -18,6 +18,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/elfnote.h"
 #include "collect/glance.h"
@@ -85,6 +86,19 @@ static size_t bound(size_t queue_max)
 	return queue_max;
 }
 
+static int new_marks(struct chain *c)
+{
+	const struct marks_config config = {
+		.fanotify = c->fanotify,
+		.aside = c->config.aside,
+		.mounts = c->config.mounts,
+		.done = c->config.watched,
+		.context = c->config.context,
+	};
+
+	return marks_new(&config, &c->marks);
+}
+
 int chain_new(const struct chain_config *config, struct chain **ret)
 {
 	struct chain *c = calloc(1, sizeof(*c));
@@ -100,13 +114,13 @@ int chain_new(const struct chain_config *config, struct chain **ret)
 	c->fanotify = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK,
 				    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOATIME | O_LARGEFILE);
 	if (c->fanotify < 0) {
-		r = errno == ENOSYS ? -ENOTSUP : -errno;
+		r = errno == ENOSYS ? -ENOTSUP : limit_of_instances(-errno, LIMIT_FANOTIFY_GROUPS);
 		chain_free(c);
 		return r;
 	}
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-	r = watch_fd(c, c->fanotify) ?: watch_fd(c, c->timer) ?: marks_new(c->fanotify, &c->marks);
+	r = watch_fd(c, c->fanotify) ?: watch_fd(c, c->timer) ?: new_marks(c);
 	if (r < 0) {
 		chain_free(c);
 		return r;
@@ -158,9 +172,9 @@ int chain_fd(const struct chain *c)
 	return c->epoll;
 }
 
-int chain_watch(struct chain *c, pid_t tgid)
+int chain_watch(struct chain *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token)
 {
-	return marks_add(c->marks, tgid);
+	return marks_add(c->marks, tgid, ns, key, token);
 }
 
 int chain_unwatch_all(struct chain *c)
@@ -198,6 +212,7 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	struct step *s = calloc(1, sizeof(*s));
 
 	if (!s) {
+		limit_met(LIMIT_MEMORY);
 		close(fd);
 		count_loss(c);
 		return;
@@ -273,6 +288,7 @@ static void take_event(struct chain *c, const struct fanotify_event_metadata *e)
 	struct process *p;
 
 	if (e->mask & FAN_Q_OVERFLOW) {
+		limit_met(LIMIT_FANOTIFY_QUEUE);
 		count_loss(c);
 		return;
 	}
@@ -325,6 +341,7 @@ int chain_read(struct chain *c)
 		 */
 		if (len < 0) {
 			count_loss(c);
+			(void)limit_of(-errno);
 			if (errno == EBADF || errno == EINVAL || errno == EFAULT)
 				return -errno;
 			continue;

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "collect/marks.h"
+
 #include "event.h"
 
 struct chain;
@@ -38,12 +40,14 @@ struct chain_step {
 struct aside;
 
 struct chain_config {
-	struct aside *aside; /* looks at processes; NULL: whoever asks does */
+	struct aside *aside; /* looks at processes and mounts; NULL: whoever asks does */
 	bool (*wanted)(void *context, pid_t tgid);
 	int (*identify)(void *context, int fd, struct object_id *ret);
 	void *context;
 	bool tagged_late;
 	size_t queue_max; /* events kept in all; beyond it the oldest go and are counted */
+	struct hostmounts *mounts;
+	marks_done watched;
 };
 
 /* -ENOTSUP, -EPERM: fanotify refuses; then digests come from /proc/PID/exe alone. */
@@ -51,10 +55,8 @@ int chain_new(const struct chain_config *config, struct chain **ret);
 void chain_free(struct chain *c);
 int chain_fd(const struct chain *c);
 
-/*
- * Marks the filesystems that process @tgid sees, as far as they hold executables. Cheap when known.
- */
-int chain_watch(struct chain *c, pid_t tgid);
+/* Marks the filesystems that process @tgid sees, as far as they hold executables: marks_add(). */
+int chain_watch(struct chain *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token);
 /* No session lives: removes all marks, so that nobody else's execs cost anything. */
 int chain_unwatch_all(struct chain *c);
 

@@ -7,6 +7,8 @@
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
+#include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/glance.h"
 #include "collect/scriptarg.h"
@@ -179,7 +181,7 @@ static int open_exe(const struct enriching *x)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", x->event->header.actor.tgid);
-	return glance_open(x->e->config.aside, x->session, path);
+	return limit_of(glance_open(x->e->config.aside, x->session, path));
 }
 
 /* @fd: the kernel's own descriptor, or -1. */
@@ -197,7 +199,9 @@ static void ask_exe(const struct enriching *x, int fd)
 	};
 	struct file_digest known;
 
-	if (filehash_cached(x->e->config.hash, &executed, &known)) {
+	/* What is not known of mounts yet is by the time that the digest comes. */
+	if (proof_known_ns(x->e->config.proof) >= x->event->header.boottime_ns &&
+	    filehash_cached(x->e->config.hash, &executed, &known)) {
 		closep(&fd);
 		settle(x->e, &now, &known);
 		return;
@@ -312,7 +316,7 @@ static void ask_script_argument(const struct enriching *x)
 			      strlen(path), true);
 	if (slot < 0)
 		return;
-	if (scriptarg_new(x->event, name, &script) < 0) {
+	if (scriptarg_new(x->event, name, &x->e->config.answering, &script) < 0) {
 		set_state(x->image, slot, HASH_STATE_TOO_LATE);
 		return;
 	}
@@ -364,5 +368,7 @@ static void done(void *data, uint64_t token, const struct file_digest *digest)
 
 void enrich_collect(struct enrich *e, uint64_t before_ns)
 {
-	filehash_collect(e->config.hash, before_ns, done, e);
+	uint64_t known_ns = proof_known_ns(e->config.proof);
+
+	filehash_collect(e->config.hash, known_ns < before_ns ? known_ns : before_ns, done, e);
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "collect/answers.h"
 #include "collect/chain.h"
 #include "collect/filehash.h"
 #include "collect/image.h"
@@ -20,6 +21,7 @@ struct enrich_config {
 	struct chain *chain; /* NULL: fanotify was refused */
 	struct image_context image;
 	struct proof *proof;
+	struct answering answering;
 	void (*ready)(void *data, struct image *i); /* all its digests are there */
 	/* Whether that session had root's power, as far as was told until now. */
 	bool (*powerful)(void *data, const struct session *s);
@@ -40,6 +42,6 @@ void enrich_disabled(struct enrich *e, const struct event_exec *event, struct im
 
 /*
  * Takes over what the workers finished before @before_ns (CLOCK_BOOTTIME): what sessions did until
- * then is known.
+ * then is known. And before what is mounted is known of.
  */
 void enrich_collect(struct enrich *e, uint64_t before_ns);

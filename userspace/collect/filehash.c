@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "base/priority.h"
 #include "collect/hashcache.h"
 #include "collect/hashing.h"
@@ -30,6 +31,8 @@
  */
 #define STUCK_NS 2000000000ull
 #define SPARE_WORKERS 8
+#define RETRY_NS 5000000000ull
+#define STOP_S 1          /* longer than a turn takes that is not stuck */
 #define COLLECTED_MAX 512 /* at once: the rest goes on being told of */
 
 struct worker {
@@ -38,6 +41,7 @@ struct worker {
 	struct hashsession *busy; /* with a job of this session ... */
 	uint64_t since_ns;        /* ... since then */
 	bool stuck;
+	bool ended; /* joined */
 };
 
 struct filehash {
@@ -51,7 +55,8 @@ struct filehash {
 	struct hashjob *done;
 	struct hashcache *by_id;  /* the kernel's identity ... */
 	struct hashcache *by_key; /* ... and user space's are never mixed */
-	struct unmounts *unmounts; /* NULL: nothing is remembered */
+	struct unmounts *unmounts; /* NULL: nothing is remembered, */
+	uint64_t unmounts_ns;      /* and this was tried last */
 	struct object_epoch epoch;
 	struct filehash_stats stats;
 	unsigned int started;
@@ -91,7 +96,7 @@ static int start_worker(struct filehash *h)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r == 0)
 		h->started++;
-	return r;
+	return limit_as(r, -EAGAIN, LIMIT_THREADS);
 }
 
 static int start_workers(struct filehash *h)
@@ -103,6 +108,17 @@ static int start_workers(struct filehash *h)
 		r = start_worker(h);
 	pthread_mutex_unlock(&h->lock);
 	return r;
+}
+
+/* Without it nothing is remembered: it is tried again now and then. The lock is held, or nobody else is. */
+static void watch_unmounts(struct filehash *h)
+{
+	uint64_t now = boottime_ns();
+
+	if (h->unmounts || (h->unmounts_ns && now < h->unmounts_ns + RETRY_NS))
+		return;
+	h->unmounts_ns = now;
+	(void)unmounts_new(&h->unmounts);
 }
 
 int filehash_new(const struct filehash_config *config, struct filehash **ret)
@@ -120,12 +136,13 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 		.size_max = config->size_max,
 		.identify = config->identify,
 		.identify_context = config->identify_context,
+		.mounts = config->mounts,
 		.lasting = true,
 	};
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);
 	object_epoch_init(&h->epoch);
-	(void)unmounts_new(&h->unmounts); /* then nothing is remembered */
+	watch_unmounts(h);
 	h->stats.max = config->cache_max;
 	h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = h->event_fd < 0 ? -errno : 0;
@@ -140,8 +157,7 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 	return 0;
 }
 
-/* False: one did not come back. */
-static bool stop_workers(struct filehash *h)
+bool filehash_stop(struct filehash *h)
 {
 	struct timespec end;
 	bool all = true;
@@ -151,9 +167,13 @@ static bool stop_workers(struct filehash *h)
 	pthread_cond_broadcast(&h->work);
 	pthread_mutex_unlock(&h->lock);
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += STUCK_NS / 1000000000;
-	for (unsigned int i = 0; i < h->started; i++)
-		all = pthread_timedjoin_np(h->workers[i].thread, NULL, &end) == 0 && all;
+	end.tv_sec += STOP_S;
+	for (unsigned int i = 0; i < h->started; i++) {
+		struct worker *w = &h->workers[i];
+
+		w->ended = w->ended || pthread_timedjoin_np(w->thread, NULL, &end) == 0;
+		all &= w->ended;
+	}
 	return all;
 }
 
@@ -161,7 +181,7 @@ void filehash_free(struct filehash *h)
 {
 	struct hashjob *j, *next;
 
-	if (!h || !stop_workers(h))
+	if (!h || !filehash_stop(h))
 		return;
 	hashqueue_clear(&h->queue, job_free);
 	DL_FOREACH_SAFE (h->done, j, next)
@@ -242,6 +262,7 @@ static void remember(struct filehash *h, const struct hashing *hashing)
 	if (!hashing_facts(hashing) ||
 	    (!hashing_lasting(hashing, true) && !hashing_lasting(hashing, false)))
 		return;
+	watch_unmounts(h);
 	id = hashqueue_key(object_counted(hashing_facts(hashing)));
 	if (unmounts_watch(h->unmounts, hashing_fd(hashing), id.device) < 0)
 		return;
@@ -268,17 +289,22 @@ static bool known_by_id(struct filehash *h, const struct object_facts *object,
 static void look_at_workers(struct filehash *h)
 {
 	uint64_t now = boottime_ns();
+	unsigned int stuck = 0;
 
 	for (unsigned int i = 0; i < h->started; i++) {
 		struct worker *w = &h->workers[i];
 
+		stuck += w->stuck;
 		if (!w->busy || w->stuck || now - w->since_ns < STUCK_NS)
 			continue;
+		stuck++;
 		w->stuck = true;
 		w->busy->stuck++;
 		if (h->started < h->config.workers + SPARE_WORKERS)
 			(void)start_worker(h);
 	}
+	if (stuck == h->config.workers + SPARE_WORKERS)
+		limit_met(LIMIT_STUCK);
 }
 
 int filehash_submit(struct filehash *h, const struct filehash_job *job)

@@ -13,6 +13,7 @@
 #include "collect/object.h"
 
 struct filehash;
+struct hostmounts;
 
 /* affiant.v1.HashState, the same numbers. */
 enum hash_state {
@@ -87,13 +88,16 @@ struct filehash_config {
 	bool disabled;        /* every job ends as DISABLED */
 	filehash_identify identify;
 	void *identify_context;
+	struct hostmounts *mounts; /* as in struct answering */
 };
 
 int filehash_new(const struct filehash_config *config, struct filehash **ret);
 /*
- * Drops the jobs that wait, and ends those that run. A worker that is stuck in a filesystem which
- * does not answer is left behind with what it uses.
+ * Drops the jobs that wait, and ends those that run. False: a worker is stuck in a filesystem that
+ * does not answer; it is left behind with what it uses, which is not to be freed.
  */
+bool filehash_stop(struct filehash *h);
+/* Stops it; without effect on one that can't be. */
 void filehash_free(struct filehash *h);
 
 /* Readable when filehash_collect() has something. Borrowed. */

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "collect/answers.h"
 #include "collect/elfnote.h"
-#include "collect/mounts.h"
+#include "collect/hostmounts.h"
 
 #ifndef STATX_MNT_ID_UNIQUE /* Linux 6.8 */
 #define STATX_MNT_ID_UNIQUE 0x00004000U
@@ -118,6 +119,8 @@ static int identify(struct hashing *h)
 		if (h->wanted && !object_id_same(counted(h), object_counted(&h->want)))
 			return conclude(h, HASH_STATE_CHANGED);
 		h->moved = h->wanted && !object_id_equal(counted(h), object_counted(&h->want));
+		if (!answers_by_itself(&h->facts, h->config->mounts))
+			return conclude(h, HASH_STATE_UNREADABLE);
 	} else if (h->wanted) {
 		return conclude(h, HASH_STATE_UNREADABLE);
 	}
@@ -258,8 +261,8 @@ static enum object_trust trust_overlay(const struct hashing *h)
 
 	if (trust == OBJECT_STACKED)
 		return trust;
-	return h->has_facts &&
-			       mounts_have(h->facts.id.device >> 20, h->facts.id.device & 0xfffff)
+	return h->has_facts && h->config->mounts &&
+			       hostmounts_have(h->config->mounts, h->facts.id.device)
 		       ? trust
 		       : OBJECT_FOREIGN;
 }

@@ -26,6 +26,7 @@ struct hashing_config {
 	uint64_t size_max;          /* 0: no bound */
 	filehash_identify identify; /* NULL: no object is ever wanted */
 	void *identify_context;
+	struct hostmounts *mounts; /* as in struct answering */
 	bool lasting; /* digests are to be remembered: see to it that later stores show */
 };
 

@@ -19,7 +19,7 @@
 #include "base/priority.h"
 #include "collect/manifestwalk.h"
 
-#define STUCK_S 2 /* longer than a worker takes to notice that it is to stop */
+#define STOP_S 1 /* longer than a worker takes to notice that it is to stop */
 
 struct job {
 	uint64_t token;
@@ -38,7 +38,10 @@ struct manifests {
 	struct job *waiting;
 	struct job *done;
 	unsigned int started;
-	pthread_t threads[];
+	struct {
+		pthread_t thread;
+		bool ended; /* joined */
+	} workers[];
 };
 
 static void *work(void *arg);
@@ -70,7 +73,7 @@ int manifests_new(const struct manifests_config *config, struct manifests **ret)
 
 	if (config->workers == 0)
 		return -EINVAL;
-	m = calloc(1, sizeof(*m) + config->workers * sizeof(*m->threads));
+	m = calloc(1, sizeof(*m) + config->workers * sizeof(*m->workers));
 	if (!m)
 		return -ENOMEM;
 	m->config = *config;
@@ -83,7 +86,7 @@ int manifests_new(const struct manifests_config *config, struct manifests **ret)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (r == 0 && m->started < config->workers) {
-		r = -pthread_create(&m->threads[m->started], NULL, work, m);
+		r = -pthread_create(&m->workers[m->started].thread, NULL, work, m);
 		m->started += r == 0;
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -95,8 +98,7 @@ int manifests_new(const struct manifests_config *config, struct manifests **ret)
 	return 0;
 }
 
-/* False: one did not come back. */
-static bool stop_workers(struct manifests *m)
+bool manifests_stop(struct manifests *m)
 {
 	struct timespec end;
 	bool all = true;
@@ -106,9 +108,13 @@ static bool stop_workers(struct manifests *m)
 	pthread_cond_broadcast(&m->work);
 	pthread_mutex_unlock(&m->lock);
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += STUCK_S;
-	for (unsigned int i = 0; i < m->started; i++)
-		all = pthread_timedjoin_np(m->threads[i], NULL, &end) == 0 && all;
+	end.tv_sec += STOP_S;
+	for (unsigned int i = 0; i < m->started; i++) {
+		bool *ended = &m->workers[i].ended;
+
+		*ended = *ended || pthread_timedjoin_np(m->workers[i].thread, NULL, &end) == 0;
+		all &= *ended;
+	}
 	return all;
 }
 
@@ -116,7 +122,7 @@ void manifests_free(struct manifests *m)
 {
 	struct job *j, *next;
 
-	if (!m || !stop_workers(m))
+	if (!m || !manifests_stop(m))
 		return;
 	DL_FOREACH_SAFE (m->waiting, j, next)
 		job_free(j);
@@ -337,6 +343,7 @@ static void run(struct manifests *m, struct job *j)
 		.stop = &m->stop,
 		.identify = m->config.identify,
 		.identify_context = m->config.identify_context,
+		.mounts = m->config.mounts,
 	};
 	struct credentials_saved saved;
 

@@ -66,16 +66,20 @@ struct manifests_config {
 	 * server that need not answer is asked for anything. NULL: without it. Called with the
 	 * job's credentials, and CAP_BPF.
 	 */
-	int (*identify)(void *context, int fd, struct object_id *ret);
+	filehash_identify identify;
 	void *identify_context;
+	struct hostmounts *mounts; /* as in struct answering */
 };
 
 struct manifests;
 
 int manifests_new(const struct manifests_config *config, struct manifests **ret);
 /*
- * Drops what waits and ends what runs. A worker that a filesystem does not let go is left behind.
+ * Drops what waits and ends what runs. False: a filesystem does not let a worker go; it is left
+ * behind with what it uses, which is not to be freed.
  */
+bool manifests_stop(struct manifests *m);
+/* Stops it; without effect on one that can't be. */
 void manifests_free(struct manifests *m);
 
 /* Readable when manifests_collect() has something. Borrowed. */

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/merkle.h"
+#include "collect/answers.h"
 #include "collect/hashing.h"
 #include "collect/object.h"
 
@@ -187,10 +188,10 @@ static enum hash_state visit_file(struct walk *w, int fd, uint64_t size, struct 
 static bool is_foreign(const struct walk *w, int fd)
 {
 	const struct manifest_budget *b = w->budget;
-	struct object_id id;
+	const struct answering a = {b->identify, b->identify_context, b->mounts};
+	struct object_facts facts;
 
-	return b->identify && (b->identify(b->identify_context, fd, &id) < 0 ||
-			       object_trust_of(id.magic) == OBJECT_FOREIGN);
+	return b->identify && answers_look(&a, fd, &facts) < 0;
 }
 
 /* Takes @fd over. */

@@ -13,8 +13,9 @@ struct manifest_budget {
 	unsigned int depth;
 	uint64_t until_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
 	const atomic_bool *stop;
-	int (*identify)(void *context, int fd, struct object_id *ret); /* see manifests_config */
+	filehash_identify identify; /* see manifests_config */
 	void *identify_context;
+	struct hostmounts *mounts;
 };
 
 struct manifest_list {

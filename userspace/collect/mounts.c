@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "collect/mounts.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 
 /* \040 and the like (proc(5)). Only shortens. */
 static void unescape(char *s)
@@ -80,26 +84,25 @@ bool mounts_local(const char *type)
 	return false;
 }
 
-FILE *mounts_open(pid_t tgid)
+int mounts_open_fd(pid_t tgid)
 {
 	char path[40];
+	int fd;
 
 	if (tgid)
 		snprintf(path, sizeof(path), "/proc/%d/mountinfo", tgid);
 	else
 		snprintf(path, sizeof(path), "/proc/self/mountinfo");
-	return fopen(path, "re");
+	fd = effort_open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
-bool mounts_have(unsigned int major, unsigned int minor)
+FILE *mounts_open(pid_t tgid)
 {
-	_cleanup_fclose_ FILE *f = mounts_open(0);
-	_cleanup_free_ char *line = NULL;
-	struct mount_line m;
-	size_t size = 0;
+	int fd = mounts_open_fd(tgid);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "re");
 
-	while (f && getline(&line, &size, f) > 0)
-		if (mount_line_parse(line, &m) && m.major == major && m.minor == minor)
-			return true;
-	return false;
+	if (fd >= 0 && !f)
+		close(fd);
+	return f;
 }

@@ -18,12 +18,8 @@ bool mount_line_parse(char *line, struct mount_line *ret);
 
 /* That of a process, or NULL; 0: our own. */
 FILE *mounts_open(pid_t tgid);
-
-/*
- * Whether a filesystem is mounted in our own mount namespace, too: then one with privilege here did
- * that. What is not can be the doing of anybody, in a user namespace of his own.
- */
-bool mounts_have(unsigned int major, unsigned int minor);
+/* The same as a descriptor, or -errno. */
+int mounts_open_fd(pid_t tgid);
 
 /* By its type: a filesystem that holds executables and answers by itself. */
 bool mounts_local(const char *type);

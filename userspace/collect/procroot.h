@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct answering;
+
 /* O_PATH of the root directory of a process. -ESRCH: it is gone. */
 int procroot_open(pid_t tgid);
 
@@ -19,3 +21,10 @@ int procroot_open(pid_t tgid);
  * -EAGAIN when that is not enough.
  */
 int procroot_resolve(int root, const char *cwd, const char *path, bool cached);
+
+/*
+ * The same with what is to be got from the filesystems, as long as each directory on the way answers by itself
+ * (answers.h): -EREMOTE where one may not. What is found may itself be another's. -ELOOP: too many
+ * links, or too deep.
+ */
+int procroot_walk(int root, const char *cwd, const char *path, const struct answering *a);

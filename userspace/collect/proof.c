@@ -41,6 +41,21 @@ void proof_free(struct proof *p)
 	free(p);
 }
 
+bool proof_stop(struct proof *p)
+{
+	return hostmounts_stop(p->mounts);
+}
+
+struct hostmounts *proof_mounts(const struct proof *p)
+{
+	return p->mounts;
+}
+
+uint64_t proof_known_ns(const struct proof *p)
+{
+	return hostmounts_known_ns(p->mounts);
+}
+
 /*
  * Those whose change times show every change that goes through them: by whom it was made, a change
  * behind their back has to be made by one who can write to the device.

@@ -12,6 +12,7 @@
 
 #include "collect/filehash.h"
 
+struct hostmounts;
 struct proof;
 
 struct proof_config {
@@ -25,6 +26,16 @@ struct proof_config {
 /* -errno: process 1's mounts can't be read; -ENOMEM. */
 int proof_new(const struct proof_config *config, struct proof **ret);
 void proof_free(struct proof *p);
+/* Ends the thread that it has. False: it did not come back; then nothing is to be freed. */
+bool proof_stop(struct proof *p);
+/* Borrowed. */
+struct hostmounts *proof_mounts(const struct proof *p);
+
+/*
+ * CLOCK_BOOTTIME: all that is judged is judged by what was mounted then, or later. To judge what came
+ * to be known after it is to wait until that is behind it.
+ */
+uint64_t proof_known_ns(const struct proof *p);
 
 /* Whether the files of that user count: root's do. */
 bool proof_owner_counts(const struct proof *p, uid_t owner);

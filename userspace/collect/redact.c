@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "collect/decode.h"
+#include "collect/redact_command.h"
 
 /*
  * Each argument with something to hide is looked at for every pattern, in the daemon's one thread.
@@ -23,6 +24,7 @@ struct redact {
 	/* Matches where any of them does: most arguments are asked for once, not for each. */
 	regex_t any;
 	bool has_any;
+	struct redact_commands *usual; /* NULL: the usual rules are off */
 };
 
 /*
@@ -51,8 +53,8 @@ static int compile_any(struct redact *r, char *const *patterns, size_t count)
 	return 0;
 }
 
-int redact_new(char *const *flags, size_t flags_count, char *const *patterns, size_t patterns_count,
-	       struct redact **ret)
+int redact_new(bool usual, char *const *flags, size_t flags_count, char *const *patterns,
+	       size_t patterns_count, struct redact **ret)
 {
 	struct redact *r = calloc(1, sizeof(*r));
 
@@ -60,7 +62,7 @@ int redact_new(char *const *flags, size_t flags_count, char *const *patterns, si
 		return -ENOMEM;
 	r->flags = calloc(flags_count + 1, sizeof(*r->flags));
 	r->patterns = calloc(patterns_count + 1, sizeof(*r->patterns));
-	if (!r->flags || !r->patterns) {
+	if (!r->flags || !r->patterns || (usual && redact_commands_new(&r->usual))) {
 		redact_free(r);
 		return -ENOMEM;
 	}
@@ -96,6 +98,7 @@ void redact_free(struct redact *r)
 		regfree(&r->patterns[i]);
 	if (r->has_any)
 		regfree(&r->any);
+	redact_commands_free(r->usual);
 	free(r->flags);
 	free(r->patterns);
 	free(r);
@@ -155,7 +158,8 @@ static bool hide_flag_value(const struct redact *r, char *text, size_t len)
 	return alone;
 }
 
-void redact_argv(const struct redact *r, char *argv, size_t len)
+/* By the configuration's flags and patterns. */
+static void hide_configured(const struct redact *r, char *argv, size_t len)
 {
 	bool announced = false;
 	size_t secrets = 0;
@@ -172,6 +176,20 @@ void redact_argv(const struct redact *r, char *argv, size_t len)
 		announced = announces;
 		at += n + 1;
 	}
+}
+
+static void redact(const struct redact *r, const char *exe, size_t exe_len, char *argv, size_t len)
+{
+	/* First, so that what is hidden by them is not taken for a word of the command line. */
+	if (r->flags_count || r->patterns_count)
+		hide_configured(r, argv, len);
+	if (r->usual)
+		redact_commands_hide(r->usual, exe, exe_len, argv, len);
+}
+
+void redact_argv(const struct redact *r, char *argv, size_t len)
+{
+	redact(r, NULL, 0, argv, len);
 }
 
 /*
@@ -199,7 +217,9 @@ void redact_events(const struct redact *r, void *events, size_t len)
 		if (err || event_is_note(h) || (h->type != EVENT_EXEC && h->type != EVENT_ADOPT))
 			continue;
 		exec_strings((const struct event_exec *)h, &x);
-		redact_argv(r, (char *)events + (x.argv - (const char *)events), x.argv_len);
+		/* The first component is the file's name. */
+		redact(r, x.exe, strnlen(x.exe, x.exe_len),
+		       (char *)events + (x.argv - (const char *)events), x.argv_len);
 	}
 }
 

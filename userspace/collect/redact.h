@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redact: secrets are cut out of argv before anything is written, the journal included. A
+ * redact: secrets are cut out of argv before anything is written, the journal included: by what is
+ * known of programs and of names (redact_command.h), and by what the configuration adds. There a
  * flag ("--token") hides the argument after it, and what follows '=' in its own; a pattern (POSIX
  * extended regular expression, case ignored) hides what its first subexpression matches, or all of
  * the match where it has none.
@@ -18,9 +19,12 @@
 
 struct redact;
 
-/* -EINVAL: a pattern does not compile. None refers back (config). The strings are copied. */
-int redact_new(char *const *flags, size_t flags_count, char *const *patterns, size_t patterns_count,
-	       struct redact **ret);
+/*
+ * @usual: with the rules that come with the program (redact_rules.h, redact_text.h). -EINVAL: a
+ * pattern does not compile. None refers back (config). The strings are copied.
+ */
+int redact_new(bool usual, char *const *flags, size_t flags_count, char *const *patterns,
+	       size_t patterns_count, struct redact **ret);
 void redact_free(struct redact *r);
 
 /* Arguments, each ended by NUL; the last one's may be missing. */

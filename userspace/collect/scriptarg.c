@@ -13,6 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "base/limit.h"
+#include "collect/answers.h"
 #include "collect/credentials.h"
 #include "collect/decode.h"
 #include "collect/interpreters.h"
@@ -315,12 +317,14 @@ const char *scriptarg_name(const struct event_exec *exec)
 
 struct scriptarg {
 	int proc; /* /proc/PID */
+	const struct answering *answering;
 	uint64_t start_boottime;
 	char cwd[PATH_TEXT_SIZE];
 	char name[];
 };
 
-int scriptarg_new(const struct event_exec *exec, const char *name, struct scriptarg **ret)
+int scriptarg_new(const struct event_exec *exec, const char *name, const struct answering *a,
+		  struct scriptarg **ret)
 {
 	struct exec_strings x;
 	struct scriptarg *s;
@@ -329,6 +333,7 @@ int scriptarg_new(const struct event_exec *exec, const char *name, struct script
 	s = malloc(sizeof(*s) + strlen(name) + 1);
 	if (!s)
 		return -ENOMEM;
+	s->answering = a;
 	strcpy(s->name, name);
 	exec_strings(exec, &x);
 	path_from_components(x.cwd, x.cwd_len, exec->flags & EXEC_PATH_CUT, s->cwd);
@@ -336,6 +341,7 @@ int scriptarg_new(const struct event_exec *exec, const char *name, struct script
 	snprintf(path, sizeof(path), "/proc/%u", exec->header.actor.tgid);
 	s->proc = effort_open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->proc < 0) {
+		(void)limit_of(-errno);
 		free(s);
 		return -ESRCH;
 	}
@@ -376,18 +382,21 @@ static bool is_same_process(const struct scriptarg *s)
 	return start == s->start_boottime / tick_ns;
 }
 
-static int open_readable(int root, const char *cwd, const char *name)
+static int open_readable(const struct answering *a, int root, const char *cwd, const char *name)
 {
-	_cleanup_close_ int fd = procroot_resolve(root, cwd, name, false);
+	_cleanup_close_ int fd = procroot_resolve(root, cwd, name, true);
+	struct object_facts facts;
 	char path[32];
-	struct stat st;
-	int file;
+	int file, err;
 
+	if (fd == -EAGAIN || fd == -EINVAL) /* RESOLVE_CACHED: Linux 5.12 */
+		fd = procroot_walk(root, cwd, name, a);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
+	err = answers_look(a, fd, &facts);
+	if (err)
+		return err;
+	if (!S_ISREG(facts.guard.mode))
 		return -EINVAL;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	file = effort_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -411,7 +420,7 @@ int scriptarg_open(void *scriptarg)
 	r = credentials_read(s->proc, &c) ?: credentials_assume(&c, &saved);
 	if (r < 0)
 		return r;
-	r = open_readable(root, s->cwd, s->name);
+	r = open_readable(s->answering, root, s->cwd, s->name);
 	credentials_restore(&saved);
 	return r;
 }

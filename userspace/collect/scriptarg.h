@@ -10,6 +10,8 @@
 
 #include "event.h"
 
+struct answering;
+
 /*
  * Which argument of a known interpreter (by the name of the executable) is its script, if it takes
  * the arguments. Borrowed from @exec. NULL when there is none, or when it can't be told, since a
@@ -20,7 +22,8 @@
 const char *scriptarg_name(const struct event_exec *exec);
 
 /*
- * Opens it, on a thread that may wait: the file can lie on a filesystem that does not answer.
+ * Opens it, on a thread that may take its time, for a disk; a filesystem that may not answer is not
+ * asked at all (answers.h).
  *
  * The path is followed as the process would: from its working directory at the exec, within its
  * root, and with its credentials for files (see credentials.h), so that the daemon never reads for
@@ -29,13 +32,17 @@ const char *scriptarg_name(const struct event_exec *exec);
  */
 struct scriptarg;
 
-/* Pins the process, as far as it is there. -ESRCH: it is gone. @name: by scriptarg_name(). */
-int scriptarg_new(const struct event_exec *exec, const char *name, struct scriptarg **ret);
+/*
+ * Pins the process, as far as it is there. -ESRCH: it is gone. @name: by scriptarg_name(). @a is
+ * borrowed until scriptarg_free().
+ */
+int scriptarg_new(const struct event_exec *exec, const char *name, const struct answering *a,
+		  struct scriptarg **ret);
 void scriptarg_free(struct scriptarg *s);
 
 /*
  * A descriptor open for reading, of a regular file; or -ESRCH: the process is gone; -EACCES,
- * -ENOENT, ...: it could not read it itself; -EINVAL: no regular file. The signature is that of
- * filehash_job.open.
+ * -ENOENT, ...: it could not read it itself; -EINVAL: no regular file; -EREMOTE: who is to give it
+ * may not answer. The signature is that of filehash_job.open.
  */
 int scriptarg_open(void *scriptarg);

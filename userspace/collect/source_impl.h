@@ -26,6 +26,7 @@ struct source {
 	int orders;           /* link of the one that carries out an order */
 	int barrier;          /* a cgroup's link: source_cgroup_barrier() */
 	int links[LINKS_MAX]; /* what is pinned goes on when its pin is removed */
+	unsigned int overlay_tried; /* whose types were of no use: source_overlay.c */
 	bool continued;
 	bool made;     /* the maps are new */
 	bool attached; /* source_attach() came to its end */

@@ -7,6 +7,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "collect/source_impl.h"
@@ -81,21 +82,33 @@ bool source_learn_overlay(struct source *s)
 {
 	_cleanup_(btf__freep) struct btf *base = NULL, *module = NULL;
 	struct overlay_layout layout, *to = &s->control->overlay;
+	bool module_there;
 	uint32_t kind;
 
 	if (to->kind != OVERLAY_UNKNOWN)
 		return true;
+	/*
+	 * The kernel's own types don't change, and are large: with them alone it is tried once, and
+	 * with the module's, which are there while the module is, once more.
+	 */
+	module_there = access(MODULE_BTF, R_OK) == 0;
+	if (s->overlay_tried >= 1u + module_there)
+		return false;
 	base = btf__load_vmlinux_btf();
 	if (libbpf_get_error(base)) {
 		base = NULL;
 		return false;
 	}
 	if (!lay_out(base, &layout)) {
+		s->overlay_tried = 1;
+		if (!module_there)
+			return false;
 		module = btf__parse_split(MODULE_BTF, base);
 		if (libbpf_get_error(module)) {
 			module = NULL;
 			return false;
 		}
+		s->overlay_tried = 2;
 		if (!lay_out(module, &layout))
 			return false;
 	}

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 
 /* Filesystems with programs on them; of what is on more, nothing is remembered. */
 #define DEVICES_MAX 256
@@ -25,13 +26,15 @@ struct unmounts {
 int unmounts_new(struct unmounts **ret)
 {
 	struct unmounts *u = calloc(1, sizeof(*u));
+	int err;
 
 	if (!u)
 		return -ENOMEM;
 	u->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (u->inotify < 0) {
+		err = limit_of_instances(-errno, LIMIT_INOTIFY_INSTANCES);
 		free(u);
-		return -errno;
+		return err;
 	}
 	*ret = u;
 	return 0;
@@ -60,11 +63,11 @@ int unmounts_watch(struct unmounts *u, int fd, uint32_t device)
 		if (u->watched[i].device == device)
 			return 0;
 	if (u->count == DEVICES_MAX)
-		return -ENOSPC;
+		return -E2BIG;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	watch = inotify_add_watch(u->inotify, path, IN_DELETE_SELF);
 	if (watch < 0)
-		return -errno;
+		return limit_as(-errno, -ENOSPC, LIMIT_INOTIFY_WATCHES);
 	u->watched[u->count].device = device;
 	u->watched[u->count++].watch = watch;
 	return 0;

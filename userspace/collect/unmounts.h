@@ -17,7 +17,8 @@ void unmounts_free(struct unmounts *u);
 
 /*
  * Tells of the end of the filesystem @device from now on. @fd is open on it, or on an overlay of it,
- * whose end is then told instead; so is the end of the file. NULL for @u: -ENOTSUP.
+ * whose end is then told instead; so is the end of the file. NULL for @u: -ENOTSUP. -E2BIG: so many
+ * are watched already; -ENOSPC: as inotify_add_watch(2).
  */
 int unmounts_watch(struct unmounts *u, int fd, uint32_t device);
 

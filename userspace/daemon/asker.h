@@ -25,6 +25,7 @@ struct asker {
 	uint64_t records;
 
 	struct sha256 leaf;
+	size_t index; /* in the batch */
 	char *jwk, *signing_input, *jws; /* of its claims, once it is in a batch */
 };
 

@@ -11,7 +11,6 @@
 
 #include "attest/cmw.h"
 #include "attest/enrol.h"
-#include "attest/ima.h"
 #include "attest/jose.h"
 #include "attest/ossl.h"
 #include "attest/tpm2.h"
@@ -205,12 +204,13 @@ static bool add_file(struct claims_host *h, enum claims_role role, const char *p
 	return set_text(&f->path, path);
 }
 
+/* Whether it can be read: how long it is is no matter here. */
 static bool has_log(const struct attester *a, enum measure_log log)
 {
-	_cleanup_free_ uint8_t *data = NULL;
-	size_t len;
+	_cleanup_close_ int fd = measure_open(a->config.root, log);
+	char byte;
 
-	return !measure_read(a->config.root, log, &data, &len);
+	return fd >= 0 && read(fd, &byte, 1) >= 0;
 }
 
 static int fill_host(const struct attester *a, struct claims_host *h)
@@ -366,7 +366,7 @@ int attester_sign(struct attester *a, const char *signing_input, char **ret)
 
 /* ---- host evidence ---- */
 
-static int add_ek_chain(json_t *host, const struct tpm_identity *identity)
+static int put_ek_chain(struct buffer *b, const struct tpm_identity *identity)
 {
 	_cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
 	char *pem;
@@ -381,69 +381,24 @@ static int add_ek_chain(json_t *host, const struct tpm_identity *identity)
 			return -ENOMEM;
 	}
 	len = BIO_get_mem_data(bio, &pem);
-	return len > 0 ? cmw_add(host, "ek_chain", CMW_PEM, pem, len) : 0;
-}
-
-static int add_log(json_t *host, int root, enum measure_log log, const char *name, const char *type)
-{
-	_cleanup_free_ uint8_t *data = NULL;
-	size_t len;
-	int err = measure_read(root, log, &data, &len);
-
-	/* What can't be read is not there: the claims say so, and the verifier finds it missing. */
-	if (err)
-		return err == -ENOMEM ? err : 0;
-	return cmw_add(host, name, type, data, len);
-}
-
-static int add_ima(json_t *host, int root, uint64_t from)
-{
-	_cleanup_free_ uint8_t *data = NULL;
-	_cleanup_json_ json_t *range = NULL;
-	_cleanup_free_ char *text = NULL;
-	static const uint16_t bank = TPM2_SHA256;
-	uint64_t skipped, entries;
-	struct ima_state state;
-	size_t len, at, end;
-	int err = measure_read(root, MEASURE_IMA, &data, &len);
-
-	if (err)
-		return err == -ENOMEM ? err : from ? -ERANGE : 0;
-	err = ima_init(&state, &bank, 1) ?:
-	      ima_skip(&state, data, len, from, &skipped, &at) ?:
-	      ima_skip(&state, data + at, len - at, UINT64_MAX, &entries, &end);
-	if (err)
-		return err;
-	if (skipped < from)
-		return -ERANGE;
-	range = json_pack("{s:I, s:I}", "from", (json_int_t)from, "entries", (json_int_t)entries);
-	text = range ? json_dumps(range, JSON_COMPACT) : NULL;
-	if (!text)
-		return -ENOMEM;
-	return cmw_add(host, "ima_log", CMW_IMA_LOG, data + at, end)
-		       ?: cmw_add(host, "ima_range", CMW_IMA_RANGE, text, strlen(text));
-}
-
-int attester_host(struct attester *a, uint64_t ima_from, json_t **ret)
-{
-	_cleanup_json_ json_t *host = cmw_collection(CMW_TYPE_HOST);
-	const struct tpm_identity *i = &a->identity;
-	int root = a->config.root, err;
-
-	if (!host)
-		return -ENOMEM;
-	err = cmw_add(host, "claims", CMW_HOST_CLAIMS, a->host_claims, strlen(a->host_claims)) ?:
-	      cmw_add(host, "ek_public", CMW_TPMT_PUBLIC, i->ek_public, i->ek_public_len) ?:
-	      cmw_add(host, "ak_public", CMW_TPMT_PUBLIC, i->ak_public, i->ak_public_len) ?:
-	      add_ek_chain(host, i) ?:
-	      (a->ak_chain ? cmw_add(host, "ak_chain", CMW_PEM, a->ak_chain, strlen(a->ak_chain)) : 0) ?:
-	      add_log(host, root, MEASURE_BOOT, "boot_log", CMW_EVENT_LOG) ?:
-	      add_log(host, root, MEASURE_SYSTEMD, "systemd_log", CMW_JSON_SEQ) ?:
-	      add_ima(host, root, ima_from);
-	if (err)
-		return err;
-	*ret = TAKE_PTR(host);
+	if (len > 0)
+		cmw_put(b, "ek_chain", CMW_PEM, pem, len);
 	return 0;
+}
+
+int attester_put_host(struct attester *a, struct buffer *b)
+{
+	const struct tpm_identity *i = &a->identity;
+	int err;
+
+	cmw_begin(b, CMW_TYPE_HOST);
+	cmw_put(b, "claims", CMW_HOST_CLAIMS, a->host_claims, strlen(a->host_claims));
+	cmw_put(b, "ek_public", CMW_TPMT_PUBLIC, i->ek_public, i->ek_public_len);
+	cmw_put(b, "ak_public", CMW_TPMT_PUBLIC, i->ak_public, i->ak_public_len);
+	err = put_ek_chain(b, i);
+	if (a->ak_chain)
+		cmw_put(b, "ak_chain", CMW_PEM, a->ak_chain, strlen(a->ak_chain));
+	return err ?: buffer_error(b);
 }
 
 /* ---- enrolment ---- */

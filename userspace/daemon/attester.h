@@ -9,6 +9,7 @@
 
 #include "attest/claims.h"
 #include "attest/measure.h"
+#include "base/buffer.h"
 #include "tpm/worker.h"
 
 struct attester_config {
@@ -69,7 +70,7 @@ int attester_signing_input(struct attester *a, const json_t *claims, char **ret)
 int attester_sign(struct attester *a, const char *signing_input, char **ret);
 
 /*
- * Host evidence as of now: the collection of docs/evidence.md. @ima_from: the first entry of the
- * IMA log in it; -ERANGE when the log has not so many.
+ * Host evidence as of now, the collection of docs/evidence.md, but for the logs, which handout.h
+ * adds, and the brace that ends it. attester_ready() first.
  */
-int attester_host(struct attester *a, uint64_t ima_from, json_t **ret);
+int attester_put_host(struct attester *a, struct buffer *b);

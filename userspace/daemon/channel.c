@@ -445,14 +445,17 @@ static int greet(struct channel *c, bool admitted)
 }
 
 /* By what it is now; each request is looked at again. */
-static int find_launcher(struct channel *c)
+static int find_roles(struct channel *c)
 {
 	struct peer_status status;
+	unsigned int roles;
 	int err = c->tagged ? 0 : peer_status(c->peer.pid, &status);
 
 	if (err || c->tagged)
 		return err;
-	c->launcher = same_ids(&c->peer, &status) && (roles_of(c, &status) & SERVER_ROLE_LAUNCHER);
+	roles = same_ids(&c->peer, &status) ? roles_of(c, &status) : 0;
+	c->launcher = roles & SERVER_ROLE_LAUNCHER;
+	c->staff = roles & (SERVER_ROLE_LAUNCHER | SERVER_ROLE_READER);
 	peer_status_clear(&status);
 	return 0;
 }
@@ -466,7 +469,7 @@ static int start(struct channel *c, bool (*admit)(struct server *s, const struct
 	err = peer_pin(c->fd, &c->peer);
 	if (err)
 		return err;
-	err = read_tag(c, &c->tagged, &c->tag) ?: find_launcher(c);
+	err = read_tag(c, &c->tagged, &c->tag) ?: find_roles(c);
 	if (err)
 		return err;
 	if (!peer_alive(&c->peer))

@@ -33,6 +33,7 @@ struct channel {
 	struct peer peer;
 	bool tagged;
 	struct tag tag;
+	bool staff;    /* a launcher or a reader, when it connected */
 	bool launcher; /* was one when it connected: may pass descriptors while it is of no session
 			*/
 	bool believed; /* has made a request that was its own */

@@ -86,6 +86,7 @@ struct config_role {
  * has one.
  */
 struct config_redact {
+	bool usual; /* the rules that come with the program, too */
 	char **flags;
 	size_t flags_count;
 	char **patterns;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
+#include "daemon/directory.h"
 #include "daemon/dropped.h"
 
 #include <errno.h>
@@ -228,49 +229,6 @@ void core_look_at_disks(struct core *c)
 	source_set_disk_groups(c->source, &groups);
 }
 
-void core_watch(struct core *c, pid_t tgid)
-{
-	int err = c->chain ? chain_watch(c->chain, tgid) : 0;
-
-	if (!err || err == -ESRCH || c->unwatched)
-		return;
-	log_warning("fanotify: a filesystem is not watched (%s): scripts and loaders there are "
-		    "recorded "
-		    "without digests",
-		    strerror(-err));
-	c->unwatched = true;
-}
-
-static int is_any(pid_t tgid, const struct tag *tag, void *data)
-{
-	(void)tgid, (void)tag, (void)data;
-	return 1;
-}
-
-void core_watch_host(struct core *c)
-{
-	core_watch(c, 1);
-	/* Process 1 may be out of reach, of which our own namespace was made. */
-	core_watch(c, getpid());
-}
-
-/*
- * For what a selector takes, whose first exec is seen only with a mark that was there before, and
- * for sessions that outlived another run of this program. Those are not asked for their own
- * namespaces: while one executes something, and hangs in the close of a file that it serves itself,
- * whoever looks at its /proc/PID/ns waits (tried).
- */
-static void watch_from_start(struct core *c)
-{
-	if (c->config->selectors_count || source_each_tag(c->source, is_any, NULL) == 1)
-		core_watch_host(c);
-}
-
-static void entered(void *core, const struct event_exec *e)
-{
-	core_watch(core, e->header.actor.tgid);
-}
-
 /* ---- opening ---- */
 
 static int why(char **ret_why, int err, const char *format, ...)
@@ -336,6 +294,7 @@ static int open_hashing(struct core *c, char **ret_why)
 		.context = c,
 		.tagged_late = config->selectors_count > 0,
 		.queue_max = 8192,
+		.watched = core_watched,
 	};
 	struct enrich_config enrich = {.ready = ready, .powerful = powerful, .data = c};
 	struct proof_config proof = {
@@ -351,7 +310,7 @@ static int open_hashing(struct core *c, char **ret_why)
 		.depth_max = 64,
 		.time_max_ns = 30 * CORE_SECOND_NS,
 		.files_max = 128,
-		.identify = identify,
+		.identify = describe,
 		.identify_context = c,
 	};
 	int err;
@@ -359,13 +318,15 @@ static int open_hashing(struct core *c, char **ret_why)
 	err = aside_new(&c->aside);
 	if (err)
 		return why(ret_why, err, "threads: %s", strerror(-err));
-	err = redact_new(config->redact.flags, config->redact.flags_count, config->redact.patterns,
-			 config->redact.patterns_count, &c->redact);
+	err = redact_new(config->redact.usual, config->redact.flags, config->redact.flags_count,
+			 config->redact.patterns, config->redact.patterns_count, &c->redact);
 	if (err)
 		return why(ret_why, err, "redaction rules: %s", strerror(-err));
 	err = proof_new(&proof, &c->proof);
 	if (err)
 		return why(ret_why, err, "/proc/1/mountinfo: %s", strerror(-err));
+	c->answering = (struct answering){describe, c, proof_mounts(c->proof)};
+	chain.mounts = manifests.mounts = hash.mounts = proof_mounts(c->proof);
 	err = filehash_new(&hash, &c->hash);
 	if (err)
 		return why(ret_why, err, "hashing threads: %s", strerror(-err));
@@ -375,12 +336,14 @@ static int open_hashing(struct core *c, char **ret_why)
 	chain.aside = c->aside;
 	err = chain_new(&chain, &c->chain);
 	if (err)
-		log_warning("fanotify: %s; scripts and loaders are recorded without digests",
-			    strerror(-err));
+		log_warning("fanotify: %s%s; scripts and loaders are recorded without digests",
+			    strerror(-err),
+			    err == -EMFILE ? " (raise fs.fanotify.max_user_groups)" : "");
 	enrich.aside = c->aside;
 	enrich.hash = c->hash;
 	enrich.proof = c->proof;
 	enrich.chain = c->chain;
+	enrich.answering = c->answering;
 	enrich.image = (struct image_context){.cgroups = c->cgroups, .argv_max = 2048};
 	err = enrich_new(&enrich, &c->enrich);
 	return err ? why(ret_why, err, "out of memory") : 0;
@@ -449,7 +412,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.selector = selectors_find,
 		.hashes = hashes,
 		.began = began,
-		.entered = entered,
+		.entered = core_entered,
 		.guarded = guarded,
 		.trusted = trusted,
 		.launcher = launcher,
@@ -499,10 +462,16 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		core_close(c);
 		return err;
 	}
-	watch_from_start(c);
+	core_watch_from_start(c);
 	c->recovered = true;
 	*ret = c;
 	return 0;
+}
+
+static int is_any(pid_t tgid, const struct tag *tag, void *data)
+{
+	(void)tgid, (void)tag, (void)data;
+	return 1;
 }
 
 /*
@@ -521,10 +490,57 @@ static void note_stopped(struct core *c)
 	(void)core_note(c, NOTE_DAEMON, &m.base); /* without it, a gap is told */
 }
 
-void core_close(struct core *c)
+/*
+ * Threads that wait for a filesystem which does not answer are left behind, with all that they may
+ * use: by now everything else is durable.
+ */
+static bool stop_threads(struct core *c)
+{
+	bool all = true;
+
+	if (c->hash)
+		all &= filehash_stop(c->hash);
+	if (c->manifests)
+		all &= manifests_stop(c->manifests);
+	if (c->proof)
+		all &= proof_stop(c->proof);
+	return all;
+}
+
+static void free_all(struct core *c)
+{
+	sd_event_source_unref(c->timer);
+	evidence_free(c->evidence);
+	free(c->activation);
+	selectors_free(c->selectors);
+	attribute_free(c->attribute);
+	enrich_free(c->enrich);
+	filehash_free(c->hash);
+	opening_free_all(c);
+	manifests_free(c->manifests);
+	aside_free(c->aside);
+	chain_free(c->chain);
+	proof_free(c->proof);
+	redact_free(c->redact);
+	cgroup_names_free(c->cgroups);
+	source_close(c->source);
+	for (struct backlog *b = c->backlog, *next; b; b = next) {
+		next = b->next;
+		free(b);
+	}
+	free(c->cgroup_root);
+	free(c->events);
+	shares_free(c->shares);
+	affiant__v1__state__free_unpacked(c->saved, NULL);
+	strangers_free(c->strangers);
+	closep(&c->state_dir);
+	free(c);
+}
+
+bool core_close(struct core *c)
 {
 	if (!c)
-		return;
+		return true;
 	if (c->recovered) {
 		/* Sessions in which nobody is end now: at the second look that is known. */
 		for (int i = 0; i < 3; i++) {
@@ -542,31 +558,13 @@ void core_close(struct core *c)
 	aside_free(TAKE_PTR(c->aside));
 	saver_free(c->saver);
 	dropped_close(c->dropped);
-	sd_event_source_unref(c->timer);
-	evidence_free(c->evidence);
-	free(c->activation);
-	selectors_free(c->selectors);
-	attribute_free(c->attribute);
-	enrich_free(c->enrich);
-	filehash_free(c->hash);
-	proof_free(c->proof);
-	opening_free_all(c);
-	manifests_free(c->manifests);
-	chain_free(c->chain);
-	redact_free(c->redact);
-	cgroup_names_free(c->cgroups);
 	ledger_close(c->ledger);
 	journal_close(c->journal);
-	source_close(c->source);
-	for (struct backlog *b = c->backlog, *next; b; b = next) {
-		next = b->next;
-		free(b);
-	}
-	free(c->cgroup_root);
-	free(c->events);
-	shares_free(c->shares);
-	affiant__v1__state__free_unpacked(c->saved, NULL);
-	strangers_free(c->strangers);
-	closep(&c->state_dir);
-	free(c);
+	c->dropped = NULL;
+	c->ledger = NULL;
+	c->journal = NULL;
+	if (!stop_threads(c))
+		return false;
+	free_all(c);
+	return true;
 }

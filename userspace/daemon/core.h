@@ -6,8 +6,8 @@
  * off where it has done enough (turn.h), and the next one goes on there.
  *
  * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
- * links.c looks whether the kernel still runs our programs;
- * save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
+ * watch.c has fanotify see what is executed; links.c looks whether the kernel still runs our
+ * programs; save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
  * left; opening.c and sessions.c answer the local socket; selectors.c keeps the kernel's selectors;
  * reconcile.c and unseen.c find what events did not tell; epoch.c knows when the kernel began anew;
  * folding.c tells what was counted; joining.c and pace.c see to sessions without end; status.c
@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "collect/answers.h"
 #include "collect/aside.h"
 #include "collect/attribute.h"
 #include "collect/cgroup.h"
@@ -87,7 +88,7 @@ struct core_held {
 
 struct core {
 	const struct config *config; /* borrowed */
-	struct aside *aside; /* NULL: all is done in the loop (tests) */
+	struct aside *aside;         /* NULL: all is done in the loop (tests) */
 	sd_event *event;
 	uint8_t boot_id[16], host[16];
 	struct wall_clock clock; /* as read; the attribution's is what the journal says */
@@ -102,6 +103,7 @@ struct core {
 	char *cgroup_root;
 	struct filehash *hash;
 	struct proof *proof;
+	struct answering answering; /* what may be asked of a file */
 	uint64_t overlay_ns; /* CLOCK_BOOTTIME of the last try to learn overlayfs's layout */
 	uint64_t drained_ns; /* what happened before is known */
 	struct chain *chain; /* NULL: fanotify was refused */
@@ -170,13 +172,11 @@ struct core {
 
 /* Everything but the server. On failure *@ret_why is a line for a person, to be freed, or NULL. */
 int core_open(const struct config *config, sd_event *event, struct core **ret, char **ret_why);
-/* Writes what waits, saves the state, and closes. Tracing goes on in the kernel. */
-void core_close(struct core *c);
-
-/* What @tgid executes from here on is seen by fanotify: its filesystems are marked. */
-void core_watch(struct core *c, pid_t tgid);
-/* The same of what the host executes: nobody can say before what a selector will take. */
-void core_watch_host(struct core *c);
+/*
+ * Writes what waits, saves the state, and closes. Tracing goes on in the kernel. False: a thread
+ * hangs; what it uses is not freed, and the process is to end without a look back.
+ */
+bool core_close(struct core *c);
 
 /* Tells the kernel's programs which groups can write to block devices. */
 void core_look_at_disks(struct core *c);
@@ -217,6 +217,22 @@ uint64_t core_boottime_ns(void);
 
 /* The disk took nothing, for which reason: nothing is read until it does. */
 void core_set_full(struct core *c, int err);
+
+/* ---- watch.c ---- */
+
+/*
+ * What @tgid executes is seen by fanotify from soon on: its filesystems are marked, for session @key.
+ * @ns: its mount namespace, or 0. @token: given to opening_watched() then; else 0. False: there is
+ * nothing to wait for.
+ */
+bool core_watch(struct core *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token);
+/* The same of what the host executes: nobody can say before what a selector will take. */
+void core_watch_host(struct core *c);
+/* Likewise for sessions that outlived another run of this program. */
+void core_watch_from_start(struct core *c);
+/* For struct chain_config, and struct attribute_config. */
+void core_watched(void *core, uint64_t token, int err);
+void core_entered(void *core, const struct event_exec *e);
 
 /* ---- gaps.c ---- */
 
@@ -298,6 +314,8 @@ void unseen_sweep(struct core *c);
 void opening_begin(void *core, struct server_call *call, const struct server_open *open);
 /* Goes on with those whose files have been measured. */
 void opening_collect(struct core *c);
+/* Goes on with the one of session @key: what can be marked of its filesystems is. */
+void opening_watched(struct core *c, uint64_t key);
 void opening_free_all(struct core *c);
 
 /* ---- sessions.c ---- */

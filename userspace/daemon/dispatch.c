@@ -185,6 +185,8 @@ static const struct {
 
 static void refuse(struct channel *c, unsigned int roles, const char *what)
 {
+	if (roles == SERVER_ROLE_AGENT && !c->tagged)
+		c->server->ops->untagged(c->server->context);
 	if (roles == SERVER_ROLE_AGENT)
 		server_refuse(&c->call, "untagged",
 			      "process %d is of no session, and only those may %s: start it with "

@@ -12,9 +12,11 @@
 #include "base/cleanup.h"
 #include "daemon/attester.h"
 #include "daemon/evidence_impl.h"
+#include "daemon/handout.h"
 #include "daemon/heldkeys.h"
 #include "daemon/subject.h"
 #include "daemon/tokens.h"
+#include "daemon/turn.h"
 #include "daemon/workload.h"
 
 #define WAITING_MAX 4096
@@ -23,9 +25,9 @@
 #define WPT_LIFETIME_S 60 /* made for one request, as it is sent */
 
 static const char *const codes[EVIDENCE_CODES] = {
-	"untagged",  "session_ended",      "task_expired", "traced",      "untagged_children",
-	"no_tpm",    "executable_changed", "bad_request",  "denied",      "busy",
-	"limit",     "unavailable",
+	"untagged", "session_ended",      "task_expired", "traced", "untagged_children",
+	"no_tpm",   "executable_changed", "bad_request",  "denied", "busy",
+	"limit",    "unavailable",
 };
 
 /* ---- ends ---- */
@@ -98,25 +100,40 @@ static bool make_durable(struct evidence *e)
 	return false;
 }
 
-bool evidence_turn(struct evidence *e)
+/* Whether more are to be looked at: many can ask at once, and all become ready at once. */
+static bool look_at_some(struct evidence *e)
 {
 	struct asker *a, *next;
-	bool ready = false, waits;
+	unsigned int n = 0;
 
+	DL_FOREACH_SAFE (e->waiting, a, next) {
+		if (a->looked_at || !workload_settled(a->actor))
+			continue;
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+			return true;
+		look_at(e, a);
+	}
+	return false;
+}
+
+bool evidence_turn(struct evidence *e)
+{
+	bool ready = false, waits, more;
+	struct asker *a;
+
+	more = evidence_answer_some(e);
 	/* What its evidence says is in the ledger by then. */
 	if (e->waiting)
 		core_flush(e->core);
-	DL_FOREACH_SAFE (e->waiting, a, next) {
-		if (!a->looked_at && workload_settled(a->actor))
-			look_at(e, a);
-	}
+	more = look_at_some(e) || more;
 	waits = make_durable(e);
 	DL_FOREACH (e->waiting, a)
 		ready = ready || evidence_ready(e, a);
-	if (ready && !e->batch)
+	if (ready && !e->batch && !e->answering)
 		evidence_quote(e);
-	else if (ready)
-		evidence_sign_ready(e);
+	more = evidence_sign_some(e) || more;
+	if (more)
+		core_wake(e->core);
 	return waits;
 }
 
@@ -126,9 +143,9 @@ bool evidence_turn(struct evidence *e)
  */
 static bool outstanding(const struct evidence *e, const struct server_caller *caller)
 {
-	const struct asker *lists[] = {e->waiting, e->batch}, *a;
+	const struct asker *lists[] = {e->waiting, e->batch, e->quoted, e->handed}, *a;
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
 		DL_FOREACH (lists[i], a)
 			if (a->pid == caller->pid &&
 			    a->tag.start_boottime == caller->tag.start_boottime)
@@ -155,6 +172,11 @@ static bool take_tokens(struct evidence *e, const struct server_caller *caller, 
 	return false;
 }
 
+static size_t waiting(const struct evidence *e)
+{
+	return e->waiting_count + e->batch_count + e->quoted_count + e->handed_count;
+}
+
 static bool may_ask(struct evidence *e, const struct server_caller *caller, struct refusal *ret)
 {
 	if (!attester_ready(e->attester, ret->text, sizeof(ret->text))) {
@@ -167,7 +189,7 @@ static bool may_ask(struct evidence *e, const struct server_caller *caller, stru
 			 "a request of process %d is not answered yet", caller->pid);
 		return false;
 	}
-	if (e->waiting_count >= WAITING_MAX) {
+	if (waiting(e) >= WAITING_MAX) {
 		ret->code = "limit";
 		snprintf(ret->text, sizeof(ret->text), "%d requests wait already", WAITING_MAX);
 		return false;
@@ -200,6 +222,11 @@ static bool hold_key(struct evidence *e, struct asker *a, struct refusal *ret)
 	snprintf(ret->text, sizeof(ret->text), "no key can be held for process %d: %s", a->pid,
 		 strerror(-err));
 	return false;
+}
+
+void evidence_untagged(void *core)
+{
+	count_refusal(((struct core *)core)->evidence, "untagged");
 }
 
 void evidence_get(void *core, struct server_call *call, const Affiant__V1__GetEvidence *request)
@@ -307,12 +334,20 @@ static int on_tpm(sd_event_source *s, int fd, uint32_t revents, void *data)
 	return 0;
 }
 
+static int on_handout(sd_event_source *s, int fd, uint32_t revents, void *data)
+{
+	(void)s, (void)fd, (void)revents;
+	evidence_collect(data);
+	return 0;
+}
+
 int evidence_start(struct evidence *e)
 {
 	struct tpm_worker *tpm = attester_tpm(e->attester);
-	int err = 0;
+	int err;
 
-	if (tpm)
+	err = sd_event_add_io(e->core->event, NULL, handout_fd(e->handout), EPOLLIN, on_handout, e);
+	if (err >= 0 && tpm)
 		err = sd_event_add_io(e->core->event, NULL, tpm_worker_fd(tpm), EPOLLIN, on_tpm, e);
 	return err < 0 ? err : 0;
 }
@@ -348,7 +383,7 @@ int evidence_new(struct core *c, struct evidence **ret, char **ret_why)
 	err = e->root < 0 ? -errno : 0;
 	err = err ?: heldkeys_new(&e->keys) ?:
 		     tokens_new(c->config->evidence.rate, c->config->evidence.burst, &e->tokens) ?:
-		     open_attester(e, ret_why);
+		     handout_new(e->root, 0, &e->handout) ?: open_attester(e, ret_why);
 	if (err) {
 		evidence_free(e);
 		return err;
@@ -365,8 +400,11 @@ void evidence_free(struct evidence *e)
 		return;
 	/* The server, which their calls belong to, is gone already. */
 	DL_CONCAT(e->waiting, e->batch);
+	DL_CONCAT(e->waiting, e->quoted);
+	DL_CONCAT(e->waiting, e->handed);
 	DL_FOREACH_SAFE (e->waiting, a, next)
 		asker_free(a);
+	handout_free(e->handout);
 	attester_free(e->attester);
 	evidence_forget_quote(e);
 	heldkeys_free(e->keys);
@@ -385,7 +423,7 @@ void evidence_stats(const struct evidence *e, struct evidence_stats *ret)
 	*ret = (struct evidence_stats){
 		.given = e->given,
 		.batches = e->batches,
-		.waiting = e->waiting_count + e->batch_count,
+		.waiting = waiting(e),
 		.codes = codes,
 		.by_code = e->refused,
 		.codes_count = EVIDENCE_CODES,

@@ -7,7 +7,8 @@
  *	asked ─► digests settled ─► executable looked at ─► in a batch, quoted ─►
  *	looked at again ─► answered
  *
- * One thread: all of it runs in the daemon's loop.
+ * One thread: all of it runs in the daemon's loop, so many askers in each turn; but the host's logs,
+ * which can be long, are read by handout.h's.
  */
 #pragma once
 
@@ -43,4 +44,6 @@ void evidence_stats(const struct evidence *e, struct evidence_stats *ret);
 
 /* For struct server_ops; their context is the core. */
 void evidence_get(void *core, struct server_call *call, const Affiant__V1__GetEvidence *request);
+/* A process of no session asked for that. */
+void evidence_untagged(void *core);
 void evidence_sign(void *core, struct server_call *call, const Affiant__V1__SignProof *request);

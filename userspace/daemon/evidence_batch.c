@@ -10,12 +10,19 @@
 #include "base/pb.h"
 #include "collect/loss.h"
 #include "daemon/attester.h"
+#include "daemon/handout.h"
+#include "daemon/tokens.h"
+#include "daemon/turn.h"
 #include "daemon/workload.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <utlist.h>
+
+/* So much of the host's logs costs a token more. */
+#define EVIDENCE_BYTES_PER_TOKEN (4u << 20)
 
 /* ---- claims ---- */
 
@@ -82,8 +89,7 @@ struct quoted_batch {
 	size_t count;
 	struct batch *tree;
 	struct buffer shared; /* the members that all of them have: quote, signature, PCRs */
-	struct buffer host;   /* as the last one asked for it: */
-	uint64_t host_from;
+	int err;              /* of the quote */
 };
 
 static void quoted_batch_free(struct quoted_batch *b)
@@ -92,7 +98,6 @@ static void quoted_batch_free(struct quoted_batch *b)
 		return;
 	batch_free(b->tree);
 	buffer_done(&b->shared);
-	buffer_done(&b->host);
 	free(b->leaves);
 	free(b);
 }
@@ -121,67 +126,60 @@ static int share(struct quoted_batch *b, const struct tpm_quoted *q)
 	return buffer_error(&b->shared);
 }
 
-/* The logs are read once for all who ask for them from the same entry on: they can be long. */
-static int read_host(struct evidence *e, struct quoted_batch *b, uint64_t from)
+static int sign(struct evidence *e, struct asker *a)
 {
-	_cleanup_json_ json_t *host = NULL;
-	_cleanup_free_ char *text = NULL;
-	int err;
-
-	if (b->host.len && b->host_from == from)
-		return 0;
-	err = attester_host(e->attester, from, &host);
-	if (err)
-		return err;
-	text = json_dumps(host, JSON_COMPACT);
-	if (!text)
-		return -ENOMEM;
-	buffer_clear(&b->host);
-	buffer_add_text(&b->host, ",\"host\":");
-	buffer_add_text(&b->host, text);
-	b->host_from = from;
-	return buffer_error(&b->host);
+	return a->jws ? 0 : attester_sign(e->attester, a->signing_input, &a->jws);
 }
 
-/* The collection. */
-static int wrap(struct evidence *e, const struct asker *a, struct quoted_batch *b, size_t index,
-		struct buffer *text)
+/* The collection, but for the host's and the brace that ends it. */
+static int wrap(struct evidence *e, struct asker *a, struct quoted_batch *b, struct buffer *text)
 {
 	uint8_t path[BATCH_PATH_SIZE_MAX];
 	size_t path_len;
-	int err;
+	int err = sign(e, a);
 
-	if (!a->jws)
-		return -ENOMEM;
-	path_len = batch_path(b->tree, index, path);
+	if (err)
+		return err;
+	path_len = batch_path(b->tree, a->index, path);
 	cmw_begin(text, CMW_TYPE_EVIDENCE);
 	cmw_put(text, "eat", CMW_EAT, a->jws, strlen(a->jws));
 	buffer_add(text, b->shared.data, b->shared.len);
 	cmw_put(text, "path", CMW_PATH, path, path_len);
-	err = a->host ? read_host(e, b, a->ima_from) : 0;
-	if (a->host)
-		buffer_add(text, b->host.data, b->host.len);
-	buffer_add_char(text, '}');
-	return err ?: buffer_error(text);
+	return buffer_error(text);
 }
 
-static int answer(struct evidence *e, struct asker *a, struct quoted_batch *b, size_t index)
+/* In a packet, or, with @fd, through a pipe of @size bytes. */
+static void give(struct evidence *e, struct asker *a, const struct buffer *text, int fd,
+		 uint64_t size)
 {
 	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Evidence evidence = AFFIANT__V1__EVIDENCE__INIT;
-	_cleanup_buffer_ struct buffer text = {0};
-	int err = wrap(e, a, b, index, &text);
 
-	if (err)
-		return err;
-	SET(&evidence, cmw, pb_bytes(text.data, text.len));
+	if (text)
+		SET(&evidence, cmw, pb_bytes(text->data, text->len));
+	else
+		SET(&evidence, piped, size);
 	SET(&evidence, cnf, pb_bytes(a->jwk, strlen(a->jwk)));
 	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_EVIDENCE;
 	response.evidence = &evidence;
-	server_answer(a->call, &response);
+	if (text)
+		server_answer(a->call, &response);
+	else
+		server_answer_fd(a->call, &response, fd);
 	asker_free(a);
 	e->given++;
-	return 0;
+}
+
+static int answer(struct evidence *e, struct asker *a, struct quoted_batch *b)
+{
+	_cleanup_buffer_ struct buffer text = {0};
+	int err = wrap(e, a, b, &text);
+
+	buffer_add_char(&text, '}');
+	err = err ?: buffer_error(&text);
+	if (!err)
+		give(e, a, &text, -1, 0);
+	return err;
 }
 
 static const char *quote_error(struct evidence *e, int err, char *text, size_t size)
@@ -200,56 +198,149 @@ static const char *quote_error(struct evidence *e, int err, char *text, size_t s
 }
 
 /* Step 5 of the sequence: all that was found before the quote must still hold after it. The server
- * looks once more whether it is that process, and tells another one nothing. */
-static void finish(struct evidence *e, struct asker *a, struct quoted_batch *b, size_t index,
-		   int quoted)
+ * looks once more whether it is that process, and tells another one nothing. False: it was refused. */
+static bool still_may(struct evidence *e, struct asker *a)
+{
+	struct refusal r = {.code = "unavailable"};
+
+	if (!asker_lives(a))
+		snprintf(r.text, sizeof(r.text), "process %d is gone, or executes something else",
+			 a->pid);
+	else if (asker_entitled(a, &r) && asker_look(a, &r))
+		return true;
+	evidence_refuse(e, a, &r);
+	return false;
+}
+
+static void refuse_for(struct evidence *e, struct asker *a, int err)
+{
+	struct refusal r = {.code = "unavailable"};
+
+	if (err == -ERANGE) {
+		r.code = "bad_request";
+		snprintf(r.text, sizeof(r.text), "the IMA log has not so many entries (ima_from)");
+	} else if (err == -EBUSY) {
+		r.code = "limit";
+		snprintf(r.text, sizeof(r.text),
+			 "%d requests of the session for the host's logs wait already, one is read "
+			 "at a time",
+			 HANDOUT_QUEUE_MAX);
+	} else {
+		snprintf(r.text, sizeof(r.text), "%s", strerror(-err));
+	}
+	evidence_refuse(e, a, &r);
+}
+
+/* ---- with the host's logs ---- */
+
+static void on_handed(void *data, int err, int fd, uint64_t size)
+{
+	struct asker *a = data;
+	struct evidence *e = a->core->evidence;
+
+	DL_DELETE(e->handed, a);
+	e->handed_count--;
+	if (err) {
+		refuse_for(e, a, err);
+		return;
+	}
+	tokens_charge(e->tokens, a->tag.session, size / EVIDENCE_BYTES_PER_TOKEN,
+		      core_boottime_ns());
+	if (still_may(e, a))
+		give(e, a, NULL, fd, size);
+	else
+		close(fd);
+}
+
+/* The logs can be long: they are read by another thread, and by the asker as it goes. */
+static int hand_out(struct evidence *e, struct asker *a, struct quoted_batch *b)
+{
+	struct handout_request request = {
+		.session = a->tag.session,
+		.tail = strdup("}}"),
+		.tail_len = 2,
+		.ima_from = a->ima_from,
+		.fn = on_handed,
+		.data = a,
+	};
+	_cleanup_buffer_ struct buffer text = {0};
+	int err = request.tail ? wrap(e, a, b, &text) : -ENOMEM;
+
+	buffer_add_text(&text, ",\"host\":");
+	err = err ?: attester_put_host(e->attester, &text);
+	if (err) {
+		free(request.tail);
+		return err;
+	}
+	request.head = (char *)text.data;
+	request.head_len = text.len;
+	text = (struct buffer){0};
+	err = handout_begin(e->handout, &request);
+	if (err)
+		return err;
+	DL_APPEND(e->handed, a);
+	e->handed_count++;
+	return 0;
+}
+
+void evidence_collect(struct evidence *e)
+{
+	core_drain(e->core); /* an end of the session that happened meanwhile */
+	handout_collect(e->handout);
+}
+
+static void finish(struct evidence *e, struct asker *a, struct quoted_batch *b)
 {
 	struct refusal r = {.code = "no_tpm"};
 	int err;
 
-	if (quoted) {
-		quote_error(e, quoted, r.text, sizeof(r.text));
+	if (b->err) {
+		quote_error(e, b->err, r.text, sizeof(r.text));
 		evidence_refuse(e, a, &r);
 		return;
 	}
-	if (!asker_lives(a)) {
-		r.code = "unavailable";
-		snprintf(r.text, sizeof(r.text), "process %d is gone, or executes something else",
-			 a->pid);
-		evidence_refuse(e, a, &r);
+	if (!still_may(e, a))
 		return;
+	err = a->host ? hand_out(e, a, b) : answer(e, a, b);
+	if (err)
+		refuse_for(e, a, err);
+}
+
+bool evidence_answer_some(struct evidence *e)
+{
+	struct asker *a, *next;
+	unsigned int n = 0;
+
+	if (!e->answering)
+		return false;
+	core_drain(e->core); /* an end of the session that happened meanwhile */
+	DL_FOREACH_SAFE (e->quoted, a, next) {
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+			return true;
+		DL_DELETE(e->quoted, a);
+		e->quoted_count--;
+		finish(e, a, e->answering);
 	}
-	if (!asker_entitled(a, &r) || !asker_look(a, &r)) {
-		evidence_refuse(e, a, &r);
-		return;
-	}
-	err = answer(e, a, b, index);
-	if (!err)
-		return;
-	r.code = err == -ERANGE ? "bad_request" : "unavailable";
-	snprintf(r.text, sizeof(r.text), "%s",
-		 err == -ERANGE ? "the IMA log has not so many entries (ima_from)"
-				: strerror(-err));
-	evidence_refuse(e, a, &r);
+	quoted_batch_free(e->answering);
+	e->answering = NULL;
+	return false;
 }
 
 static void on_quoted(void *data, int err, const struct tpm_quoted *q)
 {
 	struct quoted_batch *b = data;
 	struct evidence *e = b->evidence;
-	struct asker *list = e->batch, *a, *next;
-	size_t index = 0;
 
-	core_drain(e->core); /* an end of the session that happened meanwhile */
+	/* The last batch's have all been answered: no other is quoted before. */
+	e->quoted = e->batch;
+	e->quoted_count = e->batch_count;
 	e->batch = NULL;
 	e->batch_count = 0;
 	e->quoting = NULL;
-	err = err ?: share(b, q);
-	DL_FOREACH_SAFE (list, a, next) {
-		DL_DELETE(list, a);
-		finish(e, a, b, index++, err);
-	}
-	quoted_batch_free(b);
+	b->err = err ?: share(b, q);
+	e->answering = b;
+	if (evidence_answer_some(e))
+		core_wake(e->core);
 }
 
 /* Everybody who is ready, in the order in which they asked. */
@@ -269,6 +360,7 @@ static struct quoted_batch *gather(struct evidence *e)
 		if (!evidence_ready(e, a) || b->count == BATCH_MAX)
 			continue;
 		evidence_take_out(e, a);
+		a->index = b->count;
 		b->leaves[b->count++] = a->leaf;
 		DL_APPEND(e->batch, a);
 	}
@@ -276,19 +368,20 @@ static struct quoted_batch *gather(struct evidence *e)
 	return b;
 }
 
-static void sign(struct evidence *e, struct asker *a)
+bool evidence_sign_some(struct evidence *e)
 {
-	if (!a->jws && attester_sign(e->attester, a->signing_input, &a->jws))
-		a->jws = NULL;
-}
+	struct asker *lists[] = {e->batch, e->waiting}, *a;
+	unsigned int n = 0;
 
-void evidence_sign_ready(struct evidence *e)
-{
-	struct asker *a;
-
-	DL_FOREACH (e->waiting, a)
-		if (evidence_ready(e, a))
-			sign(e, a);
+	for (size_t i = 0; i < 2; i++)
+		DL_FOREACH (lists[i], a) {
+			if (a->jws || (i && !evidence_ready(e, a)))
+				continue;
+			if (n++ == EVIDENCE_SIGNATURES_MAX)
+				return true;
+			(void)sign(e, a); /* who gets none finds out when it is answered */
+		}
+	return false;
 }
 
 static int quote(struct evidence *e, struct quoted_batch *b)
@@ -304,7 +397,6 @@ static int quote(struct evidence *e, struct quoted_batch *b)
 void evidence_quote(struct evidence *e)
 {
 	struct quoted_batch *b;
-	struct asker *a;
 	int err;
 
 	b = gather(e);
@@ -319,13 +411,11 @@ void evidence_quote(struct evidence *e)
 	err = quote(e, b);
 	if (err)
 		on_quoted(b, err, NULL);
-	else
-		DL_FOREACH (e->batch, a) /* while the TPM is at work */
-			sign(e, a);
 }
 
 void evidence_forget_quote(struct evidence *e)
 {
 	quoted_batch_free(e->quoting);
-	e->quoting = NULL;
+	quoted_batch_free(e->answering);
+	e->quoting = e->answering = NULL;
 }

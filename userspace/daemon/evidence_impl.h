@@ -10,7 +10,12 @@
 
 #define EVIDENCE_CODES 12
 
+/* What of a crowd of askers is done in one turn of the loop. */
+#define EVIDENCE_LOOKS_MAX 32
+#define EVIDENCE_SIGNATURES_MAX 64
+
 struct attester;
+struct handout;
 struct heldkeys;
 struct tokens;
 
@@ -24,6 +29,12 @@ struct evidence {
 	struct asker *batch; /* being quoted: */
 	size_t batch_count;
 	struct quoted_batch *quoting;
+	struct asker *quoted; /* of the batch that was quoted last, to be answered: */
+	size_t quoted_count;
+	struct quoted_batch *answering;
+	struct handout *handout;
+	struct asker *handed; /* whose logs are being read */
+	size_t handed_count;
 	int root;
 	uint64_t given, batches, refused[EVIDENCE_CODES];
 };
@@ -42,8 +53,19 @@ void evidence_refuse(struct evidence *e, struct asker *a, const struct refusal *
  * says is in the ledger by then: core_flush() first.
  */
 bool evidence_claim(struct evidence *e, struct asker *a, struct refusal *ret);
-/* Signs for those who will be in the next batch, while the TPM is at work. */
-void evidence_sign_ready(struct evidence *e);
+/*
+ * Signs for some of those who are in a batch, or will be in the next one, while the TPM is at work.
+ * Returns whether more are to be signed for.
+ */
+bool evidence_sign_some(struct evidence *e);
+
+/*
+ * Answers some of those whose batch was quoted. Returns whether more are left.
+ */
+bool evidence_answer_some(struct evidence *e);
+
+/* For handout_fd(): those whose logs are ready to be read. */
+void evidence_collect(struct evidence *e);
 
 /* Quotes for all that are ready; no other batch is being quoted. */
 void evidence_quote(struct evidence *e);

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "daemon/joining.h"
@@ -148,7 +149,12 @@ static void watch(struct watching *w, int fd, uint32_t mask)
 	wd = w->count < WATCHES_MAX ? inotify_add_watch(w->x->inotify, path, mask | IN_MASK_ADD)
 				    : -1;
 	if (wd < 0) {
-		w->err = w->x->inotify_err ?: w->count < WATCHES_MAX ? -errno : -E2BIG;
+		w->err = w->x->inotify_err
+				 ?: w->count == WATCHES_MAX
+				    ? -E2BIG
+				    : limit_as(-errno, -ENOSPC, LIMIT_INOTIFY_WATCHES);
+		if (w->x->inotify_err)
+			(void)limit_of_instances(w->x->inotify_err, LIMIT_INOTIFY_INSTANCES);
 		return;
 	}
 	for (size_t i = 0; i < w->count; i++)
@@ -224,7 +230,7 @@ static int find_key(struct executables *x, struct program *p, struct selector_ex
 	struct object_facts dir;
 	int err;
 
-	err = location_find(p->selector->value, watch_name, &w, &l);
+	err = location_find(p->selector->value, &x->core->answering, watch_name, &w, &l);
 	keep_watches(x, p, &w);
 	if (err)
 		return err;

@@ -17,57 +17,6 @@
 #define LAUNCH_GROUP "affiant-launch"
 #define READ_GROUP "affiant-read"
 
-/*
- * The argument after such a flag, or behind its '=', is a secret in the programs that know the
- * flag.
- */
-static const char *const default_flags[] = {
-	"--password",     "--passwd",        "--pass",        "--passphrase", "--token",
-	"--access-token", "--auth-token",    "--api-token",   "--bearer",     "--oauth2-bearer",
-	"--api-key",      "--apikey",        "--access-key",  "--secret-key", "--private-key",
-	"--secret",       "--client-secret", "--credentials", "--proxy-user",
-};
-
-#define VALUE "([^][:space:]&;#\"']+)"
-
-/*
- * They run over what an agent chose, in the daemon's one thread: none may scan on without bound
- * from each of many places, so what follows a literal is bounded unless it is sure to match.
- */
-static const char *const default_patterns[] = {
-	/* HTTP headers, as for curl -H */
-	"^[a-z-]*authorization *: *(.+)",
-	"^[a-z-]*cookie *: *(.+)",
-	"^[a-z0-9-]*token *: *(.+)",
-	"^[a-z0-9-]*key *: *(.+)",
-	"bearer +([a-z0-9._~+/=-]+)",
-	/* assignments: env(1), shell text, query strings */
-	"^[a-z0-9_]*pass[a-z]{0,8}=(.+)",
-	"^[a-z0-9_]*[_-]key=(.+)",
-	"^[a-z0-9_]*token=(.+)",
-	"^[a-z0-9_]*secret=(.+)",
-	"pass[a-z]{0,8}=" VALUE,
-	"[_-]key=" VALUE,
-	"apikey=" VALUE,
-	"token=" VALUE,
-	"secret=" VALUE,
-	/* URLs with user information */
-	"://([^][:space:]/?#@]+)@",
-	/*
-	 * what names itself: OpenAI and the like, GitHub, GitLab, Slack, Hugging Face, Google, JWT,
-	 *   PEM
-	 */
-	"sk-[a-z0-9_-]{16,}",
-	"gh[opsur]_[a-z0-9]{20,}",
-	"github_pat_[a-z0-9_]{20,}",
-	"glpat-[a-z0-9_-]{16,}",
-	"xox[a-z]-[a-z0-9-]{10,}",
-	"hf_[a-z0-9]{30,}",
-	"AIza[a-z0-9_-]{35}",
-	"eyJ[a-z0-9_-]{17,}[a-z0-9._-]*",
-	"-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
-};
-
 static int list_add(char ***list, size_t *count, const char *text)
 {
 	char **more = reallocarray(*list, *count + 1, sizeof(**list));
@@ -82,20 +31,10 @@ static int list_add(char ***list, size_t *count, const char *text)
 	return 0;
 }
 
-static int redact_defaults(struct config_redact *r)
-{
-	int err = 0;
-
-	for (size_t i = 0; !err && i < sizeof(default_flags) / sizeof(*default_flags); i++)
-		err = list_add(&r->flags, &r->flags_count, default_flags[i]);
-	for (size_t i = 0; !err && i < sizeof(default_patterns) / sizeof(*default_patterns); i++)
-		err = list_add(&r->patterns, &r->patterns_count, default_patterns[i]);
-	return err;
-}
-
 int interpret_defaults(struct config *c)
 {
 	c->max_tags = 65536;
+	c->redact.usual = true;
 	c->segment_bytes = 64 * MIB;
 	c->state_bytes = GIB;
 	c->hash = (struct config_hash){
@@ -113,8 +52,7 @@ int interpret_defaults(struct config *c)
 	       value_text(&c->tpm.tcti, "device:/dev/tpmrm0") ?:
 	       value_text(&c->state_dir, "/var/lib/affiant") ?:
 	       value_text(&c->runtime_dir, "/run/affiant") ?:
-	       value_text(&c->pin_dir, "/sys/fs/bpf/affiant") ?:
-	       redact_defaults(&c->redact);
+	       value_text(&c->pin_dir, "/sys/fs/bpf/affiant");
 }
 
 /* Trust domain: SPIFFE-ID, section 2.1. */
@@ -229,16 +167,10 @@ static int get_redact(const struct values *x, const struct raw_redact *raw, stru
 	char key[64];
 	int err = 0;
 
-	if (raw->defaults && !strcmp(raw->defaults, "off")) {
-		for (size_t i = 0; i < r->flags_count; i++)
-			free(r->flags[i]);
-		for (size_t i = 0; i < r->patterns_count; i++)
-			free(r->patterns[i]);
-		r->flags_count = r->patterns_count = 0;
-	} else if (raw->defaults && strcmp(raw->defaults, "on")) {
+	if (raw->defaults && strcmp(raw->defaults, "on") && strcmp(raw->defaults, "off"))
 		return document_mistake(x->document, x->ret_why, "redact.defaults",
 					"'%s' is not one of on, off", raw->defaults);
-	}
+	r->usual = !raw->defaults || !strcmp(raw->defaults, "on");
 
 	for (unsigned int i = 0; !err && i < raw->flags.count; i++) {
 		const char *flag = raw->flags.items[i];
@@ -324,8 +256,7 @@ static int get_programs(const struct values *x, const struct raw_role *raw, stru
 	return err;
 }
 
-static int get_trusted_owners(const struct values *x, const struct raw_list *raw,
-			      struct config *c)
+static int get_trusted_owners(const struct values *x, const struct raw_list *raw, struct config *c)
 {
 	char key[64];
 

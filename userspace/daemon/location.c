@@ -10,11 +10,13 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "collect/answers.h"
 
 #define LINKS_MAX 40 /* as the kernel's own (fs/namei.c, MAXSYMLINKS) */
 #define TRIES_MAX 16 /* of a name that changes all the time */
 
 struct walk {
+	const struct answering *answering;
 	location_seen_fn seen;
 	void *data;
 	int dir;
@@ -31,6 +33,13 @@ static bool is_same(int a, int b)
 	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static int ask(const struct walk *w, int fd)
+{
+	struct object_facts facts;
+
+	return w->answering ? answers_look_named(w->answering, fd, &facts) : 0;
+}
+
 static int open_name(const struct walk *w, const char *name)
 {
 	int fd = effort_openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -44,11 +53,16 @@ static int open_name(const struct walk *w, const char *name)
  */
 static int look_up(struct walk *w, const char *name, int *ret, struct stat *ret_st)
 {
-	for (int i = 0; i < TRIES_MAX; i++) {
+	int err = ask(w, w->dir);
+
+	for (int i = 0; !err && i < TRIES_MAX; i++) {
 		_cleanup_close_ int fd = open_name(w, name), again = -1;
 
 		if (fd < -1)
 			return fd;
+		err = fd >= 0 ? ask(w, fd) : 0;
+		if (err)
+			return err;
 		if (fd >= 0 && fstat(fd, ret_st) < 0)
 			return -errno;
 		w->seen(w->data, w->dir, fd, fd >= 0 && S_ISDIR(ret_st->st_mode));
@@ -58,7 +72,7 @@ static int look_up(struct walk *w, const char *name, int *ret, struct stat *ret_
 		*ret = TAKE_FD(fd);
 		return 0;
 	}
-	return -EAGAIN;
+	return err ?: -EAGAIN;
 }
 
 static void enter(struct walk *w, int fd)
@@ -157,9 +171,10 @@ static int step(struct walk *w, const char *name, int *ret_file)
 	return 1;
 }
 
-int location_find(const char *path, location_seen_fn seen, void *data, struct location *ret)
+int location_find(const char *path, const struct answering *a, location_seen_fn seen, void *data,
+		  struct location *ret)
 {
-	struct walk w = {.seen = seen, .data = data, .dir = -1};
+	struct walk w = {.answering = a, .seen = seen, .data = data, .dir = -1};
 	int err, file = -1;
 
 	if (snprintf(w.rest, sizeof(w.rest), "%s", path) >= (int)sizeof(w.rest))

@@ -22,6 +22,7 @@
 #include "daemon/config.h"
 #include "daemon/core.h"
 #include "daemon/directory.h"
+#include "daemon/limits.h"
 #include "daemon/privileges.h"
 #include "daemon/server.h"
 #include "daemon/turn.h"
@@ -113,15 +114,20 @@ static int parse(int argc, char **argv, struct options *o)
 }
 
 /* As the unit has it (LimitNOFILE), where there is no unit: a shell's limit is 1024. */
-static void raise_file_limit(void)
+static int raise_file_limit(void)
 {
 	const rlim_t wanted = 65536;
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= wanted)
-		return;
+		return 0;
 	files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
 	(void)setrlimit(RLIMIT_NOFILE, &files); /* with fewer, fewer files wait at once */
+	if (files.rlim_cur >= LIMITS_FILES_MIN)
+		return 0;
+	log_error("%lu open files are too few, %d are needed%s", (unsigned long)files.rlim_cur,
+		  LIMITS_FILES_MIN, limits_advice(-EMFILE));
+	return -EMFILE;
 }
 
 /* What the records begin with: which program, over which kernel, and what it can't see. */
@@ -249,7 +255,7 @@ static int serve(const struct config *config, sd_event *event)
 		return err;
 	err = core_open(config, event, &c, &why);
 	if (err) {
-		log_error("%s", why ?: strerror(-err));
+		log_error("%s%s", why ?: strerror(-err), limits_advice(err));
 		return err;
 	}
 	err = open_server(c, config);
@@ -269,9 +275,14 @@ static int serve(const struct config *config, sd_event *event)
 	}
 	server_free(c->server);
 	c->server = NULL;
-	core_close(c);
 	if (err < 0)
 		log_error("%s", strerror(-err));
+	if (!core_close(c)) {
+		/* All is durable; what runs at an exit may be in a thread's use. */
+		log_notice(
+			"a thread waits for a filesystem that does not answer, and is left behind");
+		_exit(err < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+	}
 	return err;
 }
 
@@ -295,7 +306,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	umask(077);
-	raise_file_limit();
+	if (raise_file_limit())
+		return EXIT_FAILURE;
 	err = config_load(o.config, &o.paths, &config, &why);
 	if (err) {
 		log_error("%s", why ?: strerror(-err));

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
@@ -66,6 +67,7 @@ static bool may_open(struct core *c, struct server_call *call, const struct serv
 	}
 	if (HASH_COUNT(c->attribute->table.sessions) + c->openings_count >=
 	    c->config->limits.sessions) {
+		limit_met(LIMIT_SESSIONS);
 		server_refuse(call, "limit",
 			      "%zu sessions live, which is the configured limit (limits.sessions)",
 			      c->config->limits.sessions);
@@ -235,7 +237,7 @@ static void tagged_free(void *tagged)
 static void refuse_untagged(struct opening *o, int err)
 {
 	(void)session_end_note(o->core, o->key);
-	if (err == -ENOSPC)
+	if (limit_as(err, -ENOSPC, LIMIT_TAGS) == -ENOSPC)
 		server_refuse(o->call, "limit",
 			      "%u processes are tracked, which is the configured limit (max_tags)",
 			      source_tags_max(o->core->source));
@@ -282,7 +284,6 @@ static void finish(struct opening *o, Affiant__V1__Manifest *manifest)
 		opening_end(o);
 		return;
 	}
-	core_watch(c, o->open.target);
 	/* Whoever asks may hang up meanwhile, with the descriptor. */
 	*t = (struct tagged){.core = c,
 			     .key = o->key,
@@ -342,6 +343,27 @@ static void given_free(void *given)
 
 static void begin(struct opening *o);
 
+/* Looks at mounts are the user's who opens, however many sessions: it is for him that they are done. */
+static uint64_t looks_key(const struct server_call *call)
+{
+	return UINT64_MAX - server_call_caller(call)->uid;
+}
+
+/* The first thing that it executes can be a script: its filesystem is marked before. */
+static void watch(struct opening *o)
+{
+	if (!core_watch(o->core, o->open.target, 0, looks_key(o->call), o->key))
+		begin(o);
+}
+
+void opening_watched(struct core *c, uint64_t key)
+{
+	struct opening *o = opening_find(c, key);
+
+	if (o)
+		begin(o);
+}
+
 static void refuse_measure(struct opening *o, int err)
 {
 	server_refuse(o->call, "bad_request", "--measure: %s",
@@ -373,7 +395,7 @@ static void on_given(void *given, int err)
 	} else {
 		SET(&o->given, open_connections_cut, true);
 	}
-	begin(o);
+	watch(o);
 }
 
 /* Tells what it is given, and goes on in begin(). */

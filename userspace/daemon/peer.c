@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "base/limit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +30,7 @@ static int open_pidfd(int fd, pid_t pid)
 	if (errno != ENOPROTOOPT)
 		return -errno;
 	pidfd = syscall(SYS_pidfd_open, pid, 0);
-	return pidfd < 0 ? -errno : pidfd;
+	return pidfd < 0 ? limit_of(-errno) : pidfd;
 }
 
 int peer_pin(int fd, struct peer *ret)
@@ -135,7 +136,7 @@ int peer_status(pid_t pid, struct peer_status *ret)
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	f = effort_fopen(path);
 	if (!f)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return errno == ENOENT ? -ESRCH : limit_of(-errno);
 	err = parse_status(f, &s);
 	if (err) {
 		peer_status_clear(&s);

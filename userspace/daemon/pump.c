@@ -17,6 +17,7 @@
 #include "daemon/core.h"
 #include "daemon/dropped.h"
 #include "daemon/evidence.h"
+#include "daemon/limits.h"
 #include "daemon/turn.h"
 
 #define DRAINS_MAX 256      /* outside of a turn of the loop, which has bounds of its own */
@@ -123,6 +124,7 @@ static void keep_back(struct core *c, uint64_t source, uint32_t part, const uint
 	struct backlog *b = malloc(sizeof(*b) + len);
 
 	if (!b) {
+		limit_met(LIMIT_MEMORY);
 		log_error("out of memory and of disk: a record is lost");
 		c->attribute->dropped[LOSS_RECORD]++;
 		return;
@@ -361,7 +363,7 @@ static void look_at_mounts(struct core *c)
 {
 	if (c->config->selectors_count)
 		core_watch_host(c);
-	else if (c->chain && !c->attribute->table.sessions)
+	else if (c->chain && !c->attribute->table.sessions && !c->openings)
 		(void)chain_unwatch_all(c->chain); /* otherwise in five seconds */
 }
 
@@ -376,6 +378,9 @@ static void now_and_then(struct core *c, uint64_t now)
 	}
 	if (now - c->losses_ns > CORE_SECOND_NS) {
 		c->losses_ns = now;
+		if (source_any_untagged(c->source))
+			limit_met(LIMIT_TAGS);
+		limits_look(now);
 		tell_losses(c);
 		core_keep_budgets(c, now);
 	} else if (c->folding) {
@@ -459,19 +464,19 @@ static int on_chain(sd_event_source *s, int fd, uint32_t revents, void *core)
 	return 0;
 }
 
+static int on_measured(sd_event_source *s, int fd, uint32_t revents, void *core)
+{
+	(void)s, (void)fd, (void)revents;
+	opening_collect(core);
+	return 0;
+}
+
 static int on_aside(sd_event_source *s, int fd, uint32_t revents, void *core)
 {
 	struct core *c = core;
 
 	(void)s, (void)fd, (void)revents;
 	aside_collect(c->aside);
-	return 0;
-}
-
-static int on_measured(sd_event_source *s, int fd, uint32_t revents, void *core)
-{
-	(void)s, (void)fd, (void)revents;
-	opening_collect(core);
 	return 0;
 }
 

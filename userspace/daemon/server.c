@@ -2,6 +2,7 @@
 #include "daemon/server.h"
 
 #include "base/cleanup.h"
+#include "base/limit.h"
 #include "daemon/channel.h"
 #include "daemon/turn.h"
 
@@ -28,6 +29,11 @@ const struct server_caller *server_call_caller(const struct server_call *call)
 void server_answer(struct server_call *call, Affiant__V1__Response *response)
 {
 	channel_answer(call->connection, response, NULL, 0);
+}
+
+void server_answer_fd(struct server_call *call, Affiant__V1__Response *response, int fd)
+{
+	channel_answer(call->connection, response, &fd, 1);
 }
 
 void server_refuse(struct server_call *call, const char *code, const char *format, ...)
@@ -62,34 +68,76 @@ static bool is_root(const struct channel *c)
 	return c->peer.uid == 0 && !c->tagged;
 }
 
+/* Of @b's kind: of its session, or, of those of none, of its user. */
+static bool is_own(const struct channel *a, const struct channel *b)
+{
+	if (a->tagged != b->tagged)
+		return false;
+	return a->tagged ? a->tag.session == b->tag.session : a->peer.uid == b->peer.uid;
+}
+
+/* What is connected, as it looks to somebody who comes. */
+struct crowd {
+	size_t all, users, others; /* others: of the users, who is neither launcher nor reader */
+	size_t own, agents;        /* agents: of all sessions, those that run as that user */
+	struct channel *silent; /* the oldest that has made no request, of those that make room */
+};
+
+static struct crowd count(struct server *s, const struct channel *newcomer)
+{
+	struct crowd found = {0};
+	struct channel *c;
+
+	DL_FOREACH (s->connections, c) {
+		bool other = !is_root(c) && !c->staff;
+
+		found.all++;
+		found.users += !is_root(c);
+		found.others += other;
+		found.own += is_own(c, newcomer);
+		found.agents += c->tagged && c->peer.uid == newcomer->peer.uid;
+		if (!found.silent && !c->believed &&
+		    (other || (!is_root(c) && (newcomer->staff || is_root(newcomer)))))
+			found.silent = c;
+	}
+	return found;
+}
+
+/* How many of the whole nobody but these may use. */
+static size_t staff_reserve(const struct server *s)
+{
+	return s->config.connections_max / 16;
+}
+
 /*
- * Room for one more. Of one user only so many, and of one session; of all users only so many, and
- * then who has not yet made a request makes room, the oldest first: a flood of silent connections
- * keeps nobody out for good.
+ * Room for one more. Of one user only so many, of one session, and of all sessions of a user; of all
+ * users only so many, and of those who neither launch agents nor read records fewer. Then who has
+ * not yet made a request makes room, the oldest first: a flood of connections, silent or not, keeps
+ * nobody out for good who is not like those that flood.
  */
 static bool admit(struct server *s, const struct channel *newcomer)
 {
-	struct channel *c, *silent = NULL;
-	size_t all = 0, users = 0, own = 0;
+	const struct crowd found = count(s, newcomer);
+	size_t max = s->config.connections_max;
+	bool full;
 
-	DL_FOREACH (s->connections, c) {
-		all++;
-		users += !is_root(c);
-		own += c->tagged == newcomer->tagged &&
-		       (c->tagged ? c->tag.session == newcomer->tag.session
-				  : c->peer.uid == newcomer->peer.uid);
-		if (!silent && !is_root(c) && !c->believed)
-			silent = c;
+	if (is_root(newcomer)) {
+		full = found.all >= max;
+	} else {
+		if (found.own >= (newcomer->tagged ? SERVER_CONNECTIONS_SESSION_MAX
+						   : SERVER_CONNECTIONS_UID_MAX))
+			return false;
+		if (newcomer->tagged && found.agents >= SERVER_CONNECTIONS_AGENTS_MAX)
+			return false;
+		max -= ROOT_RESERVE;
+		full = found.users >= max || found.all >= s->config.connections_max ||
+		       (!newcomer->staff && found.others >= max - staff_reserve(s));
 	}
-	if (!is_root(newcomer) &&
-	    own >= (newcomer->tagged ? SERVER_CONNECTIONS_SESSION_MAX : SERVER_CONNECTIONS_UID_MAX))
-		return false;
-	if (all < s->config.connections_max &&
-	    (is_root(newcomer) || users < s->config.connections_max - ROOT_RESERVE))
+	if (!full)
 		return true;
-	if (!silent)
+	if (!found.silent)
 		return false;
-	channel_free(silent);
+	channel_free(found.silent);
 	return true;
 }
 
@@ -124,6 +172,7 @@ static int on_connect(sd_event_source *source, int fd, uint32_t events, void *da
 		int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (client < 0) {
+			(void)limit_of(-errno);
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			    errno == ENOBUFS)
 				return pause_accepting(s);

@@ -24,6 +24,7 @@
 #define SERVER_CONNECTIONS_MAX 4096
 #define SERVER_CONNECTIONS_UID_MAX 16      /* of one user; root is bounded by the whole alone */
 #define SERVER_CONNECTIONS_SESSION_MAX 256 /* of one session, whoever its processes run as */
+#define SERVER_CONNECTIONS_AGENTS_MAX 1024 /* of all sessions whose processes run as one user */
 
 struct server;
 
@@ -95,6 +96,9 @@ struct server_ops {
 	void (*sign_proof)(void *context, struct server_call *call,
 			   const Affiant__V1__SignProof *request);
 
+	/* Or of none, and was refused. */
+	void (*untagged)(void *context);
+
 	/* The caller is root. */
 	void (*get_enrolment)(void *context, struct server_call *call);
 	void (*activate_credential)(void *context, struct server_call *call,
@@ -139,6 +143,9 @@ const struct server_caller *server_call_caller(const struct server_call *call);
  * it.
  */
 void server_answer(struct server_call *call, Affiant__V1__Response *response);
+
+/* The same with a descriptor, which is the server's from here on. */
+void server_answer_fd(struct server_call *call, Affiant__V1__Response *response, int fd);
 
 /* @code: a word of api.proto's Error. @format: what is wrong, and what to do. */
 void server_refuse(struct server_call *call, const char *code, const char *format, ...)

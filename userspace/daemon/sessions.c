@@ -194,6 +194,7 @@ const struct server_ops core_server_ops = {
 	.match = core_match,
 	.get_evidence = evidence_get,
 	.sign_proof = evidence_sign,
+	.untagged = evidence_untagged,
 	.get_enrolment = enrolment_get,
 	.activate_credential = enrolment_activate,
 	.install_certificate = enrolment_install,

@@ -13,6 +13,7 @@
 #include "daemon/evidence.h"
 #include "daemon/executables.h"
 #include "daemon/joining.h"
+#include "daemon/limits.h"
 #include "daemon/turn.h"
 
 #define REFUSALS_MAX 16
@@ -238,6 +239,7 @@ static void set_floods(struct core *c, Affiant__V1__Status *m)
 /* @tags: NULL: they could not be counted. */
 static void answer(struct core *c, struct server_call *call, const uint64_t *tags)
 {
+	const char *limits[LIMIT_ALL];
 	Affiant__V1__Response r = AFFIANT__V1__RESPONSE__INIT;
 	Affiant__V1__Status m = AFFIANT__V1__STATUS__INIT;
 	Affiant__V1__HashCache cache = AFFIANT__V1__HASH_CACHE__INIT;
@@ -287,6 +289,8 @@ static void answer(struct core *c, struct server_call *call, const uint64_t *tag
 	}
 	set_turns(&turns);
 	m.turns = &turns;
+	m.n_limits = limits_list(core_boottime_ns(), limits);
+	m.limits = (char **)limits;
 	m.n_detached = list_detached(c, detached);
 	m.detached = detached;
 	SET(&m, resident_bytes, resident_bytes());

@@ -60,24 +60,39 @@ static void purge(struct tokens *t, uint64_t now_ns)
 	}
 }
 
-bool tokens_take(struct tokens *t, uint64_t session, uint64_t count, uint64_t now_ns)
+static struct bucket *bucket_of(struct tokens *t, uint64_t session, uint64_t now_ns)
 {
 	struct bucket *b;
 
-	count = count < t->burst ? count : t->burst;
 	purge(t, now_ns);
 	HASH_FIND(hh, t->buckets, &session, sizeof(session), b);
 	if (!b) {
 		b = calloc(1, sizeof(*b));
 		if (!b)
-			return false;
+			return NULL;
 		b->session = session;
 		HASH_ADD(hh, t->buckets, session, sizeof(b->session), b);
 	}
 	if (b->full_ns < now_ns)
 		b->full_ns = now_ns;
-	if (b->full_ns + count * t->each_ns - now_ns > t->burst * t->each_ns)
+	return b;
+}
+
+bool tokens_take(struct tokens *t, uint64_t session, uint64_t count, uint64_t now_ns)
+{
+	struct bucket *b = bucket_of(t, session, now_ns);
+
+	count = count < t->burst ? count : t->burst;
+	if (!b || b->full_ns + count * t->each_ns - now_ns > t->burst * t->each_ns)
 		return false;
 	b->full_ns += count * t->each_ns;
 	return true;
+}
+
+void tokens_charge(struct tokens *t, uint64_t session, uint64_t count, uint64_t now_ns)
+{
+	struct bucket *b = bucket_of(t, session, now_ns);
+
+	if (b)
+		b->full_ns += count * t->each_ns;
 }

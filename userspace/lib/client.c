@@ -63,9 +63,13 @@ static int receive(struct client *c, struct answer *a)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	ssize_t n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
 	const struct cmsghdr *h;
+	ssize_t n;
 
+	/* With a timeout also SIGSTOP and SIGCONT end it, and the answer would be the next one's. */
+	do
+		n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
 	a->fds_count = 0;
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <endian.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/affiant.h"
 #include "lib/handle.h"
@@ -59,17 +61,65 @@ static char *text_of(const ProtobufCBinaryData *b)
 	return text;
 }
 
-static int take_evidence(const Affiant__V1__Evidence *from, struct affiant_evidence *ret)
-{
-	struct affiant_evidence e = {
-		.cmw = text_of(&from->cmw), .len = from->cmw.len, .cnf = text_of(&from->cnf)};
+/* Between two pieces of it: the daemon may be reading the logs of others first. */
+#define PIPE_TIMEOUT_MS 10000
+/* The host's logs in base64url, and the rest. */
+#define PIPED_MAX (1ull << 30)
 
-	if (!e.cmw || !e.cnf) {
-		affiant_evidence_clear(&e);
-		return -ENOMEM;
+/* All @size bytes, or none: a pipe that ends early is a daemon that ended, or a log that shrank. */
+static int read_piped(int fd, size_t size, char *to)
+{
+	for (size_t have = 0; have < size;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		int n = poll(&p, 1, PIPE_TIMEOUT_MS);
+		ssize_t got;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ETIMEDOUT;
+		got = read(fd, to + have, size - have);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			return -EPROTO;
+		have += got > 0 ? got : 0;
 	}
-	*ret = e;
 	return 0;
+}
+
+static int take_piped(const Affiant__V1__Evidence *from, int fd, struct affiant_evidence *e)
+{
+	if (from->piped > PIPED_MAX)
+		return -EPROTO;
+	e->len = from->piped;
+	e->cmw = malloc(e->len + 1);
+	if (!e->cmw)
+		return -ENOMEM;
+	e->cmw[e->len] = '\0';
+	return read_piped(fd, e->len, e->cmw);
+}
+
+/* @fd: what came with it, -1: nothing. */
+static int take_evidence(const Affiant__V1__Evidence *from, int fd, struct affiant_evidence *ret)
+{
+	struct affiant_evidence e = {.cnf = text_of(&from->cnf)};
+	int err = 0;
+
+	if (from->has_piped != (fd >= 0))
+		err = -EPROTO;
+	else if (from->has_piped)
+		err = take_piped(from, fd, &e);
+	else
+		e = (struct affiant_evidence){
+			.cmw = text_of(&from->cmw), .len = from->cmw.len, .cnf = e.cnf};
+	if (!err && (!e.cmw || !e.cnf))
+		err = -ENOMEM;
+	if (err)
+		affiant_evidence_clear(&e);
+	else
+		*ret = e;
+	return err;
 }
 
 int affiant_get_evidence(struct affiant *a, const struct affiant_evidence_request *request,
@@ -78,8 +128,9 @@ int affiant_get_evidence(struct affiant *a, const struct affiant_evidence_reques
 	Affiant__V1__Request call = AFFIANT__V1__REQUEST__INIT;
 	Affiant__V1__GetEvidence body = AFFIANT__V1__GET_EVIDENCE__INIT;
 	uint8_t signature[AFFIANT_SIGNATURE_SIZE];
+	int fds[CLIENT_FDS_MAX], err;
 	Affiant__V1__Response *r;
-	int err;
+	size_t count = 0;
 
 	if (!request->nonce || !request->audience)
 		return handle_fail(a, -EINVAL, "evidence needs a nonce and an audience");
@@ -99,12 +150,15 @@ int affiant_get_evidence(struct affiant *a, const struct affiant_evidence_reques
 	}
 	call.call_case = AFFIANT__V1__REQUEST__CALL_GET_EVIDENCE;
 	call.get_evidence = &body;
-	err = handle_call(a, &call, NULL, 0, &r);
+	*a->error = '\0';
+	err = client_call(a->client, &call, NULL, 0, &r, fds, &count);
 	if (err)
 		return err;
-	err = r->answer_case == AFFIANT__V1__RESPONSE__ANSWER_EVIDENCE
-		      ? take_evidence(r->evidence, ret)
+	err = r->answer_case == AFFIANT__V1__RESPONSE__ANSWER_EVIDENCE && count <= 1
+		      ? take_evidence(r->evidence, count ? fds[0] : -1, ret)
 		      : -EPROTO;
+	while (count)
+		close(fds[--count]);
 	affiant__v1__response__free_unpacked(r, NULL);
 	return err;
 }

@@ -71,9 +71,8 @@ static const struct outcome {
 /* Of a later version: unknown. */
 static const struct outcome *outcome_of(const Affiant__V1__Connect *c)
 {
-	const size_t known = sizeof(outcomes) / sizeof(*outcomes);
-
-	return &outcomes[(unsigned int)c->outcome < known ? c->outcome : 0];
+	return &outcomes[(size_t)c->outcome < sizeof(outcomes) / sizeof(*outcomes) ? c->outcome
+										   : 0];
 }
 
 static const struct {

@@ -131,6 +131,21 @@ def do_wpt(audience="https://api.example", wit="a.workload.token", access_token=
 	return one().proof(lib.affiant_wpt, audience, wit, access_token)
 
 
+def do_become(uid, gid, namespace=False):
+	"""Another user, since its exec; or one by its own word, in a user namespace of its own."""
+	global connection
+	if namespace:
+		if ctypes.CDLL(None, use_errno=True).unshare(0x10000000):	# CLONE_NEWUSER
+			return {"err": -ctypes.get_errno(), "code": "", "text": "no user namespaces"}
+		for name, own in (("uid_map", 0), ("setgroups", None), ("gid_map", 0)):
+			with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+				file.write("deny" if own is None else f"{uid if name == 'uid_map' else gid} {own} 1")
+	os.setresgid(gid, gid, gid)
+	os.setresuid(uid, uid, uid)
+	connection = None
+	return {"err": 0, "uid": os.geteuid(), "gid": os.getegid()}
+
+
 def do_thread():
 	"""A thread that stays, so that the process has one that is not its leader."""
 	known = threading.Event()

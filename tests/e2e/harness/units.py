@@ -122,14 +122,15 @@ class Host:
 
 	def remove(self):
 		"""Ends its systemd, which ends its services, then the rest; the mounts and pins go with the namespace."""
-		if len(self.processes) == 2:
-			subprocess.run(self.within("systemctl", "stop", *SERVICES), stdin=subprocess.DEVNULL, env=self.env, check=False,
-				       capture_output=True)
-		for process, number in reversed(list(zip(self.processes, (signal.SIGTERM, EXIT)))):
-			process.send_signal(number)
-			process.wait(wait.DEADLINE)
-		self.place.kill()
-		self.place.communicate()
-		(self.cgroup.path / "cgroup.kill").write_text("1")
-		self.cgroup.remove()
-		shutil.rmtree(self.directory)
+		try:
+			if len(self.processes) == 2:
+				subprocess.run(self.within("systemctl", "stop", *SERVICES), stdin=subprocess.DEVNULL, env=self.env,
+					       check=False, capture_output=True, timeout=wait.DEADLINE)
+			for process, number in reversed(list(zip(self.processes, (signal.SIGTERM, EXIT)))):
+				process.send_signal(number)
+				process.wait(wait.DEADLINE)
+		finally:
+			(self.cgroup.path / "cgroup.kill").write_text("1")	# the place among them
+			self.place.communicate()
+			self.cgroup.remove()
+			shutil.rmtree(self.directory)

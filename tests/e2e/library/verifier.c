@@ -11,11 +11,14 @@ int main(int argc, char **argv)
 	const char *why;
 	struct affiant_verifier *v = affiant_verifier_new(&policy, &why);
 	size_t len = fread(evidence, 1, sizeof(evidence), stdin);
+	uint8_t ueid[AFFIANT_UEID_SIZE];
 	struct affiant_result *r;
 	char *json;
 
 	if (argc != 3 || !v)
 		return 64;
+	if (affiant_verify_early(v, evidence, len, argv[1], argv[2], 0, ueid))
+		return 71;
 	r = affiant_verify(v, evidence, len, argv[1], argv[2], 0, NULL, 0);
 	json = r ? affiant_result_json(r) : NULL;
 	if (!json || affiant_result_state(r))

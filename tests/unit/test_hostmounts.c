@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collect/hostmounts.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "collect/mounts.h"
+
+#define S 1000000000ull
+
+static char dir[] = "/tmp/affiant-hostmounts-XXXXXX";
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ts.tv_sec * S + ts.tv_nsec;
+}
+
+/* A filesystem of process 1's that is mounted without nosuid: the first that its mountinfo names. */
+static uint32_t host_device(void)
+{
+	_cleanup_fclose_ FILE *f = mounts_open(1);
+	_cleanup_free_ char *line = NULL;
+	struct mount_line m;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0)
+		if (mount_line_parse(line, &m) && !m.nosuid)
+			return m.major << 20 | m.minor;
+	fail();
+	return 0;
+}
+
+static uint32_t device_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return major(st.st_dev) << 20 | minor(st.st_dev);
+}
+
+/* In a namespace of its own, which is not process 1's. */
+static void own_namespace(void)
+{
+	if (geteuid() || unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+		print_message("not allowed to mount anything here\n");
+		skip();
+	}
+}
+
+static void test_trust(void **state)
+{
+	struct hostmounts *m = NULL;
+
+	(void)state;
+	assert_int_equal(hostmounts_new(&m), 0);
+	assert_true(hostmounts_trust(m, host_device()));
+	assert_false(hostmounts_trust(m, 4095u << 20 | 77));
+	assert_true(hostmounts_have(m, host_device()));
+	assert_false(hostmounts_have(m, 4095u << 20 | 77));
+	hostmounts_free(m);
+	hostmounts_free(NULL);
+}
+
+/* What is ours alone is there, but no setuid program of the host's comes from it. */
+static void test_changes(void **state)
+{
+	struct hostmounts *m = NULL;
+	uint64_t before;
+	uint32_t device;
+
+	(void)state;
+	own_namespace();
+	assert_int_equal(hostmounts_new(&m), 0);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(mount("t", dir, "tmpfs", 0, NULL), 0);
+		device = device_of(dir);
+		/* What is not known yet is not told as if it were. */
+		before = now_ns();
+		assert_true(hostmounts_wait(m, before, 5 * S));
+		assert_true(hostmounts_have(m, device));
+		assert_false(hostmounts_trust(m, device));
+		assert_true(hostmounts_known_ns(m) >= before);
+		assert_int_equal(umount(dir), 0);
+		assert_true(hostmounts_wait(m, now_ns(), 5 * S));
+		assert_false(hostmounts_have(m, device));
+	}
+	hostmounts_free(m);
+}
+
+/* Somebody mounts and unmounts all the time: it is read now and then, and who waits is told. */
+static void test_flood(void **state)
+{
+	struct timespec cpu;
+	struct hostmounts *m = NULL;
+	uint64_t end, cpu_ns, changes = 0, told = 0;
+	pid_t pid;
+
+	(void)state;
+	own_namespace();
+	pid = fork();
+	if (!pid) {
+		for (;;)
+			if (mount("t", dir, "tmpfs", 0, NULL) || umount(dir))
+				_exit(1);
+	}
+	assert_int_equal(hostmounts_new(&m), 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	cpu_ns = cpu.tv_sec * S + cpu.tv_nsec;
+	end = now_ns() + S;
+	while (now_ns() < end) {
+		changes += hostmounts_known_ns(m) < now_ns();
+		told += hostmounts_wait(m, now_ns(), 5 * S);
+		usleep(1000);
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	cpu_ns = cpu.tv_sec * S + cpu.tv_nsec - cpu_ns;
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_true(changes > 0);
+	assert_true(told > 5);
+	assert_true(cpu_ns < S / 2);
+	hostmounts_free(m);
+	umount(dir);
+}
+
+/* A reference outlives it: what was known remains so, as of then. */
+static void test_reference(void **state)
+{
+	struct hostmounts *m = NULL, *other;
+
+	(void)state;
+	assert_int_equal(hostmounts_new(&m), 0);
+	other = hostmounts_ref(m);
+	assert_true(hostmounts_stop(m));
+	hostmounts_free(m);
+	assert_true(hostmounts_trust(other, host_device()));
+	assert_false(hostmounts_wait(other, UINT64_MAX, S / 100));
+	hostmounts_unref(other);
+}
+
+static int make_dir(void **state)
+{
+	(void)state;
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_trust),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_reference),
+	};
+
+	return cmocka_run_group_tests_name("hostmounts", tests, make_dir, remove_dir);
+}
