@@ -96,7 +96,7 @@ static bool next_name(struct walk *w, char ret[static NAME_MAX + 1], int *ret_er
 static int follow(struct walk *w, int link)
 {
 	char target[PATH_MAX], whole[PATH_MAX];
-	ssize_t len = readlinkat(link, "", target, sizeof(target) - 1);
+	ssize_t len = effort_readlinkat(link, "", target, sizeof(target) - 1);
 
 	if (len < 0)
 		return -errno;
