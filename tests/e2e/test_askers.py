@@ -7,19 +7,24 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import struct
+import subprocess
 import threading
 import time
 
 import pytest
 
 from harness import wait
-from harness.evidence import Attested, Taken
+from harness.daemon import BUILD
+from harness.evidence import Attested, Taken, library_environment
 
 SECURITYFS = "/sys/kernel/security"
 LIST = "ima/binary_runtime_measurements"
+ASKERS = BUILD / "tests" / "bench" / "askers"
 MIB = 1 << 20
+CROWD = 240
 # The daemon's own memory does not grow by the logs: what a thread reads at once, and what pipes hold.
 GROWS_MAX = 24 * MIB
 # Of the loop's thread, for anything that these tests do.
@@ -120,13 +125,17 @@ def test_long_list(new_attested, size):
 	attested = new_attested(size)
 	long, other = attested.agent(), attested.agent()
 	other.evidence()
-	before, asking = resident(attested), Asking(other)
-	asking.start()
+	before = resident(attested)
 	for first in (0, attested.entries // 2):
-		check_whole(attested, long.ask("evidence", host=True, ima_from=first), first)
-	asking.stop()
-	assert asking.given and not asking.refused
-	assert asking.longest < 1
+		asking = Asking(other)
+		asking.start()
+		long.begin("evidence", host=True, ima_from=first)
+		# Only then: this process is one, too, and would be busy with what it reads.
+		select.select([long.run.process.stdout], [], [], wait.DEADLINE)
+		asking.stop()
+		check_whole(attested, long.answer(), first)
+		assert asking.given and not asking.refused
+		assert asking.longest < 1
 	assert resident(attested) - before < GROWS_MAX
 	turns = attested.status()["turns"]
 	assert turns["beyond"] == 0, turns
@@ -167,3 +176,23 @@ def test_long_lists_cost_more(new_attested):
 	assert (answer["code"], "evidence.rate" in answer["text"]) == ("limit", True), answer
 	other.evidence()
 
+
+
+def test_crowd(new_attested):
+	"""So many processes at once, as a session may have connections: all are given evidence, and no turn does it all."""
+	attested = new_attested(MIB)
+	other = attested.agent()
+	run = attested.daemon.launch(ASKERS, attested.daemon.socket, str(CROWD), stdin=subprocess.PIPE, env=library_environment())
+	assert run.line() == "ready"
+	other.evidence()
+	asking = Asking(other)
+	asking.start()
+	run.process.stdin.close()
+	said = run.line().split()
+	asking.stop()
+	assert said[said.index("given") + 1] == str(CROWD), said
+	assert asking.given and not asking.refused
+	assert asking.longest < 2
+	turns = attested.status()["turns"]
+	assert turns["beyond"] == 0, turns
+	assert turns["cpu_us"] < TURN_US_MAX, turns

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LOOK_NS CORE_SECOND_NS
 #define CNF_DOMAIN "affiant/cnf/v1"
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct refusal *ret, const char *code,
@@ -172,11 +173,22 @@ bool asker_look(struct asker *a, struct refusal *ret)
 	bool same = false;
 	int err = subject_executes(a->core->source, a->core->aside, &exec, &same);
 
+	a->again = false;
+	if (err == -EAGAIN) {
+		if (!a->look_until_ns)
+			a->look_until_ns = core_boottime_ns() + LOOK_NS;
+		a->again = core_boottime_ns() < a->look_until_ns;
+		return refuse(ret, "unavailable",
+			      "/proc/%d/exe can't be seen: the process executes something, or the "
+			      "machine is busy: try again",
+			      a->pid);
+	}
 	if (err)
 		return refuse(ret, "unavailable", "/proc/%d/exe: %s", a->pid, strerror(-err));
 	if (!same)
 		return refuse(ret, "executable_changed",
 			      "/proc/%d/exe is not what process %d executed", a->pid, a->pid);
 	a->looked_at = true;
+	a->look_until_ns = 0; /* the next look has its own time */
 	return true;
 }

@@ -24,6 +24,10 @@ struct asker {
 	/* those below this sequence. They have to be durable before evidence rests on them */
 	uint64_t records;
 
+	/* asker_look() could not see it in time, and may be asked again, until: */
+	bool again;
+	uint64_t look_until_ns;
+
 	struct sha256 leaf;
 	size_t index; /* in the batch */
 	char *jwk, *signing_input, *jws; /* of its claims, once it is in a batch */

@@ -59,15 +59,19 @@ void evidence_take_out(struct evidence *e, struct asker *a)
 
 /* ---- who waits ---- */
 
-static void look_at(struct evidence *e, struct asker *a)
+/* True: it is to be looked at again. */
+static bool look_at(struct evidence *e, struct asker *a)
 {
 	struct refusal r;
 
 	a->records = ledger_next_sequence(e->core->ledger);
 	if (asker_look(a, &r) && evidence_claim(e, a, &r))
-		return;
+		return false;
+	if (a->again)
+		return true;
 	evidence_take_out(e, a);
 	evidence_refuse(e, a, &r);
+	return false;
 }
 
 bool evidence_ready(const struct evidence *e, const struct asker *a)
@@ -105,15 +109,16 @@ static bool look_at_some(struct evidence *e)
 {
 	struct asker *a, *next;
 	unsigned int n = 0;
+	bool again = false;
 
 	DL_FOREACH_SAFE (e->waiting, a, next) {
 		if (a->looked_at || !workload_settled(a->actor))
 			continue;
 		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
 			return true;
-		look_at(e, a);
+		again = look_at(e, a) || again;
 	}
-	return false;
+	return again;
 }
 
 bool evidence_turn(struct evidence *e)

@@ -23,6 +23,7 @@
 
 /* So much of the host's logs costs a token more. */
 #define EVIDENCE_BYTES_PER_TOKEN (4u << 20)
+#define LOOKS 3
 
 /* ---- claims ---- */
 
@@ -197,6 +198,18 @@ static const char *quote_error(struct evidence *e, int err, char *text, size_t s
 	return text;
 }
 
+/* Others of its batch wait meanwhile: a machine that is busy is asked more than once, not for long. */
+static bool look_again(struct asker *a, struct refusal *ret)
+{
+	for (int i = 0; i < LOOKS; i++) {
+		if (asker_look(a, ret))
+			return true;
+		if (!a->again)
+			break;
+	}
+	return false;
+}
+
 /* Step 5 of the sequence: all that was found before the quote must still hold after it. The server
  * looks once more whether it is that process, and tells another one nothing. False: it was refused. */
 static bool still_may(struct evidence *e, struct asker *a)
@@ -206,7 +219,7 @@ static bool still_may(struct evidence *e, struct asker *a)
 	if (!asker_lives(a))
 		snprintf(r.text, sizeof(r.text), "process %d is gone, or executes something else",
 			 a->pid);
-	else if (asker_entitled(a, &r) && asker_look(a, &r))
+	else if (asker_entitled(a, &r) && look_again(a, &r))
 		return true;
 	evidence_refuse(e, a, &r);
 	return false;

@@ -98,10 +98,8 @@ int subject_executes(struct source *s, struct aside *aside, const struct subject
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", exec->pid);
 	fd = glance_open(aside, exec->session, path);
-	if (fd == -ETIMEDOUT || fd == -EAGAIN) { /* an exec is under way */
-		*ret = false;
-		return 0;
-	}
+	if (fd == -ETIMEDOUT || fd == -EAGAIN)
+		return -EAGAIN;
 	if (fd < 0)
 		return fd == -ENOENT ? -ESRCH : fd;
 	err = source_object_id(s, fd, &now);

@@ -33,8 +33,8 @@ struct subject_exec {
 
 /*
  * Whether mm->exe_file, which /proc/PID/exe leads to, is the file that it executed (@exec->id, by
- * the kernel's own identity). When not, it was pointed elsewhere (PR_SET_MM_EXE_FILE), or an exec
- * is under way. That it is proves nothing: it can be set back. What ran, the record of the exec
+ * the kernel's own identity). When not, it was pointed elsewhere (PR_SET_MM_EXE_FILE).
+ * -EAGAIN: it can't be seen now, since an exec is under way or the machine is busy. That it is proves nothing: it can be set back. What ran, the record of the exec
  * says, which an upgrade of the file meanwhile makes no less true. -ESRCH: gone, or without an
  * executable.
  */
