@@ -105,6 +105,33 @@ static void test_changes(void **state)
 	hostmounts_free(m);
 }
 
+/* What the thread is just reading is not known yet, whenever it is asked for. */
+static void test_asked_while_it_reads(void **state)
+{
+	struct hostmounts *m = NULL;
+	uint32_t device;
+
+	(void)state;
+	own_namespace();
+	for (int i = 0; i < 2000; i++)
+		assert_int_equal(mount("/proc", "/proc", NULL, MS_BIND, NULL), 0);
+	assert_int_equal(hostmounts_new(&m), 0);
+	for (int i = 0; i < 5; i++) {
+		uint64_t unmounted;
+
+		assert_int_equal(mount("t", dir, "tmpfs", 0, NULL), 0);
+		device = device_of(dir);
+		assert_true(hostmounts_wait(m, now_ns(), 5 * S));
+		usleep(200000); /* it does not pause any more, and reads at once */
+		assert_int_equal(umount(dir), 0);
+		unmounted = now_ns();
+		while (hostmounts_known_ns(m) < unmounted)
+			sched_yield();
+		assert_false(hostmounts_have(m, device));
+	}
+	hostmounts_free(m);
+}
+
 /* Somebody mounts and unmounts all the time: it is read now and then, and who waits is told. */
 static void test_flood(void **state)
 {
@@ -172,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_trust),
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_asked_while_it_reads),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_reference),
 	};
