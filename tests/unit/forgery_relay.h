@@ -347,4 +347,4 @@ static void kept_list_longer(void)
 		A(kept_of_software, software_tpm), A(kept_and_key_outside, host_evidence_needed),  \
 		A(kept_and_key_outside_with_host, quote_signature),                                \
 		A(kept_without_list, host_evidence_needed),                                        \
-		A(kept_list_longer, ima_mismatch)
+		A(kept_list_longer, host_evidence_needed)

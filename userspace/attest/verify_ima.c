@@ -80,6 +80,19 @@ static const struct claims_file *daemon_of(const struct verification *v)
 	return NULL;
 }
 
+/*
+ * A part of a list that does not go on from what is kept may be true all the same. It was made before
+ * what another agent of that host sent was judged; or the TPM was restarted, as by hibernation. So
+ * nothing is refused by a part: the rest is asked for, or all of it where the clock tells no better.
+ */
+static bool need_list(struct verification *v, const char *why)
+{
+	const struct tpm2_clock *kept = &v->cached->clock, *now = &v->attest.clock;
+	const bool late = now->restarts == kept->restarts && now->ms < kept->ms;
+
+	return need_host(v, late ? v->cached->list.entries : 0, why);
+}
+
 /* Where the list that was sent begins: at its first entry, or behind what is kept. */
 static bool begin(struct verification *v, struct reader *list, bool *daemon)
 {
@@ -105,8 +118,7 @@ static bool begin(struct verification *v, struct reader *list, bool *daemon)
 		return fail(v, VERIFY_malformed_ima_log, "evidence: format",
 			    "the IMA list is malformed");
 	if (skipped < ahead)
-		return fail(v, VERIFY_ima_mismatch, "ima: list",
-			    "it is shorter than it was before");
+		return need_list(v, "the IMA list is shorter than it was before");
 	*list = reader_of(list->at + used, list->left - used);
 	*daemon = s->daemon && file && !memcmp(&s->daemon_digest, file->digest, SHA256_SIZE);
 	return true;
@@ -195,11 +207,16 @@ static bool judge_sent(struct verification *v)
 		return fail(v, VERIFY_malformed_ima_log, "evidence: format",
 			    "the IMA list is malformed, or an entry's digest is not that of its "
 			    "data");
+	if (!r && v->ima_from)
+		return need_list(v, "the IMA list does not go on from what is kept");
 	if (!r)
 		return fail(v, VERIFY_ima_mismatch, "ima: list",
 			    "no part of it leads to the value of PCR 10");
 	if (!judge_list(v, &a))
 		return false;
+	/* One that ran before is in the part that is kept: IMA lists no file twice. */
+	if (!a.daemon && v->ima_from)
+		return need_host(v, 0, "affiantd is another one than before");
 	if (!a.daemon)
 		return fail(v, VERIFY_ima_no_daemon, "ima: affiantd",
 			    "its executable was not measured");
