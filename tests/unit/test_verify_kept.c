@@ -169,12 +169,87 @@ static void test_overtaken_with_a_tail(void **state)
 	forge_end(&f);
 }
 
+static void enrol_anew(void)
+{
+	EVP_PKEY_free(f.ak_key);
+	f.ak_key = f.signer = NULL;
+	forge_identity(&f);
+	f.clock = (struct tpm2_clock){.ms = 5000, .safe = true};
+	forge_again(&f, true);
+}
+
+/* TPM2_Clear: the EK stays, the AK and all counts are gone. While the kernel runs, or before it starts. */
+static void test_cleared(void **state)
+{
+	(void)state;
+	begin();
+	keep();
+	kept.enrolled -= 3600;
+	enrol_anew();
+	expect(VERIFY_NONE);
+	json_object_set_new(f.host_claims, "boot_id",
+			    json_string("1f8fad5b-d9cb-469f-a165-70867728950e"));
+	forge_again(&f, true);
+	keep();
+	assert_int_equal(kept.clock.resets, 0);
+	/* A part of the list goes on from nothing that is kept of this AK. */
+	kept.enrolled -= 3600;
+	enrol_anew();
+	send_from(4, f.ima.len);
+	asked_from(0);
+	forge_end(&f);
+}
+
+/* The AK of before, by a TPM that was set back, or by one that was never cleared. */
+static void test_former_ak(void **state)
+{
+	(void)state;
+	begin();
+	keep();
+	enrol_anew();
+	expect(VERIFY_clock_reset_backwards);
+	kept.enrolled += 3600;
+	expect(VERIFY_clock_reset_backwards);
+	forge_end(&f);
+}
+
+/* Nor does a new certificate for the same AK set the counts back. */
+static void test_certified_again(void **state)
+{
+	(void)state;
+	begin();
+	keep();
+	kept.enrolled -= 3600;
+	f.clock.resets--;
+	forge_again(&f, true);
+	expect(VERIFY_clock_reset_backwards);
+	forge_end(&f);
+}
+
+/* By nothing but zeros, policies can't be told apart. */
+static void test_policy_without_digest(void **state)
+{
+	(void)state;
+	begin();
+	memset(f.policy.digest, 0, sizeof(f.policy.digest));
+	keep();
+	forge_again(&f, false);
+	asked_from(0);
+	send_from(4, f.ima.len);
+	asked_from(0);
+	forge_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_daemon_goes_back),
 		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_overtaken_with_a_tail),
+		cmocka_unit_test(test_cleared),
+		cmocka_unit_test(test_former_ak),
+		cmocka_unit_test(test_certified_again),
+		cmocka_unit_test(test_policy_without_digest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

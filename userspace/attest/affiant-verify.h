@@ -177,7 +177,8 @@ struct affiant_agent {
 };
 
 struct affiant_policy {
-	uint8_t digest[32]; /* another one for another policy: cached host states hold it */
+	/* Another one for another policy: cached host states hold it. All zeros: none of them is used. */
+	uint8_t digest[32];
 	const struct affiant_pem *tpm_roots; /* issuers of EK certificates */
 	size_t tpm_roots_count;
 	const struct affiant_pem *ak_roots; /* enrolment CAs */

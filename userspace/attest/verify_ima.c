@@ -107,8 +107,7 @@ static bool begin(struct verification *v, struct reader *list, bool *daemon)
 	*daemon = false;
 	if (!v->ima_from)
 		return !ima_init(&v->list, &bank, 1) || broken(v, -EINVAL);
-	if (!s || !s->ima || memcmp(s->policy, v->policy->digest, sizeof(s->policy)) ||
-	    s->clock.resets != v->attest.clock.resets)
+	if (!kept_by_policy(v) || !s->ima || s->clock.resets != v->attest.clock.resets)
 		return need_host(v, 0, "nothing is kept of the IMA list's beginning");
 	if (v->ima_from > s->list.entries)
 		return need_host(v, s->list.entries, "entries are missing");
