@@ -224,12 +224,14 @@ static void unquoted_rule(void)
 {
 	unquoted_closed();
 	f.policy.boot.closed = 0;
+	f.policy.ima.not_required = true;
 }
 static void unquoted_kernel(void)
 {
 	put_text(&f.boot, 9, EV_IPL, "a known kernel");
 	kernel_is("a known kernel");
 	f.policy.boot.kernels_lock_down = true;
+	f.policy.ima.not_required = true;
 	f.pcrs = FORGE_PCRS & ~(3u << 8);
 }
 
@@ -398,7 +400,25 @@ static void ima_file_aggregate(void)
 {
 	ima_file(&f.ima, 0x66, "boot_aggregate");
 	f.policy.boot.allow_kexec = true;
+	f.policy.boot.mode = AFFIANT_BOOT_NONE;
 	f.pcrs = FORGE_PCRS & ~(3u << 8);
+}
+
+/*
+ * Booted with something else, and what the policy asks for extended by root since: boot_aggregate, which the kernel calculated before,
+ * tells. Unless it can't be compared, since a PCR is left out of the quote.
+ */
+static void measured_by_root(void)
+{
+	put_text(&f.boot, 4, EV_COMPACT_HASH, "the patched kernel");
+	forge_replay(&f);
+	rule_of(0, 1 << 4, "the patched kernel", 1);
+	forge_again(&f, true);
+}
+static void measured_by_root_unquoted(void)
+{
+	f.selections[0].pcrs &= ~(1u << 8);
+	measured_by_root();
 }
 
 /* By another format than its own an attribute that the file brought with it is its digest. */

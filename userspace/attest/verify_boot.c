@@ -9,6 +9,7 @@
 #define BOOT_PCRS 0xffu
 #define KERNEL_PCRS (1u << 4 | 1u << 9)
 #define SECURE_BOOT_PCR 7
+#define OS_SEPARATOR "os-separator"
 
 /* ---- without host evidence ---- */
 
@@ -68,6 +69,7 @@ static bool check_replay(struct verification *v)
 		return fail(v, VERIFY_boot_log_bank, "boot: log", "it has no digests for sha256");
 	if (err)
 		return broken(v, err);
+	v->booted = bank;
 	if (!replay_systemd(v, &bank))
 		return false;
 	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++) {
@@ -154,16 +156,24 @@ static bool is_named(const struct systemdlog_entry *e, const struct rules *rules
 	return false;
 }
 
-/* What firmware and boot loaders measured could be told as systemd's: it has no business in their
- * PCRs, and in a closed one it meets a rule like any other. */
+/*
+ * What firmware and boot loaders measured could be told as systemd's: it has no business in their
+ * PCRs, and in a closed one it meets a rule like any other. But for one word, by which systemd ends
+ * (systemd-pcrosseparator.service) what was measured before it, in PCRs 0-7 and others.
+ */
 static bool check_systemd(struct verification *v, const struct rules *rules)
 {
 	const uint32_t closed = v->policy->boot.closed;
+	struct sha256 end;
+	int err = sha256_of(OS_SEPARATOR, strlen(OS_SEPARATOR), &end);
 
+	if (err)
+		return broken(v, err);
 	for (size_t i = 0; i < v->systemd_log.count; i++) {
 		const struct systemdlog_entry *e = &v->systemd_log.entries[i];
 
 		if (e->pcr != SYSTEMDLOG_NV &&
+		    memcmp(systemdlog_digest(e, TPM2_SHA256), &end, sizeof(end)) &&
 		    (BOOT_PCRS & 1u << e->pcr || (closed & 1u << e->pcr && !is_named(e, rules))))
 			return fail(v, VERIFY_boot_log_unexplained, "boot: rules",
 				    "systemd's log has an entry in PCR %u that can't be explained",

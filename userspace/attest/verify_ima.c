@@ -6,8 +6,6 @@
 #include "attest/verify_impl.h"
 #include "base/text.h"
 
-#define AGGREGATE_PCRS 0x3ffu
-
 /* What was found on the way to the quoted value, and counts only once it is reached. */
 struct appraisal {
 	struct verification *v;
@@ -32,19 +30,37 @@ static void note_unlisted(struct appraisal *a, const struct ima_entry *e)
 }
 
 /*
+ * PCRs as they were when the kernel was started, by which it calculates the aggregate: systemd
+ * measures into some of 0-9 later. What is quoted, where the boot log does not tell.
+ */
+static struct pcr_bank as_started(const struct verification *v)
+{
+	struct pcr_bank bank = *v->bank;
+
+	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
+		if (v->led & 1u << pcr)
+			memcpy(bank.values[pcr], v->booted.values[pcr], bank.size);
+	return bank;
+}
+
+/*
  * The first entry is the kernel's own. A later one may be that of a kernel that was started by
  * kexec, or a file: the name alone is what IMA has of one on a mount that was detached. So its
  * value must tell.
  */
 static int check_aggregate(struct appraisal *a, const struct ima_entry *e, bool *ret_is)
 {
+	const struct pcr_bank started = as_started(a->v);
 	enum ima_aggregate found;
 	int err;
 
 	*ret_is = !e->number;
-	if (e->violation || (a->v->pcrs & AGGREGATE_PCRS) != AGGREGATE_PCRS)
+	if (e->violation || (a->v->pcrs & IMA_AGGREGATE_PCRS) != IMA_AGGREGATE_PCRS)
 		return 0;
-	err = ima_aggregate_check(e, a->v->bank, 1, &found);
+	err = ima_aggregate_check(e, &started, 1, &found);
+	/* One that was started by kexec found them as they are now. */
+	if (!err && found == IMA_AGGREGATE_WRONG && e->number)
+		err = ima_aggregate_check(e, a->v->bank, 1, &found);
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	*ret_is = true;
