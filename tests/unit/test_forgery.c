@@ -231,6 +231,8 @@ static const struct forgery {
 	B(ima_padded, ima_padded),
 	A(measured_by_root, ima_aggregate),
 	A(measured_by_root_unquoted, quote_selection),
+	B(measured_by_root_sha1, ima_aggregate),
+	B(measured_by_root_sha512, ima_aggregate),
 	B(ima_file_aggregate, ima_unlisted),
 	B(ima_relabelled, ima_template),
 	B(ima_other_algorithm, ima_unlisted),
@@ -439,6 +441,22 @@ static void test_forgery(void **state)
 	forge_end(&second);
 }
 
+/* The aggregate of another bank is as good, where it is that of the log. */
+static void test_other_bank(void **state)
+{
+	struct verify_result *r;
+
+	(void)state;
+	forge_begin(&f);
+	aggregate_of_sha1(NULL);
+	forge_build(&f);
+	r = forge_verify(&f);
+	if (r->code)
+		fail_msg("%s: %s", verify_code_name(r->code), verify_reason(r));
+	verify_result_free(r);
+	forge_end(&f);
+}
+
 /* Every reason is shown by a forgery. */
 static void test_complete(void **state)
 {
@@ -454,7 +472,7 @@ static void test_complete(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[COUNT + 1];
+	struct CMUnitTest tests[COUNT + 2];
 
 	for (size_t i = 0; i < COUNT; i++)
 		tests[i] = (struct CMUnitTest){
@@ -463,5 +481,6 @@ int main(void)
 			.initial_state = (void *)&forgeries[i],
 		};
 	tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(test_complete);
+	tests[COUNT + 1] = (struct CMUnitTest)cmocka_unit_test(test_other_bank);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

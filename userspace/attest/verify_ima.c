@@ -31,38 +31,49 @@ static void note_unlisted(struct appraisal *a, const struct ima_entry *e)
 
 /*
  * PCRs as they were when the kernel was started, by which it calculates the aggregate: systemd
- * measures into some of 0-9 later. What is quoted, where the boot log does not tell.
+ * measures into some of 0-9 later. In the bank that is quoted, that is what is quoted where the boot
+ * log does not tell. In another one the log alone tells; that its events are the same in both banks
+ * is shown by the aggregate itself. -ENOENT: nothing does.
  */
-static struct pcr_bank as_started(const struct verification *v)
+static int as_started(const struct verification *v, const struct ima_entry *e, struct pcr_bank *ret)
 {
-	struct pcr_bank bank = *v->bank;
-
+	if (e->alg != v->bank->alg)
+		return v->boot_log && !e->number ? eventlog_replay(v->boot_log, e->alg, ret)
+						 : -ENOENT;
+	*ret = *v->bank;
 	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
 		if (v->led & 1u << pcr)
-			memcpy(bank.values[pcr], v->booted.values[pcr], bank.size);
-	return bank;
+			memcpy(ret->values[pcr], v->booted.values[pcr], ret->size);
+	return 0;
 }
 
 /*
- * The first entry is the kernel's own. A later one may be that of a kernel that was started by
- * kexec, or a file: the name alone is what IMA has of one on a mount that was detached. So its
- * value must tell.
+ * The first entry is the kernel's own: in whatever bank the kernel was told to calculate it
+ * (ima_hash=), it is compared, but with kernels before 5.8, whose banks are worth what SHA-1 is. A
+ * later one may be that of a kernel that was started by kexec, or a file: the name alone is what IMA
+ * has of one on a mount that was detached. So its value must tell.
  */
-static int check_aggregate(struct appraisal *a, const struct ima_entry *e, bool *ret_is)
+static int check_aggregate(struct appraisal *a, const struct ima_state *s, const struct ima_entry *e,
+			   bool *ret_is)
 {
-	const struct pcr_bank started = as_started(a->v);
+	const struct verification *v = a->v;
 	enum ima_aggregate found;
+	struct pcr_bank started;
 	int err;
 
 	*ret_is = !e->number;
-	if (e->violation || (a->v->pcrs & IMA_AGGREGATE_PCRS) != IMA_AGGREGATE_PCRS)
+	if (e->violation || (v->pcrs & IMA_AGGREGATE_PCRS) != IMA_AGGREGATE_PCRS)
 		return 0;
-	err = ima_aggregate_check(e, &started, 1, &found);
+	err = as_started(v, e, &started) ?: ima_aggregate_check(e, &started, 1, &found);
 	/* One that was started by kexec found them as they are now. */
 	if (!err && found == IMA_AGGREGATE_WRONG && e->number)
-		err = ima_aggregate_check(e, a->v->bank, 1, &found);
+		err = ima_aggregate_check(e, v->bank, 1, &found);
+	if (err == -ENOENT || err == -EINVAL) {
+		a->wrong_aggregate |= !e->number && v->boot_log && !s->padded;
+		return 0;
+	}
 	if (err)
-		return err == -ENOENT ? 0 : err;
+		return err;
 	*ret_is = true;
 	a->wrong_aggregate |= found == IMA_AGGREGATE_WRONG;
 	return 0;
@@ -73,9 +84,8 @@ static int appraise(void *context, const struct ima_state *s, const struct ima_e
 	struct appraisal *a = context;
 	const struct claims_host *host = &a->v->host_claims;
 	bool aggregate = false;
-	int err = e->boot_aggregate ? check_aggregate(a, e, &aggregate) : 0;
+	int err = e->boot_aggregate ? check_aggregate(a, s, e, &aggregate) : 0;
 
-	(void)s;
 	if (err || aggregate)
 		return err;
 	if (!a->unlisted && !e->violation && !allowlist_has(&a->v->verifier->allowed, e))
