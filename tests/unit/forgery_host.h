@@ -395,6 +395,45 @@ static void ima_padded(void)
 	ima_file(&f.ima, 0xb1, "/usr/bin/true");
 }
 
+/*
+ * Started without lockdown by another loader that PCR 7 passes, which measures elsewhere; the line that the policy asks
+ * for extended by root since.
+ */
+static void lockdown_by_root(void)
+{
+	static struct affiant_pcr_rule value;
+	struct builder b = {};
+
+	put_header(&b);
+	put_text(&b, 0, EV_S_CRTM_VERSION, "firmware 1");
+	put_variable(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, "SecureBoot", "\1", 1);
+	for (uint32_t pcr = 0; pcr < 8; pcr++)
+		put_separator(&b, pcr);
+	put_event(&b, 4, EV_EFI_BOOT_SERVICES_APPLICATION, "the kernel", 10, "path", 4);
+	rebuild(&b);
+	ima_add(&f.ima, 10, "ima-ng", f.files[1].digest, "/usr/sbin/affiantd", false);
+	put_text(&f.boot, 12, EV_IPL, "ro quiet lockdown=integrity");
+	forge_replay(&f);
+	f.pcrs |= 1 << 12;
+	kernel_is("the kernel");
+	rule_of(0, 1 << 12, "ro quiet lockdown=integrity", 1);
+	f.policy.boot.closed = 1 << 12;
+	memcpy(f.digests[14].sha256, f.bank.values[7], 32);
+	value = (struct affiant_pcr_rule){.pcr = 7, .values = {.list = &f.digests[14], .count = 1}};
+	f.policy.boot.values = &value;
+	f.policy.boot.values_count = 1;
+}
+/* The same in PCR 8, where no IMA list shows when it was */
+static void lockdown_by_root_without_ima(void)
+{
+	lockdown_by_root();
+	put_text(&f.boot, 8, EV_IPL, "ro quiet lockdown=integrity");
+	forge_replay(&f);
+	f.rules[0].pcrs = f.policy.boot.closed = 1 << 8;
+	f.policy.ima.not_required = true;
+	f.agents[0].minimum = AFFIANT_BOOT_STATE;
+}
+
 /* A file of that name: on a mount that was detached it is all that IMA has of its path. */
 static void ima_file_aggregate(void)
 {

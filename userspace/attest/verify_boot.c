@@ -227,19 +227,42 @@ static bool has_lockdown(const struct verification *v, size_t event, struct read
 	return false;
 }
 
+/* The policy knows what was loaded by that PCR: every event in it, or its value. */
+static bool is_known(const struct affiant_boot *b, uint32_t pcr)
+{
+	for (size_t i = 0; i < b->values_count; i++)
+		if (b->values[i].pcr == pcr && !b->values[i].values.any)
+			return true;
+	return b->closed & 1u << pcr;
+}
+
+/*
+ * PCRs in which a command line shows how the kernel was started: those in which every event is the
+ * policy's. Elsewhere a boot loader's echo could say the same. But root can extend any of them
+ * later. So it must be known by PCR 4 which loader there was, and thereby where it measures; or
+ * boot_aggregate, which is of PCRs 0-9 alone, tells.
+ */
+static uint32_t command_line_pcrs(const struct affiant_policy *p)
+{
+	const uint32_t at_start = p->ima.not_required ? 0 : IMA_AGGREGATE_PCRS;
+
+	return p->boot.closed & ~BOOT_PCRS & (is_known(&p->boot, 4) ? UINT32_MAX : at_start);
+}
+
 /*
  * A kernel that was measured is the one that runs only if root can't put another one into its place
- * unseen. A command line counts where every event is the policy's: elsewhere a boot loader's echo
- * could say the same.
+ * unseen.
  */
 static bool is_locked_down(const struct verification *v, const struct eventlog_facts *f,
 			   const struct rules *rules)
 {
+	const uint32_t pcrs = command_line_pcrs(v->policy);
+
 	if (v->policy->boot.kernels_lock_down && f->secure_boot == EVENTLOG_YES)
 		return true;
 	for (size_t i = 0; i < v->boot_log->count; i++)
-		if (v->boot_log->events[i].pcr >= 8 && f->events[i].kind != EVENTLOG_NOTHING &&
-		    v->policy->boot.closed & 1u << v->boot_log->events[i].pcr)
+		if (f->events[i].kind != EVENTLOG_NOTHING &&
+		    pcrs & 1u << v->boot_log->events[i].pcr)
 			for (size_t k = 0; k < rules->count; k++)
 				if (has_lockdown(v, i, f->events[i].text, &rules->list[k]))
 					return true;
@@ -285,12 +308,7 @@ static bool check_facts(struct verification *v, const struct eventlog_facts *f)
  */
 static bool is_loader_known(const struct affiant_boot *b)
 {
-	const uint32_t loader = 1u << 4 | 1u << SECURE_BOOT_PCR;
-
-	for (size_t i = 0; i < b->values_count; i++)
-		if (loader & 1u << b->values[i].pcr && !b->values[i].values.any)
-			return true;
-	return b->closed & loader;
+	return is_known(b, 4) || is_known(b, SECURE_BOOT_PCR);
 }
 
 static bool judge_log(struct verification *v, const struct eventlog_facts *f,
