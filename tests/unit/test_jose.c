@@ -294,11 +294,11 @@ static void test_nul(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nul),
-		cmocka_unit_test(test_rfc_7515),   cmocka_unit_test(test_thumbprint),
-		cmocka_unit_test(test_jwk),        cmocka_unit_test(test_jwk_refused),
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_refused),    cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_nul),         cmocka_unit_test(test_rfc_7515),
+		cmocka_unit_test(test_thumbprint),  cmocka_unit_test(test_jwk),
+		cmocka_unit_test(test_jwk_refused), cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_truncated),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_depth),
 	};
 
 	return cmocka_run_group_tests_name("jose", tests, NULL, NULL);

@@ -63,7 +63,8 @@ static void send_from(size_t entries, size_t bytes)
 
 static void run_daemon(uint8_t byte)
 {
-	json_t *files = json_object_get(f.host_claims, "measurements"), *body = forge_body(files, 0);
+	json_t *files = json_object_get(f.host_claims, "measurements"),
+	       *body = forge_body(files, 0);
 	uint8_t digest[32];
 	char text[64];
 

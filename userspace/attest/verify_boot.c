@@ -92,8 +92,33 @@ struct rules {
 	bool kernel;
 };
 
-static int make_rules(const struct affiant_boot *b, struct rules *ret)
+/* The policy knows what was loaded by that PCR: every event in it, or its value. */
+static bool is_known(const struct affiant_boot *b, uint32_t pcr)
 {
+	for (size_t i = 0; i < b->values_count; i++)
+		if (b->values[i].pcr == pcr && !b->values[i].values.any)
+			return true;
+	return b->closed & 1u << pcr;
+}
+
+/*
+ * PCRs in which a kernel counts. What is there may have been extended by root later, unless
+ * boot_aggregate tells that it was not, or all of it is the policy's.
+ */
+static uint32_t kernel_pcrs(const struct affiant_policy *p)
+{
+	uint32_t pcrs = 0;
+
+	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
+		if (KERNEL_PCRS & 1u << pcr && (!p->ima.not_required || is_known(&p->boot, pcr)))
+			pcrs |= 1u << pcr;
+	return pcrs;
+}
+
+static int make_rules(const struct affiant_policy *p, struct rules *ret)
+{
+	const struct affiant_boot *b = &p->boot;
+
 	ret->count = b->rules_count;
 	ret->kernel = !b->kernels.any;
 	ret->list = calloc(b->rules_count + 1, sizeof(*ret->list));
@@ -110,7 +135,7 @@ static int make_rules(const struct affiant_boot *b, struct rules *ret)
 			.early = b->rules[i].early,
 		};
 	ret->list[b->rules_count] = (struct eventlog_rule){
-		.pcrs = KERNEL_PCRS,
+		.pcrs = kernel_pcrs(p),
 		.digests = (const uint8_t *)b->kernels.list,
 		.digests_count = b->kernels.count,
 		.least = 1,
@@ -137,7 +162,7 @@ static bool check_rules(struct verification *v, const struct eventlog_facts *f,
 	case EVENTLOG_FOUND_RULE:
 		return which == rules->count
 			       ? fail(v, VERIFY_kernel_unknown, "boot: kernel",
-				      "it is none that the policy names")
+				      "none that the policy names is shown to be the one")
 			       : fail(v, VERIFY_boot_rule, "boot: rules",
 				      "too few events meet rule %zu of the policy", which);
 	}
@@ -225,15 +250,6 @@ static bool has_lockdown(const struct verification *v, size_t event, struct read
 			return true;
 	}
 	return false;
-}
-
-/* The policy knows what was loaded by that PCR: every event in it, or its value. */
-static bool is_known(const struct affiant_boot *b, uint32_t pcr)
-{
-	for (size_t i = 0; i < b->values_count; i++)
-		if (b->values[i].pcr == pcr && !b->values[i].values.any)
-			return true;
-	return b->closed & 1u << pcr;
 }
 
 /*
@@ -333,7 +349,7 @@ static bool read_log(struct verification *v)
 	struct rules rules;
 	bool good;
 	int err = eventlog_read(v->boot_log, TPM2_SHA256, v->led, &f)
-			  ?: make_rules(&v->policy->boot, &rules);
+			  ?: make_rules(v->policy, &rules);
 
 	if (err)
 		return broken(v, err);

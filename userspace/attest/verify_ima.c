@@ -53,8 +53,8 @@ static int as_started(const struct verification *v, const struct ima_entry *e, s
  * later one may be that of a kernel that was started by kexec, or a file: the name alone is what IMA
  * has of one on a mount that was detached. So its value must tell.
  */
-static int check_aggregate(struct appraisal *a, const struct ima_state *s, const struct ima_entry *e,
-			   bool *ret_is)
+static int check_aggregate(struct appraisal *a, const struct ima_state *s,
+			   const struct ima_entry *e, bool *ret_is)
 {
 	const struct verification *v = a->v;
 	enum ima_aggregate found;

@@ -64,7 +64,7 @@ struct verification {
 	uint32_t pcrs;               /* selected in it */
 	struct eventlog *boot_log;
 	struct systemdlog systemd_log;
-	uint32_t led; /* PCRs whose quoted values these logs lead to, */
+	uint32_t led;           /* PCRs whose quoted values these logs lead to, */
 	struct pcr_bank booted; /* and where the boot log alone does: as the kernel was started */
 	struct ima_state list;
 	const struct affiant_host *host_policy;
