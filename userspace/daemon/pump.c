@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timex.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
@@ -30,17 +30,9 @@
 
 /* ---- clocks ---- */
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return t.tv_sec * CORE_SECOND_NS + t.tv_nsec;
-}
-
 uint64_t core_boottime_ns(void)
 {
-	return now_ns(CLOCK_BOOTTIME);
+	return clock_ns(CLOCK_BOOTTIME);
 }
 
 /*
@@ -53,8 +45,8 @@ static int64_t clock_offset(void)
 	int64_t offset = 0;
 
 	for (int i = 0; i < 5; i++) {
-		uint64_t before = now_ns(CLOCK_BOOTTIME), wall = now_ns(CLOCK_REALTIME);
-		uint64_t took = now_ns(CLOCK_BOOTTIME) - before;
+		uint64_t before = clock_ns(CLOCK_BOOTTIME), wall = clock_ns(CLOCK_REALTIME);
+		uint64_t took = clock_ns(CLOCK_BOOTTIME) - before;
 
 		if (took >= best)
 			continue;
