@@ -137,12 +137,14 @@ static void test_asked_while_it_reads(void **state)
 	hostmounts_free(m);
 }
 
-/* Somebody mounts and unmounts all the time: it is read now and then, and who waits is told. */
+/*
+ * Somebody mounts and unmounts all the time: it is read now and then, and who waits is told, however
+ * long that takes on a busy machine.
+ */
 static void test_flood(void **state)
 {
-	struct timespec cpu;
 	struct hostmounts *m = NULL;
-	uint64_t end, cpu_ns, changes = 0, told = 0;
+	uint64_t began, cpu_ns, changes = 0, told = 0;
 	pid_t pid;
 
 	(void)state;
@@ -154,20 +156,19 @@ static void test_flood(void **state)
 				_exit(1);
 	}
 	assert_int_equal(hostmounts_new(&m), 0);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-	cpu_ns = cpu.tv_sec * S + cpu.tv_nsec;
-	end = clock_ns(CLOCK_BOOTTIME) + S;
-	while (clock_ns(CLOCK_BOOTTIME) < end) {
+	alarm(120);
+	cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	began = clock_ns(CLOCK_BOOTTIME);
+	while (told <= 5 || clock_ns(CLOCK_BOOTTIME) < began + S) {
 		changes += hostmounts_known_ns(m) < clock_ns(CLOCK_BOOTTIME);
 		told += hostmounts_wait(m, clock_ns(CLOCK_BOOTTIME), 5 * S);
 		usleep(1000);
 	}
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-	cpu_ns = cpu.tv_sec * S + cpu.tv_nsec - cpu_ns;
+	alarm(0);
+	cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_true(changes > 0);
-	assert_true(told > 5);
-	assert_true(cpu_ns < S / 2);
+	assert_true(cpu_ns < (clock_ns(CLOCK_BOOTTIME) - began) / 2);
 	hostmounts_free(m);
 	umount(dir);
 }
