@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -12,9 +11,11 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/effort.h"
+#include "base/thread.h"
 
-#define STOP_MS 100 /* for threads that only have to be told that it is over */
+#define STOP_NS (CLOCK_SECOND_NS / 10) /* for threads that only have to be told that it is over */
 
 enum state { WAITING, RUNNING, OVER };
 
@@ -41,20 +42,6 @@ struct pool {
 struct aside {
 	struct pool *pool;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static struct timespec at_ns(uint64_t ns)
-{
-	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
-				 .tv_nsec = (long)(ns % 1000000000u)};
-}
 
 static void job_free(struct job *j)
 {
@@ -164,33 +151,16 @@ static void *work(void *pool)
 	return NULL;
 }
 
-static int start_thread(struct pool *p)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	p->references++;
-	err = -pthread_create(&thread, &attr, work, p);
-	p->references -= err != 0;
-	pthread_attr_destroy(&attr);
-	return err;
-}
-
 static int start_threads(struct pool *p)
 {
-	sigset_t all, old;
 	int err = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&p->lock);
-	for (int i = 0; !err && i < ASIDE_THREADS; i++)
-		err = start_thread(p);
+	for (int i = 0; !err && i < ASIDE_THREADS; i++) {
+		err = thread_start(NULL, work, p);
+		p->references += !err;
+	}
 	pthread_mutex_unlock(&p->lock);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
 }
 
@@ -199,7 +169,6 @@ static int start_threads(struct pool *p)
 static int pool_new(struct pool **ret)
 {
 	struct pool *p = calloc(1, sizeof(*p));
-	pthread_condattr_t attr;
 
 	if (!p)
 		return -ENOMEM;
@@ -209,11 +178,8 @@ static int pool_new(struct pool **ret)
 		return -errno;
 	}
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->work, &attr);
-	pthread_cond_init(&p->over, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&p->work, NULL);
+	pthread_cond_init(&p->over, NULL);
 	p->references = 1;
 	*ret = p;
 	return 0;
@@ -255,7 +221,8 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	if (!j)
 		return -ENOMEM;
 	j->work = *w;
-	j->until_ns = w->wait_ns == ASIDE_ENDS ? UINT64_MAX : now_ns() + w->wait_ns;
+	j->until_ns =
+		w->wait_ns == ASIDE_ENDS ? UINT64_MAX : clock_ns(CLOCK_MONOTONIC) + w->wait_ns;
 	j->awaited = awaited;
 	DL_APPEND(p->jobs, j);
 	p->waiting++;
@@ -304,7 +271,6 @@ static void let_go(struct pool *p, struct job *j)
 int aside_do(struct aside *a, const struct aside_work *w)
 {
 	struct pool *p;
-	struct timespec until;
 	struct job *j;
 	int err;
 
@@ -319,9 +285,8 @@ int aside_do(struct aside *a, const struct aside_work *w)
 		pthread_mutex_unlock(&p->lock);
 		return err;
 	}
-	until = at_ns(j->until_ns);
 	while (!err && j->state != OVER)
-		err = -pthread_cond_timedwait(&p->over, &p->lock, &until);
+		err = thread_wait(&p->over, &p->lock, j->until_ns);
 	err = j->state == OVER ? 0 : -ETIMEDOUT;
 	if (!err)
 		j->work.free = NULL; /* it is its caller's, as before */
@@ -343,7 +308,7 @@ static struct job *first_due(const struct pool *p, uint64_t now)
 void aside_collect(struct aside *a)
 {
 	struct pool *p = a->pool;
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	eventfd_t count;
 	struct job *j;
 	int err;
@@ -398,7 +363,7 @@ static bool any_ends(const struct pool *p)
 void aside_free(struct aside *a)
 {
 	struct pool *p;
-	struct timespec until;
+	uint64_t until_ns;
 	struct job *j, *next;
 	int err = 0;
 
@@ -416,10 +381,10 @@ void aside_free(struct aside *a)
 	pthread_cond_broadcast(&p->work);
 	while (any_ends(p))
 		pthread_cond_wait(&p->over, &p->lock);
-	until = at_ns(now_ns() + STOP_MS * 1000000ull);
+	until_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
 	/* Those that can be are waited for: nothing of theirs is in use when the process goes. */
 	while (!err && p->references > 1)
-		err = pthread_cond_timedwait(&p->over, &p->lock, &until);
+		err = thread_wait(&p->over, &p->lock, until_ns);
 	leave(p);
 	free(a);
 }

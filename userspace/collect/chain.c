@@ -12,12 +12,12 @@
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/elfnote.h"
@@ -198,14 +198,6 @@ static void count_loss(struct chain *c)
 	c->loss_batch = c->batch;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static void add_step(struct chain *c, struct process *p, int fd)
 {
 	struct itimerspec soon = {.it_value.tv_nsec = LIMBO_NS};
@@ -220,7 +212,7 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	s->process = p;
 	s->fd = fd;
 	s->batch = c->batch;
-	s->read_ns = now_ns();
+	s->read_ns = clock_ns(CLOCK_BOOTTIME);
 	if (!c->all)
 		(void)timerfd_settime(c->timer, 0, &soon, NULL);
 	DL_APPEND(p->steps, s);
@@ -305,7 +297,7 @@ static void take_event(struct chain *c, const struct fanotify_event_metadata *e)
 static void expire(struct chain *c)
 {
 	struct itimerspec again = {.it_value.tv_nsec = LIMBO_NS};
-	uint64_t times, now = now_ns();
+	uint64_t times, now = clock_ns(CLOCK_BOOTTIME);
 	struct process *p, *next_process;
 	struct step *s, *next;
 

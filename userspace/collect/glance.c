@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/effort.h"
 
 struct glance {
@@ -54,14 +54,6 @@ static _Thread_local struct {
 	uint64_t left_ns, at_ns;
 } patience;
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static uint64_t patience_left(uint64_t now)
 {
 	uint64_t left = patience.left_ns + (now - patience.at_ns) / 10;
@@ -83,7 +75,7 @@ static int glance(struct aside *aside, uint64_t key, const char *path, int flags
 		  struct glance **ret)
 {
 	struct glance *g = calloc(1, sizeof(*g) + size);
-	uint64_t began = now_ns();
+	uint64_t began = clock_ns(CLOCK_MONOTONIC);
 	const struct aside_work work = {
 		.key = key, .wait_ns = GLANCE_NS + patience_left(began), .run = look, .free = glance_free, .data = g};
 	int err;
@@ -99,7 +91,7 @@ static int glance(struct aside *aside, uint64_t key, const char *path, int flags
 	}
 	effort.files += aside != NULL;
 	err = aside_do(aside, &work);
-	patience_spend(now_ns() - began);
+	patience_spend(clock_ns(CLOCK_MONOTONIC) - began);
 	if (err == -ETIMEDOUT)
 		return err;
 	err = err ?: g->err;
