@@ -58,7 +58,6 @@ static _Thread_local struct {
 } patience;
 
 #define VAIN(key) (patience.vain[(key) % (sizeof(patience.vain) / sizeof(patience.vain[0]))])
-#define VAIN_NS 1000000000ull
 
 static bool was_in_vain(uint64_t key, uint64_t now)
 {
@@ -72,9 +71,9 @@ static uint64_t patience_for(uint64_t key, uint64_t now)
 
 	patience.left_ns = left < GLANCE_PATIENCE_NS ? left : GLANCE_PATIENCE_NS;
 	patience.at_ns = now;
-	if (was_in_vain(key, now) || patience.left_ns / 2 < GLANCE_NS)
-		return GLANCE_NS;
-	return patience.left_ns / 2;
+	if (was_in_vain(key, now))
+		return GLANCE_VAIN_NS;
+	return patience.left_ns / 2 > GLANCE_NS ? patience.left_ns / 2 : GLANCE_NS;
 }
 
 static void patience_spend(uint64_t key, uint64_t began, bool in_vain)
@@ -86,7 +85,7 @@ static void patience_spend(uint64_t key, uint64_t began, bool in_vain)
 	if (!in_vain)
 		return;
 	VAIN(key).key = key;
-	VAIN(key).until_ns = now + VAIN_NS;
+	VAIN(key).until_ns = now + GLANCE_VAIN_FOR_NS;
 }
 
 /* 0: *@ret is the caller's. */
