@@ -54,7 +54,7 @@ static _Thread_local struct {
 	uint64_t left_ns, at_ns;
 	struct {
 		uint64_t key, until_ns;
-	} vain[64]; /* who was waited for in vain lately */
+	} vain[256]; /* who was waited for in vain lately */
 } patience;
 
 #define VAIN(key) (patience.vain[(key) % (sizeof(patience.vain) / sizeof(patience.vain[0]))])

@@ -12,15 +12,18 @@
 
 #include "collect/aside.h"
 
-#define GLANCE_NS 5000000ull /* so long the loop waits in any case, */
-#define GLANCE_PATIENCE_NS                                                                         \
-	500000000ull /* and at most half of this, which a tenth of the time makes up for */
-#define GLANCE_VAIN_NS 300000ull          /* but for who was waited for in vain no longer, */
-#define GLANCE_VAIN_FOR_NS 10000000000ull /* for so long */
+/*
+ * Whoever asks waits: so long in any case, and for half of his patience, which a tenth of the time
+ * makes up for. But for a key that was waited for in vain no longer than that, for a while.
+ */
+#define GLANCE_NS	   5000000ull
+#define GLANCE_PATIENCE_NS 500000000ull
+#define GLANCE_VAIN_NS	   300000ull
+#define GLANCE_VAIN_FOR_NS 10000000000ull
 
 /*
- * Whoever asks waits. -ETIMEDOUT, and -EAGAIN where others of @key did not come
- * back yet: the process lives, and is in an exec. @aside NULL: here, however long it takes.
+ * -ETIMEDOUT, and -EAGAIN where others of @key did not come back yet: the process lives, and is in an
+ * exec. @aside NULL: here, however long it takes.
  */
 
 /* A descriptor of @path (O_PATH), or -errno. */
