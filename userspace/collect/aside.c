@@ -16,6 +16,7 @@
 #include "base/limit.h"
 #include "base/thread.h"
 
+#define STUCK_NS (CLOCK_SECOND_NS / 50)
 #define STOP_NS (CLOCK_SECOND_NS / 10) /* for threads that only have to be told that it is over */
 
 enum state { WAITING, RUNNING, OVER };
@@ -25,6 +26,10 @@ struct job {
 	uint64_t until_ns;
 	enum state state;
 	bool told, given_up;
+	uint64_t began_ns,
+		cpu_ns; /* once it runs: when, and of its thread by then, which is @clock's */
+	clockid_t clock;
+	bool stuck;   /* it runs, and waits for somebody */
 	bool awaited; /* by aside_do() */
 	struct job *prev, *next;
 };
@@ -87,8 +92,8 @@ static struct running count_running(const struct pool *p, uint64_t key)
 			continue;
 		n.all++;
 		n.of_key += of_key;
-		n.stuck += j->given_up;
-		n.stuck_of_key += j->given_up && of_key;
+		n.stuck += j->stuck;
+		n.stuck_of_key += j->stuck && of_key;
 	}
 	return n;
 }
@@ -148,6 +153,9 @@ static void not_running(struct pool *p, const struct job *j)
 static void run(struct pool *p, struct job *j)
 {
 	j->state = RUNNING;
+	j->began_ns = clock_ns(CLOCK_MONOTONIC);
+	(void)pthread_getcpuclockid(pthread_self(), &j->clock);
+	j->cpu_ns = clock_ns(j->clock);
 	p->running[p->running_count++] = j;
 	p->waiting--;
 	pthread_mutex_unlock(&p->lock);
@@ -220,6 +228,32 @@ static void replace(struct pool *p)
 	if (!p->stop && p->threads < ASIDE_THREADS_MAX &&
 	    p->threads - count_running(p, 0).stuck < ASIDE_THREADS)
 		(void)limit_as(start_thread(p), -EAGAIN, LIMIT_THREADS);
+}
+
+static void note_stuck(struct pool *p, struct job *j)
+{
+	if (j->stuck)
+		return;
+	j->stuck = true;
+	replace(p);
+}
+
+/*
+ * Not only what is late already: else those that hang for less would keep all threads. What computes
+ * is not stuck; another thread would not make it faster. The lock is held.
+ */
+static void look_at_running(struct pool *p)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	for (size_t i = 0; i < p->running_count; i++) {
+		struct job *j = p->running[i];
+		uint64_t took = now - j->began_ns;
+
+		if (j->work.wait_ns != ASIDE_ENDS && took >= STUCK_NS &&
+		    clock_ns(j->clock) - j->cpu_ns < took / 4)
+			note_stuck(p, j);
+	}
 }
 
 /* ---- who asks ---- */
@@ -320,7 +354,7 @@ static void let_go(struct pool *p, struct job *j)
 	j->given_up = true;
 	p->waiting -= j->state == WAITING;
 	if (running)
-		replace(p);
+		note_stuck(p, j);
 	else
 		DL_DELETE(p->jobs, j);
 	pthread_mutex_unlock(&p->lock);
@@ -340,6 +374,7 @@ int aside_do(struct aside *a, const struct aside_work *w)
 	}
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
+	look_at_running(p);
 	err = is_blocked(p, w) ? -EAGAIN : submit(p, w, true, &j);
 	if (err) {
 		pthread_mutex_unlock(&p->lock);
@@ -374,6 +409,9 @@ void aside_collect(struct aside *a)
 	int err;
 
 	(void)eventfd_read(p->event_fd, &count);
+	pthread_mutex_lock(&p->lock);
+	look_at_running(p);
+	pthread_mutex_unlock(&p->lock);
 	while (effort_goes_on()) {
 		pthread_mutex_lock(&p->lock);
 		j = first_due(p, now);

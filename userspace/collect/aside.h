@@ -78,7 +78,7 @@ int aside_do(struct aside *a, const struct aside_work *w);
 /* It will end: what ASIDE_ENDS does in many steps looks now and then whether to leave off. */
 bool aside_stopping(const struct aside *a);
 
-/* Under way for longer than they had. */
+/* Under way, and waiting for somebody. */
 size_t aside_stuck(const struct aside *a);
 
 /*
