@@ -328,6 +328,34 @@ static void test_bounded_in_all(void **state)
 	close(more.fd);
 }
 
+/* Those who take nothing hold up nobody, however many they are and however much they ask for. */
+static void test_readers_that_hold_up_others(void **state)
+{
+	struct bed *b = *state;
+	struct handout *h;
+	struct handed at_once[HANDOUT_STREAMS_MAX], again[2 * HANDOUT_STREAMS_MAX], more;
+
+	put_large(b);
+	assert_int_equal(handout_new(b->root, 60000000000ull, &h), 0);
+	for (size_t i = 0; i < HANDOUT_STREAMS_MAX; i++) {
+		assert_int_equal(handed_begin(h, 100 + i, HEAD, 0, &at_once[i]), 0);
+		assert_true(handed_wait(h, &at_once[i], SOON_MS));
+	}
+	for (size_t i = 0; i < 2 * HANDOUT_STREAMS_MAX; i++)
+		assert_int_equal(handed_begin(h, 100 + i / 2, HEAD, 0, &again[i]), 0);
+	assert_int_equal(handed_begin(h, 7, HEAD, 0, &more), 0);
+	for (int i = 0; i < 10 && !more.told; i++)
+		(void)handed_wait(h, &more, 1000);
+	assert_true(more.told);
+	close(more.fd);
+	handout_free(h);
+	for (size_t i = 0; i < HANDOUT_STREAMS_MAX; i++)
+		close(at_once[i].fd);
+	for (size_t i = 0; i < 2 * HANDOUT_STREAMS_MAX; i++)
+		if (again[i].fd >= 0)
+			close(again[i].fd);
+}
+
 /* A log that shrinks between its two readings gives less than was promised, not other bytes. */
 static void test_log_that_shrinks(void **state)
 {
@@ -356,6 +384,7 @@ int main(void)
 		TEST(test_queue_of_a_session),
 		TEST(test_reader_that_does_not_read),
 		TEST(test_bounded_in_all),
+		TEST(test_readers_that_hold_up_others),
 		TEST(test_log_that_shrinks),
 	};
 

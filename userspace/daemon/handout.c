@@ -27,8 +27,9 @@ enum stage { QUEUED, SURVEYED, SENT, OVER };
 struct job {
 	struct job *prev, *next;
 	struct handout_request request;
-	enum stage stage; /* the thread's, once it has taken it */
-	bool told;        /* and this: the loop's, under the lock */
+	unsigned int rank; /* how many of its session waited before it */
+	enum stage stage;  /* the thread's, once it has taken it */
+	bool told;         /* and this: the loop's, under the lock */
 	struct handout_log logs[MEASURE_LOGS];
 	size_t log; /* being surveyed */
 	struct handout_stream *stream;
@@ -45,6 +46,7 @@ struct handout {
 	bool stop;
 	uint64_t timeout_ns;
 	struct job *jobs; /* in the order in which they came */
+	bool crowded;     /* somebody may have to make room for one that waits */
 	struct handout_survey *survey;
 };
 
@@ -84,29 +86,74 @@ static void hush(int fd)
 
 /* ---- the thread; under the lock but for what takes time ---- */
 
+static void finish(struct job *j)
+{
+	handout_stream_free(j->stream);
+	j->stream = NULL;
+	j->stage = OVER;
+}
+
+/* The sessions that are served now. Thousands can wait: they are looked at once. */
+struct served {
+	uint64_t sessions[HANDOUT_STREAMS_MAX];
+	size_t count;
+};
+
+static void find_served(const struct handout *h, struct served *ret)
+{
+	const struct job *j;
+
+	ret->count = 0;
+	DL_FOREACH (h->jobs, j)
+		if (j->stage == SURVEYED || j->stage == SENT)
+			ret->sessions[ret->count++] = j->request.session;
+}
+
+static bool is_served(const struct served *of, uint64_t session)
+{
+	for (size_t i = 0; i < of->count; i++)
+		if (of->sessions[i] == session)
+			return true;
+	return false;
+}
+
+/* Of each session the first one before any second: who queues many keeps nobody waiting by that. */
+static struct job *first_waiting(struct handout *h, const struct served *served)
+{
+	struct job *j, *first = NULL;
+
+	DL_FOREACH (h->jobs, j)
+		if (j->stage == QUEUED && (!first || j->rank < first->rank) &&
+		    !is_served(served, j->request.session))
+			first = j;
+	return first;
+}
+
+/* Somebody else waits: the reader that has taken nothing for longest goes. */
+static bool make_room(struct handout *h)
+{
+	uint64_t before_ns = now_ns() - HANDOUT_IDLE_S * SECOND_NS;
+	struct job *j, *idle = NULL;
+
+	DL_FOREACH (h->jobs, j)
+		if (j->stage == SENT && j->told && j->stream->moved_ns < before_ns &&
+		    (!idle || j->stream->moved_ns < idle->stream->moved_ns))
+			idle = j;
+	if (idle)
+		finish(idle);
+	return idle;
+}
+
 /* One of each session, so many of all. */
 static struct job *next_to_begin(struct handout *h)
 {
-	uint64_t sessions[HANDOUT_STREAMS_MAX];
-	size_t active = 0, i;
-	struct job *j;
+	struct served served;
+	struct job *next;
 
-	DL_FOREACH (h->jobs, j) {
-		if (j->stage != SURVEYED && j->stage != SENT)
-			continue;
-		sessions[active++] = j->request.session;
-		if (active == HANDOUT_STREAMS_MAX)
-			return NULL;
-	}
-	DL_FOREACH (h->jobs, j) {
-		if (j->stage != QUEUED)
-			continue;
-		for (i = 0; i < active && sessions[i] != j->request.session; i++)
-			continue;
-		if (i == active)
-			return j;
-	}
-	return NULL;
+	find_served(h, &served);
+	next = first_waiting(h, &served);
+	h->crowded = next && served.count == HANDOUT_STREAMS_MAX;
+	return !h->crowded || make_room(h) ? next : NULL;
 }
 
 /* Its logs are looked through one job after another. */
@@ -135,21 +182,16 @@ static void tell(struct handout *h, struct job *j, int err, int fd)
 	ring(h->done);
 }
 
-static void finish(struct job *j)
-{
-	handout_stream_free(j->stream);
-	j->stream = NULL;
-	j->stage = OVER;
-}
-
 static int begin_stream(struct handout *h, struct job *j)
 {
 	int err = handout_stream_new(h->root, &j->request, j->logs, &j->stream);
 	int fd = err ?: handout_stream_open(j->stream);
 
-	if (fd >= 0)
+	if (fd >= 0) {
+		j->stream->moved_ns = now_ns();
 		j->stream->deadline_ns = now_ns() + h->timeout_ns +
 					 j->stream->size / HANDOUT_BYTES_PER_S * SECOND_NS;
+	}
 	return fd;
 }
 
@@ -184,6 +226,8 @@ static void wait_for_work(struct handout *h, bool busy)
 	nfds_t count = 1;
 	int ms = -1;
 
+	if (h->crowded)
+		next = now + HANDOUT_IDLE_S * SECOND_NS / 4;
 	DL_FOREACH (h->jobs, j) {
 		if (j->stage != SENT)
 			continue;
@@ -213,7 +257,7 @@ static void send_all(struct handout *h)
 		if (j->stage != SENT)
 			continue;
 		pthread_mutex_unlock(&h->lock);
-		r = handout_stream_step(j->stream);
+		r = handout_stream_step(j->stream, now);
 		pthread_mutex_lock(&h->lock);
 		if (r || now >= j->stream->deadline_ns)
 			finish(j);
@@ -261,6 +305,7 @@ int handout_begin(struct handout *h, const struct handout_request *request)
 	pthread_mutex_lock(&h->lock);
 	DL_FOREACH (h->jobs, other)
 		queued += other->stage == QUEUED && other->request.session == request->session;
+	j->rank = queued;
 	if (queued < HANDOUT_QUEUE_MAX)
 		DL_APPEND(h->jobs, j);
 	pthread_mutex_unlock(&h->lock);

@@ -20,6 +20,8 @@
 /* A reader has so long, and a second more for each so many bytes. */
 #define HANDOUT_TIMEOUT_S 10
 #define HANDOUT_BYTES_PER_S (1u << 20)
+/* But where another session waits for its turn, he goes who has taken nothing for so long. */
+#define HANDOUT_IDLE_S 1
 
 struct handout;
 

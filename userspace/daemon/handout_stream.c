@@ -208,7 +208,7 @@ static int fill(struct handout_stream *s, size_t *ret_read)
 	return 0;
 }
 
-int handout_stream_step(struct handout_stream *s)
+int handout_stream_step(struct handout_stream *s, uint64_t now_ns)
 {
 	size_t done = 0;
 
@@ -230,6 +230,7 @@ int handout_stream_step(struct handout_stream *s)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		s->out_at += n > 0 ? n : 0;
+		s->moved_ns = now_ns;
 		done += n > 0 ? n : 0;
 	}
 	return 0;

@@ -24,6 +24,7 @@ struct handout_stream {
 	char *out; /* what is encoded and not yet written */
 	size_t out_at, out_len;
 	uint64_t deadline_ns;
+	uint64_t moved_ns; /* when its reader had taken something last */
 };
 
 /*
@@ -42,4 +43,4 @@ int handout_stream_open(struct handout_stream *s);
  * Writes while there is room, at most about HANDOUT_STEP bytes: 0: there is more; 1: all was
  * written; or why it can't go on.
  */
-int handout_stream_step(struct handout_stream *s);
+int handout_stream_step(struct handout_stream *s, uint64_t now_ns);
