@@ -345,10 +345,10 @@ static void boot_pcr_moved(void)
 	pcr_extend(&f.bank, 9, f.files[0].digest);
 	forge_again(&f, false);
 }
-static void fewer_pcrs(void)
+static void more_pcrs(void)
 {
 	keep();
-	f.selections[0].pcrs &= ~(1u << 9);
+	f.selections[0].pcrs |= 1u << 11;
 	forge_again(&f, false);
 }
 static void started_anew(void)

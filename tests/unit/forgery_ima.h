@@ -251,6 +251,48 @@ static void ima_bank_other(void)
 	told.bank = f.ima.bank;
 	f.ima = told;
 }
+/* The list of a kernel that was told ima_hash=sha1, as of a boot log that ends here */
+static void aggregate_of_sha1(const char *extended_later)
+{
+	struct eventlog *l = parsed(&f.boot);
+	struct tpm2_selection selection = {.alg = TPM2_SHA1, .pcrs = 0xff};
+	struct tpm2_bytes digest;
+	struct pcr_bank bank;
+	struct bytes e = {};
+
+	assert_int_equal(eventlog_replay(l, TPM2_SHA1, &bank), 0);
+	assert_int_equal(pcr_digest(&bank, 1, &selection, 1, TPM2_SHA1, &digest), 0);
+	eventlog_free(l);
+	if (extended_later)
+		put_text(&f.boot, 4, EV_COMPACT_HASH, extended_later);
+	forge_replay(&f);
+	ima_anew();
+	digest_field(&e, "sha1:", digest.data, 20);
+	field(&e, "boot_aggregate", 15);
+	entry("ima-ng", &e);
+	ima_file(&f.ima, 0xb1, "/usr/bin/true");
+	ima_add(&f.ima, 10, "ima-ng", f.files[1].digest, "/usr/sbin/affiantd", false);
+}
+static void measured_by_root_sha1(void)
+{
+	aggregate_of_sha1("the patched kernel");
+	rule_of(0, 1 << 4, "the patched kernel", 1);
+}
+/* And the bank that would show it left out of the log */
+static void measured_by_root_sha512(void)
+{
+	uint8_t digest[64] = {1};
+	struct bytes e = {};
+
+	put_text(&f.boot, 4, EV_COMPACT_HASH, "the patched kernel");
+	rule_of(0, 1 << 4, "the patched kernel", 1);
+	forge_replay(&f);
+	ima_anew();
+	digest_field(&e, "sha512:", digest, 64);
+	field(&e, "boot_aggregate", 15);
+	entry("ima-ng", &e);
+	ima_add(&f.ima, 10, "ima-ng", f.files[1].digest, "/usr/sbin/affiantd", false);
+}
 /* Of a bank that is not quoted, so that it can't be compared: a file, not the kernel's own entry */
 static void ima_aggregate_uncompared(void)
 {

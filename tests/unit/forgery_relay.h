@@ -332,7 +332,7 @@ static void kept_list_longer(void)
 		A(other_ak, ak_other_ek), A(other_ak_certificate, ak_chain),                       \
 		A(other_ek, ek_mismatch), A(other_ek_certificate, ek_chain),                       \
 		A(other_host_claims, host_claims_mismatch), A(other_whole, agent_not_on_host),     \
-		A(chains_exchanged, ek_chain), A(token_of_then, quote_extra),                        \
+		A(chains_exchanged, ek_chain), A(token_of_then, quote_extra),                      \
 		A(path_of_then, quote_extra), A(signature_of_then, quote_signature),               \
 		A(pcrs_of_then, quote_pcrs), A(logs_of_the_boot_before, boot_log_mismatch),        \
 		A(claims_of_the_boot_before, host_claims_mismatch), A(list_of_then, ima_mismatch), \
@@ -347,4 +347,4 @@ static void kept_list_longer(void)
 		A(kept_of_software, software_tpm), A(kept_and_key_outside, host_evidence_needed),  \
 		A(kept_and_key_outside_with_host, quote_signature),                                \
 		A(kept_without_list, host_evidence_needed),                                        \
-		A(kept_list_longer, ima_mismatch)
+		A(kept_list_longer, host_evidence_needed)

@@ -204,6 +204,9 @@ static const struct forgery {
 	B(kernel_replaceable, kernel_replaceable),
 	B(loader_unknown, kernel_replaceable),
 	B(lockdown_for_init, kernel_replaceable),
+	B(kernel_by_root, kernel_unknown),
+	B(lockdown_by_root, kernel_replaceable),
+	B(lockdown_by_root_without_ima, kernel_replaceable),
 	B(unquoted_closed, quote_selection),
 	B(unquoted_rule, boot_rule),
 	B(unquoted_kernel, kernel_unknown),
@@ -229,6 +232,10 @@ static const struct forgery {
 	B(ima_empty, ima_no_policy),
 	B(ima_without_daemon, ima_no_daemon),
 	B(ima_padded, ima_padded),
+	A(measured_by_root, ima_aggregate),
+	A(measured_by_root_unquoted, quote_selection),
+	B(measured_by_root_sha1, ima_aggregate),
+	B(measured_by_root_sha512, ima_aggregate),
 	B(ima_file_aggregate, ima_unlisted),
 	B(ima_relabelled, ima_template),
 	B(ima_other_algorithm, ima_unlisted),
@@ -394,7 +401,7 @@ static const struct forgery {
 	A(kept_of_other, host_evidence_needed),
 	A(measured_since, host_evidence_needed),
 	A(boot_pcr_moved, host_evidence_needed),
-	A(fewer_pcrs, host_evidence_needed),
+	A(more_pcrs, host_evidence_needed),
 	A(started_anew, host_evidence_needed),
 	A(host_says_more, host_evidence_needed),
 	A(entries_missing, host_evidence_needed),
@@ -437,6 +444,22 @@ static void test_forgery(void **state)
 	forge_end(&second);
 }
 
+/* The aggregate of another bank is as good, where it is that of the log. */
+static void test_other_bank(void **state)
+{
+	struct verify_result *r;
+
+	(void)state;
+	forge_begin(&f);
+	aggregate_of_sha1(NULL);
+	forge_build(&f);
+	r = forge_verify(&f);
+	if (r->code)
+		fail_msg("%s: %s", verify_code_name(r->code), verify_reason(r));
+	verify_result_free(r);
+	forge_end(&f);
+}
+
 /* Every reason is shown by a forgery. */
 static void test_complete(void **state)
 {
@@ -452,7 +475,7 @@ static void test_complete(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[COUNT + 1];
+	struct CMUnitTest tests[COUNT + 2];
 
 	for (size_t i = 0; i < COUNT; i++)
 		tests[i] = (struct CMUnitTest){
@@ -461,5 +484,6 @@ int main(void)
 			.initial_state = (void *)&forgeries[i],
 		};
 	tests[COUNT] = (struct CMUnitTest)cmocka_unit_test(test_complete);
+	tests[COUNT + 1] = (struct CMUnitTest)cmocka_unit_test(test_other_bank);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

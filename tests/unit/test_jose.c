@@ -275,13 +275,30 @@ static void test_depth(void **state)
 	free(deep);
 }
 
+/* Wherever it stands: jansson passes over one behind a number. */
+static void test_nul(void **state)
+{
+	static const char good[] = "{\"a\": [1, true, \"b\", 2.5]}";
+
+	(void)state;
+	for (size_t at = 0; at <= strlen(good); at++) {
+		char text[sizeof(good) + 1] = {};
+		json_t *value;
+
+		memcpy(text, good, at);
+		memcpy(text + at + 1, good + at, strlen(good) - at);
+		assert_int_equal(jose_json(text, sizeof(good), 8, &value), -EBADMSG);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc_7515),   cmocka_unit_test(test_thumbprint),
-		cmocka_unit_test(test_jwk),        cmocka_unit_test(test_jwk_refused),
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_refused),    cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_nul),         cmocka_unit_test(test_rfc_7515),
+		cmocka_unit_test(test_thumbprint),  cmocka_unit_test(test_jwk),
+		cmocka_unit_test(test_jwk_refused), cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_truncated),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_depth),
 	};
 
 	return cmocka_run_group_tests_name("jose", tests, NULL, NULL);

@@ -98,7 +98,9 @@ struct affiant_boot {
 	 * not asked for. One counts only where it can't be exchanged at runtime: with
 	 * lockdown=integrity or confidentiality in a measured command line, or under Secure Boot if
 	 * kernels_lock_down (these kernels lock down by themselves then). And only where the policy
-	 * knows the loader: PCR 4 or 7 is closed, or has values.
+	 * knows the loader: PCR 4 or 7 is closed, or has values; by PCR 7 alone a command line
+	 * counts in PCRs 8 and 9, if IMA is required. If it is not, the kernel's own PCR must be
+	 * closed, or have values.
 	 */
 	struct affiant_digests kernels;
 	bool kernels_lock_down;
@@ -177,7 +179,8 @@ struct affiant_agent {
 };
 
 struct affiant_policy {
-	uint8_t digest[32]; /* another one for another policy: cached host states hold it */
+	/* Another one for another policy: cached host states hold it. All zeros: none of them is used. */
+	uint8_t digest[32];
 	const struct affiant_pem *tpm_roots; /* issuers of EK certificates */
 	size_t tpm_roots_count;
 	const struct affiant_pem *ak_roots; /* enrolment CAs */

@@ -42,14 +42,15 @@ char *hoststate_encode(const struct hoststate *s)
 	for (size_t i = 0; i < TPM2_PCRS; i++)
 		memcpy(values[i], s->bank.values[i], SHA256_SIZE);
 	uuid_format(&s->boot_id, boot_id);
-	o = json_pack("{ss so sI sb sb sb sb so ss so so so so sI so so}", "type", HOSTSTATE_TYPE,
-		      "policy", bytes_json(s->policy, sizeof(s->policy)), "until",
-		      (json_int_t)s->until, "software", s->software, "boot", s->boot, "ima", s->ima,
-		      "daemon", s->daemon, "daemon_digest",
-		      bytes_json(&s->daemon_digest, SHA256_SIZE), "boot_id", boot_id, "ueid",
-		      bytes_json(s->ueid, sizeof(s->ueid)), "ek", bytes_json(s->ek.data, s->ek.len),
-		      "ak", bytes_json(s->ak.data, s->ak.len), "clock", clock_json(s), "pcrs",
-		      (json_int_t)s->pcrs, "values", bytes_json(values, sizeof(values)), "claims",
+	o = json_pack("{ss so sI sI sb sb sb sb so ss so so so so sI so so}", "type",
+		      HOSTSTATE_TYPE, "policy", bytes_json(s->policy, sizeof(s->policy)), "until",
+		      (json_int_t)s->until, "enrolled", (json_int_t)s->enrolled, "software",
+		      s->software, "boot", s->boot, "ima", s->ima, "daemon", s->daemon,
+		      "daemon_digest", bytes_json(&s->daemon_digest, SHA256_SIZE), "boot_id",
+		      boot_id, "ueid", bytes_json(s->ueid, sizeof(s->ueid)), "ek",
+		      bytes_json(s->ek.data, s->ek.len), "ak", bytes_json(s->ak.data, s->ak.len),
+		      "clock", clock_json(s), "pcrs", (json_int_t)s->pcrs, "values",
+		      bytes_json(values, sizeof(values)), "claims",
 		      bytes_json(s->claims.data, s->claims.len));
 	if (!o || (s->ima && json_object_set_new(o, "list", list_json(&s->list))))
 		return NULL;
@@ -140,12 +141,13 @@ static int take_values(const char **why, const json_t *o, struct hoststate *s)
 
 static int take_all(const char **why, const json_t *o, struct hoststate *s)
 {
-	uint64_t until;
+	uint64_t until, enrolled;
 	int err;
 
 	err = member_constant(why, o, "type", HOSTSTATE_TYPE) ?:
 	      member_bytes(why, o, "policy", s->policy, sizeof(s->policy)) ?:
 	      member_number(why, o, "until", INT64_MAX, &until) ?:
+	      member_number(why, o, "enrolled", INT64_MAX, &enrolled) ?:
 	      member_bool(why, o, "software", &s->software) ?:
 	      member_bool(why, o, "boot", &s->boot) ?:
 	      member_bool(why, o, "ima", &s->ima) ?:
@@ -158,9 +160,11 @@ static int take_all(const char **why, const json_t *o, struct hoststate *s)
 	      take_clock(why, o, s) ?:
 	      take_values(why, o, s) ?:
 	      take_blob(why, o, "claims", sizeof(s->claims.data), s->claims.data, &s->claims.len);
-	if (!err)
-		s->until = until;
-	return err ?: (s->ima ? take_list(why, o, &s->list) : 0);
+	if (err)
+		return err;
+	s->until = until;
+	s->enrolled = enrolled;
+	return s->ima ? take_list(why, o, &s->list) : 0;
 }
 
 int hoststate_parse(const void *data, size_t len, struct hoststate *ret, const char **ret_why)

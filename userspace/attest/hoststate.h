@@ -26,6 +26,7 @@
 struct hoststate {
 	uint8_t policy[32]; /* the policy's digest, by which it was judged */
 	int64_t until;      /* seconds: the first of its certificates to expire */
+	int64_t enrolled;   /* seconds: the AK's certificate is valid from then on */
 	bool software;      /* a software TPM */
 	bool boot, ima;     /* judged, and good */
 	bool daemon; /* this executable of affiantd was in the attested part of the IMA list */

@@ -22,6 +22,7 @@
 #include "base/reader.h"
 
 #define IMA_PCR 10u /* CONFIG_IMA_MEASURE_PCR_IDX, as everybody has it */
+#define IMA_AGGREGATE_PCRS 0x3ffu /* 0-9, of which boot_aggregate is, or of some of them */
 #define IMA_BANKS_MAX 4u
 #define IMA_NAME_MAX 255u /* of a template */
 #define IMA_DATA_MAX                                                                               \

@@ -180,12 +180,16 @@ static json_t *quick_value(struct quick *q, size_t depth)
 	return quick_number(r);
 }
 
-/* Before jansson recurses, and takes a hundred bytes for a bracket. */
+/*
+ * Before jansson recurses, and takes a hundred bytes for a bracket. Nor is it to see a NUL: behind a
+ * number it passes over one.
+ */
 static bool is_too_much(const void *data, size_t len, size_t depth)
 {
 	const struct jsontext_size size = jsontext_measure(data, len);
 
-	return size.depth > depth || size.values > BOUNDS_JSON_VALUES;
+	return size.depth > depth || size.values > BOUNDS_JSON_VALUES ||
+	       (len && memchr(data, '\0', len));
 }
 
 int jose_json(const void *data, size_t len, size_t depth, json_t **ret)

@@ -9,6 +9,7 @@
 #define BOOT_PCRS 0xffu
 #define KERNEL_PCRS (1u << 4 | 1u << 9)
 #define SECURE_BOOT_PCR 7
+#define OS_SEPARATOR "os-separator"
 
 /* ---- without host evidence ---- */
 
@@ -68,6 +69,7 @@ static bool check_replay(struct verification *v)
 		return fail(v, VERIFY_boot_log_bank, "boot: log", "it has no digests for sha256");
 	if (err)
 		return broken(v, err);
+	v->booted = bank;
 	if (!replay_systemd(v, &bank))
 		return false;
 	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++) {
@@ -90,8 +92,33 @@ struct rules {
 	bool kernel;
 };
 
-static int make_rules(const struct affiant_boot *b, struct rules *ret)
+/* The policy knows what was loaded by that PCR: every event in it, or its value. */
+static bool is_known(const struct affiant_boot *b, uint32_t pcr)
 {
+	for (size_t i = 0; i < b->values_count; i++)
+		if (b->values[i].pcr == pcr && !b->values[i].values.any)
+			return true;
+	return b->closed & 1u << pcr;
+}
+
+/*
+ * PCRs in which a kernel counts. What is there may have been extended by root later, unless
+ * boot_aggregate tells that it was not, or all of it is the policy's.
+ */
+static uint32_t kernel_pcrs(const struct affiant_policy *p)
+{
+	uint32_t pcrs = 0;
+
+	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
+		if (KERNEL_PCRS & 1u << pcr && (!p->ima.not_required || is_known(&p->boot, pcr)))
+			pcrs |= 1u << pcr;
+	return pcrs;
+}
+
+static int make_rules(const struct affiant_policy *p, struct rules *ret)
+{
+	const struct affiant_boot *b = &p->boot;
+
 	ret->count = b->rules_count;
 	ret->kernel = !b->kernels.any;
 	ret->list = calloc(b->rules_count + 1, sizeof(*ret->list));
@@ -108,7 +135,7 @@ static int make_rules(const struct affiant_boot *b, struct rules *ret)
 			.early = b->rules[i].early,
 		};
 	ret->list[b->rules_count] = (struct eventlog_rule){
-		.pcrs = KERNEL_PCRS,
+		.pcrs = kernel_pcrs(p),
 		.digests = (const uint8_t *)b->kernels.list,
 		.digests_count = b->kernels.count,
 		.least = 1,
@@ -135,7 +162,7 @@ static bool check_rules(struct verification *v, const struct eventlog_facts *f,
 	case EVENTLOG_FOUND_RULE:
 		return which == rules->count
 			       ? fail(v, VERIFY_kernel_unknown, "boot: kernel",
-				      "it is none that the policy names")
+				      "none that the policy names is shown to be the one")
 			       : fail(v, VERIFY_boot_rule, "boot: rules",
 				      "too few events meet rule %zu of the policy", which);
 	}
@@ -154,16 +181,24 @@ static bool is_named(const struct systemdlog_entry *e, const struct rules *rules
 	return false;
 }
 
-/* What firmware and boot loaders measured could be told as systemd's: it has no business in their
- * PCRs, and in a closed one it meets a rule like any other. */
+/*
+ * What firmware and boot loaders measured could be told as systemd's: it has no business in their
+ * PCRs, and in a closed one it meets a rule like any other. But for one word, by which systemd ends
+ * (systemd-pcrosseparator.service) what was measured before it, in PCRs 0-7 and others.
+ */
 static bool check_systemd(struct verification *v, const struct rules *rules)
 {
 	const uint32_t closed = v->policy->boot.closed;
+	struct sha256 end;
+	int err = sha256_of(OS_SEPARATOR, strlen(OS_SEPARATOR), &end);
 
+	if (err)
+		return broken(v, err);
 	for (size_t i = 0; i < v->systemd_log.count; i++) {
 		const struct systemdlog_entry *e = &v->systemd_log.entries[i];
 
 		if (e->pcr != SYSTEMDLOG_NV &&
+		    memcmp(systemdlog_digest(e, TPM2_SHA256), &end, sizeof(end)) &&
 		    (BOOT_PCRS & 1u << e->pcr || (closed & 1u << e->pcr && !is_named(e, rules))))
 			return fail(v, VERIFY_boot_log_unexplained, "boot: rules",
 				    "systemd's log has an entry in PCR %u that can't be explained",
@@ -218,18 +253,32 @@ static bool has_lockdown(const struct verification *v, size_t event, struct read
 }
 
 /*
+ * PCRs in which a command line shows how the kernel was started: those in which every event is the
+ * policy's. Elsewhere a boot loader's echo could say the same. But root can extend any of them
+ * later. So it must be known by PCR 4 which loader there was, and thereby where it measures; or
+ * boot_aggregate, which is of PCRs 0-9 alone, tells.
+ */
+static uint32_t command_line_pcrs(const struct affiant_policy *p)
+{
+	const uint32_t at_start = p->ima.not_required ? 0 : IMA_AGGREGATE_PCRS;
+
+	return p->boot.closed & ~BOOT_PCRS & (is_known(&p->boot, 4) ? UINT32_MAX : at_start);
+}
+
+/*
  * A kernel that was measured is the one that runs only if root can't put another one into its place
- * unseen. A command line counts where every event is the policy's: elsewhere a boot loader's echo
- * could say the same.
+ * unseen.
  */
 static bool is_locked_down(const struct verification *v, const struct eventlog_facts *f,
 			   const struct rules *rules)
 {
+	const uint32_t pcrs = command_line_pcrs(v->policy);
+
 	if (v->policy->boot.kernels_lock_down && f->secure_boot == EVENTLOG_YES)
 		return true;
 	for (size_t i = 0; i < v->boot_log->count; i++)
-		if (v->boot_log->events[i].pcr >= 8 && f->events[i].kind != EVENTLOG_NOTHING &&
-		    v->policy->boot.closed & 1u << v->boot_log->events[i].pcr)
+		if (f->events[i].kind != EVENTLOG_NOTHING &&
+		    pcrs & 1u << v->boot_log->events[i].pcr)
 			for (size_t k = 0; k < rules->count; k++)
 				if (has_lockdown(v, i, f->events[i].text, &rules->list[k]))
 					return true;
@@ -275,12 +324,7 @@ static bool check_facts(struct verification *v, const struct eventlog_facts *f)
  */
 static bool is_loader_known(const struct affiant_boot *b)
 {
-	const uint32_t loader = 1u << 4 | 1u << SECURE_BOOT_PCR;
-
-	for (size_t i = 0; i < b->values_count; i++)
-		if (loader & 1u << b->values[i].pcr && !b->values[i].values.any)
-			return true;
-	return b->closed & loader;
+	return is_known(b, 4) || is_known(b, SECURE_BOOT_PCR);
 }
 
 static bool judge_log(struct verification *v, const struct eventlog_facts *f,
@@ -305,7 +349,7 @@ static bool read_log(struct verification *v)
 	struct rules rules;
 	bool good;
 	int err = eventlog_read(v->boot_log, TPM2_SHA256, v->led, &f)
-			  ?: make_rules(&v->policy->boot, &rules);
+			  ?: make_rules(v->policy, &rules);
 
 	if (err)
 		return broken(v, err);

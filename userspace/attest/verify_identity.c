@@ -15,20 +15,26 @@ DEFINE_CLEANUP(ASN1_TIME *, ASN1_TIME_free)
 
 /* ---- who ---- */
 
+/* In seconds; one that can't be read is @otherwise. */
+static int64_t seconds_of(const ASN1_TIME *time, int64_t otherwise)
+{
+	_cleanup_(ASN1_TIME_freep) ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+	int days, seconds;
+
+	return epoch && ASN1_TIME_diff(&days, &seconds, epoch, time) == 1
+		       ? days * INT64_C(86400) + seconds
+		       : otherwise;
+}
+
 /* When the first certificate of a chain ends. */
 static int64_t end_of(const STACK_OF(X509) * chain, int64_t now)
 {
-	int64_t until = OPEN_END;
-	int days, seconds;
+	int64_t until = OPEN_END, end;
 
 	for (int i = 0; i < sk_X509_num(chain); i++) {
-		_cleanup_(ASN1_TIME_freep) ASN1_TIME *from = ASN1_TIME_set(NULL, now);
-
-		if (!from || ASN1_TIME_diff(&days, &seconds, from,
-					    X509_get0_notAfter(sk_X509_value(chain, i))) != 1)
-			return now;
-		if (now + days * INT64_C(86400) + seconds < until)
-			until = now + days * INT64_C(86400) + seconds;
+		end = seconds_of(X509_get0_notAfter(sk_X509_value(chain, i)), now);
+		if (end < until)
+			until = end;
 	}
 	return until;
 }
@@ -91,6 +97,20 @@ static bool check_ek(struct verification *v)
 	return check_ek_chain(v);
 }
 
+/*
+ * A TPM that was cleared (TPM2_Clear) counts its resets from 0 on, and has lost its AK: what is kept
+ * of the former one tells nothing of this one. But only where this one was enrolled later: by a
+ * rolled back TPM and the AK that it had then, nobody is to get rid of what is kept.
+ */
+static void forget_former_ak(struct verification *v, const struct cmw_item *ak)
+{
+	const struct hoststate *s = v->cached;
+
+	if (s && v->enrolled > s->enrolled &&
+	    (s->ak.len != ak->len || memcmp(s->ak.data, ak->content, ak->len)))
+		v->cached = NULL;
+}
+
 static bool check_ak(struct verification *v)
 {
 	const struct cmw_item *item = &v->host[AK_PUBLIC], *certificates = &v->host[AK_CHAIN];
@@ -128,16 +148,26 @@ static bool check_ak(struct verification *v)
 	until = end_of(chain, v->request->now);
 	if (until < v->until)
 		v->until = until;
+	v->enrolled = seconds_of(X509_get0_notBefore(sk_X509_value(chain, 0)), 0);
+	if (v->enrolled < 0)
+		v->enrolled = 0;
+	forget_former_ak(v, item);
 	return pass(v, "host: AK certificate", "enrolled with this EK");
+}
+
+/* A policy without a digest is not known from another one: for it nothing is kept. */
+bool kept_by_policy(const struct verification *v)
+{
+	static const uint8_t none[sizeof(v->policy->digest)];
+
+	return v->cached && !memcmp(v->cached->policy, v->policy->digest, sizeof(none)) &&
+	       memcmp(v->policy->digest, none, sizeof(none));
 }
 
 /* Whether what is kept may stand for host evidence. */
 static bool is_usable(const struct verification *v)
 {
-	const struct hoststate *s = v->cached;
-
-	return s && !memcmp(s->policy, v->policy->digest, sizeof(s->policy)) &&
-	       s->until > v->request->now;
+	return kept_by_policy(v) && v->cached->until > v->request->now;
 }
 
 static bool recall(struct verification *v)

@@ -6,8 +6,6 @@
 #include "attest/verify_impl.h"
 #include "base/text.h"
 
-#define AGGREGATE_PCRS 0x3ffu
-
 /* What was found on the way to the quoted value, and counts only once it is reached. */
 struct appraisal {
 	struct verification *v;
@@ -32,21 +30,50 @@ static void note_unlisted(struct appraisal *a, const struct ima_entry *e)
 }
 
 /*
- * The first entry is the kernel's own. A later one may be that of a kernel that was started by
- * kexec, or a file: the name alone is what IMA has of one on a mount that was detached. So its
- * value must tell.
+ * PCRs as they were when the kernel was started, by which it calculates the aggregate: systemd
+ * measures into some of 0-9 later. In the bank that is quoted, that is what is quoted where the boot
+ * log does not tell. In another one the log alone tells; that its events are the same in both banks
+ * is shown by the aggregate itself. -ENOENT: nothing does.
  */
-static int check_aggregate(struct appraisal *a, const struct ima_entry *e, bool *ret_is)
+static int as_started(const struct verification *v, const struct ima_entry *e, struct pcr_bank *ret)
 {
+	if (e->alg != v->bank->alg)
+		return v->boot_log && !e->number ? eventlog_replay(v->boot_log, e->alg, ret)
+						 : -ENOENT;
+	*ret = *v->bank;
+	for (uint32_t pcr = 0; pcr < TPM2_PCRS; pcr++)
+		if (v->led & 1u << pcr)
+			memcpy(ret->values[pcr], v->booted.values[pcr], ret->size);
+	return 0;
+}
+
+/*
+ * The first entry is the kernel's own: in whatever bank the kernel was told to calculate it
+ * (ima_hash=), it is compared, but with kernels before 5.8, whose banks are worth what SHA-1 is. A
+ * later one may be that of a kernel that was started by kexec, or a file: the name alone is what IMA
+ * has of one on a mount that was detached. So its value must tell.
+ */
+static int check_aggregate(struct appraisal *a, const struct ima_state *s,
+			   const struct ima_entry *e, bool *ret_is)
+{
+	const struct verification *v = a->v;
 	enum ima_aggregate found;
+	struct pcr_bank started;
 	int err;
 
 	*ret_is = !e->number;
-	if (e->violation || (a->v->pcrs & AGGREGATE_PCRS) != AGGREGATE_PCRS)
+	if (e->violation || (v->pcrs & IMA_AGGREGATE_PCRS) != IMA_AGGREGATE_PCRS)
 		return 0;
-	err = ima_aggregate_check(e, a->v->bank, 1, &found);
+	err = as_started(v, e, &started) ?: ima_aggregate_check(e, &started, 1, &found);
+	/* One that was started by kexec found them as they are now. */
+	if (!err && found == IMA_AGGREGATE_WRONG && e->number)
+		err = ima_aggregate_check(e, v->bank, 1, &found);
+	if (err == -ENOENT || err == -EINVAL) {
+		a->wrong_aggregate |= !e->number && v->boot_log && !s->padded;
+		return 0;
+	}
 	if (err)
-		return err == -ENOENT ? 0 : err;
+		return err;
 	*ret_is = true;
 	a->wrong_aggregate |= found == IMA_AGGREGATE_WRONG;
 	return 0;
@@ -57,9 +84,8 @@ static int appraise(void *context, const struct ima_state *s, const struct ima_e
 	struct appraisal *a = context;
 	const struct claims_host *host = &a->v->host_claims;
 	bool aggregate = false;
-	int err = e->boot_aggregate ? check_aggregate(a, e, &aggregate) : 0;
+	int err = e->boot_aggregate ? check_aggregate(a, s, e, &aggregate) : 0;
 
-	(void)s;
 	if (err || aggregate)
 		return err;
 	if (!a->unlisted && !e->violation && !allowlist_has(&a->v->verifier->allowed, e))
@@ -80,6 +106,19 @@ static const struct claims_file *daemon_of(const struct verification *v)
 	return NULL;
 }
 
+/*
+ * A part of a list that does not go on from what is kept may be true all the same. It was made before
+ * what another agent of that host sent was judged; or the TPM was restarted, as by hibernation. So
+ * nothing is refused by a part: the rest is asked for, or all of it where the clock tells no better.
+ */
+static bool need_list(struct verification *v, const char *why)
+{
+	const struct tpm2_clock *kept = &v->cached->clock, *now = &v->attest.clock;
+	const bool late = now->restarts == kept->restarts && now->ms < kept->ms;
+
+	return need_host(v, late ? v->cached->list.entries : 0, why);
+}
+
 /* Where the list that was sent begins: at its first entry, or behind what is kept. */
 static bool begin(struct verification *v, struct reader *list, bool *daemon)
 {
@@ -94,8 +133,7 @@ static bool begin(struct verification *v, struct reader *list, bool *daemon)
 	*daemon = false;
 	if (!v->ima_from)
 		return !ima_init(&v->list, &bank, 1) || broken(v, -EINVAL);
-	if (!s || !s->ima || memcmp(s->policy, v->policy->digest, sizeof(s->policy)) ||
-	    s->clock.resets != v->attest.clock.resets)
+	if (!kept_by_policy(v) || !s->ima || s->clock.resets != v->attest.clock.resets)
 		return need_host(v, 0, "nothing is kept of the IMA list's beginning");
 	if (v->ima_from > s->list.entries)
 		return need_host(v, s->list.entries, "entries are missing");
@@ -105,8 +143,7 @@ static bool begin(struct verification *v, struct reader *list, bool *daemon)
 		return fail(v, VERIFY_malformed_ima_log, "evidence: format",
 			    "the IMA list is malformed");
 	if (skipped < ahead)
-		return fail(v, VERIFY_ima_mismatch, "ima: list",
-			    "it is shorter than it was before");
+		return need_list(v, "the IMA list is shorter than it was before");
 	*list = reader_of(list->at + used, list->left - used);
 	*daemon = s->daemon && file && !memcmp(&s->daemon_digest, file->digest, SHA256_SIZE);
 	return true;
@@ -195,11 +232,16 @@ static bool judge_sent(struct verification *v)
 		return fail(v, VERIFY_malformed_ima_log, "evidence: format",
 			    "the IMA list is malformed, or an entry's digest is not that of its "
 			    "data");
+	if (!r && v->ima_from)
+		return need_list(v, "the IMA list does not go on from what is kept");
 	if (!r)
 		return fail(v, VERIFY_ima_mismatch, "ima: list",
 			    "no part of it leads to the value of PCR 10");
 	if (!judge_list(v, &a))
 		return false;
+	/* One that ran before is in the part that is kept: IMA lists no file twice. */
+	if (!a.daemon && v->ima_from)
+		return need_host(v, 0, "affiantd is another one than before");
 	if (!a.daemon)
 		return fail(v, VERIFY_ima_no_daemon, "ima: affiantd",
 			    "its executable was not measured");

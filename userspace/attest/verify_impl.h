@@ -64,12 +64,13 @@ struct verification {
 	uint32_t pcrs;               /* selected in it */
 	struct eventlog *boot_log;
 	struct systemdlog systemd_log;
-	uint32_t led; /* PCRs whose quoted values these logs lead to */
+	uint32_t led;           /* PCRs whose quoted values these logs lead to, */
+	struct pcr_bank booted; /* and where the boot log alone does: as the kernel was started */
 	struct ima_state list;
 	const struct affiant_host *host_policy;
 	bool judged_host; /* from host evidence, not from the cache */
 	bool software, boot_judged, ima_judged, daemon_seen;
-	int64_t until;
+	int64_t until, enrolled; /* of the certificates; see struct hoststate */
 };
 
 /* True: go on. */
@@ -87,6 +88,9 @@ bool broken(struct verification *v, int err);
 EVP_PKEY *verifier_key(const struct verifier *v, const struct sha256 *name);
 /* Takes the key, and drops another one. */
 EVP_PKEY *verifier_keep(struct verifier *v, const struct sha256 *name, EVP_PKEY *key);
+
+/* What is kept of the host was judged by this policy. */
+bool kept_by_policy(const struct verification *v);
 
 bool policy_has(const struct affiant_digests *d, const void *digest, size_t len);
 bool policy_names(const struct affiant_texts *t, const char *text);

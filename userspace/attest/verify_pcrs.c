@@ -92,6 +92,9 @@ static bool check_selection(struct verification *v)
 		return fail(v, VERIFY_quote_bank, "quote: PCRs", "the bank sha256 is not quoted");
 	if (!v->policy->ima.not_required)
 		needed |= 1u << IMA_PCR;
+	/* Who leaves one of these out would have boot_aggregate compared with nothing. */
+	if (!v->policy->ima.not_required && b->mode == AFFIANT_BOOT_LOG)
+		needed |= IMA_AGGREGATE_PCRS;
 	for (size_t i = 0; i < b->values_count; i++)
 		needed |= 1u << b->values[i].pcr;
 	if (needed & ~v->pcrs)

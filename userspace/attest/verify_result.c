@@ -75,6 +75,7 @@ static void keep_host(struct verification *v, struct hoststate *s)
 	memcpy(s->policy, v->policy->digest, sizeof(s->policy));
 	memcpy(s->ueid, v->result->claims.ueid, sizeof(s->ueid));
 	s->until = v->until;
+	s->enrolled = v->enrolled;
 	s->software = v->software;
 	s->boot_id = h->boot_id;
 	keep_public(&v->host[EK_PUBLIC], s->ek.data, &s->ek.len);
