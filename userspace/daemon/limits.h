@@ -19,5 +19,7 @@ void limits_look(uint64_t now_ns);
 /* Those that hold now, borrowed; how many. */
 size_t limits_list(uint64_t now_ns, const char *ret[static LIMIT_ALL]);
 
-/* What to raise, as an end of a line that tells of @err (negative errno); "" when that is no limit. */
+/*
+ * What to raise, as an end of a line that tells of @err (negative errno); "" when that is no limit.
+ */
 const char *limits_advice(int err);
