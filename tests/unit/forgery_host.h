@@ -192,6 +192,26 @@ static void loader_unknown(void)
 	f.policy.boot.closed = 1 << 8;
 }
 
+/* Lockdown is left out behind the rule's own words. */
+static void lockdown_undone(void)
+{
+	struct builder b = {};
+
+	put_header(&b);
+	put_text(&b, 0, EV_S_CRTM_VERSION, "firmware 1");
+	put_variable(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, "SecureBoot", "\1", 1);
+	for (uint32_t pcr = 0; pcr < 8; pcr++)
+		put_separator(&b, pcr);
+	put_event(&b, 4, EV_EFI_BOOT_SERVICES_APPLICATION, "the kernel", 10, "path", 4);
+	put_text(&b, 8, EV_IPL, "ro lockdown=integrity quiet lsm=capability");
+	rebuild(&b);
+	ima_add(&f.ima, 10, "ima-ng", f.files[1].digest, "/usr/sbin/affiantd", false);
+	kernel_is("the kernel");
+	rule_of(0, 1 << 8, "ro lockdown=integrity *", 1);
+	rule_of(1, 1 << 4, "the kernel", 0);
+	f.policy.boot.closed = 1 << 8 | 1 << 4;
+}
+
 /* Behind a "--" it is for init, and a rule that ends with '*' lets that pass. */
 static void lockdown_for_init(void)
 {
