@@ -13,8 +13,10 @@
 
 #include "base/cleanup.h"
 #include "base/effort.h"
+#include "base/limit.h"
 
 #define STOP_MS 100 /* for threads that only have to be told that it is over */
+#define STACK_SIZE (1u << 20)
 
 enum state { WAITING, RUNNING, OVER };
 
@@ -31,9 +33,10 @@ struct job {
 struct pool {
 	pthread_mutex_t lock; /* all that follows */
 	pthread_cond_t work, over;
-	struct job *jobs; /* in the order of their coming; those that run, too */
-	size_t waiting;
-	unsigned int references;
+	struct job *jobs; /* in the order of their coming; those that run, too: */
+	struct job *running[ASIDE_THREADS_MAX];
+	size_t running_count, waiting;
+	unsigned int threads, references;
 	atomic_bool stop;
 	int event_fd;
 };
@@ -83,40 +86,61 @@ static void leave(struct pool *p)
 
 struct running {
 	size_t all, of_key; /* that may hang */
+	size_t stuck, stuck_of_key;
 };
 
-static struct running count_running(const struct pool *p, uint64_t key, bool hanging)
+static struct running count_running(const struct pool *p, uint64_t key)
 {
 	struct running n = {0};
-	const struct job *j;
 
-	DL_FOREACH (p->jobs, j) {
-		if (j->state != RUNNING || j->work.wait_ns == ASIDE_ENDS ||
-		    (hanging && !j->given_up))
+	for (size_t i = 0; i < p->running_count; i++) {
+		const struct job *j = p->running[i];
+		bool of_key = key && j->work.key == key;
+
+		if (j->work.wait_ns == ASIDE_ENDS)
 			continue;
 		n.all++;
-		n.of_key += key && j->work.key == key;
+		n.of_key += of_key;
+		n.stuck += j->given_up;
+		n.stuck_of_key += j->given_up && of_key;
 	}
 	return n;
 }
 
-static bool is_room(const struct pool *p, const struct aside_work *w, bool hanging)
+static bool is_room(const struct pool *p, const struct aside_work *w)
 {
 	struct running n;
 
 	if (w->wait_ns == ASIDE_ENDS)
 		return true;
-	n = count_running(p, w->key, hanging);
-	return n.all < ASIDE_THREADS - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
+	n = count_running(p, w->key);
+	return n.all < p->threads - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
 }
 
+/* Neither now nor soon. */
+static bool is_blocked(const struct pool *p, const struct aside_work *w)
+{
+	struct running n;
+
+	if (w->wait_ns == ASIDE_ENDS)
+		return false;
+	n = count_running(p, w->key);
+	return n.stuck >= p->threads - ASIDE_RESERVED || n.stuck_of_key >= ASIDE_KEY_MAX;
+}
+
+/* Thousands may wait: only those for which there may be room are looked at more closely. */
 static struct job *next_job(const struct pool *p)
 {
+	static const struct aside_work anyones = {0};
+	bool room = is_room(p, &anyones);
 	struct job *j;
 
-	DL_FOREACH (p->jobs, j)
-		if (j->state == WAITING && !j->told && is_room(p, &j->work, false))
+	DL_FOREACH (p->jobs, j) {
+		if (j->state != WAITING || j->told || (!room && j->work.wait_ns != ASIDE_ENDS))
+			continue;
+		if (is_room(p, &j->work))
 			return j;
+	}
 	return NULL;
 }
 
@@ -125,15 +149,26 @@ static void say(const struct pool *p)
 	(void)eventfd_write(p->event_fd, 1);
 }
 
+static void not_running(struct pool *p, const struct job *j)
+{
+	size_t i = 0;
+
+	while (p->running[i] != j)
+		i++;
+	p->running[i] = p->running[--p->running_count];
+}
+
 /* The lock is held; not while it runs. */
 static void run(struct pool *p, struct job *j)
 {
 	j->state = RUNNING;
+	p->running[p->running_count++] = j;
 	p->waiting--;
 	pthread_mutex_unlock(&p->lock);
 	j->work.run(j->work.data);
 	pthread_mutex_lock(&p->lock);
 	j->state = OVER;
+	not_running(p, j);
 	if (j->given_up || p->stop) {
 		DL_DELETE(p->jobs, j);
 		job_free(j);
@@ -147,51 +182,69 @@ static void run(struct pool *p, struct job *j)
 	pthread_cond_signal(&p->work);
 }
 
+/* One that was stuck has come back, and another one took its place. */
+static bool is_surplus(const struct pool *p)
+{
+	return p->threads - count_running(p, 0).stuck > ASIDE_THREADS;
+}
+
 static void *work(void *pool)
 {
 	struct pool *p = pool;
 	struct job *j;
 
 	pthread_mutex_lock(&p->lock);
-	while (!p->stop) {
+	while (!p->stop && !is_surplus(p)) {
 		j = next_job(p);
 		if (j)
 			run(p, j);
 		else
 			pthread_cond_wait(&p->work, &p->lock);
 	}
+	p->threads--;
+	pthread_cond_signal(&p->work); /* what this one was called for, another does */
 	leave(p);
 	return NULL;
 }
 
+/* The lock is held. Signals are not its. */
 static int start_thread(struct pool *p)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
+	sigset_t all, old;
 	int err;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	p->references++;
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = -pthread_create(&thread, &attr, work, p);
-	p->references -= err != 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
+	p->references += !err;
+	p->threads += !err;
 	return err;
 }
 
 static int start_threads(struct pool *p)
 {
-	sigset_t all, old;
 	int err = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&p->lock);
 	for (int i = 0; !err && i < ASIDE_THREADS; i++)
 		err = start_thread(p);
 	pthread_mutex_unlock(&p->lock);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
+}
+
+/* One of them is stuck. The lock is held. */
+static void replace(struct pool *p)
+{
+	if (!p->stop && p->threads < ASIDE_THREADS_MAX &&
+	    p->threads - count_running(p, 0).stuck < ASIDE_THREADS)
+		(void)limit_as(start_thread(p), -EAGAIN, LIMIT_THREADS);
 }
 
 /* ---- who asks ---- */
@@ -294,7 +347,9 @@ static void let_go(struct pool *p, struct job *j)
 
 	j->given_up = true;
 	p->waiting -= j->state == WAITING;
-	if (!running)
+	if (running)
+		replace(p);
+	else
 		DL_DELETE(p->jobs, j);
 	pthread_mutex_unlock(&p->lock);
 	if (!running)
@@ -314,7 +369,7 @@ int aside_do(struct aside *a, const struct aside_work *w)
 	}
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
-	err = is_room(p, w, true) ? submit(p, w, true, &j) : -EAGAIN;
+	err = is_blocked(p, w) ? -EAGAIN : submit(p, w, true, &j);
 	if (err) {
 		pthread_mutex_unlock(&p->lock);
 		return err;
@@ -370,12 +425,10 @@ void aside_collect(struct aside *a)
 
 size_t aside_stuck(const struct aside *a)
 {
-	const struct job *j;
-	size_t n = 0;
+	size_t n;
 
 	pthread_mutex_lock(&a->pool->lock);
-	DL_FOREACH (a->pool->jobs, j)
-		n += j->state == RUNNING && j->given_up;
+	n = count_running(a->pool, 0).stuck;
 	pthread_mutex_unlock(&a->pool->lock);
 	return n;
 }
