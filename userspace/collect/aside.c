@@ -448,15 +448,16 @@ static bool any_ends(const struct pool *p)
 	return false;
 }
 
-void aside_free(struct aside *a)
+bool aside_free(struct aside *a)
 {
 	struct pool *p;
+	bool all;
 	struct timespec until;
 	struct job *j, *next;
 	int err = 0;
 
 	if (!a)
-		return;
+		return true;
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
@@ -473,6 +474,8 @@ void aside_free(struct aside *a)
 	/* Those that can be are waited for: nothing of theirs is in use when the process goes. */
 	while (!err && p->references > 1)
 		err = pthread_cond_timedwait(&p->over, &p->lock, &until);
+	all = p->references == 1;
 	leave(p);
 	free(a);
+	return all;
 }

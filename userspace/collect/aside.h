@@ -83,6 +83,7 @@ size_t aside_stuck(const struct aside *a);
 
 /*
  * What waits is not done any more, nobody is told. Threads that are stuck are left behind: they
- * touch nothing then but their own. What is of ASIDE_ENDS is waited for.
+ * touch nothing then but their own, and what they were given to use. What is of ASIDE_ENDS is waited for.
+ * False: one is, and what it may use must stay.
  */
-void aside_free(struct aside *a);
+bool aside_free(struct aside *a);
