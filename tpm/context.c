@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <tss2/tss2_rc.h>
+
+#include "base/clock.h"
 
 #define HANDLES_MAX 64 /* of one kind, flushed at start: no TPM has room for as many */
 #define AGAIN_FIRST_NS 5000000ull
@@ -20,14 +21,6 @@
 __attribute__((constructor)) static void silence_tss(void)
 {
 	setenv("TSS2_LOG", "all+none", 0);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 int context_fail(struct context *c, int err, const char *format, ...)
@@ -68,7 +61,7 @@ bool context_blames_parameter(const struct context *c)
 
 void context_begin(struct context *c, uint64_t within_ns)
 {
-	c->command.deadline_ns = now_ns() + within_ns;
+	c->command.deadline_ns = clock_ns(CLOCK_MONOTONIC) + within_ns;
 	c->command.tries = 0;
 	c->rc = 0;
 	c->commands++;
@@ -91,7 +84,7 @@ bool context_again(struct context *c, TSS2_RC rc)
 		return false;
 	if (pause > AGAIN_MAX_NS)
 		pause = AGAIN_MAX_NS;
-	if (now_ns() + pause >= c->command.deadline_ns)
+	if (clock_ns(CLOCK_MONOTONIC) + pause >= c->command.deadline_ns)
 		return false;
 	c->command.tries++;
 	ts = (struct timespec){.tv_nsec = pause};

@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <time.h>
 #include <tss2/tss2_tpm2_types.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/reader.h"
 
 #define HEADER_SIZE 10
@@ -42,14 +42,6 @@ struct tcti {
 	int err;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static void shut(int *fd)
 {
 	if (*fd >= 0)
@@ -68,7 +60,7 @@ static int await(struct tcti *t, short events)
 	int n;
 
 	do {
-		now = now_ns();
+		now = clock_ns(CLOCK_MONOTONIC);
 		if (now >= t->deadline_ns)
 			return -ETIMEDOUT;
 		left.tv_sec = (t->deadline_ns - now) / 1000000000;

@@ -4,17 +4,17 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <tss2/tss2_mu.h>
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/priority.h"
+#include "base/thread.h"
 #include "tpm/engine.h"
 
 #define QUEUE_MAX 1024
@@ -246,17 +246,10 @@ static void look(struct tpm_worker *w, uint64_t *backoff_ns)
 /* Under the lock: until there is work; false after @ns without. */
 static bool wait_work(struct tpm_worker *w, uint64_t ns)
 {
-	struct timespec until;
+	const uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + ns;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ns / 1000000000;
-	until.tv_nsec += ns % 1000000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	while (!w->queue && !w->stop)
-		if (pthread_cond_timedwait(&w->work, &w->lock, &until) == ETIMEDOUT)
+		if (thread_wait(&w->work, &w->lock, until_ns) == -ETIMEDOUT)
 			return false;
 	return true;
 }
@@ -290,28 +283,17 @@ static void *work(void *arg)
 
 static int start(struct tpm_worker *w)
 {
-	pthread_condattr_t attributes;
-
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->work, &attributes);
-	pthread_condattr_destroy(&attributes);
+	pthread_cond_init(&w->work, NULL);
 	w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return w->event_fd < 0 || w->cancel_fd < 0 ? -errno : 0;
 }
 
-/* Signals are the main thread's. */
 static int start_thread(struct tpm_worker *w)
 {
-	sigset_t all, old;
-	int err;
+	int err = thread_start(&w->thread, work, w);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&w->thread, NULL, work, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	w->started = !err;
 	return err;
 }

@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limit.h"
 
 _Thread_local struct effort effort;
@@ -37,19 +37,11 @@ void effort_unbound(void)
 	bound.is = false;
 }
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 bool effort_goes_on(void)
 {
-	return !bound.is ||
-	       (effort.files < bound.until.files && effort.bytes < bound.until.bytes &&
-		effort.entries < bound.until.entries && cpu_ns() < bound.cpu_ns);
+	return !bound.is || (effort.files < bound.until.files && effort.bytes < bound.until.bytes &&
+			     effort.entries < bound.until.entries &&
+			     clock_ns(CLOCK_THREAD_CPUTIME_ID) < bound.cpu_ns);
 }
 
 void effort_walk(uint64_t entries)

@@ -4,17 +4,15 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 static _Atomic uint64_t met[LIMIT_ALL];
 
 void limit_met(enum limit l)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	met[l] = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	met[l] = clock_ns(CLOCK_BOOTTIME);
 }
 
 uint64_t limit_met_ns(enum limit l)

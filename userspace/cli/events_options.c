@@ -6,8 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/units.h"
 #include "cli/when.h"
 
@@ -80,14 +80,6 @@ static const struct option options[] = {
 	{},
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * UINT64_C(1000000000) + ts.tv_nsec;
-}
-
 static int set_format(struct events_options *o, const char *value)
 {
 	static const char *const formats[] = {
@@ -105,7 +97,7 @@ static int set_when(struct events_options *o, int code, const char *value)
 {
 	uint64_t ns;
 
-	if (when_parse(value, now_ns(), &ns))
+	if (when_parse(value, clock_ns(CLOCK_REALTIME), &ns))
 		return wrong("--%s: '%s' is not a time like 2026-11-02T06:13:20Z, 1h or '1h "
 			     "ago'",
 			     code == OPT_SINCE ? "since" : "until", value);

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/cmd.h"
@@ -75,13 +75,11 @@ static int add(const char **list, size_t *count, const char *what)
 
 static int set_expires(struct run *r)
 {
-	struct timespec now;
 	uint64_t ns;
 
 	if (duration_parse(optarg, &ns) || !ns)
 		return wrong("--expires: '%s' is not a duration such as 90s, 15m or 8h", optarg);
-	clock_gettime(CLOCK_REALTIME, &now);
-	r->open.expires_ns = now.tv_sec * 1000000000ull + now.tv_nsec + ns;
+	r->open.expires_ns = clock_ns(CLOCK_REALTIME) + ns;
 	return -1;
 }
 

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "collect/hostmounts.h"
 
 #define WAIT_NS 1000000000ull
@@ -13,10 +13,7 @@
 
 static bool wait_to_know(struct hostmounts *mounts, uint64_t wait_ns)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return mounts && hostmounts_wait(mounts, now.tv_sec * 1000000000ull + now.tv_nsec, wait_ns);
+	return mounts && hostmounts_wait(mounts, clock_ns(CLOCK_BOOTTIME), wait_ns);
 }
 
 static bool is_root_mounted(const struct object_facts *file, struct hostmounts *mounts)

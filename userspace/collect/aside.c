@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -12,9 +11,12 @@
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/effort.h"
+#include "base/limit.h"
+#include "base/thread.h"
 
-#define STOP_MS 100 /* for threads that only have to be told that it is over */
+#define STOP_NS (CLOCK_SECOND_NS / 10) /* for threads that only have to be told that it is over */
 
 enum state { WAITING, RUNNING, OVER };
 
@@ -31,9 +33,10 @@ struct job {
 struct pool {
 	pthread_mutex_t lock; /* all that follows */
 	pthread_cond_t work, over;
-	struct job *jobs; /* in the order of their coming; those that run, too */
-	size_t waiting;
-	unsigned int references;
+	struct job *jobs; /* in the order of their coming; those that run, too: */
+	struct job *running[ASIDE_THREADS_MAX];
+	size_t running_count, waiting;
+	unsigned int threads, references;
 	atomic_bool stop;
 	int event_fd;
 };
@@ -41,20 +44,6 @@ struct pool {
 struct aside {
 	struct pool *pool;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static struct timespec at_ns(uint64_t ns)
-{
-	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u),
-				 .tv_nsec = (long)(ns % 1000000000u)};
-}
 
 static void job_free(struct job *j)
 {
@@ -83,40 +72,61 @@ static void leave(struct pool *p)
 
 struct running {
 	size_t all, of_key; /* that may hang */
+	size_t stuck, stuck_of_key;
 };
 
-static struct running count_running(const struct pool *p, uint64_t key, bool hanging)
+static struct running count_running(const struct pool *p, uint64_t key)
 {
 	struct running n = {0};
-	const struct job *j;
 
-	DL_FOREACH (p->jobs, j) {
-		if (j->state != RUNNING || j->work.wait_ns == ASIDE_ENDS ||
-		    (hanging && !j->given_up))
+	for (size_t i = 0; i < p->running_count; i++) {
+		const struct job *j = p->running[i];
+		bool of_key = key && j->work.key == key;
+
+		if (j->work.wait_ns == ASIDE_ENDS)
 			continue;
 		n.all++;
-		n.of_key += key && j->work.key == key;
+		n.of_key += of_key;
+		n.stuck += j->given_up;
+		n.stuck_of_key += j->given_up && of_key;
 	}
 	return n;
 }
 
-static bool is_room(const struct pool *p, const struct aside_work *w, bool hanging)
+static bool is_room(const struct pool *p, const struct aside_work *w)
 {
 	struct running n;
 
 	if (w->wait_ns == ASIDE_ENDS)
 		return true;
-	n = count_running(p, w->key, hanging);
-	return n.all < ASIDE_THREADS - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
+	n = count_running(p, w->key);
+	return n.all < p->threads - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
 }
 
+/* Neither now nor soon. */
+static bool is_blocked(const struct pool *p, const struct aside_work *w)
+{
+	struct running n;
+
+	if (w->wait_ns == ASIDE_ENDS)
+		return false;
+	n = count_running(p, w->key);
+	return n.stuck >= p->threads - ASIDE_RESERVED || n.stuck_of_key >= ASIDE_KEY_MAX;
+}
+
+/* Thousands may wait: only those for which there may be room are looked at more closely. */
 static struct job *next_job(const struct pool *p)
 {
+	static const struct aside_work anyones = {0};
+	bool room = is_room(p, &anyones);
 	struct job *j;
 
-	DL_FOREACH (p->jobs, j)
-		if (j->state == WAITING && !j->told && is_room(p, &j->work, false))
+	DL_FOREACH (p->jobs, j) {
+		if (j->state != WAITING || j->told || (!room && j->work.wait_ns != ASIDE_ENDS))
+			continue;
+		if (is_room(p, &j->work))
 			return j;
+	}
 	return NULL;
 }
 
@@ -125,15 +135,26 @@ static void say(const struct pool *p)
 	(void)eventfd_write(p->event_fd, 1);
 }
 
+static void not_running(struct pool *p, const struct job *j)
+{
+	size_t i = 0;
+
+	while (p->running[i] != j)
+		i++;
+	p->running[i] = p->running[--p->running_count];
+}
+
 /* The lock is held; not while it runs. */
 static void run(struct pool *p, struct job *j)
 {
 	j->state = RUNNING;
+	p->running[p->running_count++] = j;
 	p->waiting--;
 	pthread_mutex_unlock(&p->lock);
 	j->work.run(j->work.data);
 	pthread_mutex_lock(&p->lock);
 	j->state = OVER;
+	not_running(p, j);
 	if (j->given_up || p->stop) {
 		DL_DELETE(p->jobs, j);
 		job_free(j);
@@ -147,51 +168,58 @@ static void run(struct pool *p, struct job *j)
 	pthread_cond_signal(&p->work);
 }
 
+/* One that was stuck has come back, and another one took its place. */
+static bool is_surplus(const struct pool *p)
+{
+	return p->threads - count_running(p, 0).stuck > ASIDE_THREADS;
+}
+
 static void *work(void *pool)
 {
 	struct pool *p = pool;
 	struct job *j;
 
 	pthread_mutex_lock(&p->lock);
-	while (!p->stop) {
+	while (!p->stop && !is_surplus(p)) {
 		j = next_job(p);
 		if (j)
 			run(p, j);
 		else
 			pthread_cond_wait(&p->work, &p->lock);
 	}
+	p->threads--;
+	pthread_cond_signal(&p->work); /* what this one was called for, another does */
 	leave(p);
 	return NULL;
 }
 
+/* The lock is held. */
 static int start_thread(struct pool *p)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
+	int err = thread_start(NULL, work, p);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	p->references++;
-	err = -pthread_create(&thread, &attr, work, p);
-	p->references -= err != 0;
-	pthread_attr_destroy(&attr);
+	p->references += !err;
+	p->threads += !err;
 	return err;
 }
 
 static int start_threads(struct pool *p)
 {
-	sigset_t all, old;
 	int err = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&p->lock);
 	for (int i = 0; !err && i < ASIDE_THREADS; i++)
 		err = start_thread(p);
 	pthread_mutex_unlock(&p->lock);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
+}
+
+/* One of them is stuck. The lock is held. */
+static void replace(struct pool *p)
+{
+	if (!p->stop && p->threads < ASIDE_THREADS_MAX &&
+	    p->threads - count_running(p, 0).stuck < ASIDE_THREADS)
+		(void)limit_as(start_thread(p), -EAGAIN, LIMIT_THREADS);
 }
 
 /* ---- who asks ---- */
@@ -199,7 +227,6 @@ static int start_threads(struct pool *p)
 static int pool_new(struct pool **ret)
 {
 	struct pool *p = calloc(1, sizeof(*p));
-	pthread_condattr_t attr;
 
 	if (!p)
 		return -ENOMEM;
@@ -209,11 +236,8 @@ static int pool_new(struct pool **ret)
 		return -errno;
 	}
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->work, &attr);
-	pthread_cond_init(&p->over, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&p->work, NULL);
+	pthread_cond_init(&p->over, NULL);
 	p->references = 1;
 	*ret = p;
 	return 0;
@@ -255,7 +279,8 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	if (!j)
 		return -ENOMEM;
 	j->work = *w;
-	j->until_ns = w->wait_ns == ASIDE_ENDS ? UINT64_MAX : now_ns() + w->wait_ns;
+	j->until_ns =
+		w->wait_ns == ASIDE_ENDS ? UINT64_MAX : clock_ns(CLOCK_MONOTONIC) + w->wait_ns;
 	j->awaited = awaited;
 	DL_APPEND(p->jobs, j);
 	p->waiting++;
@@ -294,7 +319,9 @@ static void let_go(struct pool *p, struct job *j)
 
 	j->given_up = true;
 	p->waiting -= j->state == WAITING;
-	if (!running)
+	if (running)
+		replace(p);
+	else
 		DL_DELETE(p->jobs, j);
 	pthread_mutex_unlock(&p->lock);
 	if (!running)
@@ -304,7 +331,6 @@ static void let_go(struct pool *p, struct job *j)
 int aside_do(struct aside *a, const struct aside_work *w)
 {
 	struct pool *p;
-	struct timespec until;
 	struct job *j;
 	int err;
 
@@ -314,14 +340,13 @@ int aside_do(struct aside *a, const struct aside_work *w)
 	}
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
-	err = is_room(p, w, true) ? submit(p, w, true, &j) : -EAGAIN;
+	err = is_blocked(p, w) ? -EAGAIN : submit(p, w, true, &j);
 	if (err) {
 		pthread_mutex_unlock(&p->lock);
 		return err;
 	}
-	until = at_ns(j->until_ns);
 	while (!err && j->state != OVER)
-		err = -pthread_cond_timedwait(&p->over, &p->lock, &until);
+		err = thread_wait(&p->over, &p->lock, j->until_ns);
 	err = j->state == OVER ? 0 : -ETIMEDOUT;
 	if (!err)
 		j->work.free = NULL; /* it is its caller's, as before */
@@ -343,7 +368,7 @@ static struct job *first_due(const struct pool *p, uint64_t now)
 void aside_collect(struct aside *a)
 {
 	struct pool *p = a->pool;
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	eventfd_t count;
 	struct job *j;
 	int err;
@@ -370,12 +395,10 @@ void aside_collect(struct aside *a)
 
 size_t aside_stuck(const struct aside *a)
 {
-	const struct job *j;
-	size_t n = 0;
+	size_t n;
 
 	pthread_mutex_lock(&a->pool->lock);
-	DL_FOREACH (a->pool->jobs, j)
-		n += j->state == RUNNING && j->given_up;
+	n = count_running(a->pool, 0).stuck;
 	pthread_mutex_unlock(&a->pool->lock);
 	return n;
 }
@@ -395,15 +418,16 @@ static bool any_ends(const struct pool *p)
 	return false;
 }
 
-void aside_free(struct aside *a)
+bool aside_free(struct aside *a)
 {
 	struct pool *p;
-	struct timespec until;
+	uint64_t until_ns;
+	bool all;
 	struct job *j, *next;
 	int err = 0;
 
 	if (!a)
-		return;
+		return true;
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
@@ -416,10 +440,12 @@ void aside_free(struct aside *a)
 	pthread_cond_broadcast(&p->work);
 	while (any_ends(p))
 		pthread_cond_wait(&p->over, &p->lock);
-	until = at_ns(now_ns() + STOP_MS * 1000000ull);
+	until_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
 	/* Those that can be are waited for: nothing of theirs is in use when the process goes. */
 	while (!err && p->references > 1)
-		err = pthread_cond_timedwait(&p->over, &p->lock, &until);
+		err = thread_wait(&p->over, &p->lock, until_ns);
+	all = p->references == 1;
 	leave(p);
 	free(a);
+	return all;
 }

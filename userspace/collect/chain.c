@@ -12,12 +12,12 @@
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/elfnote.h"
@@ -33,7 +33,6 @@
  */
 #define KEEP_NS 5000000000ull
 #define LIMBO_NS 100000000ull
-#define GLANCE_KEY UINT64_MAX /* of those that are in no session: all of them together */
 #define PF_EXITING 0x4 /* include/linux/sched.h; in proc(5)'s flags */
 
 struct process {
@@ -198,14 +197,6 @@ static void count_loss(struct chain *c)
 	c->loss_batch = c->batch;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static void add_step(struct chain *c, struct process *p, int fd)
 {
 	struct itimerspec soon = {.it_value.tv_nsec = LIMBO_NS};
@@ -220,7 +211,7 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	s->process = p;
 	s->fd = fd;
 	s->batch = c->batch;
-	s->read_ns = now_ns();
+	s->read_ns = clock_ns(CLOCK_BOOTTIME);
 	if (!c->all)
 		(void)timerfd_settime(c->timer, 0, &soon, NULL);
 	DL_APPEND(p->steps, s);
@@ -244,7 +235,7 @@ static bool is_gone(const struct chain *c, pid_t tgid)
 	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
-	len = glance_read(c->config.aside, GLANCE_KEY, path, text, sizeof(text));
+	len = glance_read(c->config.aside, aside_key(ASIDE_FOR_STRANGERS, 0), path, text, sizeof(text));
 	/* In an exec that waits for a file system: it lives. */
 	if (len == -ETIMEDOUT || len == -EAGAIN)
 		return false;
@@ -305,7 +296,7 @@ static void take_event(struct chain *c, const struct fanotify_event_metadata *e)
 static void expire(struct chain *c)
 {
 	struct itimerspec again = {.it_value.tv_nsec = LIMBO_NS};
-	uint64_t times, now = now_ns();
+	uint64_t times, now = clock_ns(CLOCK_BOOTTIME);
 	struct process *p, *next_process;
 	struct step *s, *next;
 

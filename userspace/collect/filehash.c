@@ -3,16 +3,16 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/limit.h"
 #include "base/priority.h"
+#include "base/thread.h"
 #include "collect/hashcache.h"
 #include "collect/hashing.h"
 #include "collect/hashqueue.h"
@@ -32,7 +32,7 @@
 #define STUCK_NS 2000000000ull
 #define SPARE_WORKERS 8
 #define RETRY_NS 5000000000ull
-#define STOP_S 1          /* longer than a turn takes that is not stuck */
+#define STOP_NS CLOCK_SECOND_NS /* longer than a turn takes that is not stuck */
 #define COLLECTED_MAX 512 /* at once: the rest goes on being told of */
 
 struct worker {
@@ -65,14 +65,6 @@ struct filehash {
 
 static void *work(void *arg);
 
-static uint64_t boottime_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static void job_free(struct hashjob *j)
 {
 	hashing_free(j->hashing);
@@ -85,15 +77,10 @@ static void job_free(struct hashjob *j)
 static int start_worker(struct filehash *h)
 {
 	struct worker *w = &h->workers[h->started];
-	sigset_t all, old;
 	int r;
 
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	w->owner = h;
-	r = -pthread_create(&w->thread, NULL, work, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = thread_start(&w->thread, work, w);
 	if (r == 0)
 		h->started++;
 	return limit_as(r, -EAGAIN, LIMIT_THREADS);
@@ -113,7 +100,7 @@ static int start_workers(struct filehash *h)
 /* Without it nothing is remembered: it is tried again now and then. The lock is held, or nobody else is. */
 static void watch_unmounts(struct filehash *h)
 {
-	uint64_t now = boottime_ns();
+	uint64_t now = clock_ns(CLOCK_BOOTTIME);
 
 	if (h->unmounts || (h->unmounts_ns && now < h->unmounts_ns + RETRY_NS))
 		return;
@@ -159,19 +146,17 @@ int filehash_new(const struct filehash_config *config, struct filehash **ret)
 
 bool filehash_stop(struct filehash *h)
 {
-	struct timespec end;
+	uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
 	bool all = true;
 
 	pthread_mutex_lock(&h->lock);
 	h->stop = true;
 	pthread_cond_broadcast(&h->work);
 	pthread_mutex_unlock(&h->lock);
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += STOP_S;
 	for (unsigned int i = 0; i < h->started; i++) {
 		struct worker *w = &h->workers[i];
 
-		w->ended = w->ended || pthread_timedjoin_np(w->thread, NULL, &end) == 0;
+		w->ended = w->ended || thread_join(w->thread, until_ns);
 		all &= w->ended;
 	}
 	return all;
@@ -228,7 +213,7 @@ static void deliver(struct filehash *h, struct hashjob *j, const struct file_dig
 	const uint64_t one = 1;
 
 	j->digest = *digest;
-	j->finished_ns = boottime_ns();
+	j->finished_ns = clock_ns(CLOCK_BOOTTIME);
 	closep(&j->in.fd);
 	j->in.fd = -1;
 	if (!h->done && write(h->event_fd, &one, sizeof(one)) < 0)
@@ -288,7 +273,7 @@ static bool known_by_id(struct filehash *h, const struct object_facts *object,
 /* Called with every new job: who waits in vain is noticed when somebody comes. */
 static void look_at_workers(struct filehash *h)
 {
-	uint64_t now = boottime_ns();
+	uint64_t now = clock_ns(CLOCK_BOOTTIME);
 	unsigned int stuck = 0;
 
 	for (unsigned int i = 0; i < h->started; i++) {
@@ -459,7 +444,7 @@ static int turn(struct filehash *h, struct hashjob *j, void *buffer, struct file
 static void begin_turn(struct worker *w, const struct hashjob *j)
 {
 	w->busy = j->session;
-	w->since_ns = boottime_ns();
+	w->since_ns = clock_ns(CLOCK_BOOTTIME);
 }
 
 static void end_turn(struct worker *w)

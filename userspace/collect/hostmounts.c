@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/thread.h"
 #include "collect/mounts.h"
 
 /* More than any host has: what is beyond is not trusted. */
@@ -56,14 +56,6 @@ struct hostmounts {
 	uint64_t read_ns; /* when the thread began to read what is told now */
 	struct lists *lists, *spare;
 };
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static int compare(const void *a, const void *b)
 {
@@ -164,7 +156,7 @@ static bool is_stale(struct hostmounts *m)
 /* The lock is held, but not while it reads: then what was read before is told. */
 static void renew(struct hostmounts *m)
 {
-	uint64_t began = now_ns(CLOCK_BOOTTIME);
+	uint64_t began = clock_ns(CLOCK_BOOTTIME);
 	struct lists *to = m->spare;
 
 	/* From here on a change is one that may not be in it. */
@@ -196,26 +188,16 @@ static void wait_for_change(struct hostmounts *m)
 	(void)eventfd_read(m->wake, &count);
 }
 
-static struct timespec in_ns(uint64_t ns)
-{
-	struct timespec end;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_nsec += ns % 1000000000;
-	end.tv_sec += ns / 1000000000 + end.tv_nsec / 1000000000;
-	end.tv_nsec %= 1000000000;
-	return end;
-}
-
 /* The lock is held. */
 static void pause_after(struct hostmounts *m, uint64_t cost_ns)
 {
 	const uint64_t pause = cost_ns * PAUSE_TIMES;
-	struct timespec end = in_ns(pause < PAUSE_MIN_NS ? PAUSE_MIN_NS : pause);
+	const uint64_t until_ns =
+		clock_ns(CLOCK_MONOTONIC) + (pause < PAUSE_MIN_NS ? PAUSE_MIN_NS : pause);
 	int err = 0;
 
 	while (!m->stop && !err)
-		err = pthread_cond_timedwait(&m->ending, &m->lock, &end);
+		err = thread_wait(&m->ending, &m->lock, until_ns);
 }
 
 static void *work(void *hostmounts)
@@ -231,9 +213,9 @@ static void *work(void *hostmounts)
 			pthread_mutex_lock(&m->lock);
 			continue;
 		}
-		began = now_ns(CLOCK_MONOTONIC);
+		began = clock_ns(CLOCK_MONOTONIC);
 		renew(m);
-		pause_after(m, now_ns(CLOCK_MONOTONIC) - began);
+		pause_after(m, clock_ns(CLOCK_MONOTONIC) - began);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return NULL;
@@ -268,18 +250,6 @@ static int open_all(struct hostmounts *m)
 	return open_one(&m->of[m->count++], 0);
 }
 
-static int start(struct hostmounts *m)
-{
-	sigset_t all, old;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&m->thread, NULL, work, m);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return err;
-}
-
 int hostmounts_new(struct hostmounts **ret)
 {
 	struct hostmounts *m = calloc(1, sizeof(*m));
@@ -301,7 +271,7 @@ int hostmounts_new(struct hostmounts **ret)
 		pthread_mutex_lock(&m->lock);
 		renew(m);
 		pthread_mutex_unlock(&m->lock);
-		err = start(m);
+		err = thread_start(&m->thread, work, m);
 	}
 	if (err) {
 		hostmounts_unref(m);
@@ -346,7 +316,7 @@ void hostmounts_unref(struct hostmounts *m)
 
 bool hostmounts_stop(struct hostmounts *m)
 {
-	struct timespec end = in_ns(STOP_NS);
+	const uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
 
 	pthread_mutex_lock(&m->lock);
 	m->stop = true;
@@ -354,7 +324,7 @@ bool hostmounts_stop(struct hostmounts *m)
 	pthread_cond_broadcast(&m->ending);
 	pthread_mutex_unlock(&m->lock);
 	(void)eventfd_write(m->wake, 1);
-	m->ended = m->ended || pthread_timedjoin_np(m->thread, NULL, &end) == 0;
+	m->ended = m->ended || thread_join(m->thread, until_ns);
 	return m->ended;
 }
 
@@ -367,7 +337,7 @@ void hostmounts_free(struct hostmounts *m)
 /* The lock is held. */
 static uint64_t known_ns(struct hostmounts *m)
 {
-	uint64_t now = now_ns(CLOCK_BOOTTIME);
+	uint64_t now = clock_ns(CLOCK_BOOTTIME);
 
 	return is_stale(m) || m->reading ? m->read_ns : now;
 }
@@ -384,13 +354,13 @@ uint64_t hostmounts_known_ns(struct hostmounts *m)
 
 bool hostmounts_wait(struct hostmounts *m, uint64_t since_ns, uint64_t wait_ns)
 {
-	struct timespec end = in_ns(wait_ns);
+	const uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + wait_ns;
 	bool known;
 	int err = 0;
 
 	pthread_mutex_lock(&m->lock);
 	while (!(known = known_ns(m) >= since_ns) && !err && !m->stop)
-		err = pthread_cond_timedwait(&m->fresh, &m->lock, &end);
+		err = thread_wait(&m->fresh, &m->lock, until_ns);
 	pthread_mutex_unlock(&m->lock);
 	return known;
 }

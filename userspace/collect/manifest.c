@@ -5,21 +5,21 @@
 #include <endian.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/merkle.h"
 #include "base/priority.h"
+#include "base/thread.h"
 #include "collect/manifestwalk.h"
 
-#define STOP_S 1 /* longer than a worker takes to notice that it is to stop */
+#define STOP_NS CLOCK_SECOND_NS /* longer than a worker takes to notice that it is to stop */
 
 struct job {
 	uint64_t token;
@@ -68,7 +68,6 @@ static void job_free(struct job *j)
 int manifests_new(const struct manifests_config *config, struct manifests **ret)
 {
 	struct manifests *m;
-	sigset_t all, old;
 	int r = 0;
 
 	if (config->workers == 0)
@@ -82,14 +81,10 @@ int manifests_new(const struct manifests_config *config, struct manifests **ret)
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->event_fd < 0)
 		r = -errno;
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (r == 0 && m->started < config->workers) {
-		r = -pthread_create(&m->workers[m->started].thread, NULL, work, m);
+		r = thread_start(&m->workers[m->started].thread, work, m);
 		m->started += r == 0;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r < 0) {
 		manifests_free(m);
 		return r;
@@ -100,19 +95,17 @@ int manifests_new(const struct manifests_config *config, struct manifests **ret)
 
 bool manifests_stop(struct manifests *m)
 {
-	struct timespec end;
+	uint64_t until_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
 	bool all = true;
 
 	pthread_mutex_lock(&m->lock);
 	m->stop = true;
 	pthread_cond_broadcast(&m->work);
 	pthread_mutex_unlock(&m->lock);
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += STOP_S;
 	for (unsigned int i = 0; i < m->started; i++) {
 		bool *ended = &m->workers[i].ended;
 
-		*ended = *ended || pthread_timedjoin_np(m->workers[i].thread, NULL, &end) == 0;
+		*ended = *ended || thread_join(m->workers[i].thread, until_ns);
 		all &= *ended;
 	}
 	return all;
@@ -327,10 +320,7 @@ static void measure_all(const struct manifests *m, struct job *j, struct manifes
 
 static uint64_t deadline(uint64_t after_ns)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return after_ns ? ts.tv_sec * 1000000000ull + ts.tv_nsec + after_ns : UINT64_MAX;
+	return after_ns ? clock_ns(CLOCK_MONOTONIC) + after_ns : UINT64_MAX;
 }
 
 static void run(struct manifests *m, struct job *j)

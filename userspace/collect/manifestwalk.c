@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/merkle.h"
 #include "collect/answers.h"
 #include "collect/hashing.h"
@@ -32,17 +32,9 @@ struct walk {
 
 static enum hash_state visit(struct walk *w, int fd, unsigned int depth);
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static bool out_of_time(const struct walk *w)
 {
-	return *w->budget->stop || now_ns() >= w->budget->until_ns;
+	return *w->budget->stop || clock_ns(CLOCK_MONOTONIC) >= w->budget->until_ns;
 }
 
 /* What it means that something could not be opened. */

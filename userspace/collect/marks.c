@@ -13,11 +13,11 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/limit.h"
 #include "collect/aside.h"
 #include "collect/hostmounts.h"
@@ -78,14 +78,6 @@ struct look {
 	uint32_t marked[MARKS_FILESYSTEMS_MAX]; /* devices, in this look */
 };
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 /* ---- what was seen ---- */
 
 static struct seen *seen_ref(struct seen *s)
@@ -111,7 +103,7 @@ static void seen_unref(struct seen *s)
 
 static bool seen_lately(struct seen *s, ino_t ns)
 {
-	uint64_t now = now_ns(CLOCK_BOOTTIME);
+	uint64_t now = clock_ns(CLOCK_BOOTTIME);
 	bool lately = false;
 
 	pthread_mutex_lock(&s->lock);
@@ -132,7 +124,7 @@ static void seen_put(struct seen *s, ino_t ns, uint64_t pause_ns)
 	if (i == NAMESPACES_MAX)
 		i = s->next++ % NAMESPACES_MAX;
 	s->at[i].ns = ns;
-	s->at[i].until_ns = now_ns(CLOCK_BOOTTIME) + pause_ns;
+	s->at[i].until_ns = clock_ns(CLOCK_BOOTTIME) + pause_ns;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -216,7 +208,7 @@ static int mark_all(struct look *l, int ns)
 	_cleanup_close_ int root = procroot_open(l->tgid);
 	_cleanup_fclose_ FILE *f = mounts_open(l->tgid);
 	_cleanup_free_ char *text = NULL;
-	uint64_t began = now_ns(CLOCK_BOOTTIME);
+	uint64_t began = clock_ns(CLOCK_BOOTTIME);
 	bool ours = owned_by_us(ns);
 	struct mount_line line;
 	size_t size = 0;
@@ -252,9 +244,9 @@ static int look(struct look *l)
 		return -ESRCH;
 	if (seen_lately(l->seen, st.st_ino))
 		return 0;
-	began = now_ns(CLOCK_MONOTONIC);
+	began = clock_ns(CLOCK_MONOTONIC);
 	err = mark_all(l, ns);
-	cost = now_ns(CLOCK_MONOTONIC) - began;
+	cost = clock_ns(CLOCK_MONOTONIC) - began;
 	/* Whoever waits for the same meanwhile looks himself: else he would go on too early. */
 	seen_put(l->seen, st.st_ino,
 		 cost * PAUSE_TIMES > LOOK_AGAIN_NS ? cost * PAUSE_TIMES : LOOK_AGAIN_NS);
@@ -264,10 +256,10 @@ static int look(struct look *l)
 static void run(void *data)
 {
 	struct look *l = data;
-	uint64_t began = now_ns(CLOCK_MONOTONIC);
+	uint64_t began = clock_ns(CLOCK_MONOTONIC);
 
 	l->err = limit_as(look(l), -E2BIG, LIMIT_MOUNTS);
-	l->cost_ns = now_ns(CLOCK_MONOTONIC) - began;
+	l->cost_ns = clock_ns(CLOCK_MONOTONIC) - began;
 }
 
 static void look_free(void *data)
@@ -310,7 +302,7 @@ static struct pause *pause_get(struct marks *m, uint64_t key)
 
 	if (p)
 		return p;
-	pauses_sweep(m, now_ns(CLOCK_BOOTTIME));
+	pauses_sweep(m, clock_ns(CLOCK_BOOTTIME));
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;
@@ -325,7 +317,7 @@ static void done(void *data, int err)
 	struct marks *m = l->marks;
 	struct pause *p = pause_find(m, l->key);
 	/* One that still runs writes to the rest of it. */
-	uint64_t cost = err ? WAIT_NS : l->cost_ns, now = now_ns(CLOCK_BOOTTIME);
+	uint64_t cost = err ? WAIT_NS : l->cost_ns, now = clock_ns(CLOCK_BOOTTIME);
 
 	(void)limit_as(err, -ETIMEDOUT, LIMIT_STUCK);
 	m->any = true;
@@ -406,7 +398,7 @@ int marks_add(struct marks *m, pid_t tgid, uint32_t ns, uint64_t key, uint64_t t
 	if (!p)
 		return -ENOMEM;
 	if (!token &&
-	    (p->pending >= PENDING_MAX || p->until_ns > now_ns(CLOCK_BOOTTIME) + BURST_NS))
+	    (p->pending >= PENDING_MAX || p->until_ns > clock_ns(CLOCK_BOOTTIME) + BURST_NS))
 		return limit_as(-EBUSY, -EBUSY, LIMIT_MOUNTS);
 	err = look_new(m, tgid, key, token, &l);
 	if (err)

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 #define NS_PER_S 1000000000LL
 #define NS_PER_MS 1000000LL
 #define NS_PER_US 1000LL
@@ -87,17 +89,9 @@ int64_t object_changed_ns(const struct statx *stx)
 	return stx->stx_ctime.tv_nsec ? ns : ns + NS_PER_S;
 }
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
-
 int64_t object_clock_ns(void)
 {
-	return clock_ns(CLOCK_REALTIME_COARSE);
+	return (int64_t)clock_ns(CLOCK_REALTIME_COARSE);
 }
 
 int64_t object_tick_ns(void)

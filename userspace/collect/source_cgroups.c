@@ -2,22 +2,14 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <time.h>
 
 #include "affiant.skel.h"
+#include "base/clock.h"
 #include "collect/source_impl.h"
 
 uint64_t source_patterns(const struct source *s)
 {
 	return s->control->walked;
-}
-
-static uint64_t boottime_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
 /*
@@ -35,7 +27,7 @@ int source_patterns_set(struct source *s, const struct pattern *const *patterns,
 	if (c->generation == generation && generation) /* and the walk was not completed */
 		return 0;
 	if (c->patterns && !c->unwatched_since)
-		c->unwatched_since = boottime_ns();
+		c->unwatched_since = clock_ns(CLOCK_BOOTTIME);
 	__atomic_store_n(&c->walked, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&c->generation, 0, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < count; i++)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/core.h"
-#include "daemon/directory.h"
-#include "daemon/dropped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
 #include "base/cleanup.h"
@@ -21,8 +18,9 @@
 #include "collect/power.h"
 #include "daemon/directory.h"
 #include "daemon/diskgroups.h"
+#include "daemon/dropped.h"
 #include "daemon/evidence.h"
-#include "daemon/opensockets.h"
+#include "daemon/late.h"
 
 #define HELD_MAX 32768 /* records that wait for digests; beyond, the oldest go without */
 
@@ -75,7 +73,8 @@ static bool launcher(void *core, const struct object_facts *file)
 	if (!guarded(c, file))
 		return false;
 	for (size_t i = 0; i < c->config->launcher_programs_count; i++) {
-		_cleanup_close_ int fd = effort_open(c->config->launcher_programs[i], O_PATH | O_CLOEXEC);
+		_cleanup_close_ int fd =
+			effort_open(c->config->launcher_programs[i], O_PATH | O_CLOEXEC);
 		struct object_facts facts;
 
 		if (fd >= 0 && source_object_facts(c->source, fd, &facts) == 0 &&
@@ -115,102 +114,6 @@ static bool learn_overlay(void *core)
 static void ready(void *core, struct image *i)
 {
 	attribute_image_ready(((struct core *)core)->attribute, i);
-}
-
-/* ---- what a session that begins late had open before ---- */
-
-/*
- * So long the loop waits for it, and for one process's tables of it: the first record of the session
- * has it. Of a second it is a twentieth at most.
- */
-#define LOOK_NS (CORE_SECOND_NS / 20)
-#define LOOKS_NS (CORE_SECOND_NS / 20)
-
-struct looking {
-	struct source *source;
-	uint64_t session, until_ns;
-	Affiant__V1__SessionStarted found;
-};
-
-static int look_at_member(pid_t tgid, const struct tag *tag, void *looking)
-{
-	struct looking *l = looking;
-	uint64_t now = core_boottime_ns();
-
-	if (tag->session != l->session || l->found.open_connections_cut)
-		return 0;
-	if (now >= l->until_ns) {
-		SET(&l->found, open_connections_cut, true);
-		return 1;
-	}
-	return opensockets_add(tgid, OPENSOCKETS_ALL, l->until_ns - now, &l->found);
-}
-
-static void look_at_members(void *looking)
-{
-	struct looking *l = looking;
-
-	(void)source_each_tag(l->source, look_at_member, l);
-}
-
-static void looking_free(void *looking)
-{
-	struct looking *l = looking;
-
-	opensockets_clear(&l->found);
-	free(l);
-}
-
-/* Not in the loop: which processes there are, and what they have open, is theirs to choose. */
-static void look_for_sockets(struct core *c, struct session *s)
-{
-	Affiant__V1__SessionStarted *m = s->head->session_started;
-	struct looking *l = calloc(1, sizeof(*l));
-	const struct aside_work work = {.key = s->key,
-					.wait_ns = 5 * LOOK_NS, /* a busy machine begins late */
-					.run = look_at_members,
-					.free = looking_free,
-					.data = l};
-	int err;
-
-	if (l) {
-		*l = (struct looking){.source = c->source,
-				      .session = s->key,
-				      .until_ns = core_boottime_ns() + LOOK_NS};
-		affiant__v1__session_started__init(&l->found);
-	}
-	err = l ? aside_do(c->aside, &work) : -ENOMEM;
-	if (err || l->found.open_connections_cut)
-		SET(m, open_connections_cut, true);
-	if (err == -ETIMEDOUT)
-		return;
-	if (!err) {
-		m->open_connections = l->found.open_connections;
-		m->n_open_connections = l->found.n_open_connections;
-		free(l);
-	} else if (l) {
-		looking_free(l);
-	}
-}
-
-static void began(void *core, struct session *s, uint32_t tgid)
-{
-	struct core *c = core;
-	uint64_t now = core_boottime_ns();
-
-	(void)tgid;
-	if (!s->head->session_started->late)
-		return;
-	if (now - c->looks_since_ns >= CORE_SECOND_NS) {
-		c->looks_since_ns = now;
-		c->looks_ns = 0;
-	}
-	if (c->recovered && c->looks_ns >= LOOKS_NS) {
-		SET(s->head->session_started, open_connections_cut, true);
-		return;
-	}
-	look_for_sockets(c, s);
-	c->looks_ns += core_boottime_ns() - now;
 }
 
 static bool hashes(void *core, const struct session *s)
@@ -254,10 +157,7 @@ static int read_ids(struct core *c, char **ret_why)
 	if (err < 0)
 		return why(ret_why, err, "/proc/sys/kernel/random/boot_id: %s", strerror(-err));
 	memcpy(c->boot_id, boot.bytes, 16);
-	/*
-	 * Without a machine id (a bare container image) the host is told as zero, and stated as
-	 * missing.
-	 */
+	/* Without a machine id (a bare container image) the host is zeros, and told as missing. */
 	if (sd_id128_get_machine_app_specific(APP_ID, &host) >= 0)
 		memcpy(c->host, host.bytes, 16);
 	return 0;
@@ -275,10 +175,27 @@ static size_t hash_queue_total(void)
 	return getrlimit(RLIMIT_NOFILE, &files) ? 64 : files.rlim_cur / 16;
 }
 
+/* What proof_new() gives knows what is mounted, which whatever opens files asks. */
+static int open_proof(struct core *c, char **ret_why)
+{
+	const struct proof_config proof = {
+		.owners = c->config->trusted_owners,
+		.owners_count = c->config->trusted_owners_count,
+		.learn_overlay = learn_overlay,
+		.data = c,
+	};
+	int err = proof_new(&proof, &c->proof);
+
+	if (err)
+		return why(ret_why, err, "/proc/1/mountinfo: %s", strerror(-err));
+	c->answering = (struct answering){describe, c, proof_mounts(c->proof)};
+	return 0;
+}
+
 static int open_hashing(struct core *c, char **ret_why)
 {
 	const struct config *config = c->config;
-	struct filehash_config hash = {
+	const struct filehash_config hash = {
 		.workers = config->hash.workers,
 		.cache_max = config->hash.cache_entries,
 		.queue_max = 4096,
@@ -287,23 +204,9 @@ static int open_hashing(struct core *c, char **ret_why)
 		.disabled = config->hash.mode == CONFIG_HASH_OFF,
 		.identify = describe,
 		.identify_context = c,
+		.mounts = proof_mounts(c->proof),
 	};
-	struct chain_config chain = {
-		.wanted = in_session,
-		.identify = identify,
-		.context = c,
-		.tagged_late = config->selectors_count > 0,
-		.queue_max = 8192,
-		.watched = core_watched,
-	};
-	struct enrich_config enrich = {.ready = ready, .powerful = powerful, .data = c};
-	struct proof_config proof = {
-		.owners = config->trusted_owners,
-		.owners_count = config->trusted_owners_count,
-		.learn_overlay = learn_overlay,
-		.data = c,
-	};
-	struct manifests_config manifests = {
+	const struct manifests_config manifests = {
 		.workers = 1,
 		.entries_max = 100000,
 		.bytes_max = 8ull << 30,
@@ -312,6 +215,46 @@ static int open_hashing(struct core *c, char **ret_why)
 		.files_max = 128,
 		.identify = describe,
 		.identify_context = c,
+		.mounts = proof_mounts(c->proof),
+	};
+	int err;
+
+	err = filehash_new(&hash, &c->hash);
+	if (err)
+		return why(ret_why, err, "hashing threads: %s", strerror(-err));
+	err = manifests_new(&manifests, &c->manifests);
+	return err ? why(ret_why, err, "measuring thread: %s", strerror(-err)) : 0;
+}
+
+/* Without it scripts and loaders have no digests. */
+static void open_chain(struct core *c)
+{
+	const struct chain_config chain = {
+		.wanted = in_session,
+		.identify = identify,
+		.context = c,
+		.tagged_late = c->config->selectors_count > 0,
+		.queue_max = 8192,
+		.aside = c->aside,
+		.mounts = proof_mounts(c->proof),
+		.watched = core_watched,
+	};
+	int err = chain_new(&chain, &c->chain);
+
+	if (err)
+		log_warning("fanotify: %s%s; scripts and loaders are recorded without digests",
+			    strerror(-err),
+			    err == -EMFILE ? " (raise fs.fanotify.max_user_groups)" : "");
+}
+
+static int open_enrich(struct core *c, char **ret_why)
+{
+	const struct config *config = c->config;
+	struct enrich_config enrich = {
+		.ready = ready,
+		.powerful = powerful,
+		.data = c,
+		.image = {.cgroups = c->cgroups, .argv_max = 2048},
 	};
 	int err;
 
@@ -322,29 +265,15 @@ static int open_hashing(struct core *c, char **ret_why)
 			 config->redact.patterns, config->redact.patterns_count, &c->redact);
 	if (err)
 		return why(ret_why, err, "redaction rules: %s", strerror(-err));
-	err = proof_new(&proof, &c->proof);
+	err = open_proof(c, ret_why) ?: open_hashing(c, ret_why);
 	if (err)
-		return why(ret_why, err, "/proc/1/mountinfo: %s", strerror(-err));
-	c->answering = (struct answering){describe, c, proof_mounts(c->proof)};
-	chain.mounts = manifests.mounts = hash.mounts = proof_mounts(c->proof);
-	err = filehash_new(&hash, &c->hash);
-	if (err)
-		return why(ret_why, err, "hashing threads: %s", strerror(-err));
-	err = manifests_new(&manifests, &c->manifests);
-	if (err)
-		return why(ret_why, err, "measuring thread: %s", strerror(-err));
-	chain.aside = c->aside;
-	err = chain_new(&chain, &c->chain);
-	if (err)
-		log_warning("fanotify: %s%s; scripts and loaders are recorded without digests",
-			    strerror(-err),
-			    err == -EMFILE ? " (raise fs.fanotify.max_user_groups)" : "");
+		return err;
+	open_chain(c);
 	enrich.aside = c->aside;
 	enrich.hash = c->hash;
 	enrich.proof = c->proof;
 	enrich.chain = c->chain;
 	enrich.answering = c->answering;
-	enrich.image = (struct image_context){.cgroups = c->cgroups, .argv_max = 2048};
 	err = enrich_new(&enrich, &c->enrich);
 	return err ? why(ret_why, err, "out of memory") : 0;
 }
@@ -411,7 +340,7 @@ static void fill_attribute(struct core *c, struct attribute_config *config)
 		.emit = core_emit,
 		.selector = selectors_find,
 		.hashes = hashes,
-		.began = began,
+		.began = late_began,
 		.entered = core_entered,
 		.guarded = guarded,
 		.trusted = trusted,
@@ -452,7 +381,7 @@ int core_open(const struct config *config, sd_event *event, struct core **ret, c
 		core_look_at_disks(c);
 		(void)learn_overlay(c);
 	}
-	err = err ?: open_hashing(c, ret_why);
+	err = err ?: open_enrich(c, ret_why);
 	err = err ?: selectors_new(c, &c->selectors);
 	fill_attribute(c, &attribute);
 	err = err ?: recover(c, &attribute, &past, ret_why) ?: attach(c, past, ret_why);
@@ -539,6 +468,8 @@ static void free_all(struct core *c)
 
 bool core_close(struct core *c)
 {
+	bool all;
+
 	if (!c)
 		return true;
 	if (c->recovered) {
@@ -555,7 +486,7 @@ bool core_close(struct core *c)
 			note_stopped(c);
 	}
 	/* It looks at what goes now. */
-	aside_free(TAKE_PTR(c->aside));
+	all = aside_free(TAKE_PTR(c->aside));
 	saver_free(c->saver);
 	dropped_close(c->dropped);
 	ledger_close(c->ledger);
@@ -563,7 +494,7 @@ bool core_close(struct core *c)
 	c->dropped = NULL;
 	c->ledger = NULL;
 	c->journal = NULL;
-	if (!stop_threads(c))
+	if (!stop_threads(c) || !all)
 		return false;
 	free_all(c);
 	return true;

@@ -5,13 +5,14 @@
  * tags or may wait for somebody's file system, which collect/aside.h does. A turn of the loop leaves
  * off where it has done enough (turn.h), and the next one goes on there.
  *
- * core.c opens and closes; pump.c moves events in and records out; gaps.c tells what the ledger lost;
- * watch.c has fanotify see what is executed; links.c looks whether the kernel still runs our
- * programs; save.c saves the state and makes records durable; recover.c reads back what a crash or a reboot
- * left; opening.c and sessions.c answer the local socket; selectors.c keeps the kernel's selectors;
- * reconcile.c and unseen.c find what events did not tell; epoch.c knows when the kernel began anew;
- * folding.c tells what was counted; joining.c and pace.c see to sessions without end; status.c
- * counts.
+ * core.c opens and closes; pump.c moves events in and records out; wallclock.c keeps the time;
+ * gaps.c tells what the ledger lost; watch.c has fanotify see what is executed; links.c looks
+ * whether the kernel still runs our programs; save.c saves the state and makes records durable;
+ * recover.c reads back what a crash or a reboot left; opening.c and sessions.c answer the local
+ * socket; selectors.c keeps the kernel's selectors; reconcile.c and unseen.c find what events did
+ * not tell; late.c finds what a session had open before it began; epoch.c knows when the kernel
+ * began anew; folding.c tells what was counted; joining.c and pace.c see to sessions without end;
+ * status.c counts.
  */
 #pragma once
 
@@ -19,6 +20,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "base/clock.h"
 #include "collect/answers.h"
 #include "collect/aside.h"
 #include "collect/attribute.h"
@@ -39,16 +41,13 @@ struct executables;
 struct manifests;
 struct opening;
 struct pace;
-#define CORE_SECOND_NS 1000000000ull
-#define CORE_EVENTS_SIZE (1u << 20) /* read from the ring at once, and written to the journal */
-#define CORE_JOURNAL_MIN                                                                           \
-	(8ull                                                                                      \
-	 << 20) /* beyond it the state is saved and the journal begins anew                   \
-		      */
-
 struct selectors;
 struct shares;
 struct told_set;
+
+#define CORE_SECOND_NS CLOCK_SECOND_NS
+#define CORE_EVENTS_SIZE (1u << 20)  /* bytes, read from the ring at once and written to the journal */
+#define CORE_JOURNAL_MIN (8ull << 20) /* bytes: beyond, the state is saved and the journal begun anew */
 
 /* A record that the disk had no room for: written before anything else is read. */
 struct backlog {
@@ -146,7 +145,7 @@ struct core {
 	uint32_t stale_tags, stale_round; /* tags at the last look, and which of them are next */
 	uint64_t untagged_ns; /* when processes without a tag are looked for again */
 	uint64_t tagging_ns;  /* when that was begun last */
-	uint64_t looks_since_ns, looks_ns; /* of this second: spent with what late sessions had open */
+	uint64_t looks_paid_ns; /* by then: what looks at what late sessions had open took of the loop's time */
 	bool tagging, sweeping, looking; /* under way beside the loop: reconcile.c, unseen.c */
 
 	struct core_held held;
@@ -198,9 +197,6 @@ int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message);
 /* The daemon's own record, without process or session. */
 void core_tell(struct core *c, Affiant__V1__Record *r);
 
-/* Journals what the wall clock says, so that a replay derives the same times and ids. */
-int core_note_clock(struct core *c);
-
 /* Writes out what attribution handed on. */
 void core_flush(struct core *c);
 
@@ -210,13 +206,19 @@ void core_emit(void *core, uint64_t source, uint32_t part, const uint8_t *record
 /* Adds to the attribution's losses what other stages have dropped since. */
 void core_count_dropped(struct core *c);
 
-/* What the wall clock says now; @first: it can't have stepped. */
-void core_read_clock(struct core *c, bool first);
-
-uint64_t core_boottime_ns(void);
-
 /* The disk took nothing, for which reason: nothing is read until it does. */
 void core_set_full(struct core *c, int err);
+
+/* ---- wallclock.c ---- */
+
+/* Reads what the wall clock says now into c->clock; @first: it can't have stepped. */
+void core_read_clock(struct core *c, bool first);
+/* Journals that, so that a replay derives the same times and ids: 0 or -errno. */
+int core_note_clock(struct core *c);
+/* Does both, the latter where the clock moved. */
+void core_keep_clock(struct core *c);
+
+uint64_t core_boottime_ns(void);
 
 /* ---- watch.c ---- */
 

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/effort.h"
 #include "collect/decode.h"
 
@@ -18,14 +19,6 @@
 #define SHARE 20 /* of a second, at most, is spent */
 #define TRIES 10
 #define PAUSE_NS 200000
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return t.tv_sec * SECOND_NS + t.tv_nsec;
-}
 
 /* Documentation/networking/proc_net_tcp.rst. 0: it is not there; -1: nor is the process. */
 static int find_port(uint32_t tgid, const char *table, uint32_t wanted)
@@ -88,12 +81,12 @@ void listening_fill(struct listening *l, uint8_t *events, size_t len)
 			return;
 		if (!lacks_port(h))
 			continue;
-		now = now_ns();
+		now = clock_ns(CLOCK_BOOTTIME);
 		if (now - l->since_ns >= SECOND_NS)
 			*l = (struct listening){.since_ns = now};
 		if (l->spent_ns >= SECOND_NS / SHARE)
 			continue;
 		fill((struct event_listen *)(events + at));
-		l->spent_ns += now_ns() - now;
+		l->spent_ns += clock_ns(CLOCK_BOOTTIME) - now;
 	}
 }

@@ -13,72 +13,14 @@
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/manifest.h"
+#include "daemon/admission.h"
 #include "daemon/core.h"
+#include "daemon/manifestmessage.h"
 #include "daemon/opensockets.h"
 #include "daemon/pace.h"
 
 #define ENDS_SIZE 1024    /* bytes of what else a session's own records say, about */
 #define STARTED_MAX 32768 /* bytes of SessionStarted, which has to fit into a record with them */
-
-/* Half of what runs into its budget, for records that are told whatever it owes. */
-static bool may_open_another(struct core *c, struct server_call *call, const char *agent)
-{
-	const struct budgets *budgets = &c->attribute->budgets;
-	uint64_t now = core_boottime_ns();
-	bool said;
-
-	if (!budget_agent_deep(budgets, agent, now, false) ||
-	    pace_take(&c->paces, agent, bucket_size_of_agent(budgets->state_bytes).per_day / 2,
-		      now, &said))
-		return true;
-	c->opens_refused++;
-	if (!said)
-		log_warning("sessions of agent '%s' are refused: it is far past its budget, and "
-			    "then at most %d begin in a minute (a larger state_bytes helps)",
-			    agent, PACE_PER_MINUTE);
-	server_refuse(call, "limit",
-		      "agent '%s' is far past its budget, and then at most %d sessions begin in a "
-		      "minute: try again later, or let one session do more; a larger state_bytes "
-		      "helps",
-		      agent, PACE_PER_MINUTE);
-	return false;
-}
-
-/* Refuses the call and returns false, or says yes. */
-static bool may_open(struct core *c, struct server_call *call, const struct server_open *open)
-{
-	const struct server_caller *caller = server_call_caller(call);
-	const char *name = open->request->agent;
-	struct tag tag;
-
-	if (!name || !config_name_valid(name)) {
-		server_refuse(call, "bad_request",
-			      "an agent's name is letters, digits, '.', '-' and '_', at most %d, "
-			      "and not '" CONFIG_NAME_UNKNOWN "'",
-			      CONFIG_NAME_MAX);
-		return false;
-	}
-	if (!config_agent(c->config, name) &&
-	    !(c->config->any_agent && caller->roles & SERVER_ROLE_ROOT)) {
-		server_refuse(call, "denied",
-			      "no agent '%s' is configured: add it to 'agents' in %s", name,
-			      CONFIG_PATH);
-		return false;
-	}
-	if (HASH_COUNT(c->attribute->table.sessions) + c->openings_count >=
-	    c->config->limits.sessions) {
-		limit_met(LIMIT_SESSIONS);
-		server_refuse(call, "limit",
-			      "%zu sessions live, which is the configured limit (limits.sessions)",
-			      c->config->limits.sessions);
-		return false;
-	}
-	if (source_tag_of(c->source, open->target, &tag) == 0) {
-		server_refuse(call, "denied", "process %d is of a session already", open->target);
-		return false;
-	}
-	return may_open_another(c, call, name);
-}
 
 static Affiant__V1__Isolation isolation_of(struct core *c, const struct server_open *open,
 					   uid_t uid)
@@ -346,7 +288,7 @@ static void begin(struct opening *o);
 /* Looks at mounts are the user's who opens, however many sessions: it is for him that they are done. */
 static uint64_t looks_key(const struct server_call *call)
 {
-	return UINT64_MAX - server_call_caller(call)->uid;
+	return aside_key(ASIDE_FOR_MOUNTS, server_call_caller(call)->uid);
 }
 
 /* The first thing that it executes can be a script: its filesystem is marked before. */
@@ -402,7 +344,8 @@ static void on_given(void *given, int err)
 static void look_at_given(struct opening *o)
 {
 	struct given *g = calloc(1, sizeof(*g));
-	const struct aside_work work = {.key = server_call_caller(o->call)->uid + 1ull,
+	const uint32_t uid = server_call_caller(o->call)->uid;
+	const struct aside_work work = {.key = aside_key(ASIDE_FOR_OPENING, uid),
 					.wait_ns = 2 * GIVEN_NS,
 					.run = find_given,
 					.done = on_given,
@@ -428,78 +371,22 @@ static void look_at_given(struct opening *o)
 
 /* ---- the manifest ---- */
 
-struct manifest_message {
-	Affiant__V1__Manifest m;
-	Affiant__V1__ManifestPath *paths, **path_list;
-	Affiant__V1__ManifestFile *files, **file_list;
-};
-
-static void message_clear(struct manifest_message *x)
-{
-	free(x->paths);
-	free(x->path_list);
-	free(x->files);
-	free(x->file_list);
-}
-
-/* Borrows from @from. */
-static int message_fill(struct manifest_message *x, const struct manifest *from)
-{
-	affiant__v1__manifest__init(&x->m);
-	x->paths = calloc(from->paths_count + 1, sizeof(*x->paths));
-	x->path_list = calloc(from->paths_count + 1, sizeof(*x->path_list));
-	x->files = calloc(from->files_count + 1, sizeof(*x->files));
-	x->file_list = calloc(from->files_count + 1, sizeof(*x->file_list));
-	if (!x->paths || !x->path_list || !x->files || !x->file_list)
-		return -ENOMEM;
-
-	SET(&x->m, state, (Affiant__V1__HashState)from->state);
-	SET(&x->m, entries, from->entries);
-	if (from->state == HASH_STATE_OBSERVED)
-		SET(&x->m, root, pb_bytes(from->root.bytes, SHA256_SIZE));
-	for (size_t i = 0; i < from->paths_count; i++) {
-		const struct manifest_path *p = &from->paths[i];
-
-		x->path_list[i] = &x->paths[i];
-		affiant__v1__manifest_path__init(&x->paths[i]);
-		SET(&x->paths[i], path, pb_bytes(p->name, strlen(p->name)));
-		SET(&x->paths[i], entries, p->entries);
-		if (p->state == HASH_STATE_OBSERVED)
-			SET(&x->paths[i], root, pb_bytes(p->root.bytes, SHA256_SIZE));
-	}
-	for (size_t i = 0; i < from->files_count; i++) {
-		const struct manifest_file *f = &from->files[i];
-
-		x->file_list[i] = &x->files[i];
-		affiant__v1__manifest_file__init(&x->files[i]);
-		SET(&x->files[i], path, pb_bytes(f->path, strlen(f->path)));
-		SET(&x->files[i], mode, f->mode);
-		if (f->has_digest)
-			SET(&x->files[i], sha256, pb_bytes(f->digest.bytes, SHA256_SIZE));
-	}
-	x->m.paths = x->path_list;
-	x->m.n_paths = from->paths_count;
-	x->m.files = x->file_list;
-	x->m.n_files = from->files_count;
-	return 0;
-}
-
 static void measured(void *core, uint64_t token, const struct manifest *manifest)
 {
-	struct manifest_message x = {0};
+	struct manifestmessage x = {0};
 	struct core *c = core;
 	struct opening *o;
 
 	o = opening_find(c, token);
 	if (!o)
 		return;
-	if (message_fill(&x, manifest)) {
+	if (manifestmessage_fill(&x, manifest)) {
 		server_refuse(o->call, "unavailable", "out of memory");
 		opening_end(o);
 	} else {
 		finish(o, &x.m);
 	}
-	message_clear(&x);
+	manifestmessage_clear(&x);
 }
 
 void opening_collect(struct core *c)
@@ -561,7 +448,7 @@ void opening_begin(void *core, struct server_call *call, const struct server_ope
 	struct core *c = core;
 	struct opening *o;
 
-	if (!may_open(c, call, open))
+	if (!admission_ask(c, call, open))
 		return;
 	o = calloc(1, sizeof(*o));
 	if (!o || getrandom(&o->key, sizeof(o->key), 0) != (ssize_t)sizeof(o->key) ||

@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/effort.h"
 #include "base/pb.h"
 
@@ -23,14 +23,6 @@ struct net_table {
 	Affiant__V1__Protocol protocol;
 	unsigned int family, type; /* of sockets that are listed whether they are connected or not */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 static int by_number(const void *a, const void *b)
 {
@@ -71,7 +63,7 @@ static uint64_t *socket_inodes(pid_t tgid, enum opensockets_which which, uint64_
 		uint64_t inode, *more;
 		ssize_t len;
 
-		if (n == INODES_MAX || now_ns() > until) {
+		if (n == INODES_MAX || clock_ns(CLOCK_MONOTONIC) > until) {
 			*ret_cut = true;
 			break;
 		}
@@ -269,7 +261,7 @@ static int read_table(pid_t tgid, const struct net_table *t, const struct inodes
 	f = effort_fopen(path);
 	while (!err && f && effort_gets(line, sizeof(line), f)) {
 		err = take_line(tgid, t, line, inodes, m);
-		if (now_ns() > until) {
+		if (clock_ns(CLOCK_MONOTONIC) > until) {
 			SET(m, open_connections_cut, true);
 			break;
 		}
@@ -292,7 +284,7 @@ int opensockets_add(pid_t tgid, enum opensockets_which which, uint64_t look_ns,
 		{"udp", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
 		{"udp6", AFFIANT__V1__PROTOCOL__PROTOCOL_UDP, 0, 0},
 	};
-	const uint64_t until = now_ns() + look_ns;
+	const uint64_t until = clock_ns(CLOCK_MONOTONIC) + look_ns;
 	_cleanup_free_ uint64_t *list = NULL;
 	struct inodes inodes;
 	bool cut = false;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/priority.h"
+#include "base/thread.h"
 
 enum stage { IDLE, GIVEN, OVER };
 
@@ -71,18 +71,13 @@ static void *work(void *saver)
 int saver_new(struct saver **ret)
 {
 	struct saver *s = calloc(1, sizeof(*s));
-	sigset_t all, old;
 	int err;
 
 	if (!s)
 		return -ENOMEM;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->changed, NULL);
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&s->thread, NULL, work, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	err = thread_start(&s->thread, work, s);
 	if (err) {
 		free(s);
 		return err;

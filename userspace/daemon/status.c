@@ -227,6 +227,14 @@ static void set_events(const struct core *c, Affiant__V1__Status *m,
 	m->events = list;
 }
 
+static void set_table(const struct attribute *a, Affiant__V1__Status *m)
+{
+	SET(m, sessions, HASH_COUNT(a->table.sessions));
+	SET(m, sessions_unproven, count_unproven(a));
+	SET(m, processes, HASH_COUNT(a->table.processes));
+	SET(m, connections, HASH_COUNT(a->table.connections));
+}
+
 /* What agents past their budgets have. */
 static void set_floods(struct core *c, Affiant__V1__Status *m)
 {
@@ -257,10 +265,7 @@ static void answer(struct core *c, struct server_call *call, const uint64_t *tag
 	core_drain(c);
 	m.version = (char *)AFFIANT_VERSION;
 	SET(&m, started_wall_ns, c->started_wall_ns);
-	SET(&m, sessions, HASH_COUNT(c->attribute->table.sessions));
-	SET(&m, sessions_unproven, count_unproven(c->attribute));
-	SET(&m, processes, HASH_COUNT(c->attribute->table.processes));
-	SET(&m, connections, HASH_COUNT(c->attribute->table.connections));
+	set_table(c->attribute, &m);
 	set_events(c, &m, events, event_list);
 	m.records = record_list;
 	m.n_records = 1;

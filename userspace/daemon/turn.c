@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/turn.h"
 
-#include <time.h>
+#include "base/clock.h"
 
 static _Thread_local struct turn_most most;
 static _Thread_local struct effort began;
-
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void raise_to(uint64_t *most_of, uint64_t n)
 {
@@ -59,7 +51,7 @@ static void bound(uint64_t cpu_ns)
 /* Waits are no part of a turn: they are over when sd_event_wait() returns. */
 static int take(sd_event *event)
 {
-	uint64_t cpu = now_ns(CLOCK_THREAD_CPUTIME_ID), wall;
+	uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), wall;
 	struct effort asked;
 	int err;
 
@@ -68,12 +60,12 @@ static int take(sd_event *event)
 	err = sd_event_prepare(event);
 	if (!err)
 		err = sd_event_wait(event, UINT64_MAX);
-	wall = now_ns(CLOCK_MONOTONIC);
+	wall = clock_ns(CLOCK_MONOTONIC);
 	if (err > 0)
 		err = sd_event_dispatch(event);
 	asked = since_began();
-	raise_to(&most.cpu_ns, now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu);
-	raise_to(&most.wall_ns, now_ns(CLOCK_MONOTONIC) - wall);
+	raise_to(&most.cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu);
+	raise_to(&most.wall_ns, clock_ns(CLOCK_MONOTONIC) - wall);
 	raise_to(&most.effort.files, asked.files);
 	raise_to(&most.effort.bytes, asked.bytes);
 	raise_to(&most.effort.entries, asked.entries);

@@ -7,20 +7,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 DEFINE_CLEANUP(struct ledger *, ledger_close)
-
-static uint64_t wall_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * UINT64_C(1000000000) + ts.tv_nsec;
-}
 
 int ledger_push_slot(struct ledger *l, const struct segment_slot *slot)
 {
@@ -62,7 +54,7 @@ int ledger_begin_segment(struct ledger *l)
 	struct segment_header header = {
 		.index = l->next_index,
 		.first_sequence = l->next_sequence,
-		.wall_ns = wall_ns(),
+		.wall_ns = clock_ns(CLOCK_REALTIME),
 	};
 	struct segment_slot slot = {
 		.index = header.index,

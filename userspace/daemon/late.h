@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* late: what the processes of a session had open before it began: one that took in what ran already. */
+#pragma once
+
+#include <stdint.h>
+
+struct session;
+
+/*
+ * For struct attribute_config: adds to the head of @s the connections that its processes have, or that
+ * not all of them are told.
+ */
+void late_began(void *core, struct session *s, uint32_t tgid);
