@@ -223,18 +223,14 @@ int source_share_adjust(struct source *s, uint64_t session, int32_t tags);
 int source_share_forget(struct source *s, uint64_t session);
 
 /*
- * Calls @each with the number of every connection that a socket still has
- * (event_connect.connection), in any order, some more than once. What was one all the while is
- * among them.
- */
-int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data);
-/*
- * The same for some of them, and goes on with others the next time: 1: there are more. @iter: -1 at
- * first and after the end; whoever leaves off earlier closes it.
+ * Calls @each with the numbers of some connections that a socket still has (event_connect.connection),
+ * and goes on with others the next time: 1: there are more; 0: each was told, some more than once.
+ * What was one all the while is among them. @iter: -1 at first and after the end; whoever leaves off
+ * earlier closes it.
  */
 int source_walk_connections(struct source *s, int *iter,
 			    void (*each)(uint64_t number, void *data), void *data);
-/* Likewise, with the cookie of every socket of which something is kept. */
+/* All at once: the cookie of every socket of which something is kept. */
 int source_each_socket(struct source *s, void (*each)(uint64_t cookie, void *data), void *data);
 
 /*

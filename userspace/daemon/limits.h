@@ -13,9 +13,6 @@
 /* What the daemon has open when it does nothing, and some. */
 #define LIMITS_FILES_MIN 256
 
-/* A line for a person. */
-const char *limits_text(enum limit l);
-
 /* Logs what is new, and what is over. To be called every now and then. */
 void limits_look(uint64_t now_ns);
 
