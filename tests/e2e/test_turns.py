@@ -176,3 +176,47 @@ def test_a_stranger_who_does_not_answer(new_daemon, programs):
 		one.communicate()
 	living.wait()
 	check(daemon)
+
+
+def seconds_of(daemon):
+	"""How long a session takes to begin and end."""
+	began = time.monotonic()
+	started = daemon.run("/bin/true", agent="quiet").records().of("session_started").only().session_started
+	assert not started.open_connections_cut
+	return time.monotonic() - began
+
+
+def test_strangers_that_hang_are_not_waited_for_by_root(new_daemon, programs):
+	"""Nor by anybody else who opens a session: each has threads of its own."""
+	daemon = new_daemon(config=QUIET)
+	living = crowd(daemon, programs, "threads", 1)
+	words = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+	hanging = [subprocess.Popen([*words, programs["exec_hang"], "/bin/true"], stdin=subprocess.PIPE, text=True,
+				    stdout=subprocess.PIPE) for _ in range(4)]
+	for one in hanging:
+		assert one.stdout.readline() == "hangs\n"
+	time.sleep(1)
+	assert min(seconds_of(daemon) for _ in range(3)) < 1
+	for one in hanging:
+		one.communicate()
+	living.wait()
+	check(daemon)
+
+
+def test_many_that_hang_take_no_threads_of_others(new_daemon, programs):
+	"""Of more users, or sessions, than there are threads: others' sessions begin as ever."""
+	daemon = new_daemon(config=QUIET + "readers: { groups: [games] }\n")
+	hanging = daemon.launch(programs["exec_hang"], "/bin/true", stdin=subprocess.PIPE)
+	assert hanging.line() == "hangs", hanging.wait().stderr
+	first = hanging.process.pid
+	child = open(f"/proc/{first}/task/{first}/children").read().split()[-1]
+	asked = []
+	for uid in range(60000, 60020):
+		words = ["/usr/bin/setpriv", f"--reuid={uid}", "--regid=games", "--clear-groups"]
+		asked += [subprocess.Popen([*words, daemons.AFFIANT, "match", "--socket", daemon.socket, child], text=True,
+					   stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+	said = [one.communicate(timeout=wait.DEADLINE)[0] for one in asked]
+	assert all("lets nobody look at it" in text for text in said), said
+	assert min(seconds_of(daemon) for _ in range(3)) < 1
+	daemon.stop(deadline=10)
+	hanging.wait()

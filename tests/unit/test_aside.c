@@ -163,6 +163,39 @@ static void test_waits_so_long(void **state)
 	close(fds[0]);
 }
 
+/* Who is stuck takes no thread from others, however many keys they are of. */
+static void test_many_keys_hang(void **state)
+{
+	enum { MANY = 5 * ASIDE_THREADS };
+	atomic_int n = 0;
+	const struct aside_work other = {
+		.key = 1, .wait_ns = 5000 * MS, .run = count, .done = tell, .data = &n};
+	struct aside_work w;
+	struct aside *a;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(aside_new(&a), 0);
+	for (int i = 0; i < MANY; i += 4) {
+		for (int k = 0; k < 4; k++) {
+			w = hanging(fds[0], 2 + i + k, 50 * MS);
+			assert_int_equal(aside_submit(a, &w), 0);
+		}
+		collect_until(a, &late, i + 4);
+	}
+	assert_int_equal(aside_stuck(a), MANY);
+	assert_int_equal(aside_do(a, &other), 0);
+	assert_int_equal(n, 1);
+	close(fds[1]);
+	for (int i = 0; i < 500 && freed < MANY; i++)
+		usleep(10000);
+	assert_int_equal(freed, MANY);
+	assert_int_equal(aside_do(a, &other), 0);
+	assert_true(aside_free(a));
+	close(fds[0]);
+}
+
 /* All threads hang: what comes is late, and the end is not. What they come back to is theirs. */
 static void test_all_hang(void **state)
 {
@@ -176,12 +209,13 @@ static void test_all_hang(void **state)
 	(void)state;
 	assert_int_equal(pipe(fds), 0);
 	assert_int_equal(aside_new(&a), 0);
-	for (int i = 0; i < 2 * ASIDE_THREADS; i++) {
+	for (int i = 0; i < 2 * ASIDE_THREADS_MAX; i++) {
 		w = hanging(fds[0], i + 1, 20 * MS);
 		assert_int_equal(aside_submit(a, &w), 0);
+		if (i % 8 == 7)
+			collect_until(a, &late, i + 1);
 	}
-	collect_until(a, &late, 2 * ASIDE_THREADS);
-	assert_int_equal(aside_stuck(a), ASIDE_THREADS - ASIDE_RESERVED);
+	assert_int_equal(aside_stuck(a), ASIDE_THREADS_MAX - ASIDE_RESERVED);
 	/* Nobody waits for what can't be looked at. */
 	w = hanging(fds[0], 0, 5000 * MS);
 	began = now_ns();
@@ -192,12 +226,12 @@ static void test_all_hang(void **state)
 	assert_int_equal(aside_do(a, &ends), 0);
 	assert_int_equal(n, 1);
 	began = now_ns();
-	aside_free(a);
+	assert_false(aside_free(a));
 	assert_true(now_ns() - began < 2000 * MS);
 	close(fds[1]);
-	for (int i = 0; i < 500 && freed < 2 * ASIDE_THREADS; i++)
+	for (int i = 0; i < 500 && freed < 2 * ASIDE_THREADS_MAX; i++)
 		usleep(10000);
-	assert_int_equal(freed, 2 * ASIDE_THREADS);
+	assert_int_equal(freed, 2 * ASIDE_THREADS_MAX);
 	usleep(20000); /* the last thread frees what they shared */
 	close(fds[0]);
 }
@@ -229,6 +263,7 @@ int main(void)
 		cmocka_unit_test_setup(test_done, reset),
 		cmocka_unit_test_setup(test_one_key_hangs, reset),
 		cmocka_unit_test_setup(test_waits_so_long, reset),
+		cmocka_unit_test_setup(test_many_keys_hang, reset),
 		cmocka_unit_test_setup(test_all_hang, reset),
 		cmocka_unit_test_setup(test_full, reset),
 	};

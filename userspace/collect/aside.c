@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/effort.h"
+#include "base/limit.h"
 #include "base/thread.h"
 
 #define STOP_NS (CLOCK_SECOND_NS / 10) /* for threads that only have to be told that it is over */
@@ -32,9 +33,10 @@ struct job {
 struct pool {
 	pthread_mutex_t lock; /* all that follows */
 	pthread_cond_t work, over;
-	struct job *jobs; /* in the order of their coming; those that run, too */
-	size_t waiting;
-	unsigned int references;
+	struct job *jobs; /* in the order of their coming; those that run, too: */
+	struct job *running[ASIDE_THREADS_MAX];
+	size_t running_count, waiting;
+	unsigned int threads, references;
 	atomic_bool stop;
 	int event_fd;
 };
@@ -70,40 +72,61 @@ static void leave(struct pool *p)
 
 struct running {
 	size_t all, of_key; /* that may hang */
+	size_t stuck, stuck_of_key;
 };
 
-static struct running count_running(const struct pool *p, uint64_t key, bool hanging)
+static struct running count_running(const struct pool *p, uint64_t key)
 {
 	struct running n = {0};
-	const struct job *j;
 
-	DL_FOREACH (p->jobs, j) {
-		if (j->state != RUNNING || j->work.wait_ns == ASIDE_ENDS ||
-		    (hanging && !j->given_up))
+	for (size_t i = 0; i < p->running_count; i++) {
+		const struct job *j = p->running[i];
+		bool of_key = key && j->work.key == key;
+
+		if (j->work.wait_ns == ASIDE_ENDS)
 			continue;
 		n.all++;
-		n.of_key += key && j->work.key == key;
+		n.of_key += of_key;
+		n.stuck += j->given_up;
+		n.stuck_of_key += j->given_up && of_key;
 	}
 	return n;
 }
 
-static bool is_room(const struct pool *p, const struct aside_work *w, bool hanging)
+static bool is_room(const struct pool *p, const struct aside_work *w)
 {
 	struct running n;
 
 	if (w->wait_ns == ASIDE_ENDS)
 		return true;
-	n = count_running(p, w->key, hanging);
-	return n.all < ASIDE_THREADS - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
+	n = count_running(p, w->key);
+	return n.all < p->threads - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
 }
 
+/* Neither now nor soon. */
+static bool is_blocked(const struct pool *p, const struct aside_work *w)
+{
+	struct running n;
+
+	if (w->wait_ns == ASIDE_ENDS)
+		return false;
+	n = count_running(p, w->key);
+	return n.stuck >= p->threads - ASIDE_RESERVED || n.stuck_of_key >= ASIDE_KEY_MAX;
+}
+
+/* Thousands may wait: only those for which there may be room are looked at more closely. */
 static struct job *next_job(const struct pool *p)
 {
+	static const struct aside_work anyones = {0};
+	bool room = is_room(p, &anyones);
 	struct job *j;
 
-	DL_FOREACH (p->jobs, j)
-		if (j->state == WAITING && !j->told && is_room(p, &j->work, false))
+	DL_FOREACH (p->jobs, j) {
+		if (j->state != WAITING || j->told || (!room && j->work.wait_ns != ASIDE_ENDS))
+			continue;
+		if (is_room(p, &j->work))
 			return j;
+	}
 	return NULL;
 }
 
@@ -112,15 +135,26 @@ static void say(const struct pool *p)
 	(void)eventfd_write(p->event_fd, 1);
 }
 
+static void not_running(struct pool *p, const struct job *j)
+{
+	size_t i = 0;
+
+	while (p->running[i] != j)
+		i++;
+	p->running[i] = p->running[--p->running_count];
+}
+
 /* The lock is held; not while it runs. */
 static void run(struct pool *p, struct job *j)
 {
 	j->state = RUNNING;
+	p->running[p->running_count++] = j;
 	p->waiting--;
 	pthread_mutex_unlock(&p->lock);
 	j->work.run(j->work.data);
 	pthread_mutex_lock(&p->lock);
 	j->state = OVER;
+	not_running(p, j);
 	if (j->given_up || p->stop) {
 		DL_DELETE(p->jobs, j);
 		job_free(j);
@@ -134,21 +168,39 @@ static void run(struct pool *p, struct job *j)
 	pthread_cond_signal(&p->work);
 }
 
+/* One that was stuck has come back, and another one took its place. */
+static bool is_surplus(const struct pool *p)
+{
+	return p->threads - count_running(p, 0).stuck > ASIDE_THREADS;
+}
+
 static void *work(void *pool)
 {
 	struct pool *p = pool;
 	struct job *j;
 
 	pthread_mutex_lock(&p->lock);
-	while (!p->stop) {
+	while (!p->stop && !is_surplus(p)) {
 		j = next_job(p);
 		if (j)
 			run(p, j);
 		else
 			pthread_cond_wait(&p->work, &p->lock);
 	}
+	p->threads--;
+	pthread_cond_signal(&p->work); /* what this one was called for, another does */
 	leave(p);
 	return NULL;
+}
+
+/* The lock is held. */
+static int start_thread(struct pool *p)
+{
+	int err = thread_start(NULL, work, p);
+
+	p->references += !err;
+	p->threads += !err;
+	return err;
 }
 
 static int start_threads(struct pool *p)
@@ -156,12 +208,18 @@ static int start_threads(struct pool *p)
 	int err = 0;
 
 	pthread_mutex_lock(&p->lock);
-	for (int i = 0; !err && i < ASIDE_THREADS; i++) {
-		err = thread_start(NULL, work, p);
-		p->references += !err;
-	}
+	for (int i = 0; !err && i < ASIDE_THREADS; i++)
+		err = start_thread(p);
 	pthread_mutex_unlock(&p->lock);
 	return err;
+}
+
+/* One of them is stuck. The lock is held. */
+static void replace(struct pool *p)
+{
+	if (!p->stop && p->threads < ASIDE_THREADS_MAX &&
+	    p->threads - count_running(p, 0).stuck < ASIDE_THREADS)
+		(void)limit_as(start_thread(p), -EAGAIN, LIMIT_THREADS);
 }
 
 /* ---- who asks ---- */
@@ -261,7 +319,9 @@ static void let_go(struct pool *p, struct job *j)
 
 	j->given_up = true;
 	p->waiting -= j->state == WAITING;
-	if (!running)
+	if (running)
+		replace(p);
+	else
 		DL_DELETE(p->jobs, j);
 	pthread_mutex_unlock(&p->lock);
 	if (!running)
@@ -280,7 +340,7 @@ int aside_do(struct aside *a, const struct aside_work *w)
 	}
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
-	err = is_room(p, w, true) ? submit(p, w, true, &j) : -EAGAIN;
+	err = is_blocked(p, w) ? -EAGAIN : submit(p, w, true, &j);
 	if (err) {
 		pthread_mutex_unlock(&p->lock);
 		return err;
@@ -335,12 +395,10 @@ void aside_collect(struct aside *a)
 
 size_t aside_stuck(const struct aside *a)
 {
-	const struct job *j;
-	size_t n = 0;
+	size_t n;
 
 	pthread_mutex_lock(&a->pool->lock);
-	DL_FOREACH (a->pool->jobs, j)
-		n += j->state == RUNNING && j->given_up;
+	n = count_running(a->pool, 0).stuck;
 	pthread_mutex_unlock(&a->pool->lock);
 	return n;
 }
@@ -360,15 +418,16 @@ static bool any_ends(const struct pool *p)
 	return false;
 }
 
-void aside_free(struct aside *a)
+bool aside_free(struct aside *a)
 {
 	struct pool *p;
 	uint64_t until_ns;
+	bool all;
 	struct job *j, *next;
 	int err = 0;
 
 	if (!a)
-		return;
+		return true;
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
@@ -385,6 +444,8 @@ void aside_free(struct aside *a)
 	/* Those that can be are waited for: nothing of theirs is in use when the process goes. */
 	while (!err && p->references > 1)
 		err = thread_wait(&p->over, &p->lock, until_ns);
+	all = p->references == 1;
 	leave(p);
 	free(a);
+	return all;
 }

@@ -13,15 +13,33 @@
 
 struct aside;
 
-#define ASIDE_THREADS	16
-#define ASIDE_RESERVED	4    /* of them, for ASIDE_ENDS: whatever hangs, what has to be done is done */
-#define ASIDE_KEY_MAX 2	   /* threads that one key has at most */
-#define ASIDE_QUEUE_MAX 4096 /* that wait for a thread, of all keys */
+/* Another one takes the place of each that is stuck, while there are no more than so many in all. */
+#define ASIDE_THREADS	  16
+#define ASIDE_THREADS_MAX 256
+#define ASIDE_RESERVED	  4    /* for ASIDE_ENDS: whatever hangs, what has to be done is done */
+#define ASIDE_KEY_MAX	  2    /* that one key has at most */
+#define ASIDE_QUEUE_MAX	  4096 /* works that wait for a thread, of all keys */
+
+/*
+ * Keys that are no session's: what is done for a user, in this or that respect, whose threads are
+ * none of another's. Keys of sessions are random numbers of 64 bits.
+ */
+enum aside_for {
+	ASIDE_FOR_MATCH = 1,
+	ASIDE_FOR_OPENING,   /* what the first process is given, */
+	ASIDE_FOR_MOUNTS,    /* and the mounts that it sees */
+	ASIDE_FOR_STRANGERS, /* of all users together: processes in no session */
+};
+
+static inline uint64_t aside_key(enum aside_for what, uint32_t uid)
+{
+	return (uint64_t)what << 32 | uid;
+}
 
 #define ASIDE_ENDS UINT64_MAX
 
 struct aside_work {
-	uint64_t key;	  /* the session, or the user, it is done for; 0: nobody's */
+	uint64_t key; /* the session, or of aside_key(), for which it is done; 0: nobody's */
 	/* from when it is handed over; ASIDE_ENDS: nothing can hold it, and aside_free() waits for it */
 	uint64_t wait_ns;
 	/* In another thread, which may still be in it when all else is over: only @data is its own. */
@@ -31,7 +49,7 @@ struct aside_work {
 	 * not, and may yet write to what it owns of @data. NULL: nobody asks.
 	 */
 	void (*done)(void *data, int err);
-	void (*free)(void *data); /* once, after both, in either thread; NULL: nothing is to be freed */
+	void (*free)(void *data); /* once, after both, in either thread; NULL: nothing is freed */
 	void *data;
 };
 
@@ -65,6 +83,7 @@ size_t aside_stuck(const struct aside *a);
 
 /*
  * What waits is not done any more, nobody is told. Threads that are stuck are left behind: they
- * touch nothing then but their own. What is of ASIDE_ENDS is waited for.
+ * touch nothing then but their own, and what they were given to use. What is of ASIDE_ENDS is waited for.
+ * False: one is, and what it may use must stay.
  */
-void aside_free(struct aside *a);
+bool aside_free(struct aside *a);

@@ -33,7 +33,6 @@
  */
 #define KEEP_NS 5000000000ull
 #define LIMBO_NS 100000000ull
-#define GLANCE_KEY UINT64_MAX /* of those that are in no session: all of them together */
 #define PF_EXITING 0x4 /* include/linux/sched.h; in proc(5)'s flags */
 
 struct process {
@@ -236,7 +235,7 @@ static bool is_gone(const struct chain *c, pid_t tgid)
 	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
-	len = glance_read(c->config.aside, GLANCE_KEY, path, text, sizeof(text));
+	len = glance_read(c->config.aside, aside_key(ASIDE_FOR_STRANGERS, 0), path, text, sizeof(text));
 	/* In an exec that waits for a file system: it lives. */
 	if (len == -ETIMEDOUT || len == -EAGAIN)
 		return false;

@@ -47,27 +47,46 @@ static void glance_free(void *glance)
 }
 
 /*
- * What the calling thread may wait beyond GLANCE_NS: on a busy machine a look takes its time, and an
- * agent that keeps others waiting takes a tenth of it at most.
+ * How long the calling thread may wait: on a busy machine a look takes its time, and agents that keep
+ * others waiting take a tenth of it at most, however many they are.
  */
 static _Thread_local struct {
 	uint64_t left_ns, at_ns;
+	struct {
+		uint64_t key, until_ns;
+	} vain[64]; /* who was waited for in vain lately */
 } patience;
 
-static uint64_t patience_left(uint64_t now)
+#define VAIN(key) (patience.vain[(key) % (sizeof(patience.vain) / sizeof(patience.vain[0]))])
+#define VAIN_NS CLOCK_SECOND_NS
+
+static bool was_in_vain(uint64_t key, uint64_t now)
+{
+	return VAIN(key).key == key && now < VAIN(key).until_ns;
+}
+
+/* Half of what is left: who comes next is waited for, too. */
+static uint64_t patience_for(uint64_t key, uint64_t now)
 {
 	uint64_t left = patience.left_ns + (now - patience.at_ns) / 10;
 
 	patience.left_ns = left < GLANCE_PATIENCE_NS ? left : GLANCE_PATIENCE_NS;
 	patience.at_ns = now;
-	return patience.left_ns;
+	if (was_in_vain(key, now) || patience.left_ns / 2 < GLANCE_NS)
+		return GLANCE_NS;
+	return patience.left_ns / 2;
 }
 
-static void patience_spend(uint64_t waited)
+static void patience_spend(uint64_t key, uint64_t began, bool in_vain)
 {
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), waited = now - began;
 	uint64_t beyond = waited > GLANCE_NS ? waited - GLANCE_NS : 0;
 
 	patience.left_ns -= beyond < patience.left_ns ? beyond : patience.left_ns;
+	if (!in_vain)
+		return;
+	VAIN(key).key = key;
+	VAIN(key).until_ns = now + VAIN_NS;
 }
 
 /* 0: *@ret is the caller's. */
@@ -76,8 +95,11 @@ static int glance(struct aside *aside, uint64_t key, const char *path, int flags
 {
 	struct glance *g = calloc(1, sizeof(*g) + size);
 	uint64_t began = clock_ns(CLOCK_MONOTONIC);
-	const struct aside_work work = {
-		.key = key, .wait_ns = GLANCE_NS + patience_left(began), .run = look, .free = glance_free, .data = g};
+	const struct aside_work work = {.key = key,
+					.wait_ns = patience_for(key, began),
+					.run = look,
+					.free = glance_free,
+					.data = g};
 	int err;
 
 	if (!g)
@@ -91,7 +113,7 @@ static int glance(struct aside *aside, uint64_t key, const char *path, int flags
 	}
 	effort.files += aside != NULL;
 	err = aside_do(aside, &work);
-	patience_spend(clock_ns(CLOCK_MONOTONIC) - began);
+	patience_spend(key, began, err == -ETIMEDOUT);
 	if (err == -ETIMEDOUT)
 		return err;
 	err = err ?: g->err;

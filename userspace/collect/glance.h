@@ -12,11 +12,11 @@
 
 #include "collect/aside.h"
 
-#define GLANCE_NS	   5000000ull	/* so long the loop waits in any case, */
-#define GLANCE_PATIENCE_NS 500000000ull /* and so much longer, which a tenth of the time makes up for */
+#define GLANCE_NS	   300000ull	/* so long the loop waits in any case, */
+#define GLANCE_PATIENCE_NS 500000000ull /* and at most half of this, which a tenth of the time makes up for */
 
 /*
- * Whoever asks waits, for both at most. -ETIMEDOUT, and -EAGAIN where others of @key did not come
+ * Whoever asks waits; for a @key that was waited for in vain within a second no longer than he has to. -ETIMEDOUT, and -EAGAIN where others of @key did not come
  * back yet: the process lives, and is in an exec. @aside NULL: here, however long it takes.
  */
 

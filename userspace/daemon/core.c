@@ -468,6 +468,8 @@ static void free_all(struct core *c)
 
 bool core_close(struct core *c)
 {
+	bool all;
+
 	if (!c)
 		return true;
 	if (c->recovered) {
@@ -484,7 +486,7 @@ bool core_close(struct core *c)
 			note_stopped(c);
 	}
 	/* It looks at what goes now. */
-	aside_free(TAKE_PTR(c->aside));
+	all = aside_free(TAKE_PTR(c->aside));
 	saver_free(c->saver);
 	dropped_close(c->dropped);
 	ledger_close(c->ledger);
@@ -492,7 +494,7 @@ bool core_close(struct core *c)
 	c->dropped = NULL;
 	c->ledger = NULL;
 	c->journal = NULL;
-	if (!stop_threads(c))
+	if (!stop_threads(c) || !all)
 		return false;
 	free_all(c);
 	return true;

@@ -145,7 +145,7 @@ struct core {
 	uint32_t stale_tags, stale_round; /* tags at the last look, and which of them are next */
 	uint64_t untagged_ns; /* when processes without a tag are looked for again */
 	uint64_t tagging_ns;  /* when that was begun last */
-	uint64_t looks_since_ns, looks_ns; /* of this second: spent with what late sessions had open */
+	uint64_t looks_paid_ns; /* by then: what looks at what late sessions had open took of the loop's time */
 	bool tagging, sweeping, looking; /* under way beside the loop: reconcile.c, unseen.c */
 
 	struct core_held held;

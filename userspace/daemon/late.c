@@ -11,10 +11,10 @@
 
 /*
  * So long the loop waits for it, and for one process's tables of it: the first record of the session
- * has it. Of a second it is a twentieth at most.
+ * has it. Of the time it is a twentieth at most.
  */
 #define LOOK_NS (CORE_SECOND_NS / 20)
-#define LOOKS_NS (CORE_SECOND_NS / 20)
+#define LOOKS_PAUSE 20
 
 struct looking {
 	struct source *source;
@@ -91,14 +91,11 @@ void late_began(void *core, struct session *s, uint32_t tgid)
 	(void)tgid;
 	if (!s->head->session_started->late)
 		return;
-	if (now - c->looks_since_ns >= CORE_SECOND_NS) {
-		c->looks_since_ns = now;
-		c->looks_ns = 0;
-	}
-	if (c->recovered && c->looks_ns >= LOOKS_NS) {
+	if (c->recovered && now + CORE_SECOND_NS < c->looks_paid_ns) {
 		SET(s->head->session_started, open_connections_cut, true);
 		return;
 	}
 	look_for_sockets(c, s);
-	c->looks_ns += core_boottime_ns() - now;
+	c->looks_paid_ns = (c->looks_paid_ns > now ? c->looks_paid_ns : now) +
+			   LOOKS_PAUSE * (core_boottime_ns() - now);
 }

@@ -179,7 +179,7 @@ void core_match(void *core, struct server_call *call, pid_t asked)
 	const struct server_caller *caller = server_call_caller(call);
 	struct core *c = core;
 	struct facts *f = calloc(1, sizeof(*f));
-	const struct aside_work work = {.key = caller->uid + 1ull,
+	const struct aside_work work = {.key = aside_key(ASIDE_FOR_MATCH, caller->uid),
 					.wait_ns = FACTS_NS,
 					.run = find,
 					.done = found,

@@ -287,7 +287,7 @@ static void begin(struct opening *o);
 /* Looks at mounts are the user's who opens, however many sessions: it is for him that they are done. */
 static uint64_t looks_key(const struct server_call *call)
 {
-	return UINT64_MAX - server_call_caller(call)->uid;
+	return aside_key(ASIDE_FOR_MOUNTS, server_call_caller(call)->uid);
 }
 
 /* The first thing that it executes can be a script: its filesystem is marked before. */
@@ -343,7 +343,8 @@ static void on_given(void *given, int err)
 static void look_at_given(struct opening *o)
 {
 	struct given *g = calloc(1, sizeof(*g));
-	const struct aside_work work = {.key = server_call_caller(o->call)->uid + 1ull,
+	const uint32_t uid = server_call_caller(o->call)->uid;
+	const struct aside_work work = {.key = aside_key(ASIDE_FOR_OPENING, uid),
 					.wait_ns = 2 * GIVEN_NS,
 					.run = find_given,
 					.done = on_given,
