@@ -271,9 +271,9 @@ static int connect_socket(struct tcti *t)
 }
 
 /*
- * A TPM's device belongs to a group ("tss"), where there is such a one, and gets it from udev a while after the driver made
- * it. This thread alone joins, without what CAP_DAC_OVERRIDE would open besides; the system call knows of threads, glibc's
- * function of all of them.
+ * A TPM's device belongs to a group ("tss"), where there is such a one, and gets it from udev a
+ * while after the driver made it. This thread alone joins, without what CAP_DAC_OVERRIDE would open
+ * besides; the system call knows of threads, glibc's function of all of them.
  */
 static int open_as_its_group(const char *path, int flags)
 {

@@ -113,8 +113,8 @@ def test_affirmed(verifier, taken):
 
 
 def test_result_in_json(verifier, agent, taken, place):
-	"""Its members are those of docs/token-services.md, each where that says."""
-	told = (daemons.TOP / "docs/token-services.md").read_text().split("### The result in JSON\n")[1].split("\n### ")[0]
+	"""Its members are those of docs/json.md, each where that says."""
+	told = (daemons.TOP / "docs/json.md").read_text().split("## affiant verify -o json\n")[1].split("\n## ")[0]
 	members = set(re.findall(r"^\| `(\w+)` \|", told, re.M))
 	always = {"verdict", "code", "reason", "tier", "checks"}
 	for text, how, more in (

@@ -192,20 +192,37 @@ static void loader_unknown(void)
 	f.policy.boot.closed = 1 << 8;
 }
 
-/* Behind a "--" it is for init, and a rule that ends with '*' lets that pass. */
-static void lockdown_for_init(void)
+/* Firmware, the kernel, and its command line in PCR 8; NULL: none was measured there. */
+static void started_with(const char *line)
 {
 	struct builder b = {};
-	const uint8_t on = 1;
 
 	put_header(&b);
 	put_text(&b, 0, EV_S_CRTM_VERSION, "firmware 1");
-	put_variable(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, "SecureBoot", &on, 1);
+	put_variable(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, "SecureBoot", "\1", 1);
 	for (uint32_t pcr = 0; pcr < 8; pcr++)
 		put_separator(&b, pcr);
 	put_event(&b, 4, EV_EFI_BOOT_SERVICES_APPLICATION, "the kernel", 10, "path", 4);
-	put_text(&b, 8, EV_IPL, "ro quiet -- lockdown=integrity");
+	if (line)
+		put_text(&b, 8, EV_IPL, line);
 	rebuild(&b);
+	ima_add(&f.ima, 10, "ima-ng", f.files[1].digest, "/usr/sbin/affiantd", false);
+}
+
+/* Lockdown is left out behind the rule's own words. */
+static void lockdown_undone(void)
+{
+	started_with("ro lockdown=integrity quiet lsm=capability");
+	kernel_is("the kernel");
+	rule_of(0, 1 << 8, "ro lockdown=integrity *", 1);
+	rule_of(1, 1 << 4, "the kernel", 0);
+	f.policy.boot.closed = 1 << 8 | 1 << 4;
+}
+
+/* Behind a "--" it is for init, and a rule that ends with '*' lets that pass. */
+static void lockdown_for_init(void)
+{
+	started_with("ro quiet -- lockdown=integrity");
 	kernel_is("the kernel");
 	rule_of(0, 1 << 8, "ro quiet*", 1);
 	f.policy.boot.closed = 1 << 4 | 1 << 8;
@@ -395,68 +412,6 @@ static void ima_padded(void)
 	ima_file(&f.ima, 0xb1, "/usr/bin/true");
 }
 
-/* The policy knows of the loader what PCR 7 says. */
-static void any_loader(void)
-{
-	static struct affiant_pcr_rule value;
-
-	memcpy(f.digests[14].sha256, f.bank.values[7], 32);
-	value = (struct affiant_pcr_rule){.pcr = 7, .values = {.list = &f.digests[14], .count = 1}};
-	f.policy.boot.values = &value;
-	f.policy.boot.values_count = 1;
-}
-
-/*
- * Started without lockdown by another loader that PCR 7 passes, which measures elsewhere; the line that the policy asks
- * for extended by root since.
- */
-static void lockdown_by_root(void)
-{
-	struct builder b = {};
-
-	put_header(&b);
-	put_text(&b, 0, EV_S_CRTM_VERSION, "firmware 1");
-	put_variable(&b, 7, EV_EFI_VARIABLE_DRIVER_CONFIG, "SecureBoot", "\1", 1);
-	for (uint32_t pcr = 0; pcr < 8; pcr++)
-		put_separator(&b, pcr);
-	put_event(&b, 4, EV_EFI_BOOT_SERVICES_APPLICATION, "the kernel", 10, "path", 4);
-	rebuild(&b);
-	ima_add(&f.ima, 10, "ima-ng", f.files[1].digest, "/usr/sbin/affiantd", false);
-	put_text(&f.boot, 12, EV_IPL, "ro quiet lockdown=integrity");
-	forge_replay(&f);
-	f.pcrs |= 1 << 12;
-	kernel_is("the kernel");
-	rule_of(0, 1 << 12, "ro quiet lockdown=integrity", 1);
-	f.policy.boot.closed = 1 << 12;
-	any_loader();
-}
-/* The same in PCR 8, where no IMA list shows when it was */
-static void lockdown_by_root_without_ima(void)
-{
-	lockdown_by_root();
-	put_text(&f.boot, 8, EV_IPL, "ro quiet lockdown=integrity");
-	put_event(&f.boot, 9, EV_IPL, "the kernel", 10, "/boot/vmlinuz", 13);
-	forge_replay(&f);
-	f.rules[0].pcrs = 1 << 8;
-	f.policy.boot.closed = 1 << 8 | 1 << 9;
-	f.policy.ima.not_required = true;
-	f.agents[0].minimum = AFFIANT_BOOT_STATE;
-}
-
-/* Known, and extended by root: without an IMA list nothing shows when it was. */
-static void kernel_by_root(void)
-{
-	put_event(&f.boot, 9, EV_IPL, "the patched kernel", 18, "/boot/vmlinuz", 13);
-	forge_replay(&f);
-	kernel_is("the patched kernel");
-	f.policy.boot.kernels_lock_down = true;
-	f.policy.boot.closed = 1 << 8;
-	rule_of(0, 1 << 8, "ro quiet lockdown=integrity", 1);
-	any_loader();
-	f.policy.ima.not_required = true;
-	f.agents[0].minimum = AFFIANT_BOOT_STATE;
-}
-
 /* A file of that name: on a mount that was detached it is all that IMA has of its path. */
 static void ima_file_aggregate(void)
 {
@@ -464,23 +419,6 @@ static void ima_file_aggregate(void)
 	f.policy.boot.allow_kexec = true;
 	f.policy.boot.mode = AFFIANT_BOOT_NONE;
 	f.pcrs = FORGE_PCRS & ~(3u << 8);
-}
-
-/*
- * Booted with something else, and what the policy asks for extended by root since: boot_aggregate, which the kernel calculated before,
- * tells. Unless it can't be compared, since a PCR is left out of the quote.
- */
-static void measured_by_root(void)
-{
-	put_text(&f.boot, 4, EV_COMPACT_HASH, "the patched kernel");
-	forge_replay(&f);
-	rule_of(0, 1 << 4, "the patched kernel", 1);
-	forge_again(&f, true);
-}
-static void measured_by_root_unquoted(void)
-{
-	f.selections[0].pcrs &= ~(1u << 8);
-	measured_by_root();
 }
 
 /* By another format than its own an attribute that the file brought with it is its digest. */

@@ -251,6 +251,77 @@ static void ima_bank_other(void)
 	told.bank = f.ima.bank;
 	f.ima = told;
 }
+/* ---- what root extended after the boot ---- */
+
+/* The policy knows of the loader what PCR 7 says. */
+static void any_loader(void)
+{
+	static struct affiant_pcr_rule value;
+
+	memcpy(f.digests[14].sha256, f.bank.values[7], 32);
+	value = (struct affiant_pcr_rule){.pcr = 7, .values = {.list = &f.digests[14], .count = 1}};
+	f.policy.boot.values = &value;
+	f.policy.boot.values_count = 1;
+}
+
+/*
+ * Started without lockdown by another loader that PCR 7 passes, which measures elsewhere; the line that the policy asks
+ * for extended by root since.
+ */
+static void lockdown_by_root(void)
+{
+	started_with(NULL);
+	put_text(&f.boot, 12, EV_IPL, "ro quiet lockdown=integrity");
+	forge_replay(&f);
+	f.pcrs |= 1 << 12;
+	kernel_is("the kernel");
+	rule_of(0, 1 << 12, "ro quiet lockdown=integrity", 1);
+	f.policy.boot.closed = 1 << 12;
+	any_loader();
+}
+/* The same in PCR 8, where no IMA list shows when it was */
+static void lockdown_by_root_without_ima(void)
+{
+	lockdown_by_root();
+	put_text(&f.boot, 8, EV_IPL, "ro quiet lockdown=integrity");
+	put_event(&f.boot, 9, EV_IPL, "the kernel", 10, "/boot/vmlinuz", 13);
+	forge_replay(&f);
+	f.rules[0].pcrs = 1 << 8;
+	f.policy.boot.closed = 1 << 8 | 1 << 9;
+	f.policy.ima.not_required = true;
+	f.agents[0].minimum = AFFIANT_BOOT_STATE;
+}
+
+/* Known, and extended by root: without an IMA list nothing shows when it was. */
+static void kernel_by_root(void)
+{
+	put_event(&f.boot, 9, EV_IPL, "the patched kernel", 18, "/boot/vmlinuz", 13);
+	forge_replay(&f);
+	kernel_is("the patched kernel");
+	f.policy.boot.kernels_lock_down = true;
+	f.policy.boot.closed = 1 << 8;
+	rule_of(0, 1 << 8, "ro quiet lockdown=integrity", 1);
+	any_loader();
+	f.policy.ima.not_required = true;
+	f.agents[0].minimum = AFFIANT_BOOT_STATE;
+}
+
+/*
+ * Booted with something else, and what the policy asks for extended by root since: boot_aggregate, which the kernel calculated before,
+ * tells. Unless it can't be compared, since a PCR is left out of the quote.
+ */
+static void measured_by_root(void)
+{
+	put_text(&f.boot, 4, EV_COMPACT_HASH, "the patched kernel");
+	forge_replay(&f);
+	rule_of(0, 1 << 4, "the patched kernel", 1);
+	forge_again(&f, true);
+}
+static void measured_by_root_unquoted(void)
+{
+	f.selections[0].pcrs &= ~(1u << 8);
+	measured_by_root();
+}
 /* The list of a kernel that was told ima_hash=sha1, as of a boot log that ends here */
 static void aggregate_of_sha1(const char *extended_later)
 {

@@ -309,6 +309,17 @@ static void kept_and_key_outside_with_host(void)
 	f.signer = EVP_EC_gen("P-256");
 	forge_again(&f, true);
 }
+/* What is kept is of one host, and the token's issuer another: as with host evidence. */
+static void kept_and_other_issuer(void)
+{
+	char *iss = strdup(json_string_value(json_object_get(f.payload, "iss")));
+
+	keep();
+	iss[strlen(iss) - 1] ^= 1;
+	set(f.payload, "iss", json_string(iss));
+	free(iss);
+	forge_again(&f, false);
+}
 static void kept_without_list(void)
 {
 	keep();
@@ -346,5 +357,6 @@ static void kept_list_longer(void)
 		A(kept_ek_damaged, host_evidence_needed), A(kept_ek_of_other, quote_signer),       \
 		A(kept_of_software, software_tpm), A(kept_and_key_outside, host_evidence_needed),  \
 		A(kept_and_key_outside_with_host, quote_signature),                                \
+		A(kept_and_other_issuer, host_claims_mismatch),                                    \
 		A(kept_without_list, host_evidence_needed),                                        \
 		A(kept_list_longer, host_evidence_needed)

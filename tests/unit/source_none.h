@@ -117,8 +117,6 @@ NOTHING(int source_losses,
 NOTHING(int source_tag, (struct source * s, int pidfd, const struct tag *tag), -ESRCH)
 NOTHING(int source_tag_of, (struct source * s, pid_t tgid, struct tag *ret), -ENOENT)
 NOTHING(int source_untag, (struct source * s, pid_t tgid, uint64_t start_boottime), 0)
-NOTHING(int source_each_connection,
-	(struct source * s, void (*each)(uint64_t number, void *data), void *data), 0)
 NOTHING(uint64_t source_detached, (const struct source *s), 0)
 NOTHING(const char *source_hook, (size_t i), NULL)
 NOTHING(int source_sweep_flows, (struct source * s, uint64_t now_ns), 0)
@@ -140,8 +138,9 @@ NOTHING(int source_walk_tags,
 	(struct source * s, struct source_walk *w,
 	 int (*each)(pid_t tgid, const struct tag *tag, void *data), void *data),
 	source_walk_all(w, source_each_tag(s, each, data)))
+#ifndef SOURCE_WALK_CONNECTIONS
 NOTHING(int source_walk_connections,
-	(struct source * s, int *iter, void (*each)(uint64_t number, void *data), void *data),
-	source_each_connection(s, each, data))
+	(struct source * s, int *iter, void (*each)(uint64_t number, void *data), void *data), 0)
+#endif
 
 #pragma GCC diagnostic pop

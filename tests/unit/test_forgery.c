@@ -204,6 +204,7 @@ static const struct forgery {
 	B(kernel_replaceable, kernel_replaceable),
 	B(loader_unknown, kernel_replaceable),
 	B(lockdown_for_init, kernel_replaceable),
+	B(lockdown_undone, kernel_replaceable),
 	B(kernel_by_root, kernel_unknown),
 	B(lockdown_by_root, kernel_replaceable),
 	B(lockdown_by_root_without_ima, kernel_replaceable),

@@ -18,9 +18,8 @@
 
 #include <cmocka.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
-#include "collect/mounts.h"
+#include "hostdevice.h"
 
 #define S 1000000000ull
 
@@ -35,21 +34,6 @@ int clock_gettime(clockid_t clock, struct timespec *ts)
 
 	ts->tv_sec += clock == CLOCK_REALTIME ? ahead_s : 0;
 	return err;
-}
-
-/* A filesystem of process 1's that is mounted without nosuid: the first that its mountinfo names. */
-static uint32_t host_device(void)
-{
-	_cleanup_fclose_ FILE *f = mounts_open(1);
-	_cleanup_free_ char *line = NULL;
-	struct mount_line m;
-	size_t size = 0;
-
-	while (f && getline(&line, &size, f) > 0)
-		if (mount_line_parse(line, &m) && !m.nosuid)
-			return m.major << 20 | m.minor;
-	fail();
-	return 0;
 }
 
 static uint32_t device_of(const char *path)

@@ -12,7 +12,9 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "collect/mounts.h"
+#include "hostdevice.h"
 
 #define S 1000000000ull
 
@@ -34,37 +36,6 @@ static struct proof *start(void)
 
 	assert_int_equal(proof_new(&config, &p), 0);
 	return p;
-}
-
-static uint64_t boottime(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return ts.tv_sec * S + ts.tv_nsec;
-}
-
-static int64_t realtime(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * S + ts.tv_nsec;
-}
-
-/* A filesystem of process 1's that is mounted without nosuid: the first that its mountinfo names. */
-static uint32_t host_device(void)
-{
-	_cleanup_fclose_ FILE *f = mounts_open(1);
-	_cleanup_free_ char *line = NULL;
-	struct mount_line m;
-	size_t size = 0;
-
-	while (f && getline(&line, &size, f) > 0)
-		if (mount_line_parse(line, &m) && !m.nosuid)
-			return m.major << 20 | m.minor;
-	fail();
-	return 0;
 }
 
 /* Root's program on a disk of the host. */
@@ -167,11 +138,11 @@ static void test_stood_still(void **state)
 {
 	struct proof *p = start();
 	struct object_facts f = program();
-	uint64_t exec = boottime();
+	uint64_t exec = clock_ns(CLOCK_BOOTTIME);
 	struct file_digest good = {.state = HASH_STATE_OBSERVED,
 				   .has_facts = true,
 				   .facts = f,
-				   .changed_ns = realtime() - (int64_t)S},
+				   .changed_ns = clock_ns(CLOCK_REALTIME) - (int64_t)S},
 			   d = good;
 
 	(void)state;
@@ -203,7 +174,7 @@ static void test_stood_still(void **state)
 
 	/* The same tick is not older. */
 	d = good;
-	d.changed_ns = realtime();
+	d.changed_ns = clock_ns(CLOCK_REALTIME);
 	assert_int_equal(proof_judge(p, &f, exec, &d), UNPROVEN_CHANGED);
 	d.changed_ns += S;
 	assert_int_equal(proof_judge(p, &f, exec, &d), UNPROVEN_CHANGED);

@@ -18,6 +18,7 @@
 #define SOURCE_NO_RING
 #define SOURCE_UNTAGGED
 #define SOURCE_DESCENDANTS
+#define SOURCE_WALK_CONNECTIONS
 #include "source_none.h"
 
 /* ---- the kernel's side ---- */
@@ -57,8 +58,10 @@ int source_each_tag(struct source *s, int (*each)(pid_t tgid, const struct tag *
 	return 0;
 }
 
-int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)
+int source_walk_connections(struct source *s, int *iter, void (*each)(uint64_t number, void *data),
+			    void *data)
 {
+	(void)iter;
 	s->looks++;
 	each(4711, data); /* of somebody who is not known here */
 	if (s->live)

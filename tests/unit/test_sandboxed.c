@@ -549,9 +549,14 @@ static void meet(uint64_t number, void *data)
 	(void)number, (void)data;
 }
 
-static int each_connection(struct place *p)
+static int walk_connections(struct place *p)
 {
-	return source_each_connection(p->source, meet, NULL);
+	int iter = -1, more;
+
+	do
+		more = source_walk_connections(p->source, &iter, meet, NULL);
+	while (more > 0);
+	return more;
 }
 
 static int losses(struct place *p)
@@ -664,7 +669,7 @@ static const struct check kernel[] = {
 	{"source_cgroup_barrier", barrier, 0},
 	{"cgroup_name", name_live, THERE},
 	{"cgroup_name, gone", name_dead, GONE},
-	{"source_each_connection", each_connection, 0},
+	{"source_walk_connections", walk_connections, 0},
 	{"source_losses", losses, 0},
 	{"source_unseen", unseen, GONE},
 	{"source_forget_unseen", forget_unseen, GONE},

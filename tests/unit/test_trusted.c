@@ -164,9 +164,24 @@ static void test_modes(void **state)
 
 static void test_sticky(void **state)
 {
+	char why[512];
+
 	(void)state;
 	assert_int_equal(chmod(in("a/b"), 01777), 0);
 	takes("a/b/c/file");
+	/* But not as one for files of ours: others could have theirs there before. */
+	for (mode_t write = 0002; write <= 0022; write += 0020) {
+		assert_int_equal(chmod(in("a/b/c"), 01755 | write), 0);
+		takes("a/b/c/file");
+		assert_int_equal(trusted_open(AT_FDCWD, in("a/b/c"), O_RDONLY | O_DIRECTORY, why,
+					      sizeof(why)),
+				 -EPERM);
+		assert_non_null(strstr(why, "/a/b/c: others can put files there"));
+	}
+	assert_int_equal(chmod(in("a/b/c"), 01755), 0);
+	assert_int_equal(close(trusted_open(AT_FDCWD, in("a/b/c"), O_RDONLY | O_DIRECTORY, why,
+					    sizeof(why))),
+			 0);
 	assert_int_equal(chmod(in("a/b/c/file"), 01666), 0); /* of a file it means nothing */
 	refuses("a/b/c/file", "a/b/c/file", "can be written by others");
 }

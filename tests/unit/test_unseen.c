@@ -36,12 +36,6 @@ int source_untag(struct source *s, pid_t tgid, uint64_t start_boottime)
 	return 0;
 }
 
-int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)
-{
-	(void)s, (void)each, (void)data;
-	return 0;
-}
-
 uint32_t source_tags_max(const struct source *s)
 {
 	return sizeof(s->tags) / sizeof(s->tags[0]);

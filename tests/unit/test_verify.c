@@ -171,6 +171,28 @@ static void test_zeros_refused(void **state)
 	assert_non_null(strstr(why, "max_age"));
 }
 
+/* Where there is no separator all would be early, however late it was extended. */
+static void test_early_refused(void **state)
+{
+	struct affiant_event_rule rule = {.pcrs = 1 << 4, .early = true};
+	struct affiant_policy p = {.max_age = 300, .boot = {.rules = &rule, .rules_count = 1}};
+	struct verifier *v;
+	const char *why;
+
+	(void)state;
+	for (uint32_t pcr = 0; pcr < 16; pcr++) {
+		if (pcr == 10)
+			continue;
+		rule.pcrs = 1u << 4 | 1u << pcr;
+		why = NULL;
+		assert_int_equal(verifier_new(&p, &v, &why), pcr < 8 ? 0 : -EINVAL);
+		if (pcr < 8)
+			verifier_free(v);
+		else
+			assert_non_null(strstr(why, "early"));
+	}
+}
+
 /* No bit that means nothing, and none of what no executable is. */
 static void test_states_refused(void **state)
 {
@@ -693,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_states),
 		cmocka_unit_test(test_states_refused),
+		cmocka_unit_test(test_early_refused),
 		cmocka_unit_test(test_zeros_refused),
 		cmocka_unit_test(test_allowed),
 		cmocka_unit_test(test_kernel),

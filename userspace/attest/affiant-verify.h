@@ -72,7 +72,7 @@ struct affiant_event_rule {
 	struct affiant_digests digests;
 	struct affiant_texts texts; /* '*' at the end: whatever begins so */
 	size_t least;               /* so many events must meet it */
-	bool early;                 /* only those before the separator do */
+	bool early;                 /* only those before the separator do; of PCRs 0-7 alone */
 };
 
 struct affiant_pcr_rule {

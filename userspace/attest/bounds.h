@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bounds: how much of each thing a verifier takes from a stranger. Whatever is longer is refused
- * before it is decoded, and what is decoded before a quote's signature was seen to be good is short:
- * docs/token-services.md, "What to accept", tells the sum of it.
+ * before it is decoded, and what is decoded before a quote's signature was seen to be good is
+ * short: docs/token-services.md, "What to accept", tells the sum of it.
  */
 #pragma once
 

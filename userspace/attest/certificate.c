@@ -224,8 +224,9 @@ static bool is_sound(const STACK_OF(X509) * chain)
 }
 
 /*
- * What X509_check_ca() does not tell: it calls a certificate with cA=true and another key usage none of a CA's. Doubled or
- * unreadable constraints are as bad as those of a CA; whoever certifies keys is version 3, where extensions are.
+ * What X509_check_ca() does not tell: it calls a certificate with cA=true and another key usage
+ * none of a CA's. Doubled or unreadable constraints are as bad as those of a CA; whoever certifies
+ * keys is version 3, where extensions are.
  */
 static bool is_end(X509 *x, bool must_say)
 {

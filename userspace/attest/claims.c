@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "attest/claims_words.h"
-#include "attest/ossl.h"
 
 const char *const claims_roles[] = {
 	[CLAIMS_EXECUTABLE] = "executable",

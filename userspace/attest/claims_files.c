@@ -11,11 +11,11 @@
 #include "base/base64url.h"
 
 /*
- * An entry of "measurements" (RFC 9711, section 4.2.16) is a CoAP content-format and a text. A digest
- * of a file is a measured component (RFC 10013), whose flags are its profile's to define: that is
- * where role and state stand, so that nobody who does not know them may believe the digest. What RFC
- * 10013 has no form for, which is the digest of a tree, one that proves nothing, and none, is a type
- * of our own: who reads measured components alone is not told of what did not run.
+ * An entry of "measurements" (RFC 9711, section 4.2.16) is a CoAP content-format and a text. A
+ * digest of a file is a measured component (RFC 10013), whose flags are its profile's to define:
+ * that is where role and state stand, so that nobody who does not know them may believe the digest.
+ * What RFC 10013 has no form for, which is the digest of a tree, one that proves nothing, and none,
+ * is a type of our own: who reads measured components alone is not told of what did not run.
  */
 enum { FLAGS_SIZE = 8, FLAGS_ROLE = 6, FLAGS_STATE = 7 };
 

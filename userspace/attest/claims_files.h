@@ -9,8 +9,8 @@
 #include "attest/claims.h"
 
 /*
- * The member of @o that @claim ends with, 1 to @max of them; @host: in host claims. In others it may
- * be missing, when nothing is known of what was executed: EAT has no empty list. Errors as
+ * The member of @o that @claim ends with, 1 to @max of them; @host: in host claims. In others it
+ * may be missing, when nothing is known of what was executed: EAT has no empty list. Errors as
  * member.h's. @ret is zeroed by the caller; *@ret_count counts a file as soon as it may hold
  * memory, also on failure.
  */

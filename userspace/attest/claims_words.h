@@ -17,8 +17,8 @@ extern const char *const claims_secure_boots[];
 #define CLAIMS_HOST_PROFILE "tag:affiant.dev,2026:host#1"
 
 /*
- * CoAP content-formats: of application/measured-component+json (RFC 10013, section 7.2), and, out of
- * the range for experiments (RFC 7252, section 12.3), of application/vnd.affiant.file+json.
+ * CoAP content-formats: of application/measured-component+json (RFC 10013, section 7.2), and, out
+ * of the range for experiments (RFC 7252, section 12.3), of application/vnd.affiant.file+json.
  */
 #define CLAIMS_COMPONENT_FORMAT 296
 #define CLAIMS_FILE_FORMAT 65040

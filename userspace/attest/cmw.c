@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attest/ossl.h"
 #include "base/base64url.h"
 
 #define TYPE_MEMBER "__cmwc_t"

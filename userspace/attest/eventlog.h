@@ -137,8 +137,8 @@ enum eventlog_kind {
 struct eventlog_fact {
 	enum eventlog_kind kind;
 	/*
-	 * Before the first event of its PCR that may be the separator by its digest, whatever the log
-	 * calls that; in PCRs 8–23, which have none, always
+	 * Before the first event of its PCR that may be the separator by its digest, whatever the
+	 * log calls that; in PCRs 8–23, which have none, always
 	 */
 	bool early;
 	/*
@@ -156,8 +156,8 @@ struct eventlog_facts {
 	/*
 	 * bit n: PCR n of 0–7 has exactly one separator, and it reports no error. But for PCR 7, an
 	 * event of another type that could have a separator's digest is none: "BootOrder" with
-	 * 0001,0000 in it, a vendor's record of four zeros. One that would report an error is such an
-	 * event only where PCR 7 has a sound separator.
+	 * 0001,0000 in it, a vendor's record of four zeros. One that would report an error is such
+	 * an event only where PCR 7 has a sound separator.
 	 */
 	uint32_t separators;
 	uint32_t unexplained; /* bit n: PCR n has such an event */

@@ -42,15 +42,15 @@ char *hoststate_encode(const struct hoststate *s)
 	for (size_t i = 0; i < TPM2_PCRS; i++)
 		memcpy(values[i], s->bank.values[i], SHA256_SIZE);
 	uuid_format(&s->boot_id, boot_id);
-	o = json_pack("{ss so sI sI sb sb sb sb so ss so so so so sI so so}", "type",
+	o = json_pack("{ss so sI sI sb sb sb sb so ss so so so so so sI so so}", "type",
 		      HOSTSTATE_TYPE, "policy", bytes_json(s->policy, sizeof(s->policy)), "until",
 		      (json_int_t)s->until, "enrolled", (json_int_t)s->enrolled, "software",
 		      s->software, "boot", s->boot, "ima", s->ima, "daemon", s->daemon,
 		      "daemon_digest", bytes_json(&s->daemon_digest, SHA256_SIZE), "boot_id",
-		      boot_id, "ueid", bytes_json(s->ueid, sizeof(s->ueid)), "ek",
-		      bytes_json(s->ek.data, s->ek.len), "ak", bytes_json(s->ak.data, s->ak.len),
-		      "clock", clock_json(s), "pcrs", (json_int_t)s->pcrs, "values",
-		      bytes_json(values, sizeof(values)), "claims",
+		      boot_id, "host_id", bytes_json(s->host_id, sizeof(s->host_id)), "ueid",
+		      bytes_json(s->ueid, sizeof(s->ueid)), "ek", bytes_json(s->ek.data, s->ek.len),
+		      "ak", bytes_json(s->ak.data, s->ak.len), "clock", clock_json(s), "pcrs",
+		      (json_int_t)s->pcrs, "values", bytes_json(values, sizeof(values)), "claims",
 		      bytes_json(s->claims.data, s->claims.len));
 	if (!o || (s->ima && json_object_set_new(o, "list", list_json(&s->list))))
 		return NULL;
@@ -154,6 +154,7 @@ static int take_all(const char **why, const json_t *o, struct hoststate *s)
 	      member_bool(why, o, "daemon", &s->daemon) ?:
 	      member_bytes(why, o, "daemon_digest", &s->daemon_digest, SHA256_SIZE) ?:
 	      member_uuid(why, o, "boot_id", &s->boot_id) ?:
+	      member_bytes(why, o, "host_id", s->host_id, sizeof(s->host_id)) ?:
 	      member_bytes(why, o, "ueid", s->ueid, sizeof(s->ueid)) ?:
 	      take_blob(why, o, "ek", sizeof(s->ek.data), s->ek.data, &s->ek.len) ?:
 	      take_blob(why, o, "ak", sizeof(s->ak.data), s->ak.data, &s->ak.len) ?:

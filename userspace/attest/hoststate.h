@@ -32,6 +32,7 @@ struct hoststate {
 	bool daemon; /* this executable of affiantd was in the attested part of the IMA list */
 	struct sha256 daemon_digest;
 	struct uuid boot_id;
+	uint8_t host_id[16]; /* of the host claims: the token's issuer */
 	uint8_t ueid[CLAIMS_UEID_SIZE];
 	struct {
 		size_t len;

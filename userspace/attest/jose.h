@@ -22,7 +22,10 @@ json_t *jose_jwk(EVP_PKEY *key, bool private);
 /* -EINVAL: not an EC key on one of the two curves, a point beside it, "d" that is another key's. */
 int jose_key_of_jwk(const json_t *jwk, EVP_PKEY **ret);
 int jose_thumbprint(EVP_PKEY *key, char ret[static JOSE_THUMBPRINT_SIZE]);
-/* Of a JWK as it is written, whose point may be none: a fraction of what making a key of it takes. -EINVAL. */
+/*
+ * Of a JWK as it is written, whose point may be none: a fraction of what making a key of it takes.
+ * -EINVAL.
+ */
 int jose_jwk_thumbprint(const json_t *jwk, char ret[static JOSE_THUMBPRINT_SIZE]);
 
 /* r ‖ s over the bytes (RFC 7518, section 3.4): 64 bytes for P-256, 96 for P-384. */
@@ -52,8 +55,8 @@ int jose_parse(const char *token, size_t len, size_t depth, struct jose_parsed *
 void jose_parsed_clear(struct jose_parsed *p);
 
 /*
- * json_loadb() for what strangers send: duplicates refused, nothing behind the value, at most @depth
- * levels of nesting and BOUNDS_JSON_VALUES values, counted before jansson builds anything. -EBADMSG.
- * How long it may be is for the caller to bound.
+ * json_loadb() for what strangers send: duplicates refused, nothing behind the value, at most
+ * @depth levels of nesting and BOUNDS_JSON_VALUES values, counted before jansson builds anything.
+ * -EBADMSG. How long it may be is for the caller to bound.
  */
 int jose_json(const void *data, size_t len, size_t depth, json_t **ret);

@@ -61,8 +61,9 @@ int jose_jws(EVP_PKEY *key, const char *signing_input, char **ret)
 }
 
 /*
- * What daemons write: compact JSON, of ASCII without escapes, of integers that are not negative. Read here, since
- * jansson's lexer takes as long for it as a signature does. Whatever is not of that kind is left to jansson: NULL.
+ * What daemons write: compact JSON, of ASCII without escapes, of integers that are not negative.
+ * Read here, since jansson's lexer takes as long for it as a signature does. Whatever is not of
+ * that kind is left to jansson: NULL.
  */
 struct quick {
 	struct reader r;
@@ -181,8 +182,8 @@ static json_t *quick_value(struct quick *q, size_t depth)
 }
 
 /*
- * Before jansson recurses, and takes a hundred bytes for a bracket. Nor is it to see a NUL: behind a
- * number it passes over one.
+ * Before jansson recurses, and takes a hundred bytes for a bracket. Nor is it to see a NUL: behind
+ * a number it passes over one.
  */
 static bool is_too_much(const void *data, size_t len, size_t depth)
 {

@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/units.h"
 
 #define SECURITYFS "sys/kernel/security/"
 /*
@@ -23,50 +22,11 @@ static const char *const paths[MEASURE_LOGS] = {
 	[MEASURE_SYSTEMD] = "run/log/systemd/tpm2-measure.log",
 };
 
-/* What securityfs and procfs hold says no size beforehand, and can grow meanwhile. */
-static int read_all(int root, const char *path, size_t max, uint8_t **ret, size_t *ret_len)
-{
-	_cleanup_close_ int fd = openat(root, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	_cleanup_free_ uint8_t *data = NULL;
-	size_t len = 0, room = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	do {
-		if (len == room) {
-			uint8_t *more;
-
-			if (room > max)
-				return -EFBIG;
-			room = room ? 2 * room : 4096;
-			more = realloc(data, room);
-			if (!more)
-				return -ENOMEM;
-			data = more;
-		}
-		n = read(fd, data + len, room - len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		len += n > 0 ? n : 0;
-	} while (n);
-	if (len > max)
-		return -EFBIG;
-	*ret = TAKE_PTR(data);
-	*ret_len = len;
-	return 0;
-}
-
 int measure_open(int root, enum measure_log log)
 {
 	int fd = openat(root, paths[log], O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
 	return fd < 0 ? -errno : fd;
-}
-
-int measure_read(int root, enum measure_log log, uint8_t **ret, size_t *ret_len)
-{
-	return read_all(root, paths[log], MEASURE_LOG_MAX, ret, ret_len);
 }
 
 /* A small file as text, cut at @size; "" when it can't be read. */
@@ -78,15 +38,6 @@ static size_t read_text(int root, const char *path, char *ret, size_t size)
 	len = len < 0 ? 0 : len;
 	ret[len] = '\0';
 	return len;
-}
-
-int measure_ima_entries(int root, uint64_t *ret)
-{
-	char text[32];
-
-	read_text(root, SECURITYFS "ima/runtime_measurements_count", text, sizeof(text));
-	text[strcspn(text, "\n")] = '\0';
-	return number_parse(text, ret) ? -ENOENT : 0;
 }
 
 static enum measure_lockdown read_lockdown(int root)

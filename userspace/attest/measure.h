@@ -11,8 +11,7 @@
 
 #include "base/digest.h"
 
-#define MEASURE_LOG_MAX                                                                            \
-	(128u << 20) /* bytes of a log that are read; a longer one is -EFBIG, never cut */
+#define MEASURE_LOG_MAX (128u << 20) /* bytes of a log: a longer one is left out, never cut */
 #define MEASURE_CMDLINE_MAX 4096
 
 enum measure_log {
@@ -46,13 +45,5 @@ struct measure_host {
  */
 int measure_host(int root, struct measure_host *ret);
 
-/* A log, to be read: a descriptor, or -errno of open(2). */
+/* A log, to be read: a descriptor, or -errno of open(2): -ENOENT when the host has none. */
 int measure_open(int root, enum measure_log log);
-
-/*
- * A whole log, to be freed: -ENOENT when the host has none, -EFBIG; -errno of open(2) and read(2).
- */
-int measure_read(int root, enum measure_log log, uint8_t **ret, size_t *ret_len);
-
-/* How many entries the IMA log has now: -ENOENT when the kernel keeps none. */
-int measure_ima_entries(int root, uint64_t *ret);

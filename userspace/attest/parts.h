@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parts: the members of evidence and of host evidence (docs/evidence.md), with what each may have. */
+/*
+ * parts: the members of evidence and of host evidence (docs/evidence.md), with what each may have.
+ */
 #pragma once
 
 #include "attest/bounds.h"

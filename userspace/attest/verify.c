@@ -19,6 +19,8 @@ const char *verify_code_name(enum verify_code c)
 	return c < VERIFY_CODES_END ? code_names[c] : "";
 }
 
+#define SEPARATED_PCRS 0xffu
+
 /* ---- checks ---- */
 
 /* Names and paths that strangers chose, perhaps cut within a character. */
@@ -160,6 +162,10 @@ static const char *policy_mistake(const struct affiant_policy *p)
 		    p->boot.rules[i].pcrs & never)
 			return "a rule of boot.rules says nothing of PCRs that show how a host "
 			       "booted";
+	for (size_t i = 0; i < p->boot.rules_count; i++)
+		if (p->boot.rules[i].early && p->boot.rules[i].pcrs & ~SEPARATED_PCRS)
+			return "a rule of boot.rules is early in a PCR above 7, where no separator "
+			       "shows what is";
 	for (size_t i = 0; !why && i < p->agents_count; i++)
 		why = agent_mistake(&p->agents[i]);
 	if (p->max_age < 1 || p->max_age > 86400 || p->skew > 3600)

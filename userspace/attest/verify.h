@@ -102,10 +102,10 @@ struct verify_request {
 	int64_t now;                    /* seconds */
 	const struct hoststate *cached; /* of the ueid that it claims; NULL: none is kept */
 	/*
-	 * Instead of that: asked once, for the ueid of a host that the policy names, after the token,
-	 * its nonce, audience and times were found good. So that nobody else's evidence has a lock
-	 * taken or a file read. 0, and *@ret NULL or a state that lasts until verify() returns; or what
-	 * verify() is to return.
+	 * Instead of that: asked once, for the ueid of a host that the policy names, after the
+	 * token, its nonce, audience and times were found good. So that nobody else's evidence has
+	 * a lock taken or a file read. 0, and *@ret NULL or a state that lasts until verify()
+	 * returns; or what verify() is to return.
 	 */
 	int (*recall)(void *data, const uint8_t ueid[CLAIMS_UEID_SIZE],
 		      const struct hoststate **ret);

@@ -207,14 +207,29 @@ static bool check_systemd(struct verification *v, const struct rules *rules)
 	return true;
 }
 
+#define LINE_MAX_SIZE 4096 /* a kernel's command line is no longer */
+
+/* UTF-16 of ASCII, too. False: it is longer. */
+static bool take_line(struct reader text, char ret[static LINE_MAX_SIZE], size_t *ret_len)
+{
+	*ret_len = 0;
+	for (size_t i = 0; i < text.left; i++) {
+		if (!text.at[i])
+			continue;
+		if (*ret_len == LINE_MAX_SIZE)
+			return false;
+		ret[(*ret_len)++] = text.at[i];
+	}
+	return true;
+}
+
 static bool holds_word(struct reader text, const char *word)
 {
-	char plain[4096];
-	size_t n = 0;
+	char plain[LINE_MAX_SIZE];
+	size_t n;
 
-	for (size_t i = 0; i < text.left && n < sizeof(plain); i++)
-		if (text.at[i]) /* UTF-16 of ASCII, too */
-			plain[n++] = text.at[i];
+	if (!take_line(text, plain, &n))
+		return false;
 	for (const char *at = plain, *end = plain + n;; at++) {
 		at = memmem(at, end - at, word, strlen(word));
 		if (!at)
@@ -225,13 +240,25 @@ static bool holds_word(struct reader text, const char *word)
 	}
 }
 
+/* lsm= may leave out what lockdown= asks for (security/lockdown). Within quotes it is none too few. */
+static bool may_choose_lsm(struct reader text)
+{
+	char plain[LINE_MAX_SIZE];
+	size_t n;
+
+	return !take_line(text, plain, &n) || memmem(plain, n, "lsm=", 4);
+}
+
 static bool says_lockdown(struct reader text)
 {
 	return holds_word(text, "lockdown=integrity") ||
 	       holds_word(text, "lockdown=confidentiality");
 }
 
-/* In the policy's own words: what follows a '*' may be behind a "--", or within quotes. */
+/*
+ * In the policy's own words: what follows a '*' may be behind a "--", or within quotes. Nor may it
+ * undo them.
+ */
 static bool has_lockdown(const struct verification *v, size_t event, struct reader text,
 			 const struct eventlog_rule *rule)
 {
@@ -244,8 +271,11 @@ static bool has_lockdown(const struct verification *v, size_t event, struct read
 		return true;
 	part = (struct eventlog_rule){.pcrs = rule->pcrs, .texts_count = 1};
 	for (size_t i = 0; i < rule->texts_count; i++) {
+		const struct reader own = reader_of(rule->texts[i], strlen(rule->texts[i]));
+		const bool goes_on = own.left && own.at[own.left - 1] == '*';
+
 		part.texts = &rule->texts[i];
-		if (says_lockdown(reader_of(rule->texts[i], strlen(rule->texts[i]))) &&
+		if (says_lockdown(own) && !(goes_on && may_choose_lsm(text)) &&
 		    eventlog_rule_meets(&part, e->pcr, digest, SHA256_SIZE, text))
 			return true;
 	}

@@ -98,9 +98,9 @@ static bool check_ek(struct verification *v)
 }
 
 /*
- * A TPM that was cleared (TPM2_Clear) counts its resets from 0 on, and has lost its AK: what is kept
- * of the former one tells nothing of this one. But only where this one was enrolled later: by a
- * rolled back TPM and the AK that it had then, nobody is to get rid of what is kept.
+ * A TPM that was cleared (TPM2_Clear) counts its resets from 0 on, and has lost its AK: what is
+ * kept of the former one tells nothing of this one. But only where this one was enrolled later: by
+ * a rolled back TPM and the AK that it had then, nobody is to get rid of what is kept.
  */
 static void forget_former_ak(struct verification *v, const struct cmw_item *ak)
 {
@@ -342,8 +342,9 @@ static bool check_extra(struct verification *v)
 }
 
 /*
- * Not by the AK that came with it: a forgery. Not by the one that is kept: a forgery, or the host was
- * enrolled anew, and has another AK. Host evidence tells; what is kept stays until it was judged.
+ * Not by the AK that came with it: a forgery. Not by the one that is kept: a forgery, or the host
+ * was enrolled anew, and has another AK. Host evidence tells; what is kept stays until it was
+ * judged.
  */
 static bool other_key(struct verification *v, enum verify_code code, const char *why)
 {

@@ -31,9 +31,9 @@ static void note_unlisted(struct appraisal *a, const struct ima_entry *e)
 
 /*
  * PCRs as they were when the kernel was started, by which it calculates the aggregate: systemd
- * measures into some of 0-9 later. In the bank that is quoted, that is what is quoted where the boot
- * log does not tell. In another one the log alone tells; that its events are the same in both banks
- * is shown by the aggregate itself. -ENOENT: nothing does.
+ * measures into some of 0-9 later. In the bank that is quoted, that is what is quoted where the
+ * boot log does not tell. In another one the log alone tells; that its events are the same in both
+ * banks is shown by the aggregate itself. -ENOENT: nothing does.
  */
 static int as_started(const struct verification *v, const struct ima_entry *e, struct pcr_bank *ret)
 {
@@ -50,8 +50,8 @@ static int as_started(const struct verification *v, const struct ima_entry *e, s
 /*
  * The first entry is the kernel's own: in whatever bank the kernel was told to calculate it
  * (ima_hash=), it is compared, but with kernels before 5.8, whose banks are worth what SHA-1 is. A
- * later one may be that of a kernel that was started by kexec, or a file: the name alone is what IMA
- * has of one on a mount that was detached. So its value must tell.
+ * later one may be that of a kernel that was started by kexec, or a file: the name alone is what
+ * IMA has of one on a mount that was detached. So its value must tell.
  */
 static int check_aggregate(struct appraisal *a, const struct ima_state *s,
 			   const struct ima_entry *e, bool *ret_is)
@@ -107,9 +107,10 @@ static const struct claims_file *daemon_of(const struct verification *v)
 }
 
 /*
- * A part of a list that does not go on from what is kept may be true all the same. It was made before
- * what another agent of that host sent was judged; or the TPM was restarted, as by hibernation. So
- * nothing is refused by a part: the rest is asked for, or all of it where the clock tells no better.
+ * A part of a list that does not go on from what is kept may be true all the same. It was made
+ * before what another agent of that host sent was judged; or the TPM was restarted, as by
+ * hibernation. So nothing is refused by a part: the rest is asked for, or all of it where the clock
+ * tells no better.
  */
 static bool need_list(struct verification *v, const char *why)
 {

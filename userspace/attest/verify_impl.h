@@ -96,8 +96,8 @@ bool policy_has(const struct affiant_digests *d, const void *digest, size_t len)
 bool policy_names(const struct affiant_texts *t, const char *text);
 
 /*
- * The stages, in their order: what is cheap and what a stranger can't have comes before what is long.
- * Up to verify_members() it is the token alone, up to verify_logs() what is short.
+ * The stages, in their order: what is cheap and what a stranger can't have comes before what is
+ * long. Up to verify_members() it is the token alone, up to verify_logs() what is short.
  */
 bool verify_parse(struct verification *v);
 bool verify_token(struct verification *v);

@@ -6,7 +6,9 @@
 #include "attest/member.h"
 #include "attest/verify_impl.h"
 
-/* Those that are decoded once the quote was found good: who can't sign one has none of them read. */
+/*
+ * Those that are decoded once the quote was found good: who can't sign one has none of them read.
+ */
 static bool is_log(enum host_member m)
 {
 	return m == BOOT_LOG || m == IMA_LOG || m == SYSTEMD_LOG;

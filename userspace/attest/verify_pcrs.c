@@ -190,6 +190,15 @@ static bool parse_host_claims(struct verification *v, const struct cmw_item *ite
 	return true;
 }
 
+static bool check_issuer(struct verification *v, const uint8_t host_id[static 16])
+{
+	const struct claims *c = &v->result->claims;
+
+	return !memcmp(host_id, c->host_id, sizeof(c->host_id)) ||
+	       fail(v, VERIFY_host_claims_mismatch, "host: claims",
+		    "they are of another host than the token's issuer");
+}
+
 bool verify_host_claims(struct verification *v)
 {
 	const struct cmw_item *item = &v->host[HOST_CLAIMS];
@@ -207,15 +216,15 @@ bool verify_host_claims(struct verification *v)
 				      : need_host(v, v->cached->ima ? v->cached->list.entries : 0,
 						  "the host says something new of itself");
 	if (!v->judged_host)
-		return pass(v, "host: claims", "as they were judged before");
+		return check_issuer(v, v->cached->host_id) &&
+		       pass(v, "host: claims", "as they were judged before");
 	if (item->len > HOSTSTATE_CLAIMS_MAX)
 		return fail(v, VERIFY_malformed_host_claims, "evidence: format",
 			    "the host claims are too long");
 	if (!parse_host_claims(v, item))
 		return false;
-	if (memcmp(v->host_claims.host_id, c->host_id, sizeof(c->host_id)))
-		return fail(v, VERIFY_host_claims_mismatch, "host: claims",
-			    "they are of another host than the token's issuer");
+	if (!check_issuer(v, v->host_claims.host_id))
+		return false;
 	if (v->host_claims.tpm.ak_name_len != v->ak_name.len ||
 	    memcmp(v->host_claims.tpm.ak_name, v->ak_name.data, v->ak_name.len))
 		return fail(v, VERIFY_ak_claimed, "host: claims", "they name another AK");

@@ -78,6 +78,7 @@ static void keep_host(struct verification *v, struct hoststate *s)
 	s->enrolled = v->enrolled;
 	s->software = v->software;
 	s->boot_id = h->boot_id;
+	memcpy(s->host_id, h->host_id, sizeof(s->host_id));
 	keep_public(&v->host[EK_PUBLIC], s->ek.data, &s->ek.len);
 	keep_public(&v->host[AK_PUBLIC], s->ak.data, &s->ak.len);
 	memcpy(s->claims.data, claims->content, claims->len);

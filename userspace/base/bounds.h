@@ -5,6 +5,6 @@
  */
 #pragma once
 
-#define TASK_TEXT_MAX 1024 /* bytes of a task's id, its purpose, a scope, or a principal; at least 1 */
+#define TASK_TEXT_MAX 1024 /* bytes of a task's id, its purpose, a scope, a principal; at least 1 */
 #define TASK_SCOPES_MAX 64
 #define TASK_TEXTS_MAX 8192 /* of them all: every record of the session carries them */

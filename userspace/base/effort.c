@@ -75,14 +75,6 @@ ssize_t effort_read(int fd, void *buffer, size_t size)
 	return n;
 }
 
-ssize_t effort_pread(int fd, void *buffer, size_t size, off_t offset)
-{
-	ssize_t n = pread(fd, buffer, size, offset);
-
-	effort.bytes += n > 0 ? (size_t)n : 0;
-	return n;
-}
-
 FILE *effort_fopen(const char *path)
 {
 	FILE *f = fopen(path, "re");

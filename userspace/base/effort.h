@@ -33,13 +33,12 @@ bool effort_goes_on(void);
 void effort_walk(uint64_t entries);
 
 /*
- * As open(2), openat(2), read(2), pread(2), readlinkat(2), fopen(3) with "re", fgets(3), getline(3),
+ * As open(2), openat(2), read(2), readlinkat(2), fopen(3) with "re", fgets(3), getline(3),
  * opendir(3), fdopendir(3), readdir(3): counted.
  */
 int effort_open(const char *path, int flags);
 int effort_openat(int dir, const char *path, int flags);
 ssize_t effort_read(int fd, void *buffer, size_t size);
-ssize_t effort_pread(int fd, void *buffer, size_t size, off_t offset);
 FILE *effort_fopen(const char *path);
 char *effort_gets(char *line, int size, FILE *f);
 ssize_t effort_getline(char **line, size_t *size, FILE *f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * limit: bounds that ran out. Whoever meets one says so where it is met, in whatever thread, and goes
- * on with what is left; daemon/limits.h tells people of it: what is blind, and what to raise.
+ * limit: bounds that ran out. Whoever meets one says so where it is met, in whatever thread, and
+ * goes on with what is left; daemon/limits.h tells people of it: what is blind, and what to raise.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * thread: threads beside the main one, and waits that end. Times are of CLOCK_MONOTONIC (base/clock.h):
- * whoever sets the host's clock back must not make a wait longer.
+ * thread: threads beside the main one, and waits that end. Times are of CLOCK_MONOTONIC
+ * (base/clock.h): whoever sets the host's clock back must not make a wait longer.
  */
 #pragma once
 

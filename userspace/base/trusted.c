@@ -246,14 +246,39 @@ static int walk(struct walk *w, int flags)
 	return err > 0 ? err - 1 : err;
 }
 
+/*
+ * A directory that is opened is for files of ours: in a sticky one nobody replaces those, but others
+ * put theirs where ours are to be.
+ */
+static int check_use(const struct walk *w, int fd)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!(st.st_mode & S_ISVTX) || !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	name_of(fd, ".", path, sizeof(path));
+	snprintf(w->why, w->size,
+		 "%s: others can put files there (mode %04o): chmod go-w it, or take one below it",
+		 path, st.st_mode & 07777);
+	return -EPERM;
+}
+
 int trusted_open(int dir, const char *path, int flags, char *ret_why, size_t size)
 {
 	struct walk w = {.at = -1, .why = ret_why, .size = size};
-	int fd;
+	int fd, err;
 
 	*ret_why = '\0';
 	fd = *path ? begin(&w, dir, path) : -ENOENT;
 	fd = fd ?: walk(&w, flags);
+	err = fd >= 0 && flags & O_DIRECTORY ? check_use(&w, fd) : 0;
+	if (err) {
+		close(fd);
+		fd = err;
+	}
 	if (w.at >= 0)
 		close(w.at);
 	if (fd < 0 && !*ret_why)

@@ -17,7 +17,8 @@
 /*
  * Opens @path, relative to the directory @dir (a descriptor, or AT_FDCWD), with @flags and
  * O_CLOEXEC, step by step, so that what was checked is what is opened. Symbolic links are followed:
- * they, and where they lead, are checked as all else.
+ * they, and where they lead, are checked as all else. With O_DIRECTORY it is for files of ours, and
+ * may not be a sticky one that others can write to.
  * The descriptor; -EPERM and @ret_why (@size bytes) says which path it is, and what to do; else an
  * errno, and @ret_why is what that means.
  */

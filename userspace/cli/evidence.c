@@ -12,9 +12,9 @@
 #include "base/log.h"
 #include "base/reader.h"
 #include "base/units.h"
-#include "cli/answer.h"
 #include "cli/cmd.h"
 #include "lib/affiant.h"
+#include "lib/client.h"
 
 #define KEY_MAX 4096 /* bytes of a JWK's file */
 

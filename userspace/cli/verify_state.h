@@ -14,11 +14,11 @@ struct verify_state {
 };
 
 /*
- * For verify_request.recall: takes that host's lock, and has it until verify_state_done(): of two at
- * once the one that knew less might save last. What is there but is no state that this user or root
- * wrote (damaged, of another version, a FIFO, somebody else's) is told, and counts as nothing: then
- * host evidence is asked for. Negative errno: it can't be read; -EWOULDBLOCK: another process had
- * the lock for too long.
+ * For verify_request.recall: takes that host's lock, and has it until verify_state_done(): of two
+ * at once the one that knew less might save last. What is there but is no state that this user or
+ * root wrote (damaged, of another version, a FIFO, somebody else's) is told, and counts as nothing:
+ * then host evidence is asked for. Negative errno: it can't be read; -EWOULDBLOCK: another process
+ * had the lock for too long.
  */
 int verify_state_recall(void *state, const uint8_t ueid[CLAIMS_UEID_SIZE],
 			const struct hoststate **ret);

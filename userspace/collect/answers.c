@@ -22,8 +22,8 @@ static bool is_root_mounted(const struct object_facts *file, struct hostmounts *
 }
 
 /*
- * An upper layer is never a server's: overlayfs takes none whose names have to be asked for again. A
- * directory is merged of all layers, and each is asked.
+ * An upper layer is never a server's: overlayfs takes none whose names have to be asked for again.
+ * A directory is merged of all layers, and each is asked.
  */
 static bool is_layer_local(const struct object_facts *file)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answers: whether a file can be asked anything without waiting for somebody who need not answer: the
- * server of a FUSE or network filesystem, also below an overlay. Who waits there can be past killing
- * (tried: two lookups in one directory of a FUSE server that is silent, of which the second waits for
- * the first one's lock; and a request that the server has read). So a thread that hangs can keep this
- * program from ending, and nothing is asked before it is known who answers.
+ * answers: whether a file can be asked anything without waiting for somebody who need not answer:
+ * the server of a FUSE or network filesystem, also below an overlay. Who waits there can be past
+ * killing (tried: two lookups in one directory of a FUSE server that is silent, of which the second
+ * waits for the first one's lock; and a request that the server has read). So a thread that hangs
+ * can keep this program from ending, and nothing is asked before it is known who answers.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ struct answering {
 };
 
 /*
- * By what the kernel says of it. What root mounted answers: an overlay of his may lie on a server of
- * his. May wait, a second at most, until it is known what is mounted.
+ * By what the kernel says of it. What root mounted answers: an overlay of his may lie on a server
+ * of his. May wait, a second at most, until it is known what is mounted.
  */
 bool answers_by_itself(const struct object_facts *file, struct hostmounts *mounts);
 
@@ -31,7 +31,7 @@ bool answers_by_itself(const struct object_facts *file, struct hostmounts *mount
 int answers_look(const struct answering *a, int fd, struct object_facts *ret);
 
 /*
- * The same for what the operator has named himself: network filesystems that root mounted pass, too,
- * but no FUSE. Waits for a twentieth of a second at most.
+ * The same for what the operator has named himself: network filesystems that root mounted pass,
+ * too, but no FUSE. Waits for a twentieth of a second at most.
  */
 int answers_look_named(const struct answering *a, int fd, struct object_facts *ret);

@@ -97,7 +97,7 @@ static int start_workers(struct filehash *h)
 	return r;
 }
 
-/* Without it nothing is remembered: it is tried again now and then. The lock is held, or nobody else is. */
+/* Without it nothing is remembered: tried now and then. The lock is held, or nobody else is here. */
 static void watch_unmounts(struct filehash *h)
 {
 	uint64_t now = clock_ns(CLOCK_BOOTTIME);

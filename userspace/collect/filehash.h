@@ -50,9 +50,9 @@ enum unproven {
 };
 
 /*
- * What was read of a file, and of which: whether that proves anything of an exec is for proof_judge()
- * to say. From filehash the state is OBSERVED (it stood still while it was read), VERITY, or why
- * there is none.
+ * What was read of a file, and of which: whether that proves anything of an exec is for
+ * proof_judge() to say. From filehash the state is OBSERVED (it stood still while it was read),
+ * VERITY, or why there is none.
  *
  * Also what the ELF file says of itself: build_id, package and loader.
  */

@@ -18,7 +18,9 @@
 /* More than any host has: what is beyond is not trusted. */
 #define DEVICES_MAX 4096
 
-/* A tenth of a processor at most goes into it, and a list is a hundredth of a second old at least. */
+/*
+ * A tenth of a processor at most goes into it, and a list is a hundredth of a second old at least.
+ */
 #define PAUSE_MIN_NS 10000000ull
 #define PAUSE_TIMES 9
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostmounts: the filesystems that one with privilege here has mounted, and among them those from
- * which the host takes setuid programs: mounted without "nosuid" in the mount namespace of process 1.
- * Whoever could change a file there could be root, so that what the host trusts already is all that
- * is trusted here. Not one that is mounted idmapped anywhere: through that mount another user writes
- * to root's files (tried: pages pinned by it, the program executed by root's own path).
+ * which the host takes setuid programs: mounted without "nosuid" in the mount namespace of process
+ * 1. Whoever could change a file there could be root, so that what the host trusts already is all
+ * that is trusted here. Not one that is mounted idmapped anywhere: through that mount another user
+ * writes to root's files (tried: pages pinned by it, the program executed by root's own path).
  *
  * A thread reads the lists, once for each change that the kernel tells of, but never all the time:
  * fusermount lets any user make them longer, and change them a thousand times a second. What is
@@ -24,7 +24,9 @@ struct hostmounts *hostmounts_ref(struct hostmounts *m);
 void hostmounts_unref(struct hostmounts *m);
 /* Ends the thread. False: it did not come back. */
 bool hostmounts_stop(struct hostmounts *m);
-/* Stops it, and gives back what hostmounts_new() gave; without effect on one that can't be stopped. */
+/*
+ * Stops it, and gives back what hostmounts_new() gave; without effect on one that can't be stopped.
+ */
 void hostmounts_free(struct hostmounts *m);
 
 /*
@@ -33,7 +35,9 @@ void hostmounts_free(struct hostmounts *m);
  */
 uint64_t hostmounts_known_ns(struct hostmounts *m);
 
-/* Waits, for @wait_ns at most, until what is known was so at @since_ns or later. False: it isn't. */
+/*
+ * Waits, for @wait_ns at most, until what is known was so at @since_ns or later. False: it isn't.
+ */
 bool hostmounts_wait(struct hostmounts *m, uint64_t since_ns, uint64_t wait_ns);
 
 /* @device: the kernel's s_dev, as in struct object_id. */

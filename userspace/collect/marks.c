@@ -30,15 +30,17 @@
 #define HOST_WAIT_NS 500000000ull
 
 /*
- * A session's looks take a fifth of a processor at most, but for what is done at once: who begins has
- * a new namespace or two.
+ * A session's looks take a fifth of a processor at most, but for what is done at once: who begins
+ * has a new namespace or two.
  */
 #define PAUSE_TIMES 4
 #define BURST_NS 1000000000ull
 #define PENDING_MAX 8
 #define PAUSES_MAX 4096
 
-/* The namespaces that were looked at last. Of the loop and of each look: whoever is last frees it. */
+/*
+ * The namespaces that were looked at last. Of the loop and of each look: whoever is last frees it.
+ */
 struct seen {
 	pthread_mutex_t lock;
 	unsigned int references;
@@ -152,8 +154,8 @@ static bool owned_by_us(int ns)
 
 /*
  * A filesystem that was marked by another look is marked again: it costs little, and its device
- * number may have become another's. The mount point is in the kernel's memory, so that no lookup has
- * to ask a server on the way. 1: it is marked.
+ * number may have become another's. The mount point is in the kernel's memory, so that no lookup
+ * has to ask a server on the way. 1: it is marked.
  */
 static int mark(const struct look *l, int root, const struct mount_line *line)
 {

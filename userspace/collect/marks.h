@@ -22,9 +22,9 @@ struct marks;
 #define MARKS_FILESYSTEMS_MAX 1024
 
 /*
- * 0: what was to be marked is. Else why not all is: the -errno of the first filesystem that was to be
- * and could not; -E2BIG: there were more than the above; -ESRCH: the process is gone; -ETIMEDOUT: it
- * takes longer than it may.
+ * 0: what was to be marked is. Else why not all is: the -errno of the first filesystem that was to
+ * be and could not; -E2BIG: there were more than the above; -ESRCH: the process is gone;
+ * -ETIMEDOUT: it takes longer than it may.
  */
 typedef void (*marks_done)(void *context, uint64_t token, int err);
 
@@ -41,10 +41,10 @@ void marks_free(struct marks *m);
 
 /*
  * Has what process @tgid sees marked, for session @key, unless that was done within a second. @ns:
- * the inode of its mount namespace, if that is known; then this may ask nothing at all. @token: given
- * back when it is over, 0: nobody waits for that. -EBUSY: this session has had more than its share
- * (only without a token); -errno of aside_submit(); -ENOMEM. done() is not called then, nor when
- * nothing was to be done.
+ * the inode of its mount namespace, if that is known; then this may ask nothing at all. @token:
+ * given back when it is over, 0: nobody waits for that. -EBUSY: this session has had more than its
+ * share (only without a token); -errno of aside_submit(); -ENOMEM. done() is not called then, nor
+ * when nothing was to be done.
  */
 int marks_add(struct marks *m, pid_t tgid, uint32_t ns, uint64_t key, uint64_t token);
 int marks_remove_all(struct marks *m);

@@ -23,8 +23,8 @@ int procroot_open(pid_t tgid);
 int procroot_resolve(int root, const char *cwd, const char *path, bool cached);
 
 /*
- * The same with what is to be got from the filesystems, as long as each directory on the way answers by itself
- * (answers.h): -EREMOTE where one may not. What is found may itself be another's. -ELOOP: too many
- * links, or too deep.
+ * The same with what is to be got from the filesystems, as long as each directory on the way
+ * answers by itself (answers.h): -EREMOTE where one may not. What is found may itself be another's.
+ * -ELOOP: too many links, or too deep.
  */
 int procroot_walk(int root, const char *cwd, const char *path, const struct answering *a);

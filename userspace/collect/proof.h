@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proof: whether a digest is of what was executed. It is when nobody but root could have changed the
- * bytes between the exec and the end of the hash: a process can let go of its own executable and
- * write to it, and pages pinned before the exec are stored to after it, without a trace (both
+ * proof: whether a digest is of what was executed. It is when nobody but root could have changed
+ * the bytes between the exec and the end of the hash: a process can let go of its own executable
+ * and write to it, and pages pinned before the exec are stored to after it, without a trace (both
  * tried). So nothing counts but who can write to the file, which filesystem it lies on, that it
  * stood still, and that the session had no root's power (power.h).
  */
@@ -32,8 +32,8 @@ bool proof_stop(struct proof *p);
 struct hostmounts *proof_mounts(const struct proof *p);
 
 /*
- * CLOCK_BOOTTIME: all that is judged is judged by what was mounted then, or later. To judge what came
- * to be known after it is to wait until that is behind it.
+ * CLOCK_BOOTTIME: all that is judged is judged by what was mounted then, or later. To judge what
+ * came to be known after it is to wait until that is behind it.
  */
 uint64_t proof_known_ns(const struct proof *p);
 
@@ -48,8 +48,8 @@ enum unproven proof_guard(struct proof *p, const struct object_facts *file);
 
 /*
  * What @d proves of an exec at @exec_ns (CLOCK_BOOTTIME): PROVEN, or why not. @executed: what the
- * kernel saw at the exec; NULL: nothing was seen then (an ELF loader), so that all must have been as
- * it is now.
+ * kernel saw at the exec; NULL: nothing was seen then (an ELF loader), so that all must have been
+ * as it is now.
  */
 enum unproven proof_judge(struct proof *p, const struct object_facts *executed, uint64_t exec_ns,
 			  const struct file_digest *d);

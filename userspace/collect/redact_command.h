@@ -15,8 +15,8 @@ void redact_commands_free(struct redact_commands *r);
 
 /*
  * In @argv: arguments, each ended by NUL, the last one's may be missing. @exe: the name of the file
- * that was executed, which may be known where argv[0] is not; NULL: unknown. In time and memory that
- * grow with @len alone; of what is longer than any argv of an event, all is hidden.
+ * that was executed, which may be known where argv[0] is not; NULL: unknown. In time and memory
+ * that grow with @len alone; of what is longer than any argv of an event, all is hidden.
  */
 void redact_commands_hide(struct redact_commands *r, const char *exe, size_t exe_len, char *argv,
 			  size_t len);

@@ -22,9 +22,9 @@
  *	#all              every operand
  *	?                 the word behind one that is a secret's name
  *
- * and how much of the value, by the sign behind the name: none: all of it; ':' '%' '/' ',' '=': what
- * is behind the first such sign in it, and nothing where there is none (all of it, with '!' at the
- * end); '~': what is behind "pass:" (openssl: it can be "env:NAME" or "file:PATH", too).
+ * and how much of the value, by the sign behind the name: none: all of it; ':' '%' '/' ',' '=':
+ * what is behind the first such sign in it, and nothing where there is none (all of it, with '!' at
+ * the end); '~': what is behind "pass:" (openssl: it can be "env:NAME" or "file:PATH", too).
  *
  * @valued: short options whose values are no secrets, for "-sSuV" to be told from "-ouV"; NULL:
  * the program has no clusters of short options.

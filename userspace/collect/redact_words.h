@@ -31,8 +31,8 @@ bool words_add(struct words *w, char *text, size_t len);
 
 /*
  * The next command of a shell's text: from *@at on, up to the end of the text, an operator or a
- * parenthesis; *@at is moved behind it. Its words are added to @w. 1; 0: there is no more; -1: there
- * is no room.
+ * parenthesis; *@at is moved behind it. Its words are added to @w. 1; 0: there is no more; -1:
+ * there is no room.
  */
 int words_command(struct words *w, const struct word *text, size_t *at);
 

@@ -287,8 +287,8 @@ const char *scriptarg_name(const struct event_exec *exec)
 	const char *zero, *file, *found;
 
 	/*
-	 * What it is called says what it is, unless it was mounted there: any user can mount node over a
-	 * file called dash in a namespace of his own, and the two read options differently.
+	 * What it is called says what it is, unless it was mounted there: any user can mount node
+	 * over a file called dash in a namespace of his own, and the two read options differently.
 	 */
 	if (exec->flags & EXEC_MOUNTED)
 		return NULL;

@@ -3,8 +3,8 @@
  * seen: which events have been read, as a window over each CPU's sequence numbers. A window and not
  * a maximum, because the order within the ring inverts: a number is taken before the place in the
  * ring, and whoever took it can be interrupted or preempted in between. Drops doubles, tells gaps
- * once they are final. Who took a number can be kept from the CPU for longer than anybody waits: what
- * was told as missing and comes all the same is new.
+ * once they are final. Who took a number can be kept from the CPU for longer than anybody waits:
+ * what was told as missing and comes all the same is new.
  *
  * What is final follows from the events alone, so that reading a journal again comes to the same.
  */
@@ -33,9 +33,8 @@ struct seen {
 };
 
 /*
- * 1: new, perhaps after it was told as missing. 0: seen before, or too far behind to tell, which only
- * a doubled event can be. -ENOMEM; -ERANGE: no such CPU.
- * @time_ns: of the event.
+ * 1: new, perhaps after it was told as missing. 0: seen before, or too far behind to tell, which
+ * only a doubled event can be. -ENOMEM; -ERANGE: no such CPU. @time_ns: of the event.
  */
 int seen_mark(struct seen *s, uint32_t cpu, uint64_t sequence, uint64_t time_ns);
 
@@ -75,7 +74,10 @@ bool seen_save(const struct seen *s, uint32_t cpu, struct seen_span *ret);
 int seen_load(struct seen *s, uint32_t cpu, uint64_t low, uint64_t top, const uint8_t *bits,
 	      size_t len);
 
-/* The same CPU's, after it: bits as in seen_span. -EBADMSG: it is not loaded, or there are too many. */
+/*
+ * The same CPU's, after it: bits as in seen_span. -EBADMSG: it is not loaded, or there are too
+ * many.
+ */
 int seen_load_missed(struct seen *s, uint32_t cpu, const uint8_t *bits, size_t len);
 
 void seen_clear(struct seen *s);

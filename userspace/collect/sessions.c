@@ -106,8 +106,8 @@ static struct session *session_from_event(struct attribute *a, const struct even
 }
 
 /*
- * The kernel's keys are given once, but for a cgroup's: what was matched or started since belongs to
- * another session.
+ * The kernel's keys are given once, but for a cgroup's: what was matched or started since belongs
+ * to another session.
  */
 static bool was_member(const struct session *s, const struct event_header *h)
 {

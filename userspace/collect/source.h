@@ -33,9 +33,9 @@ struct source_config {
 };
 
 /*
- * Loads the programs, and makes their maps or takes over the pinned ones of an earlier daemon, whose
- * programs go on. If some of what belongs together is gone, nothing of the rest can be trusted: it
- * is removed, and begun anew. On failure @why says what is missing and what to do.
+ * Loads the programs, and makes their maps or takes over the pinned ones of an earlier daemon,
+ * whose programs go on. If some of what belongs together is gone, nothing of the rest can be
+ * trusted: it is removed, and begun anew. On failure @why says what is missing and what to do.
  *
  * -EBUSY: another daemon holds the pins. -ENOTSUP: the kernel lacks something of the baseline.
  * -EPERM: not privileged. -ENOENT: no bpffs or no cgroup2.
@@ -45,9 +45,9 @@ int source_open(const struct source_config *config, struct source **ret, char *w
 
 /*
  * Attaches the programs, or replaces those of the earlier daemon without a gap. Maps that were made
- * just now begin to count above @past, the highest number that anybody knows of this boot, and above
- * all that maps made earlier can have given by now. To be called once, before any event is read.
- * Each step leaves a state from which a later start goes on.
+ * just now begin to count above @past, the highest number that anybody knows of this boot, and
+ * above all that maps made earlier can have given by now. To be called once, before any event is
+ * read. Each step leaves a state from which a later start goes on.
  */
 int source_attach(struct source *s, uint64_t past, char *why, size_t why_size);
 
@@ -223,18 +223,14 @@ int source_share_adjust(struct source *s, uint64_t session, int32_t tags);
 int source_share_forget(struct source *s, uint64_t session);
 
 /*
- * Calls @each with the number of every connection that a socket still has
- * (event_connect.connection), in any order, some more than once. What was one all the while is
- * among them.
- */
-int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data);
-/*
- * The same for some of them, and goes on with others the next time: 1: there are more. @iter: -1 at
- * first and after the end; whoever leaves off earlier closes it.
+ * Calls @each with the numbers of some connections that a socket still has
+ * (event_connect.connection), and goes on with others the next time: 1: there are more; 0: each was
+ * told, some more than once. What was one all the while is among them. @iter: -1 at first and after
+ * the end; whoever leaves off earlier closes it.
  */
 int source_walk_connections(struct source *s, int *iter,
 			    void (*each)(uint64_t number, void *data), void *data);
-/* Likewise, with the cookie of every socket of which something is kept. */
+/* All at once: the cookie of every socket of which something is kept. */
 int source_each_socket(struct source *s, void (*each)(uint64_t cookie, void *data), void *data);
 
 /*

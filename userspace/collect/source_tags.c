@@ -265,19 +265,6 @@ static int live_step(int iter, const struct live_walk *w)
 	return n >= 0 ? n > 0 : errno == EAGAIN || errno == EINTR ? 1 : -errno;
 }
 
-static int live_walk(struct source *s, const struct live_walk *w)
-{
-	_cleanup_close_ int iter = bpf_iter_create(s->live);
-	int more;
-
-	if (iter < 0)
-		return -errno;
-	do
-		more = live_step(iter, w);
-	while (more > 0);
-	return more;
-}
-
 int source_walk_connections(struct source *s, int *iter,
 			    void (*each)(uint64_t number, void *data), void *data)
 {
@@ -295,14 +282,18 @@ int source_walk_connections(struct source *s, int *iter,
 	return more;
 }
 
-int source_each_connection(struct source *s, void (*each)(uint64_t number, void *data), void *data)
-{
-	return live_walk(s, &(struct live_walk){.connection = each, .data = data});
-}
-
 int source_each_socket(struct source *s, void (*each)(uint64_t cookie, void *data), void *data)
 {
-	return live_walk(s, &(struct live_walk){.socket = each, .data = data});
+	const struct live_walk w = {.socket = each, .data = data};
+	_cleanup_close_ int iter = bpf_iter_create(s->live);
+	int more;
+
+	if (iter < 0)
+		return -errno;
+	do
+		more = live_step(iter, &w);
+	while (more > 0);
+	return more;
 }
 
 static int select_add(struct source *s, struct bpf_map *map, const void *key,

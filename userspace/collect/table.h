@@ -36,8 +36,8 @@ struct process_key {
 };
 
 /*
- * Nobody is known in a session any more. Somebody may be whose fork was lost: it ends when the kernel
- * knows nobody either.
+ * Nobody is known in a session any more. Somebody may be whose fork was lost: it ends when the
+ * kernel knows nobody either.
  */
 struct vacancy {
 	bool is;

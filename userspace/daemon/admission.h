@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admission: whether a session may be opened, for whom and by whom, as configured and as budgets go. */
+/* admission: whether a session may be opened, by what is configured and by its agent's budget. */
 #pragma once
 
 #include <stdbool.h>

@@ -14,7 +14,7 @@ struct alive_process {
 
 /*
  * 1: @p's descriptor is of the process that began at @p's start, and that lives: a pid is given
- * again. 0: it is not. -EAGAIN: one is there that lets nobody look at it now (collect/glance.h, which
- * says what @aside and @key are).
+ * again. 0: it is not. -EAGAIN: one is there that lets nobody look at it now (collect/glance.h,
+ * which says what @aside and @key are).
  */
 int alive_is(struct aside *aside, uint64_t key, const struct alive_process *p);

@@ -123,7 +123,9 @@ struct config {
 	struct config_hash hash;
 	struct config_redact redact;
 	struct config_role launchers, readers;
-	/* Programs that set sessions up as root: what they run as does not count as the session's. */
+	/*
+	 * Programs that set sessions up as root: what they run as does not count as the session's.
+	 */
 	char **launcher_programs;
 	size_t launcher_programs_count;
 	uid_t *trusted_owners; /* whose files are as good as root's */

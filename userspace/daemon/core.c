@@ -194,14 +194,13 @@ static int open_proof(struct core *c, char **ret_why)
 
 static int open_hashing(struct core *c, char **ret_why)
 {
-	const struct config *config = c->config;
 	const struct filehash_config hash = {
-		.workers = config->hash.workers,
-		.cache_max = config->hash.cache_entries,
+		.workers = c->config->hash.workers,
+		.cache_max = c->config->hash.cache_entries,
 		.queue_max = 4096,
 		.queue_total = hash_queue_total(),
-		.size_max = config->hash.max_size,
-		.disabled = config->hash.mode == CONFIG_HASH_OFF,
+		.size_max = c->config->hash.max_size,
+		.disabled = c->config->hash.mode == CONFIG_HASH_OFF,
 		.identify = describe,
 		.identify_context = c,
 		.mounts = proof_mounts(c->proof),

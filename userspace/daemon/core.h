@@ -46,8 +46,8 @@ struct shares;
 struct told_set;
 
 #define CORE_SECOND_NS CLOCK_SECOND_NS
-#define CORE_EVENTS_SIZE (1u << 20)  /* bytes, read from the ring at once and written to the journal */
-#define CORE_JOURNAL_MIN (8ull << 20) /* bytes: beyond, the state is saved and the journal begun anew */
+#define CORE_EVENTS_SIZE (1u << 20) /* bytes that are read from the ring, and journalled, at once */
+#define CORE_JOURNAL_MIN (8ull << 20) /* bytes: a longer journal is begun anew, after saving */
 
 /* A record that the disk had no room for: written before anything else is read. */
 struct backlog {

@@ -72,8 +72,8 @@ static void look(struct walk *w, int dir, unsigned int depth)
 			return;
 		}
 		if (is_roots(w, &st) && depth < DEPTH_MAX) {
-			int below = effort_openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
-								    O_NOFOLLOW);
+			int below = effort_openat(dir, e->d_name,
+						  O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 			if (below >= 0)
 				look(w, below, depth + 1);

@@ -19,7 +19,9 @@ static uint64_t count_untracked(const struct core *c)
 	HASH_ITER (hh, c->attribute->table.processes, p, next) {
 		_cleanup_close_ int pidfd = syscall(SYS_pidfd_open, p->key.tgid, 0);
 
-		n += pidfd >= 0 && alive_is(c->aside, p->actor->session->key, &(struct alive_process){pidfd, p->key.tgid, p->key.start}) != 0;
+		n += pidfd >= 0 &&
+		     alive_is(c->aside, p->actor->session->key,
+			      &(struct alive_process){pidfd, p->key.tgid, p->key.start}) != 0;
 	}
 	return n;
 }

@@ -7,8 +7,8 @@
  *	asked ─► digests settled ─► executable looked at ─► in a batch, quoted ─►
  *	looked at again ─► answered
  *
- * One thread: all of it runs in the daemon's loop, so many askers in each turn; but the host's logs,
- * which can be long, are read by handout.h's.
+ * One thread: all of it runs in the daemon's loop, so many askers in each turn; but the host's
+ * logs, which can be long, are read by handout.h's.
  */
 #pragma once
 

@@ -6,7 +6,6 @@
 #include "attest/cmw.h"
 #include "attest/ossl.h"
 #include "base/buffer.h"
-#include "base/log.h"
 #include "base/pb.h"
 #include "collect/loss.h"
 #include "daemon/attester.h"

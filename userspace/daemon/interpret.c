@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/units.h"
 #include "daemon/account.h"
 #include "daemon/schema.h"
 #include "daemon/value.h"

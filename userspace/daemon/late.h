@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* late: what the processes of a session had open before it began: one that took in what ran already. */
+/* late: what was open already in the processes of a session that began after them. */
 #pragma once
 
 #include <stdint.h>
@@ -7,7 +7,7 @@
 struct session;
 
 /*
- * For struct attribute_config: adds to the head of @s the connections that its processes have, or that
- * not all of them are told.
+ * For struct attribute_config: adds to the head of @s the connections that its processes have, or
+ * that not all of them are told.
  */
 void late_began(void *core, struct session *s, uint32_t tgid);

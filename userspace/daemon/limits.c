@@ -53,11 +53,6 @@ static const struct {
 
 static bool said[LIMIT_ALL];
 
-const char *limits_text(enum limit l)
-{
-	return limits[l].text;
-}
-
 static bool holds(enum limit l, uint64_t now_ns)
 {
 	uint64_t met_ns = limit_met_ns(l);

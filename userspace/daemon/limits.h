@@ -13,14 +13,13 @@
 /* What the daemon has open when it does nothing, and some. */
 #define LIMITS_FILES_MIN 256
 
-/* A line for a person. */
-const char *limits_text(enum limit l);
-
 /* Logs what is new, and what is over. To be called every now and then. */
 void limits_look(uint64_t now_ns);
 
 /* Those that hold now, borrowed; how many. */
 size_t limits_list(uint64_t now_ns, const char *ret[static LIMIT_ALL]);
 
-/* What to raise, as an end of a line that tells of @err (negative errno); "" when that is no limit. */
+/*
+ * What to raise, as an end of a line that tells of @err (negative errno); "" when that is no limit.
+ */
 const char *limits_advice(int err);

@@ -30,7 +30,10 @@ static int find_port(uint32_t tgid, const char *table, uint32_t wanted)
 	f = effort_fopen(path);
 	if (!f)
 		return -1;
-	/* Whoever has a network namespace fills its table: a port that isn't found in time is not told. */
+	/*
+	 * Whoever has a network namespace fills its table: a port that isn't found in time is not
+	 * told.
+	 */
 	while (effort_goes_on() && effort_gets(line, sizeof(line), f)) {
 		unsigned int port, state;
 		uint64_t inode;

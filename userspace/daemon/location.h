@@ -21,10 +21,10 @@ typedef void (*location_seen_fn)(void *data, int dir, int fd, bool is_dir);
 
 /*
  * Follows @path, symbolic links at its end too. @seen is called before a name is looked up for
- * good: whatever watches what it was given hears of every change from then on. Nothing is asked of a
- * filesystem that may not answer, which a link on the way can lead to: -EREMOTE (@a: see
- * answers_look_named(); NULL: all answer). 0, with *@ret to be
- * cleared; -ENOENT, -ENOTDIR, -ELOOP, ... when it leads nowhere, -EISDIR when to a directory.
+ * good: whatever watches what it was given hears of every change from then on. Nothing is asked of
+ * a filesystem that may not answer, which a link on the way can lead to: -EREMOTE (@a: see
+ * answers_look_named(); NULL: all answer). 0, with *@ret to be cleared; -ENOENT, -ENOTDIR, -ELOOP,
+ * ... when it leads nowhere, -EISDIR when to a directory.
  */
 int location_find(const char *path, const struct answering *a, location_seen_fn seen, void *data,
 		  struct location *ret);

@@ -177,7 +177,10 @@ static void tell_stopping(struct core *c)
 	core_flush(c);
 }
 
-/* Everybody connects, whatever the umask; a directory that was there is left as it is, if it is root's. */
+/*
+ * Everybody connects, whatever the umask; a directory that was there is left as it is, if it is
+ * root's.
+ */
 static int make_runtime_dir(const char *path)
 {
 	_cleanup_close_ int fd = -1;

@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/effort.h"
 #include "base/limit.h"
-#include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/manifest.h"

@@ -23,8 +23,8 @@ enum opensockets_which {
  * packets nobody sees. Of more, or of what could not be read in @look_ns, open_connections_cut says
  * so. A process that is gone adds nothing. 0 or -ENOMEM.
  *
- * It reads as much as the process and its network namespace have, and can wait for an exec of it: not
- * in the event loop.
+ * It reads as much as the process and its network namespace have, and can wait for an exec of it:
+ * not in the event loop.
  */
 int opensockets_add(pid_t tgid, enum opensockets_which which, uint64_t look_ns,
 		    Affiant__V1__SessionStarted *m);

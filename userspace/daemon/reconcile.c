@@ -253,7 +253,10 @@ static bool lost_any_end(const struct attribute *a)
 	       a->losses[LOSS_SLOT];
 }
 
-/* Not met at once: those that are ended meanwhile go from the table. Returns whether there are more. */
+/*
+ * Not met at once: those that are ended meanwhile go from the table. Returns whether there are
+ * more.
+ */
 static bool mark_connections(struct core *c)
 {
 	struct connection **at = &c->attribute->table.walks.connections;
@@ -321,8 +324,8 @@ static bool forget_over(struct core *c, bool begins)
 }
 
 /*
- * Opened, and then the daemon died before it could tag the process: nobody will ever be in it. While
- * somebody has its tag, only the word of it was lost.
+ * Opened, and then the daemon died before it could tag the process: nobody will ever be in it.
+ * While somebody has its tag, only the word of it was lost.
  */
 static bool end_unbegun(struct core *c, bool begins)
 {

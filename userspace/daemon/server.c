@@ -110,10 +110,10 @@ static size_t staff_reserve(const struct server *s)
 }
 
 /*
- * Room for one more. Of one user only so many, of one session, and of all sessions of a user; of all
- * users only so many, and of those who neither launch agents nor read records fewer. Then who has
- * not yet made a request makes room, the oldest first: a flood of connections, silent or not, keeps
- * nobody out for good who is not like those that flood.
+ * Room for one more. Of one user only so many, of one session, and of all sessions of a user; of
+ * all users only so many, and of those who neither launch agents nor read records fewer. Then who
+ * has not yet made a request makes room, the oldest first: a flood of connections, silent or not,
+ * keeps nobody out for good who is not like those that flood.
  */
 static bool admit(struct server *s, const struct channel *newcomer)
 {
@@ -192,7 +192,10 @@ static int on_ready(sd_event_source *source, int fd, uint32_t events, void *data
 
 	(void)source;
 	(void)events;
-	/* Some at a time: those that a turn has no time for stay ready, before those that were heard. */
+	/*
+	 * Some at a time: those that a turn has no time for stay ready, before those that were
+	 * heard.
+	 */
 	for (int all = 0; all < SERVER_READY_MAX && turn_goes_on(); all += READY_AT_ONCE) {
 		s->ready_count = epoll_wait(fd, s->ready, READY_AT_ONCE, 0);
 		/* Who is freed meanwhile is taken out. */

@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "base/pb.h"
 #include "collect/decode.h"
 #include "collect/power.h"

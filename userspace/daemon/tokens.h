@@ -18,7 +18,7 @@ void tokens_free(struct tokens *t);
 bool tokens_take(struct tokens *t, uint64_t session, uint64_t count, uint64_t now_ns);
 
 /*
- * What was done for @session, and can't be refused any more: it may ask again when that is paid for,
- * too.
+ * What was done for @session, and can't be refused any more: it may ask again when that is paid
+ * for, too.
  */
 void tokens_charge(struct tokens *t, uint64_t session, uint64_t count, uint64_t now_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * turn: one turn of the event loop, and how much it may do. Nothing that an agent chooses the number
- * of makes a turn longer: what is more than this goes on in the next one, or in a worker.
+ * turn: one turn of the event loop, and how much it may do. Nothing that an agent chooses the
+ * number of makes a turn longer: what is more than this goes on in the next one, or in a worker.
  */
 #pragma once
 
@@ -45,5 +45,7 @@ int turn_loop(sd_event *event);
 /* Since the loop began. Of the calling thread. */
 const struct turn_most *turn_most(void);
 
-/* False: the turn is to leave off here and go on in the next one. Outside of the loop it never is. */
+/*
+ * False: the turn is to leave off here and go on in the next one. Outside of the loop it never is.
+ */
 bool turn_goes_on(void);

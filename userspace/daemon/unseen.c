@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A session that never began here leaves its mark in the kernel's map, which has room for so many:
- * all its events were lost, or it ended before it was told of. Both maps are walked beside the loop;
- * in between it asks its own table.
+ * all its events were lost, or it ended before it was told of. Both maps are walked beside the
+ * loop; in between it asks its own table.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,7 +92,9 @@ static bool has_tag(const struct sweep *s, uint64_t session)
 	return bsearch(&session, s->tagged, s->tagged_count, sizeof(*s->tagged), by_key);
 }
 
-/* Those that are known by now stay; the kernel's mark may be younger than the one that was found. */
+/*
+ * Those that are known by now stay; the kernel's mark may be younger than the one that was found.
+ */
 static void forget(void *sweep, int err)
 {
 	struct sweep *s = sweep;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What fanotify is to see: the filesystems of sessions, and those of the host for what a selector may
- * take.
+ * What fanotify is to see: the filesystems of sessions, and those of the host for what a selector
+ * may take.
  */
 #include <errno.h>
 #include <string.h>

@@ -121,7 +121,9 @@ static void set_environment(struct claims_process *p, const Affiant__V1__Process
 	}
 }
 
-/* What @image executed, and in what environment; of one whose exec was lost, that neither is known. */
+/*
+ * What @image executed, and in what environment; of one whose exec was lost, that neither is known.
+ */
 static int add_image(struct claims *c, const struct image *image, struct claims_process *p,
 		     bool asking)
 {

@@ -45,8 +45,8 @@ enum affiant_isolation {
 struct affiant_open {
 	const char *agent; /* required: a configured agent's name */
 	/*
-	 * NULL: none, as for all that follow. Task, purpose, principal and each scope (64 at most) have
-	 * 1 to 1,024 bytes, and all together at most 8,192.
+	 * NULL: none, as for all that follow. Task, purpose, principal and each scope (64 at most)
+	 * have 1 to 1,024 bytes, and all together at most 8,192.
 	 */
 	const char *task;
 	const char *purpose;
@@ -58,8 +58,8 @@ struct affiant_open {
 	enum affiant_isolation isolation;
 	int pidfd; /* -1: this process itself */
 	/*
-	 * The process of pidfd waits, and has done nothing of its own yet: what it did before does not
-	 * count, and the session is not late. The caller's word, as the rest is.
+	 * The process of pidfd waits, and has done nothing of its own yet: what it did before does
+	 * not count, and the session is not late. The caller's word, as the rest is.
 	 */
 	int held;
 };

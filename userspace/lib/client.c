@@ -66,7 +66,9 @@ static int receive(struct client *c, struct answer *a)
 	const struct cmsghdr *h;
 	ssize_t n;
 
-	/* With a timeout also SIGSTOP and SIGCONT end it, and the answer would be the next one's. */
+	/*
+	 * With a timeout also SIGSTOP and SIGCONT end it, and the answer would be the next one's.
+	 */
 	do
 		n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);

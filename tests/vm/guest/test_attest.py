@@ -40,7 +40,6 @@ PYTHON = "/usr/bin/python3"
 POLICY = """\
 max_age: 10m
 trust:
-  tpm: []
   software_tpm: [{root}, {issuer}]
   allow_software_tpm: {software}
   enrolment: [ca/ca.pem]
