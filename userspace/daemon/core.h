@@ -134,7 +134,12 @@ struct core {
 
 	struct listening listening;
 	uint8_t *events;   /* what source_read() gave */
-	size_t events_len; /* not yet in the journal */
+	size_t events_len; /* not told yet */
+	bool journaled;    /* but in the journal: what fanotify has of them is not read yet */
+	struct waiting_note {
+		struct event_header *note; /* in the journal behind them, and not told yet either */
+		struct waiting_note *next;
+	} *waiting_notes;
 	struct backlog *backlog, **backlog_end;
 	uint64_t void_records; /* found to be gone from the ledger by this daemon */
 	int full; /* 0, or why the disk takes nothing (-errno): nothing is read until it does */
@@ -191,7 +196,10 @@ void core_wake(struct core *c);
 /* Reads the ring until it is empty, or for as long as one turn of the loop may take. */
 int core_drain(struct core *c);
 
-/* Writes a note to the journal and applies it: 0 or -errno. */
+/*
+ * Writes a note to the journal and applies it: 0 or -errno. What was read before it is told before
+ * it: where that waits for fanotify (core->journaled), it is applied in a later turn.
+ */
 int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message);
 
 /* The daemon's own record, without process or session. */
