@@ -167,7 +167,6 @@ struct core {
 	struct saver *saver;
 	bool saving;           /* it saves the state, not the ledger alone: */
 	uint64_t saving_index; /* of the journal that begins with that state */
-	size_t saving_len;
 	uint64_t saving_sequence;  /* records below it will be durable with it */
 	uint64_t durable_sequence; /* those below it are */
 	int save_error;            /* of the last save; 0: it went well */
