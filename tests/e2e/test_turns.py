@@ -134,7 +134,7 @@ def test_what_is_executed_in_vain(new_daemon, programs, stranger, count):
 	assert turns["files"] > before
 
 
-@pytest.mark.parametrize("count", [500, 2000])
+@pytest.mark.parametrize("count", [1000, 4000])
 def test_cgroups(new_daemon, cgroup, count):
 	daemon = new_daemon(config=QUIET + "  - name: grouped\n    selectors:\n      - cgroup: /nowhere/**/at-all\n")
 	made = [cgroup.path / f"c{i}" for i in range(count)]

@@ -409,6 +409,48 @@ static void test_gone_before_it_was_asked_for(void **state)
 	stop(c);
 }
 
+static void hang(void *fd)
+{
+	char byte;
+
+	(void)!read(*(int *)fd, &byte, 1);
+}
+
+/* Of whom nobody can say in time whether it lives, the events are kept a while, and nobody waits. */
+static void test_unseen(void **state)
+{
+	struct chain *c = start(ROOM);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	struct aside_work work = {.key = aside_key(ASIDE_FOR_STRANGERS, 0),
+				  .wait_ns = 1000000,
+				  .run = hang};
+	int gate[2], n;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	work.data = &gate[0];
+	for (int i = 0; i < ASIDE_KEY_MAX; i++)
+		assert_int_equal(aside_submit(beside, &work), 0);
+	while (aside_stuck(beside) < ASIDE_KEY_MAX) {
+		usleep(2000);
+		aside_collect(beside);
+	}
+	wanted_never = true;
+	pid = run(exec_sleep);
+	assert_int_equal(chain_read(c), 0);
+	wanted_never = false;
+	n = take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep", "60")), s);
+	assert_int_equal(n, 2);
+	release(s, n);
+	finish(pid);
+	close(gate[1]);
+	while (aside_stuck(beside))
+		usleep(1000);
+	close(gate[0]);
+	stop(c);
+}
+
 /* A selector takes it where its exec ends, and the event of its beginning was read before. */
 static void test_tagged_late(void **state)
 {
@@ -1037,6 +1079,7 @@ int main(void)
 		cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_gone_before_it_was_asked_for),
 		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_unseen),
 		cmocka_unit_test(test_tagged_late),
 		cmocka_unit_test(test_failed_attempts),
 		cmocka_unit_test(test_enoexec),

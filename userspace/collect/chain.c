@@ -77,6 +77,7 @@ struct chain {
 	size_t count;
 	uint64_t forgotten_ns; /* steps that were read by then are nobody's any more */
 	uint64_t batch;
+	bool unseeing;	 /* a look at a process took too long: none are made for this time */
 	bool batch_over; /* fanotify had nothing more */
 	size_t expected; /* events that chain_expect() found, and that are not read yet */
 	uint64_t loss_batch; /* the last batch in which events were lost */
@@ -269,18 +270,23 @@ static void add_step(struct chain *c, struct process *p, int fd)
  * On its way out, whose tag may be gone, or dead. Long before a process is dead for its parent it
  * has no tag: it has to give back its memory first.
  */
-static bool is_gone(const struct chain *c, pid_t tgid)
+static bool may_be_gone(struct chain *c, pid_t tgid)
 {
 	char path[32], text[512];
 	const char *name_end;
 	unsigned int flags;
 	ssize_t len;
 
+	if (c->unseeing)
+		return true;
 	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
-	len = glance_read(c->config.aside, aside_key(ASIDE_FOR_STRANGERS, 0), path, text, sizeof(text));
-	/* In an exec that waits for a file system: it lives. */
-	if (len == -ETIMEDOUT || len == -EAGAIN)
-		return false;
+	len = glance_read(c->config.aside, aside_key(ASIDE_FOR_STRANGERS, 0), path, text,
+			  sizeof(text));
+	/*
+	 * In an exec that waits for a filesystem, or the machine is busy, and there may be hundreds
+	 * more: what is in limbo costs less than to wait for each.
+	 */
+	c->unseeing = len == -ETIMEDOUT || len == -EAGAIN;
 	if (len <= 0)
 		return true;
 	name_end = strrchr(text, ')');
@@ -298,7 +304,7 @@ static struct process *process_for(struct chain *c, pid_t tgid)
 	bool limbo = !c->config.wanted(c->config.context, tgid);
 	struct process *p;
 
-	if (limbo && !c->config.tagged_late && !is_gone(c, tgid))
+	if (limbo && !c->config.tagged_late && !may_be_gone(c, tgid))
 		return NULL;
 	HASH_FIND_INT(c->processes, &tgid, p);
 	if (p) {
@@ -421,7 +427,7 @@ int chain_read(struct chain *c)
 
 	expire(c);
 	c->batch += c->batch_over;
-	c->batch_over = false;
+	c->batch_over = c->unseeing = false;
 	while ((!err || err == -EINTR) && (c->expected || more-- > 0) && effort_goes_on())
 		err = read_on(c);
 	if (err && err != -EAGAIN && err != -EINTR)
