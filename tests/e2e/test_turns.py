@@ -45,7 +45,8 @@ def check(daemon):
 	print(turns)
 	beyond = {what: turns[what] for what, most in bounds().items() if turns[what] > most}
 	assert not beyond and not turns["beyond"], f"{turns} {bounds()}"
-	assert not status(daemon)["lost"]
+	now = status(daemon)
+	assert not now["lost"], f"{now['lost']} {now['limits']} {daemon.log()}"
 	return turns
 
 

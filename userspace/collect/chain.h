@@ -63,7 +63,7 @@ int chain_unwatch_all(struct chain *c);
 /*
  * Reads what fanotify has, and lets go what is old, until the turn is to leave off (base/effort.h);
  * does not wait for more, but each event is an open(2) by the kernel, of the same file: an overlay
- * over a network filesystem that went away can hold it (docs/threats.md). 1: not all that
+ * over a network filesystem that went away can hold it (docs/operations.md). 1: not all that
  * chain_expect() found is read.
  */
 int chain_read(struct chain *c);
