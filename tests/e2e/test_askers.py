@@ -47,6 +47,13 @@ def ima_list(size):
 
 
 @pytest.fixture
+def attested(new_daemon):
+	made = Attested(new_daemon)
+	yield made
+	made.remove()
+
+
+@pytest.fixture
 def new_attested(new_daemon, place):
 	"""A daemon that sees an IMA list of so many bytes: in a mount namespace of its own."""
 	made = []
@@ -196,3 +203,52 @@ def test_crowd(new_attested):
 	turns = attested.status()["turns"]
 	assert turns["beyond"] == 0, turns
 	assert turns["cpu_us"] < TURN_US_MAX, turns
+
+
+@pytest.mark.parametrize("count", [250, 1000])
+def test_threads(attested, count):
+	"""Each thread of whoever asks is looked at, before and after the quote: of one turn it is some of them."""
+	agents = [attested.agent() for _ in range(4)]
+	other = attested.agent()
+	for agent in agents:
+		assert agent.ask("threads", count=count)["err"] == 0
+	attested.tpm.suspend()
+	for agent in (*agents, other):
+		agent.begin("evidence")
+	attested.wait_waiting(5)
+	attested.tpm.resume()
+	for agent in (*agents, other):
+		Taken(agent.answer()["cmw"]).check()
+	for agent in agents:
+		assert agent.ask("dpop")["err"] == 0
+	now = turns(attested)
+	assert now["beyond"] == 0 and now["files"] < 700, now
+
+
+def test_who_asks_and_hangs_in_an_exec(attested, programs):
+	"""Nobody can look at it any more: it gets nothing, and those whom the same quote is for get theirs at once."""
+	other = attested.agent()
+	other.evidence()
+	hanging = [attested.agent(within=[programs["exec_hang"], "-k"]) for _ in range(4)]
+	attested.tpm.suspend()
+	for agent in hanging:
+		agent.begin("hang")
+	attested.wait_waiting(4)
+	for agent in hanging:
+		agent.run.process.stdin.write("now\n")
+		agent.run.process.stdin.flush()
+		assert agent.run.line() == "hangs"
+	other.begin("evidence")
+	attested.wait_waiting(5)
+	attested.tpm.resume()
+	began = time.monotonic()
+	Taken(other.answer()["cmw"]).check()
+	assert time.monotonic() - began < 3
+	wait.until("nobody waits", lambda: attested.status()["evidence"]["waiting"] == 0, explain=attested.status)
+	assert attested.refused("unavailable") == 4
+	# And while they hang, others ask and are given.
+	other.evidence()
+	now = turns(attested)
+	assert now["beyond"] == 0 and now["wall_us"] < 3000000, now
+	for agent in hanging:
+		agent.run.kill()

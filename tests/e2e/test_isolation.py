@@ -2,6 +2,7 @@
 """Sessions of one user are out of each other's reach (Landlock), and what becomes of setuid programs."""
 
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -95,7 +96,7 @@ def test_as_asked_for(daemon, landlock, option, value):
 	run = daemon.launch("/bin/cat", stdin=subprocess.PIPE, user=(OTHER, OTHER), options=["--isolation", option])
 	run.wait_exec("/bin/cat")
 	listed = daemon.affiant("sessions", "-o", "json").stdout
-	assert f"ISOLATION_{option.upper()}" in next(line for line in listed.splitlines() if run.task in line)
+	assert [s["isolation"] for s in map(json.loads, listed.splitlines()) if s["task"] == run.task] == [option]
 	run.wait()
 	assert isolation_of(run) == {value}
 	assert not run.stderr

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an agent has many of makes no turn of the daemon's loop longer, and all that is to be told is told."""
 
+import os
 import re
+import signal
 import subprocess
 import time
 
 import pytest
 
 from harness import daemon as daemons
-from harness import wait
+from harness import raw, wait
 from harness.load import status
 
 NOBODY = 65534
@@ -43,7 +45,8 @@ def check(daemon):
 	print(turns)
 	beyond = {what: turns[what] for what, most in bounds().items() if turns[what] > most}
 	assert not beyond and not turns["beyond"], f"{turns} {bounds()}"
-	assert not status(daemon)["lost"]
+	now = status(daemon)
+	assert not now["lost"], f"{now['lost']} {now['limits']} {daemon.log()}"
 	return turns
 
 
@@ -107,7 +110,32 @@ def test_sockets_that_a_session_begins_with(new_daemon, programs, netns, count):
 	check(daemon)
 
 
-@pytest.mark.parametrize("count", [500, 2000])
+@pytest.mark.parametrize("count", [2000, 8000])
+@pytest.mark.parametrize("stranger", [False, True])
+def test_what_is_executed_in_vain(new_daemon, programs, stranger, count):
+	"""fanotify tells of all of it at once, and each event is an open file."""
+	daemon = new_daemon(config=QUIET)
+	run = crowd(daemon, programs, "executables", 1 if stranger else count)
+	trying = subprocess.Popen([programs["many"], "executables", str(count)], stdin=subprocess.PIPE,
+				  stdout=subprocess.PIPE, text=True) if stranger else run.process
+	if stranger:
+		assert trying.stdout.readline() == "ready\n"
+	before = status(daemon)["turns"]["files"]
+	os.kill(daemon.process.pid, signal.SIGSTOP)
+	try:
+		trying.stdin.close()
+		trying.stdin = None
+		trying.wait(wait.DEADLINE)
+	finally:
+		os.kill(daemon.process.pid, signal.SIGCONT)
+	settle(daemon)
+	run.wait()
+	turns = check(daemon)
+	# They were there: a turn had its fill of them.
+	assert turns["files"] > before
+
+
+@pytest.mark.parametrize("count", [1000, 4000])
 def test_cgroups(new_daemon, cgroup, count):
 	daemon = new_daemon(config=QUIET + "  - name: grouped\n    selectors:\n      - cgroup: /nowhere/**/at-all\n")
 	made = [cgroup.path / f"c{i}" for i in range(count)]
@@ -220,3 +248,36 @@ def test_many_that_hang_take_no_threads_of_others(new_daemon, programs):
 	assert min(seconds_of(daemon) for _ in range(3)) < 1
 	daemon.stop(deadline=10)
 	hanging.wait()
+
+
+STATUS = """
+import socket, sys
+from affiant.v1 import api_pb2 as api
+
+listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listening.bind(sys.argv[1])
+listening.listen()
+print("ready", flush=True)
+for beyond in (0, 3):
+	s = listening.accept()[0]
+	s.send(api.Hello(version="1", challenge=bytes(32), max_message=65536).SerializeToString())
+	assert api.Request.FromString(s.recv(65536)).HasField("get_status")
+	turns = api.Turns(files=2088, bytes=230569, entries=133, cpu_us=25419, wall_us=1167595, beyond=beyond)
+	s.send(api.Response(challenge=bytes(32), status=api.Status(version="1", turns=turns)).SerializeToString())
+	s.recv(1)
+"""
+
+
+def test_a_line_for_a_person(place):
+	"""Of turns that went beyond their bounds, and of no others."""
+	command = ["/usr/bin/python3", "-B", "-c", STATUS, place / "socket"]
+	with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": raw.api()}) as server:
+		assert server.stdout.readline() == "ready\n"
+		lines = []
+		for _ in range(2):
+			said = subprocess.run([daemons.AFFIANT, "status", "--socket", place / "socket"], capture_output=True, text=True,
+					      timeout=wait.DEADLINE, check=False)
+			assert said.returncode == 0, said.stderr
+			lines.append([line for line in said.stdout.splitlines() if line.startswith("turns ")])
+	assert lines == [[], [f"{'turns':12} 3 turns of the daemon's loop did more than they may: at most 2088 files, 230569 bytes, "
+			      "133 entries, 25.4 ms of CPU time"]]

@@ -140,6 +140,42 @@ static void test_one_key_hangs(void **state)
 	close(fds[0]);
 }
 
+/* What is under way for a key and takes its time does not hang: the loop does not wait behind it. */
+static void test_not_behind_its_key(void **state)
+{
+	struct aside *a = NULL;
+	atomic_int counted = 0;
+	struct aside_work work = {.key = 1, .wait_ns = 2000 * MS, .run = count, .data = &counted};
+	struct aside_work many = {.run = hang};
+	uint64_t began;
+	int gate[2];
+
+	(void)state;
+	assert_int_equal(pipe(gate), 0);
+	assert_int_equal(aside_new(&a), 0);
+	/* Of twelve keys, one each, and more of the first than run at once. */
+	for (uint64_t i = 0; i < 3 * ASIDE_THREADS; i++) {
+		many = hanging(gate[0], 1 + i % ASIDE_THREADS, 60000 * MS);
+		assert_int_equal(aside_submit(a, &many), 0);
+	}
+	usleep(50000);
+	for (int i = 0; i < 100; i++) {
+		began = now_ns();
+		assert_int_equal(aside_do(a, &work), 0);
+		assert_true(now_ns() - began < 1000 * MS);
+	}
+	assert_int_equal(counted, 100);
+	/* And what nothing can hold is done beside that. */
+	work.wait_ns = ASIDE_ENDS;
+	work.done = tell;
+	assert_int_equal(aside_submit(a, &work), 0);
+	collect_until(a, &told, 1);
+	close(gate[1]);
+	collect_until(a, &told, 1 + 3 * ASIDE_THREADS);
+	aside_free(a);
+	close(gate[0]);
+}
+
 static void test_waits_so_long(void **state)
 {
 	struct aside_work w;
@@ -263,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_done, reset),
 		cmocka_unit_test_setup(test_one_key_hangs, reset),
+		cmocka_unit_test_setup(test_not_behind_its_key, reset),
 		cmocka_unit_test_setup(test_waits_so_long, reset),
 		cmocka_unit_test_setup(test_many_keys_hang, reset),
 		cmocka_unit_test_setup(test_all_hang, reset),

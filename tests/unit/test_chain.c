@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "collect/aside.h"
 #include "collect/elfnote.h"
 #include "collect/hostmounts.h"
@@ -408,6 +409,48 @@ static void test_gone_before_it_was_asked_for(void **state)
 	stop(c);
 }
 
+static void hang(void *fd)
+{
+	char byte;
+
+	(void)!read(*(int *)fd, &byte, 1);
+}
+
+/* Of whom nobody can say in time whether it lives, the events are kept a while, and nobody waits. */
+static void test_unseen(void **state)
+{
+	struct chain *c = start(ROOM);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	struct aside_work work = {.key = aside_key(ASIDE_FOR_STRANGERS, 0),
+				  .wait_ns = 1000000,
+				  .run = hang};
+	int gate[2], n;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+	work.data = &gate[0];
+	for (int i = 0; i < ASIDE_KEY_MAX; i++)
+		assert_int_equal(aside_submit(beside, &work), 0);
+	while (aside_stuck(beside) < ASIDE_KEY_MAX) {
+		usleep(2000);
+		aside_collect(beside);
+	}
+	wanted_never = true;
+	pid = run(exec_sleep);
+	assert_int_equal(chain_read(c), 0);
+	wanted_never = false;
+	n = take(c, event_of(pid, "/bin/sleep", "/bin/sleep", "/bin/sleep", ARGV("sleep", "60")), s);
+	assert_int_equal(n, 2);
+	release(s, n);
+	finish(pid);
+	close(gate[1]);
+	while (aside_stuck(beside))
+		usleep(1000);
+	close(gate[0]);
+	stop(c);
+}
+
 /* A selector takes it where its exec ends, and the event of its beginning was read before. */
 static void test_tagged_late(void **state)
 {
@@ -751,6 +794,184 @@ static void test_attempt_of_another_name(void **state)
 	stop(c);
 }
 
+/* ---- how much of it at once ---- */
+
+#define VAIN_MAX 2000
+static int vain; /* how many files it tries to execute that are no programs */
+
+static void make_vain(void)
+{
+	char name[16];
+
+	for (int i = 0; i < vain; i++) {
+		snprintf(name, sizeof(name), "vain%d", i);
+		make_script(name, "no program\n");
+	}
+}
+
+static void try_vain(void)
+{
+	char name[16];
+
+	for (int i = 0; i < vain; i++) {
+		snprintf(name, sizeof(name), "vain%d", i);
+		execl(name, name, NULL);
+	}
+}
+
+static void exec_after_many(void)
+{
+	try_vain();
+	execl("s.sh", "s.sh", NULL);
+}
+
+static void exec_unmarked_after_many(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "unmarked", "tmpfs", 0, NULL) < 0)
+		_exit(1);
+	make_script("unmarked/s.sh", "#!/bin/sh\nread x </dev/zero\n");
+	try_vain();
+	execl("unmarked/s.sh", "s.sh", NULL);
+}
+
+/* A turn of the loop that may open so many files yet. */
+static void begin_turn(uint64_t files, uint64_t entries)
+{
+	const struct effort until = {effort.files + files, UINT64_MAX, effort.entries + entries};
+
+	effort_bound(&until, UINT64_MAX);
+}
+
+static size_t open_files(void)
+{
+	_cleanup_closedir_ DIR *d = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	return n;
+}
+
+/* How many turns it takes until all that was expected is read, none of which opens more than so many. */
+static int read_in_turns(struct chain *c, uint64_t files)
+{
+	uint64_t before;
+	int turns = 0, r;
+
+	do {
+		begin_turn(files, UINT64_MAX / 2);
+		before = effort.files;
+		r = chain_read(c);
+		assert_true(r >= 0);
+		assert_true(effort.files - before <= files + 64);
+		turns++;
+	} while (r);
+	effort_unbound();
+	return turns;
+}
+
+/* Whatever a process tried: what it then executed is found, and looked for among a few. */
+static void test_many_attempts(void **state)
+{
+	struct chain *c = start(ROOM);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	size_t before = open_files();
+	pid_t pid;
+	int n;
+
+	(void)state;
+	vain = 500;
+	make_vain();
+	make_script("s.sh", "#!/bin/sh\nread x </dev/zero\n");
+	pid = run(exec_after_many);
+	assert_int_equal(chain_read(c), 0);
+	assert_true(open_files() - before <= 100);
+	n = take(c, event_of(pid, "/bin/sh", "s.sh", "/bin/sh", ARGV("/bin/sh", "s.sh")), s);
+	assert_int_equal(n, 3);
+	check(&s[0], CHAIN_SCRIPT, path_of("s.sh"));
+	release(s, n);
+	assert_int_equal(chain_lost(c), 0);
+	finish(pid);
+	/* Where it is not, it may be among those that went. */
+	assert_int_equal(mkdir(path_of("unmarked"), 0755), 0);
+	pid = run(exec_unmarked_after_many);
+	n = take(c,
+		 event_of(pid, "/bin/sh", "unmarked/s.sh", "/bin/sh",
+			  ARGV("/bin/sh", "unmarked/s.sh")),
+		 s);
+	assert_int_equal(n, 0);
+	assert_int_equal(chain_lost(c), 1);
+	finish(pid);
+	stop(c);
+}
+
+/* How many events there are is for others to choose: of one turn it is not all. */
+static void test_in_turns(void **state)
+{
+	struct chain *c = start(ROOM);
+	struct chain_step s[CHAIN_STEPS_MAX];
+	pid_t pid;
+	int n;
+
+	(void)state;
+	vain = VAIN_MAX;
+	make_vain();
+	make_script("s.sh", "#!/bin/sh\nread x </dev/zero\n");
+	pid = run(exec_after_many);
+	chain_expect(c);
+	assert_true(read_in_turns(c, 128) > VAIN_MAX / (128 + 64));
+	n = chain_take(c, event_of(pid, "/bin/sh", "s.sh", "/bin/sh", ARGV("/bin/sh", "s.sh")), s);
+	assert_int_equal(n, 3);
+	check(&s[0], CHAIN_SCRIPT, path_of("s.sh"));
+	release(s, n);
+	assert_int_equal(chain_lost(c), 0);
+	finish(pid);
+	stop(c);
+}
+
+static void wait_for_end(void)
+{
+	try_vain();
+	_exit(0);
+}
+
+/* What became old goes, and what nobody wants any more, some in each turn. */
+static void test_expires_in_turns(void **state)
+{
+	struct chain *c = start(ROOM);
+	size_t before = open_files(), many;
+	uint64_t walked;
+	int turns = 0;
+
+	(void)state;
+	vain = 60;
+	make_vain();
+	for (int i = 0; i < 40; i++) {
+		pid_t pid = run(wait_for_end);
+
+		assert_int_equal(chain_read(c), 0);
+		finish(pid);
+	}
+	many = open_files();
+	assert_true(many - before > 1000);
+	assert_int_equal(chain_unwatch_all(c), 0);
+	while (open_files() > before) {
+		usleep(1000);
+		begin_turn(UINT64_MAX / 2, 100);
+		walked = effort.entries;
+		assert_int_equal(chain_read(c), 0);
+		assert_true(effort.entries - walked <= 101);
+		assert_true(many - open_files() <= 101);
+		many = open_files();
+		assert_true(++turns < 1000);
+	}
+	effort_unbound();
+	assert_true(turns > 10);
+	stop(c);
+}
+
 static void exec_in_own_mount(void)
 {
 	execl("mnt/sleep", "sleep", "60", NULL);
@@ -858,6 +1079,7 @@ int main(void)
 		cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_gone_before_it_was_asked_for),
 		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_unseen),
 		cmocka_unit_test(test_tagged_late),
 		cmocka_unit_test(test_failed_attempts),
 		cmocka_unit_test(test_enoexec),
@@ -865,6 +1087,9 @@ int main(void)
 		cmocka_unit_test(test_later_execs_wait),
 		cmocka_unit_test(test_others_and_bounds),
 		cmocka_unit_test(test_attempt_of_another_name),
+		cmocka_unit_test(test_many_attempts),
+		cmocka_unit_test(test_in_turns),
+		cmocka_unit_test(test_expires_in_turns),
 		cmocka_unit_test(test_own_mount_namespace),
 		cmocka_unit_test(test_mountinfo),
 	};

@@ -143,16 +143,18 @@ static int threads_dead(struct place *p)
 
 static int traced_live(struct place *p)
 {
+	struct subject_look look = {0};
 	bool traced = true;
 
-	return subject_traced(p->live, &traced) ?: traced ? -EBADMSG : 0;
+	return subject_traced(p->live, &look, &traced) ?: traced ? -EBADMSG : 0;
 }
 
 static int traced_dead(struct place *p)
 {
+	struct subject_look look = {0};
 	bool traced;
 
-	return subject_traced(p->dead, &traced);
+	return subject_traced(p->dead, &look, &traced);
 }
 
 static int executes(struct place *p, pid_t pid)

@@ -346,14 +346,21 @@ static int ledger_held(struct place *p)
 	return err;
 }
 
+static int pack_byte(void *nothing, uint8_t **ret, size_t *ret_len)
+{
+	(void)nothing;
+	*ret = malloc(1);
+	*ret_len = 1;
+	return *ret ? 0 : -ENOMEM;
+}
+
 static int save(struct place *p, const char *beside)
 {
 	struct saver_job job = {.ledger = openat(p->dirfd, "plain", O_RDWR | O_CLOEXEC),
 				.directory = p->dirfd,
 				.name = "state",
 				.beside = beside,
-				.data = malloc(1),
-				.len = 1};
+				.pack = pack_byte};
 	struct saver *s;
 	int err = saver_new(&s), ledger, ret = -EBADMSG;
 

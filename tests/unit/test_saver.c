@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,6 +51,23 @@ static int teardown(void **state)
 	return 0;
 }
 
+static pthread_t packed_by;
+
+static int pack(void *message, uint8_t **ret, size_t *ret_len)
+{
+	packed_by = pthread_self();
+	*ret = message;
+	*ret_len = strlen(message);
+	return 0;
+}
+
+static int pack_in_vain(void *message, uint8_t **ret, size_t *ret_len)
+{
+	(void)ret, (void)ret_len;
+	free(message);
+	return -EFBIG;
+}
+
 /* A job with a ledger that can be synced. */
 static struct saver_job job_of(struct bed *b, const char *text)
 {
@@ -57,8 +75,8 @@ static struct saver_job job_of(struct bed *b, const char *text)
 
 	job.ledger = openat(b->directory, "ledger", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(job.ledger >= 0);
-	job.data = text ? (uint8_t *)strdup(text) : NULL;
-	job.len = text ? strlen(text) : 0;
+	job.pack = text ? pack : NULL;
+	job.message = text ? strdup(text) : NULL;
 	return job;
 }
 
@@ -102,6 +120,13 @@ static void replaces_a_file(void **state)
 	assert_state(b, "one");
 	job = job_of(b, "another");
 	assert_int_equal(run(b, &job), 0);
+	assert_state(b, "another");
+	assert_int_equal(saver_length(b->saver), strlen("another"));
+	assert_false(pthread_equal(packed_by, pthread_self())); /* who asks isn't kept by it */
+	job = job_of(b, "too much");
+	job.pack = pack_in_vain;
+	assert_int_equal(run(b, &job), -EFBIG);
+	assert_int_equal(b->ledger, 0);
 	assert_state(b, "another");
 	assert_int_equal(fstatat(b->directory, "state.new", &st, 0), -1);
 	assert_int_equal(fcntl(job.ledger, F_GETFD), -1); /* it was the saver's */

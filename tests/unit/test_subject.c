@@ -17,11 +17,15 @@
 
 #include <cmocka.h>
 
+#include "base/effort.h"
+
 static bool traced(pid_t pid)
 {
+	struct subject_look look = {0};
 	bool is = false;
 
-	assert_int_equal(subject_traced(pid, &is), 0);
+	assert_int_equal(subject_traced(pid, &look, &is), 0);
+	assert_null(look.tasks);
 	return is;
 }
 
@@ -104,6 +108,7 @@ static void test_traced(void **state)
 
 static void test_gone(void **state)
 {
+	struct subject_look look = {0};
 	bool is = true;
 	pid_t pid = fork();
 
@@ -111,7 +116,7 @@ static void test_gone(void **state)
 	if (pid == 0)
 		_exit(0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(subject_traced(pid, &is), -ESRCH);
+	assert_int_equal(subject_traced(pid, &look, &is), -ESRCH);
 	assert_true(is); /* untouched */
 }
 
@@ -142,9 +147,38 @@ static int many_threads(void)
 	return 0;
 }
 
+/* Of one turn of the loop it is a few: what is left is looked at in the next ones. */
+static void look_in_turns(pid_t pid)
+{
+	struct subject_look look = {0};
+	int turns = 0, r;
+	bool is = true;
+
+	do {
+		const struct effort until = {effort.files + 100, UINT64_MAX, UINT64_MAX};
+		uint64_t before = effort.files;
+
+		effort_bound(&until, UINT64_MAX);
+		r = subject_traced(pid, &look, &is);
+		assert_true(effort.files - before <= 101);
+		turns++;
+	} while (r == 1);
+	assert_int_equal(r, 0);
+	assert_false(is);
+	assert_true(turns > SUBJECT_THREADS_MAX / 101);
+	/* However much the turn has done before, it gets on; and it can end early. */
+	effort_bound(&(struct effort){0}, 0);
+	assert_int_equal(subject_traced(pid, &look, &is), 1);
+	assert_int_equal(look.count, SUBJECT_THREADS_STEP);
+	effort_unbound();
+	subject_look_clear(&look);
+	assert_null(look.tasks);
+}
+
 /* A process can make the look at it as long as it has threads, and nobody else is served then. */
 static void test_threads(void **state)
 {
+	struct subject_look look = {0};
 	bool is;
 	pid_t pid;
 	int told[2];
@@ -161,10 +195,12 @@ static void test_threads(void **state)
 	close(told[1]);
 	assert_int_equal(read(told[0], &byte, 1), 1);
 	assert_false(traced(pid));
+	look_in_turns(pid);
 	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
 	kill(pid, SIGCONT);
 	assert_int_equal(read(told[0], &byte, 1), 1);
-	assert_int_equal(subject_traced(pid, &is), -E2BIG);
+	assert_int_equal(subject_traced(pid, &look, &is), -E2BIG);
+	assert_null(look.tasks);
 	close(told[0]);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);

@@ -171,6 +171,38 @@ static void test_zeros_refused(void **state)
 	assert_non_null(strstr(why, "max_age"));
 }
 
+/* One of two entries would count, and nobody says which. */
+static void test_twice_refused(void **state)
+{
+	struct affiant_host hosts[3] = {{.ueid = {1, 2}}, {.ueid = {1, 1}}, {.ueid = {1, 3}}};
+	struct affiant_agent agents[3];
+	struct affiant_policy p = {.max_age = 300,
+				   .hosts = hosts,
+				   .hosts_count = 3,
+				   .agents = agents,
+				   .agents_count = 3};
+	static const char *const ids[] = {"spiffe://b", "spiffe://a", "spiffe://c"};
+
+	(void)state;
+	for (int turn = 0; turn < 3; turn++) {
+		struct verifier *v;
+		const char *why = NULL;
+
+		for (size_t i = 0; i < 3; i++)
+			agents[i] = (struct affiant_agent){.id = ids[i],
+							   .isolations = AFFIANT_ISOLATED,
+							   .custodies = AFFIANT_ANY_CUSTODY,
+							   .states = AFFIANT_STATES_PROVEN};
+		hosts[2].ueid[1] = turn == 1 ? 2 : 3;
+		agents[2].id = turn == 2 ? ids[0] : ids[2];
+		assert_int_equal(verifier_new(&p, &v, &why), turn ? -EINVAL : 0);
+		if (turn)
+			assert_non_null(strstr(why, "twice"));
+		else
+			verifier_free(v);
+	}
+}
+
 /* Where there is no separator all would be early, however late it was extended. */
 static void test_early_refused(void **state)
 {
@@ -711,23 +743,15 @@ static void test_members_truncated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_affirmed),
-		cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_states),
-		cmocka_unit_test(test_states_refused),
-		cmocka_unit_test(test_early_refused),
-		cmocka_unit_test(test_zeros_refused),
-		cmocka_unit_test(test_allowed),
-		cmocka_unit_test(test_kernel),
-		cmocka_unit_test(test_kept),
-		cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_kept_though_refused),
-		cmocka_unit_test(test_late),
-		cmocka_unit_test(test_batch),
-		cmocka_unit_test(test_recall),
-		cmocka_unit_test(test_boots),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_members_truncated),
+		cmocka_unit_test(test_affirmed),      cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_states),        cmocka_unit_test(test_states_refused),
+		cmocka_unit_test(test_early_refused), cmocka_unit_test(test_twice_refused),
+		cmocka_unit_test(test_zeros_refused), cmocka_unit_test(test_allowed),
+		cmocka_unit_test(test_kernel),        cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_environment),   cmocka_unit_test(test_kept_though_refused),
+		cmocka_unit_test(test_late),          cmocka_unit_test(test_batch),
+		cmocka_unit_test(test_recall),        cmocka_unit_test(test_boots),
+		cmocka_unit_test(test_truncated),     cmocka_unit_test(test_members_truncated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

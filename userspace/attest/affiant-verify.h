@@ -6,9 +6,10 @@
  *
  * Structures are plain and zero-initialised: zero always means the stricter thing, and a list
  * without entries takes nothing. Sets of bits have to be given: affiant_verifier_new() refuses an
- * agent's that are empty. What a policy may ask for in addition is in boot.values, boot.rules,
- * boot.closed and the members require_...: these ask for what they name, and for nothing when
- * empty. What structures point to is the caller's, and must outlive the verifier made of it.
+ * agent's that are empty, and a host or an agent that is there twice. What a policy may ask for in
+ * addition is in boot.values, boot.rules, boot.closed and the members require_...: these ask for
+ * what they name, and for nothing when empty. What structures point to is the caller's, and must
+ * outlive the verifier made of it.
  */
 #pragma once
 

@@ -148,6 +148,42 @@ static const char *agent_mistake(const struct affiant_agent *a)
 	return NULL;
 }
 
+static int compare_ueids(const void *a, const void *b)
+{
+	return memcmp(*(const uint8_t *const *)a, *(const uint8_t *const *)b, CLAIMS_UEID_SIZE);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_twice(const void **list, size_t count, int (*compare)(const void *, const void *))
+{
+	qsort(list, count, sizeof(*list), compare);
+	for (size_t i = 1; i < count; i++)
+		if (!compare(&list[i - 1], &list[i]))
+			return true;
+	return false;
+}
+
+/* Of two entries for one host or agent one would count, and who wrote the other would not see it. */
+static int find_twice(const struct affiant_policy *p, bool *ret)
+{
+	const size_t most = p->hosts_count > p->agents_count ? p->hosts_count : p->agents_count;
+	_cleanup_free_ const void **list = calloc(most + 1, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->hosts_count; i++)
+		list[i] = p->hosts[i].ueid;
+	*ret = is_twice(list, p->hosts_count, compare_ueids);
+	for (size_t i = 0; i < p->agents_count; i++)
+		list[i] = p->agents[i].id;
+	*ret = *ret || is_twice(list, p->agents_count, compare_ids);
+	return 0;
+}
+
 static const char *policy_mistake(const struct affiant_policy *p)
 {
 	const char *why = NULL;
@@ -177,10 +213,13 @@ int verifier_new(const struct affiant_policy *p, struct verifier **ret, const ch
 {
 	const char *mistake = policy_mistake(p);
 	struct verifier *v;
-	int err;
+	bool twice = false;
+	int err = mistake ? 0 : find_twice(p, &twice);
 
-	if (mistake) {
-		*ret_why = mistake;
+	if (err)
+		return err;
+	if (mistake || twice) {
+		*ret_why = mistake ?: "a host's ueid, or an agent's id, is there twice";
 		return -EINVAL;
 	}
 	v = calloc(1, sizeof(*v));

@@ -119,6 +119,15 @@ static bool is_blocked(const struct pool *p, const struct aside_work *w)
 	return n.stuck >= p->threads - ASIDE_RESERVED || n.stuck_of_key >= ASIDE_KEY_MAX;
 }
 
+/*
+ * The loop waits for it: not behind what is under way for its key, which may take its time. Some of
+ * the threads that are kept free are for such, and what is stuck was counted before.
+ */
+static bool may_run_awaited(const struct pool *p)
+{
+	return count_running(p, 0).all < p->threads - ASIDE_RESERVED / 2;
+}
+
 /* Thousands may wait: only those for which there may be room are looked at more closely. */
 static struct job *next_job(const struct pool *p)
 {
@@ -127,9 +136,11 @@ static struct job *next_job(const struct pool *p)
 	struct job *j;
 
 	DL_FOREACH (p->jobs, j) {
-		if (j->state != WAITING || j->told || (!room && j->work.wait_ns != ASIDE_ENDS))
+		if (j->state != WAITING || j->told)
 			continue;
-		if (is_room(p, &j->work))
+		if (j->awaited && may_run_awaited(p))
+			return j;
+		if ((room || j->work.wait_ns == ASIDE_ENDS) && is_room(p, &j->work))
 			return j;
 	}
 	return NULL;

@@ -16,7 +16,8 @@ struct aside;
 /* Another one takes the place of each that is stuck, while there are no more than so many in all. */
 #define ASIDE_THREADS	  16
 #define ASIDE_THREADS_MAX 256
-#define ASIDE_RESERVED	  4    /* for ASIDE_ENDS: whatever hangs, what has to be done is done */
+/* For ASIDE_ENDS: whatever hangs, what has to be done is done. Half of them for aside_do(), too. */
+#define ASIDE_RESERVED	  4
 #define ASIDE_KEY_MAX	  2    /* that one key has at most */
 #define ASIDE_QUEUE_MAX	  4096 /* works that wait for a thread, of all keys */
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/fanotify.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
@@ -18,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/effort.h"
 #include "base/limit.h"
 #include "collect/decode.h"
 #include "collect/elfnote.h"
@@ -33,13 +35,24 @@
  */
 #define KEEP_NS 5000000000ull
 #define LIMBO_NS 100000000ull
+/*
+ * A process that tries to execute file after file, in vain, leaves a step each: so many are looked at
+ * when it executes something, whatever it tried.
+ */
+#define PROCESS_STEPS_MAX 64
+#define EVENTS_AT_ONCE 32 /* each is an open file by the time it is read */
+#define READS_MAX 64	  /* of those that nobody expects: where all others execute it never ends */
 #define PF_EXITING 0x4 /* include/linux/sched.h; in proc(5)'s flags */
 
 struct process {
 	pid_t tgid;
 	bool limbo;
 	struct step *steps;
+	size_t count;
 	uint64_t dropped_batch; /* the batch of the last step that was taken or dropped */
+	bool overrun; /* older steps are gone, which an exec may still be told of */
+	bool is_empty;
+	struct process *prev, *next; /* of those without steps */
 	UT_hash_handle hh;
 };
 
@@ -58,10 +71,15 @@ struct chain {
 	int timer; /* runs while there are steps */
 	int epoll;
 	struct marks *marks;
-	struct process *processes;
+	struct process *processes, *empty;
 	struct step *all;
+	struct step *expiring; /* to be looked at next; NULL: from the beginning */
 	size_t count;
+	uint64_t forgotten_ns; /* steps that were read by then are nobody's any more */
 	uint64_t batch;
+	bool unseeing;	 /* a look at a process took too long: none are made for this time */
+	bool batch_over; /* fanotify had nothing more */
+	size_t expected; /* events that chain_expect() found, and that are not read yet */
 	uint64_t loss_batch; /* the last batch in which events were lost */
 	uint64_t lost;
 };
@@ -130,8 +148,17 @@ int chain_new(const struct chain_config *config, struct chain **ret)
 
 static void step_free(struct chain *c, struct step *s)
 {
-	s->process->dropped_batch = s->batch;
-	DL_DELETE(s->process->steps, s);
+	struct process *p = s->process;
+
+	p->dropped_batch = s->batch;
+	DL_DELETE(p->steps, s);
+	p->count--;
+	if (!p->steps) {
+		p->is_empty = true;
+		DL_APPEND(c->empty, p);
+	}
+	if (c->expiring == s)
+		c->expiring = s->newer;
 	DL_DELETE2(c->all, s, older, newer);
 	c->count--;
 	closep(&s->fd);
@@ -142,11 +169,12 @@ static void process_free(struct chain *c, struct process *p)
 {
 	while (p->steps)
 		step_free(c, p->steps);
+	DL_DELETE(c->empty, p);
 	HASH_DEL(c->processes, p);
 	free(p);
 }
 
-static void forget_all(struct chain *c)
+static void free_steps(struct chain *c)
 {
 	struct process *p, *next;
 
@@ -158,7 +186,7 @@ void chain_free(struct chain *c)
 {
 	if (!c)
 		return;
-	forget_all(c);
+	free_steps(c);
 	marks_free(c->marks);
 	closep(&c->fanotify);
 	closep(&c->timer);
@@ -176,14 +204,6 @@ int chain_watch(struct chain *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t
 	return marks_add(c->marks, tgid, ns, key, token);
 }
 
-int chain_unwatch_all(struct chain *c)
-{
-	int r = marks_remove_all(c->marks);
-
-	forget_all(c);
-	return r;
-}
-
 uint64_t chain_lost(const struct chain *c)
 {
 	return c->lost;
@@ -197,9 +217,25 @@ static void count_loss(struct chain *c)
 	c->loss_batch = c->batch;
 }
 
+static void look_in(struct chain *c, long ns)
+{
+	const struct itimerspec then = {.it_value.tv_nsec = ns};
+
+	(void)timerfd_settime(c->timer, 0, &then, NULL);
+}
+
+/* There can be thousands, and each is a file to be closed: expire() does that. */
+int chain_unwatch_all(struct chain *c)
+{
+	c->forgotten_ns = clock_ns(CLOCK_BOOTTIME);
+	c->expiring = NULL;
+	if (c->all)
+		look_in(c, 1);
+	return marks_remove_all(c->marks);
+}
+
 static void add_step(struct chain *c, struct process *p, int fd)
 {
-	struct itimerspec soon = {.it_value.tv_nsec = LIMBO_NS};
 	struct step *s = calloc(1, sizeof(*s));
 
 	if (!s) {
@@ -213,11 +249,18 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	s->batch = c->batch;
 	s->read_ns = clock_ns(CLOCK_BOOTTIME);
 	if (!c->all)
-		(void)timerfd_settime(c->timer, 0, &soon, NULL);
+		look_in(c, LIMBO_NS);
+	if (p->is_empty)
+		DL_DELETE(c->empty, p);
+	p->is_empty = false;
 	DL_APPEND(p->steps, s);
+	p->count++;
 	DL_APPEND2(c->all, s, older, newer);
 	c->count++;
-	if (c->count > c->config.queue_max) {
+	if (p->count > PROCESS_STEPS_MAX) {
+		p->overrun = true;
+		step_free(c, p->steps);
+	} else if (c->count > c->config.queue_max) {
 		step_free(c, c->all);
 		count_loss(c);
 	}
@@ -227,18 +270,23 @@ static void add_step(struct chain *c, struct process *p, int fd)
  * On its way out, whose tag may be gone, or dead. Long before a process is dead for its parent it
  * has no tag: it has to give back its memory first.
  */
-static bool is_gone(const struct chain *c, pid_t tgid)
+static bool may_be_gone(struct chain *c, pid_t tgid)
 {
 	char path[32], text[512];
 	const char *name_end;
 	unsigned int flags;
 	ssize_t len;
 
+	if (c->unseeing)
+		return true;
 	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
-	len = glance_read(c->config.aside, aside_key(ASIDE_FOR_STRANGERS, 0), path, text, sizeof(text));
-	/* In an exec that waits for a file system: it lives. */
-	if (len == -ETIMEDOUT || len == -EAGAIN)
-		return false;
+	len = glance_read(c->config.aside, aside_key(ASIDE_FOR_STRANGERS, 0), path, text,
+			  sizeof(text));
+	/*
+	 * In an exec that waits for a filesystem, or the machine is busy, and there may be hundreds
+	 * more: what is in limbo costs less than to wait for each.
+	 */
+	c->unseeing = len == -ETIMEDOUT || len == -EAGAIN;
 	if (len <= 0)
 		return true;
 	name_end = strrchr(text, ')');
@@ -256,7 +304,7 @@ static struct process *process_for(struct chain *c, pid_t tgid)
 	bool limbo = !c->config.wanted(c->config.context, tgid);
 	struct process *p;
 
-	if (limbo && !c->config.tagged_late && !is_gone(c, tgid))
+	if (limbo && !c->config.tagged_late && !may_be_gone(c, tgid))
 		return NULL;
 	HASH_FIND_INT(c->processes, &tgid, p);
 	if (p) {
@@ -270,6 +318,8 @@ static struct process *process_for(struct chain *c, pid_t tgid)
 	}
 	p->tgid = tgid;
 	p->limbo = limbo;
+	p->is_empty = true;
+	DL_APPEND(c->empty, p);
 	HASH_ADD_INT(c->processes, tgid, p);
 	return p;
 }
@@ -292,54 +342,97 @@ static void take_event(struct chain *c, const struct fanotify_event_metadata *e)
 		close(e->fd);
 }
 
-/* What became old, and processes of which nothing is left. */
+static bool is_due(const struct chain *c, const struct step *s, uint64_t now)
+{
+	return s->read_ns <= c->forgotten_ns ||
+	       now - s->read_ns > (s->process->limbo ? LIMBO_NS : KEEP_NS);
+}
+
+/*
+ * What became old, and processes of which nothing is left; how many there are is for others to
+ * choose: where it leaves off it goes on in the next turn.
+ */
 static void expire(struct chain *c)
 {
-	struct itimerspec again = {.it_value.tv_nsec = LIMBO_NS};
 	uint64_t times, now = clock_ns(CLOCK_BOOTTIME);
-	struct process *p, *next_process;
-	struct step *s, *next;
+	struct step *s;
 
 	if (read(c->timer, &times, sizeof(times)) < 0)
 		return;
-	DL_FOREACH_SAFE2 (c->all, s, next, newer)
-		if (now - s->read_ns > (s->process->limbo ? LIMBO_NS : KEEP_NS))
+	for (s = c->expiring ?: c->all; s && effort_goes_on(); s = c->expiring) {
+		c->expiring = s->newer;
+		effort_walk(1);
+		if (is_due(c, s, now))
 			step_free(c, s);
-	HASH_ITER (hh, c->processes, p, next_process)
-		if (!p->steps)
-			process_free(c, p);
-	if (c->all)
-		(void)timerfd_settime(c->timer, 0, &again, NULL);
+	}
+	while (c->empty && effort_goes_on()) {
+		effort_walk(1);
+		process_free(c, c->empty);
+	}
+	if (s || c->empty)
+		look_in(c, 1);
+	else if (c->all)
+		look_in(c, LIMBO_NS);
+}
+
+/* -EAGAIN: there is nothing. What could not be opened is counted, and is over. */
+static int read_some(struct chain *c)
+{
+	struct fanotify_event_metadata buffer[EVENTS_AT_ONCE];
+	const struct fanotify_event_metadata *e;
+	size_t n = 0;
+	ssize_t len;
+
+	len = read(c->fanotify, buffer, sizeof(buffer));
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return -errno;
+	/* The file could not be opened (no descriptor left, or it is gone): the event is, too. */
+	if (len < 0) {
+		int err = limit_of(-errno);
+
+		count_loss(c);
+		if (err == -EBADF || err == -EINVAL || err == -EFAULT)
+			return err;
+		n = 1;
+	}
+	for (e = buffer; FAN_EVENT_OK(e, len); e = FAN_EVENT_NEXT(e, len), n++)
+		take_event(c, e);
+	effort.files += n;
+	c->expected -= n < c->expected ? n : c->expected;
+	return 0;
+}
+
+/* The batch goes on as long as fanotify had something: may_be_merged(). */
+static int read_on(struct chain *c)
+{
+	int err = read_some(c);
+
+	c->batch_over = err == -EAGAIN;
+	if (c->batch_over)
+		c->expected = 0;
+	return err;
+}
+
+void chain_expect(struct chain *c)
+{
+	int bytes;
+
+	if (!ioctl(c->fanotify, FIONREAD, &bytes))
+		c->expected = (size_t)bytes / sizeof(struct fanotify_event_metadata);
 }
 
 int chain_read(struct chain *c)
 {
-	char buffer[4096] __attribute__((aligned(__alignof__(struct fanotify_event_metadata))));
-	const struct fanotify_event_metadata *e;
-	ssize_t len;
+	int err = 0, more = READS_MAX;
 
 	expire(c);
-	c->batch++;
-	for (;;) {
-		len = read(c->fanotify, buffer, sizeof(buffer));
-		if (len < 0 && errno == EAGAIN)
-			return 0;
-		if (len < 0 && errno == EINTR)
-			continue;
-		/*
-		 * The file could not be opened (no descriptor left, or it is gone): the event is,
-		 * too.
-		 */
-		if (len < 0) {
-			count_loss(c);
-			(void)limit_of(-errno);
-			if (errno == EBADF || errno == EINVAL || errno == EFAULT)
-				return -errno;
-			continue;
-		}
-		for (e = (void *)buffer; FAN_EVENT_OK(e, len); e = FAN_EVENT_NEXT(e, len))
-			take_event(c, e);
-	}
+	c->batch += c->batch_over;
+	c->batch_over = c->unseeing = false;
+	while ((!err || err == -EINTR) && (c->expected || more-- > 0) && effort_goes_on())
+		err = read_on(c);
+	if (err && err != -EAGAIN && err != -EINTR)
+		return err;
+	return c->expected > 0;
 }
 
 /* ---- which steps are of an exec ---- */
@@ -502,5 +595,8 @@ int chain_take(struct chain *c, const struct event_exec *exec,
 		if (first)
 			return take(c, first, exe, loader_step(c, exec, exe), ret);
 	}
+	if (p->overrun)
+		count_loss(c);
+	p->overrun = false;
 	return 0;
 }

@@ -60,8 +60,19 @@ int chain_watch(struct chain *c, pid_t tgid, uint32_t ns, uint64_t key, uint64_t
 /* No session lives: removes all marks, so that nobody else's execs cost anything. */
 int chain_unwatch_all(struct chain *c);
 
-/* Reads what fanotify has, without blocking. */
+/*
+ * Reads what fanotify has, and lets go what is old, until the turn is to leave off (base/effort.h);
+ * does not wait for more, but each event is an open(2) by the kernel, of the same file: an overlay
+ * over a network filesystem that went away can hold it (docs/operations.md). 1: not all that
+ * chain_expect() found is read.
+ */
 int chain_read(struct chain *c);
+
+/*
+ * What was executed by now opened what is queued by now: it has to be read before chain_take() for
+ * that.
+ */
+void chain_expect(struct chain *c);
 
 /*
  * The steps of the exec that @exec tells of, in the order they were opened; steps of earlier execs

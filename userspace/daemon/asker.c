@@ -4,8 +4,8 @@
 #include "attest/jose.h"
 #include "attest/ossl.h"
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "daemon/request.h"
-#include "daemon/subject.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -67,6 +67,12 @@ static bool take_key(struct asker *a, const Affiant__V1__GetEvidence *request, s
 
 /* ---- who it is ---- */
 
+/* What others do can keep the daemon from knowing of a session that has begun. */
+static bool is_behind(const struct core *c)
+{
+	return c->events_len || source_ring_used(c->source);
+}
+
 static bool find_actor(struct asker *a, struct refusal *ret)
 {
 	struct table *t = &a->core->attribute->table;
@@ -74,6 +80,8 @@ static bool find_actor(struct asker *a, struct refusal *ret)
 
 	core_drain(a->core);
 	p = process_find(t, a->pid, a->tag.start_boottime);
+	if (!session_find(t, a->tag.session) && is_behind(a->core))
+		return refuse(ret, "unavailable", "not all that happened is read yet: try again");
 	if (!session_find(t, a->tag.session))
 		return refuse(ret, "session_ended", "the session has ended");
 	if (!p || p->actor->key.exec_seq != a->tag.exec_seq ||
@@ -95,6 +103,7 @@ struct asker *asker_new(struct core *c, struct server_call *call, struct refusal
 		return NULL;
 	}
 	a->core = c;
+	a->fd = -1;
 	a->call = call;
 	a->pid = caller->pid;
 	a->tag = caller->tag;
@@ -109,6 +118,8 @@ void asker_free(struct asker *a)
 	if (!a)
 		return;
 	actor_unref(a->actor);
+	subject_look_clear(&a->threads);
+	closep(&a->fd);
 	EVP_PKEY_free(a->cnf);
 	free(a->jwk);
 	free(a->signing_input);
@@ -140,8 +151,6 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 	const struct session *s = a->actor->session;
 	const Affiant__V1__Task *task = s->head->task;
 	uint64_t now = core_boottime_ns() + a->core->clock.offset_ns;
-	bool traced = true;
-	int err;
 
 	/* While the disk takes no records, no events are read: what the session did since is not
 	 * known, nor whether it goes on. */
@@ -157,7 +166,19 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 			      "did is not recorded");
 	if (task && task->has_expires_wall_ns && task->expires_wall_ns <= now)
 		return refuse(ret, "task_expired", "the task has expired");
-	err = subject_traced(a->pid, &traced);
+	return true;
+}
+
+/* Thread by thread: there can be many. */
+static bool look_at_threads(struct asker *a, struct refusal *ret)
+{
+	bool traced = true;
+	int err = subject_traced(a->pid, &a->threads, &traced);
+
+	a->goes_on = err == 1;
+	if (err == 1)
+		return refuse(ret, "unavailable", "not all threads of process %d are looked at yet",
+			      a->pid);
 	if (err == -E2BIG)
 		return refuse(ret, "limit", "process %d has more than %d threads", a->pid,
 			      SUBJECT_THREADS_MAX);
@@ -166,14 +187,13 @@ bool asker_entitled(const struct asker *a, struct refusal *ret)
 	return !traced || refuse(ret, "traced", "a thread of process %d is traced", a->pid);
 }
 
-bool asker_look(struct asker *a, struct refusal *ret)
+static bool look_at_executable(struct asker *a, struct refusal *ret)
 {
 	const struct subject_exec exec = {
 		.pid = a->pid, .session = a->tag.session, .id = a->actor->image->id};
 	bool same = false;
 	int err = subject_executes(a->core->source, a->core->aside, &exec, &same);
 
-	a->again = false;
 	if (err == -EAGAIN) {
 		if (!a->look_until_ns)
 			a->look_until_ns = core_boottime_ns() + LOOK_NS;
@@ -188,7 +208,20 @@ bool asker_look(struct asker *a, struct refusal *ret)
 	if (!same)
 		return refuse(ret, "executable_changed",
 			      "/proc/%d/exe is not what process %d executed", a->pid, a->pid);
+	return true;
+}
+
+bool asker_look(struct asker *a, struct refusal *ret)
+{
+	a->again = a->goes_on = false;
+	if (!a->untraced && !look_at_threads(a, ret))
+		return false;
+	a->untraced = true; /* said once, when the executable has to be looked at again */
+	if (!look_at_executable(a, ret))
+		return false;
 	a->looked_at = true;
-	a->look_until_ns = 0; /* the next look has its own time */
+	/* The next look has its own time, and its own threads. */
+	a->look_until_ns = 0;
+	a->untraced = false;
 	return true;
 }

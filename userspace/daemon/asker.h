@@ -3,6 +3,7 @@
 #pragma once
 
 #include "daemon/core.h"
+#include "daemon/subject.h"
 
 #include <openssl/evp.h>
 
@@ -24,9 +25,21 @@ struct asker {
 	/* those below this sequence. They have to be durable before evidence rests on them */
 	uint64_t records;
 
+	/* asker_look() has not seen all of its threads yet: it goes on in the next turn. */
+	bool goes_on;
+	struct subject_look threads;
+	bool untraced; /* it has, and now looks at the executable */
+
 	/* asker_look() could not see it in time, and may be asked again, until: */
 	bool again;
 	uint64_t look_until_ns;
+
+	/* It asks for a proof, not for evidence: the call's. */
+	const Affiant__V1__SignProof *proof;
+
+	/* Its evidence can be read here (a pipe), once it was looked at again; -1: not yet, or none. */
+	int fd;
+	uint64_t size;
 
 	struct sha256 leaf;
 	size_t index; /* in the batch */
@@ -52,11 +65,12 @@ bool asker_take(struct asker *a, const Affiant__V1__GetEvidence *request, struct
 /* Whether it still is there, and has not executed anything since it asked. */
 bool asker_lives(const struct asker *a);
 
-/* Whether session and task go on, and nobody traces it. False: @ret says why not. */
+/* Whether session and task go on. False: @ret says why not. */
 bool asker_entitled(const struct asker *a, struct refusal *ret);
 
 /*
- * Whether it still points to what it executed: before the quote, and again after it. False: @ret
- * says that it does not.
+ * Whether nobody traces it, and it still points to what it executed: before the quote, and again
+ * after it. False: @ret says that it does not, or with @a->goes_on, @a->again, that it can't be said
+ * yet: then the same call goes on.
  */
 bool asker_look(struct asker *a, struct refusal *ret);

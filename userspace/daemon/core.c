@@ -456,6 +456,11 @@ static void free_all(struct core *c)
 		next = b->next;
 		free(b);
 	}
+	for (struct waiting_note *n = c->waiting_notes, *next; n; n = next) {
+		next = n->next;
+		free(n->note);
+		free(n);
+	}
 	free(c->cgroup_root);
 	free(c->events);
 	shares_free(c->shares);

@@ -134,7 +134,12 @@ struct core {
 
 	struct listening listening;
 	uint8_t *events;   /* what source_read() gave */
-	size_t events_len; /* not yet in the journal */
+	size_t events_len; /* not told yet */
+	bool journaled;    /* but in the journal: what fanotify has of them is not read yet */
+	struct waiting_note {
+		struct event_header *note; /* in the journal behind them, and not told yet either */
+		struct waiting_note *next;
+	} *waiting_notes;
 	struct backlog *backlog, **backlog_end;
 	uint64_t void_records; /* found to be gone from the ledger by this daemon */
 	int full; /* 0, or why the disk takes nothing (-errno): nothing is read until it does */
@@ -162,7 +167,6 @@ struct core {
 	struct saver *saver;
 	bool saving;           /* it saves the state, not the ledger alone: */
 	uint64_t saving_index; /* of the journal that begins with that state */
-	size_t saving_len;
 	uint64_t saving_sequence;  /* records below it will be durable with it */
 	uint64_t durable_sequence; /* those below it are */
 	int save_error;            /* of the last save; 0: it went well */
@@ -191,7 +195,10 @@ void core_wake(struct core *c);
 /* Reads the ring until it is empty, or for as long as one turn of the loop may take. */
 int core_drain(struct core *c);
 
-/* Writes a note to the journal and applies it: 0 or -errno. */
+/*
+ * Writes a note to the journal and applies it: 0 or -errno. What was read before it is told before
+ * it: where that waits for fanotify (core->journaled), it is applied in a later turn.
+ */
 int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message);
 
 /* The daemon's own record, without process or session. */

@@ -67,7 +67,7 @@ static bool look_at(struct evidence *e, struct asker *a)
 	a->records = ledger_next_sequence(e->core->ledger);
 	if (asker_look(a, &r) && evidence_claim(e, a, &r))
 		return false;
-	if (a->again)
+	if (a->again || a->goes_on)
 		return true;
 	evidence_take_out(e, a);
 	evidence_refuse(e, a, &r);
@@ -121,12 +121,95 @@ static bool look_at_some(struct evidence *e)
 	return again;
 }
 
+/* ---- proofs ---- */
+
+static int make_proof(EVP_PKEY *key, const Affiant__V1__SignProof *request, uint64_t now_ns,
+		      char **ret)
+{
+	uint64_t now = now_ns / CORE_SECOND_NS;
+	struct uuid jti;
+	int err = uuid7_new(now_ns, &jti);
+
+	if (err)
+		return err;
+	if (request->proof_case == AFFIANT__V1__SIGN_PROOF__PROOF_DPOP)
+		return proof_dpop(key,
+				  &(struct proof_dpop){request->dpop->htm, request->dpop->htu,
+						       request->dpop->nonce,
+						       request->dpop->access_token},
+				  &jti, now, ret);
+	return proof_wpt(key,
+			 &(struct proof_wpt){request->wpt->aud, request->wpt->wit,
+					     request->wpt->access_token, now + WPT_LIFETIME_S},
+			 &jti, ret);
+}
+
+static void refuse_keyless(struct server_call *call)
+{
+	server_refuse(call, "not_found",
+		      "no key is held for process %d as it is now: it asks for evidence first",
+		      server_call_caller(call)->pid);
+}
+
+static void prove(struct evidence *e, struct asker *a)
+{
+	struct core *c = e->core;
+	EVP_PKEY *key = heldkeys_find(e->keys, a->pid, &a->tag);
+	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
+	Affiant__V1__Proof proof = AFFIANT__V1__PROOF__INIT;
+	_cleanup_free_ char *jwt = NULL;
+	int err;
+
+	if (!key) {
+		refuse_keyless(a->call);
+		return;
+	}
+	err = make_proof(key, a->proof, core_boottime_ns() + c->clock.offset_ns, &jwt);
+	if (err) {
+		server_refuse(a->call, err == -EINVAL ? "bad_request" : "unavailable",
+			      "the proof can't be made: %s", strerror(-err));
+		return;
+	}
+	proof.jwt = jwt;
+	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_PROOF;
+	response.proof = &proof;
+	server_answer(a->call, &response);
+}
+
+/* Whether more are to be proven for. Who can't be seen now is told to try again. */
+static bool prove_some(struct evidence *e)
+{
+	struct asker *a, *next;
+	struct refusal r;
+	unsigned int n = 0;
+	bool more = false, may;
+
+	DL_FOREACH_SAFE (e->proving, a, next) {
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+			return true;
+		may = asker_entitled(a, &r) && asker_look(a, &r);
+		if (a->goes_on) {
+			more = true;
+			continue;
+		}
+		DL_DELETE(e->proving, a);
+		e->proving_count--;
+		if (may)
+			prove(e, a);
+		else
+			refuse_call(e, a->call, &r);
+		asker_free(a);
+	}
+	return more;
+}
+
 bool evidence_turn(struct evidence *e)
 {
 	bool ready = false, waits, more;
 	struct asker *a;
 
 	more = evidence_answer_some(e);
+	more = prove_some(e) || more;
 	/* What its evidence says is in the ledger by then. */
 	if (e->waiting)
 		core_flush(e->core);
@@ -148,7 +231,7 @@ bool evidence_turn(struct evidence *e)
  */
 static bool outstanding(const struct evidence *e, const struct server_caller *caller)
 {
-	const struct asker *lists[] = {e->waiting, e->batch, e->quoted, e->handed}, *a;
+	const struct asker *lists[] = {e->waiting, e->batch, e->quoted, e->handed, e->read}, *a;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++)
 		DL_FOREACH (lists[i], a)
@@ -179,7 +262,8 @@ static bool take_tokens(struct evidence *e, const struct server_caller *caller, 
 
 static size_t waiting(const struct evidence *e)
 {
-	return e->waiting_count + e->batch_count + e->quoted_count + e->handed_count;
+	return e->waiting_count + e->batch_count + e->quoted_count + e->handed_count +
+	       e->proving_count;
 }
 
 static bool may_ask(struct evidence *e, const struct server_caller *caller, struct refusal *ret)
@@ -255,76 +339,32 @@ void evidence_get(void *core, struct server_call *call, const Affiant__V1__GetEv
 	core_wake(c);
 }
 
-/* ---- proofs ---- */
-
-static int make_proof(EVP_PKEY *key, const Affiant__V1__SignProof *request, uint64_t now_ns,
-		      char **ret)
-{
-	uint64_t now = now_ns / CORE_SECOND_NS;
-	struct uuid jti;
-	int err = uuid7_new(now_ns, &jti);
-
-	if (err)
-		return err;
-	if (request->proof_case == AFFIANT__V1__SIGN_PROOF__PROOF_DPOP)
-		return proof_dpop(key,
-				  &(struct proof_dpop){request->dpop->htm, request->dpop->htu,
-						       request->dpop->nonce,
-						       request->dpop->access_token},
-				  &jti, now, ret);
-	return proof_wpt(key,
-			 &(struct proof_wpt){request->wpt->aud, request->wpt->wit,
-					     request->wpt->access_token, now + WPT_LIFETIME_S},
-			 &jti, ret);
-}
-
 /*
  * A proof says that the process which evidence was given to acts now: who would get no evidence any
  * more gets none.
  */
-static bool may_prove(struct core *c, struct server_call *call)
-{
-	struct refusal r;
-	struct asker *a = take_tokens(c->evidence, server_call_caller(call), 0, &r)
-				  ? asker_new(c, call, &r)
-				  : NULL;
-	bool may = a && asker_look(a, &r);
-
-	asker_free(a);
-	if (!may)
-		refuse_call(c->evidence, call, &r);
-	return may;
-}
-
 void evidence_sign(void *core, struct server_call *call, const Affiant__V1__SignProof *request)
 {
 	struct core *c = core;
+	struct evidence *e = c->evidence;
 	const struct server_caller *caller = server_call_caller(call);
-	EVP_PKEY *key = heldkeys_find(c->evidence->keys, caller->pid, &caller->tag);
-	Affiant__V1__Response response = AFFIANT__V1__RESPONSE__INIT;
-	Affiant__V1__Proof proof = AFFIANT__V1__PROOF__INIT;
-	_cleanup_free_ char *jwt = NULL;
-	int err;
+	struct refusal r;
+	struct asker *a;
 
-	if (!key) {
-		server_refuse(
-			call, "not_found",
-			"no key is held for process %d as it is now: it asks for evidence first",
-			caller->pid);
+	if (!heldkeys_find(e->keys, caller->pid, &caller->tag)) {
+		refuse_keyless(call);
 		return;
 	}
-	if (!may_prove(c, call))
-		return;
-	err = make_proof(key, request, core_boottime_ns() + c->clock.offset_ns, &jwt);
-	if (err) {
-		server_refuse(call, err == -EINVAL ? "bad_request" : "unavailable",
-			      "the proof can't be made: %s", strerror(-err));
+	a = take_tokens(e, caller, 0, &r) ? asker_new(c, call, &r) : NULL;
+	if (!a) {
+		refuse_call(e, call, &r);
 		return;
 	}
-	proof.jwt = jwt;
-	response.answer_case = AFFIANT__V1__RESPONSE__ANSWER_PROOF;
-	response.proof = &proof;
-	server_answer(call, &response);
+	a->proof = request;
+	DL_APPEND(e->proving, a);
+	e->proving_count++;
+	if (prove_some(e))
+		core_wake(c);
 }
 
 /* ---- life ---- */
@@ -407,6 +447,8 @@ void evidence_free(struct evidence *e)
 	DL_CONCAT(e->waiting, e->batch);
 	DL_CONCAT(e->waiting, e->quoted);
 	DL_CONCAT(e->waiting, e->handed);
+	DL_CONCAT(e->waiting, e->read);
+	DL_CONCAT(e->waiting, e->proving);
 	DL_FOREACH_SAFE (e->waiting, a, next)
 		asker_free(a);
 	handout_free(e->handout);

@@ -6,6 +6,7 @@
 #include "attest/cmw.h"
 #include "attest/ossl.h"
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/pb.h"
 #include "collect/loss.h"
 #include "daemon/attester.h"
@@ -197,7 +198,10 @@ static const char *quote_error(struct evidence *e, int err, char *text, size_t s
 	return text;
 }
 
-/* Others of its batch wait meanwhile: a machine that is busy is asked more than once, not for long. */
+/*
+ * Others of its batch wait meanwhile: a machine that is busy is asked more than once, not for long.
+ * With @a->goes_on it is not over.
+ */
 static bool look_again(struct asker *a, struct refusal *ret)
 {
 	for (int i = 0; i < LOOKS; i++) {
@@ -210,17 +214,16 @@ static bool look_again(struct asker *a, struct refusal *ret)
 }
 
 /* Step 5 of the sequence: all that was found before the quote must still hold after it. The server
- * looks once more whether it is that process, and tells another one nothing. False: it was refused. */
-static bool still_may(struct evidence *e, struct asker *a)
+ * looks once more whether it is that process, and tells another one nothing. False: it does not, or
+ * with @a->goes_on, that can't be said yet. */
+static bool still_may(struct asker *a, struct refusal *ret)
 {
-	struct refusal r = {.code = "unavailable"};
-
-	if (!asker_lives(a))
-		snprintf(r.text, sizeof(r.text), "process %d is gone, or executes something else",
-			 a->pid);
-	else if (asker_entitled(a, &r) && look_again(a, &r))
-		return true;
-	evidence_refuse(e, a, &r);
+	a->goes_on = false;
+	if (asker_lives(a))
+		return asker_entitled(a, ret) && look_again(a, ret);
+	ret->code = "unavailable";
+	snprintf(ret->text, sizeof(ret->text), "process %d is gone, or executes something else",
+		 a->pid);
 	return false;
 }
 
@@ -251,17 +254,42 @@ static void on_handed(void *data, int err, int fd, uint64_t size)
 	struct evidence *e = a->core->evidence;
 
 	DL_DELETE(e->handed, a);
-	e->handed_count--;
 	if (err) {
+		e->handed_count--;
 		refuse_for(e, a, err);
 		return;
 	}
 	tokens_charge(e->tokens, a->tag.session, size / EVIDENCE_BYTES_PER_TOKEN,
 		      core_boottime_ns());
-	if (still_may(e, a))
-		give(e, a, NULL, fd, size);
-	else
-		close(fd);
+	a->fd = fd;
+	a->size = size;
+	DL_APPEND(e->read, a);
+}
+
+/* Returns whether more are left. */
+static bool give_some(struct evidence *e)
+{
+	struct asker *a, *next;
+	struct refusal r;
+	unsigned int n = 0;
+	bool may, more = false;
+
+	DL_FOREACH_SAFE (e->read, a, next) {
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+			return true;
+		may = still_may(a, &r);
+		if (a->goes_on) {
+			more = true;
+			continue;
+		}
+		DL_DELETE(e->read, a);
+		e->handed_count--;
+		if (may)
+			give(e, a, NULL, TAKE_FD(a->fd), a->size);
+		else
+			evidence_refuse(e, a, &r);
+	}
+	return more;
 }
 
 /* The logs can be long: they are read by another thread, and by the asker as it goes. */
@@ -299,43 +327,58 @@ void evidence_collect(struct evidence *e)
 {
 	core_drain(e->core); /* an end of the session that happened meanwhile */
 	handout_collect(e->handout);
+	if (give_some(e))
+		core_wake(e->core);
 }
 
-static void finish(struct evidence *e, struct asker *a, struct quoted_batch *b)
+/* False: it is to go on in the next turn. */
+static bool finish(struct evidence *e, struct asker *a, struct quoted_batch *b)
 {
 	struct refusal r = {.code = "no_tpm"};
+	bool may = false;
 	int err;
 
-	if (b->err) {
+	if (b->err)
 		quote_error(e, b->err, r.text, sizeof(r.text));
+	else
+		may = still_may(a, &r);
+	if (a->goes_on)
+		return false;
+	DL_DELETE(e->quoted, a);
+	e->quoted_count--;
+	if (!may) {
 		evidence_refuse(e, a, &r);
-		return;
+		return true;
 	}
-	if (!still_may(e, a))
-		return;
 	err = a->host ? hand_out(e, a, b) : answer(e, a, b);
 	if (err)
 		refuse_for(e, a, err);
+	return true;
 }
 
 bool evidence_answer_some(struct evidence *e)
 {
 	struct asker *a, *next;
 	unsigned int n = 0;
+	bool more, left = false;
 
-	if (!e->answering)
+	if (!e->answering && !e->read)
 		return false;
 	core_drain(e->core); /* an end of the session that happened meanwhile */
+	more = give_some(e);
+	if (!e->answering)
+		return more;
 	DL_FOREACH_SAFE (e->quoted, a, next) {
 		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
 			return true;
-		DL_DELETE(e->quoted, a);
-		e->quoted_count--;
-		finish(e, a, e->answering);
+		if (!finish(e, a, e->answering))
+			left = true; /* those behind it go on */
 	}
+	if (left)
+		return true;
 	quoted_batch_free(e->answering);
 	e->answering = NULL;
-	return false;
+	return more;
 }
 
 static void on_quoted(void *data, int err, const struct tpm_quoted *q)

@@ -35,6 +35,9 @@ struct evidence {
 	struct handout *handout;
 	struct asker *handed; /* whose logs are being read */
 	size_t handed_count;
+	struct asker *read;    /* whose logs were read; they are of those handed, too */
+	struct asker *proving; /* who ask for proofs */
+	size_t proving_count;
 	int root;
 	uint64_t given, batches, refused[EVIDENCE_CODES];
 };

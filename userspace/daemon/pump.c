@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <utlist.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -134,12 +135,29 @@ void core_tell(struct core *c, Affiant__V1__Record *r)
 
 /* ---- what comes in ---- */
 
-/* What can't be taken is counted. */
-static void apply(struct core *c, const uint8_t *events, size_t len)
+/* Notes that were made meanwhile come behind the events that they waited for. */
+static void apply_notes(struct core *c)
 {
+	struct waiting_note *n;
+
+	while ((n = c->waiting_notes)) {
+		LL_DELETE(c->waiting_notes, n);
+		c->attribute->dropped[LOSS_EVENT] += attribute_event(c->attribute, n->note) != 0;
+		free(n->note);
+		free(n);
+	}
+}
+
+/* What can't be taken is counted. */
+static void apply(struct core *c)
+{
+	const uint8_t *events = c->events;
+	const size_t len = c->events_len;
 	uint64_t *dropped = &c->attribute->dropped[LOSS_EVENT], before = *dropped;
 	const struct event_header *h;
 
+	c->events_len = 0;
+	c->journaled = false;
 	for (size_t at = 0; at < len; at += h->size) {
 		int err = event_decode(events + at, len - at, &h);
 
@@ -157,25 +175,39 @@ static void apply(struct core *c, const uint8_t *events, size_t len)
 		log_error("%" PRIu64 " events are not recorded: this version does not know them, "
 			  "or memory is short",
 			  *dropped - before);
+	apply_notes(c);
 }
 
 int core_note(struct core *c, uint16_t type, const ProtobufCMessage *message)
 {
 	_cleanup_free_ struct event_header *h = NULL;
+	struct waiting_note *w = NULL;
 	int err;
 
 	/* Events that were read before the note have to come before it in the journal. */
 	if (c->events_len) {
 		err = core_drain(c);
-		if (err || c->events_len)
+		if (err || (c->events_len && !c->journaled))
 			return err ?: c->full ?: -EAGAIN;
+	}
+	/* And be told before it, which may be in a later turn. */
+	if (c->journaled) {
+		w = malloc(sizeof(*w));
+		if (!w)
+			return -ENOMEM;
 	}
 	err = note_new(type, c->note_sequence, core_boottime_ns(), message, &h)
 		      ?: journal_append(c->journal, h, h->size);
-	if (err)
+	if (err) {
+		free(w);
 		return err;
+	}
 	c->note_sequence++;
-	return attribute_event(c->attribute, h);
+	if (!w)
+		return attribute_event(c->attribute, h);
+	w->note = TAKE_PTR(h);
+	LL_APPEND(c->waiting_notes, w);
+	return 0;
 }
 
 /* 1: there was something, and it is in the journal now. */
@@ -183,6 +215,8 @@ static int take(struct core *c)
 {
 	int err;
 
+	if (c->journaled)
+		return 1;
 	if (!c->events_len) {
 		err = source_read(c->source, c->events, BATCH_SIZE, &c->events_len);
 		if (err)
@@ -198,29 +232,32 @@ static int take(struct core *c)
 		return err;
 	}
 	source_release(c->source);
+	c->journaled = true;
+	/* What an exec opened was queued before its event: read behind it, it is complete. */
+	if (c->chain)
+		chain_expect(c->chain);
 	return 1;
 }
 
 int core_drain(struct core *c)
 {
 	const uint64_t began = core_boottime_ns(), written = source_written(c->source);
+	bool waits = c->journaled;
 	int n = 0;
 
 	/*
 	 * With records that the disk did not take, nothing more is read: they are in memory alone.
+	 * What was read already has to go on, whatever the turn has done before.
 	 */
-	/* What was read already has to go on, whatever the turn has done before. */
 	while (n < DRAINS_MAX && !c->backlog && (c->events_len || turn_goes_on()) && take(c) > 0) {
-		size_t len = c->events_len;
-
-		/*
-		 * What an exec opened was queued before its event: read behind it, it is complete.
-		 */
-		if (c->chain)
-			chain_read(c->chain);
-		c->events_len = 0;
-		apply(c, c->events, len);
 		n++;
+		/* How much fanotify has is for others to choose. */
+		if (c->chain && chain_read(c->chain) > 0)
+			break;
+		apply(c);
+		/* Not to begin with the next one what ends in the next turn again: others note then. */
+		if (waits)
+			break;
 	}
 	c->idle = n ? 0 : c->idle + 1;
 	/* All that was told by then is known: what comes next happened after this began. */
@@ -336,13 +373,15 @@ static int turn(struct core *c)
 	err = core_drain(c);
 	if (c->aside)
 		aside_collect(c->aside);
-	sessions_over(c);
+	if (!c->journaled) /* nobody is over before that is told */
+		sessions_over(c);
 	sessions_kill(c);
 	enrich_collect(c->enrich, c->drained_ns);
 	now = core_boottime_ns();
 	next = attribute_tick(c->attribute, now);
 	core_flush(c);
-	now_and_then(c, now);
+	if (!c->journaled) /* what is told here is of after those events */
+		now_and_then(c, now);
 	core_count_dropped(c);
 	/* Who waits for evidence waits for the disk, a thread that says nothing when it is done. */
 	if (evidence_turn(c->evidence))

@@ -86,7 +86,7 @@ int saved_drop(struct core *c)
 }
 
 /* The file's bytes. */
-static int pack_state(const Affiant__V1__State *m, uint8_t **ret, size_t *ret_len)
+static int pack(const Affiant__V1__State *m, uint8_t **ret, size_t *ret_len)
 {
 	size_t len = affiant__v1__state__get_packed_size(m);
 	struct state_header h = {.magic = STATE_MAGIC, .len = len};
@@ -103,6 +103,15 @@ static int pack_state(const Affiant__V1__State *m, uint8_t **ret, size_t *ret_le
 	*ret = data;
 	*ret_len = sizeof(h) + len;
 	return 0;
+}
+
+/* In the saver's thread: it takes twice as long as to make @state, and grows with it. */
+static int pack_state(void *state, uint8_t **ret, size_t *ret_len)
+{
+	int err = pack(state, ret, ret_len);
+
+	affiant__v1__state__free_unpacked(state, NULL);
+	return err;
 }
 
 /* From here on events go to a journal of their own. */
@@ -122,12 +131,9 @@ static int take_state(struct core *c, struct saver_job *job)
 	SET(m, journal_index, index);
 	SET(m, ledger_sequence, ledger_next_sequence(c->ledger));
 	SET(m, note_sequence, c->note_sequence);
-	err = pack_state(m, &job->data, &job->len);
-	affiant__v1__state__free_unpacked(m, NULL);
-	if (err)
-		return err;
+	job->pack = pack_state;
+	job->message = m;
 	c->saving_index = index;
-	c->saving_len = job->len;
 	/* Each file says by itself what time it was, and of which maps: the state may be lost. */
 	(void)core_note_clock(c);
 	(void)core_repeat_epoch(c);
@@ -194,11 +200,16 @@ bool save_end(struct core *c, bool wait, int *ret_err)
 		c->durable_sequence = c->saving_sequence;
 	if (!err && c->saving) {
 		journal_drop(c->journal, c->saving_index);
-		/* The copy was as large as everything else, and came in between it. */
+		/*
+		 * The copy was as large as everything else, and came in between it. The saver's
+		 * thread gives it back, which goes behind others: it doesn't do this, with a lock
+		 * of malloc(3) that the loop waits for.
+		 */
 		(void)malloc_trim(0);
 		/* Saving costs as much as the state is large: the larger, the rarer. */
-		c->rotate_bytes =
-			2 * c->saving_len > CORE_JOURNAL_MIN ? 2 * c->saving_len : CORE_JOURNAL_MIN;
+		c->rotate_bytes = 2 * saver_length(c->saver) > CORE_JOURNAL_MIN
+					  ? 2 * saver_length(c->saver)
+					  : CORE_JOURNAL_MIN;
 	}
 	*ret_err = err;
 	return true;

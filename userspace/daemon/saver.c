@@ -23,9 +23,10 @@ struct saver {
 	bool stop;
 	struct saver_job job;
 	int ledger, err;
+	size_t len;
 };
 
-static int replace(const struct saver_job *job)
+static int replace(const struct saver_job *job, const uint8_t *data, size_t len)
 {
 	_cleanup_close_ int fd =
 		openat(job->directory, job->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -33,7 +34,7 @@ static int replace(const struct saver_job *job)
 
 	if (fd < 0)
 		return -errno;
-	err = file_write(fd, job->data, job->len);
+	err = file_write(fd, data, len);
 	if (err)
 		return err;
 	if (fdatasync(fd) < 0 ||
@@ -41,6 +42,17 @@ static int replace(const struct saver_job *job)
 		return -errno;
 	/* What the file replaces goes next. Not every filesystem can do that to a directory. */
 	return fsync(job->directory) < 0 && errno != EINVAL ? -errno : 0;
+}
+
+/* @job->message is gone then. */
+static int pack_and_replace(const struct saver_job *job, int err, size_t *ret_len)
+{
+	uint8_t *data = NULL;
+	int packed = job->pack(job->message, &data, ret_len);
+
+	err = err ?: packed ?: replace(job, data, *ret_len);
+	free(data);
+	return err;
 }
 
 static void *work(void *saver)
@@ -58,8 +70,8 @@ static void *work(void *saver)
 		/* The job is this thread's alone until the stage changes. */
 		s->ledger = fdatasync(s->job.ledger) < 0 ? -errno : 0;
 		s->err = s->ledger;
-		if (!s->err && s->job.data)
-			s->err = replace(&s->job);
+		if (s->job.pack)
+			s->err = pack_and_replace(&s->job, s->err, &s->len);
 		pthread_mutex_lock(&s->lock);
 		s->stage = OVER;
 		pthread_cond_broadcast(&s->changed);
@@ -89,7 +101,6 @@ int saver_new(struct saver **ret)
 static void job_end(struct saver *s)
 {
 	closep(&s->job.ledger);
-	free(TAKE_PTR(s->job.data));
 	s->stage = IDLE;
 }
 
@@ -149,4 +160,9 @@ bool saver_collect(struct saver *s, bool wait, int *ret_ledger, int *ret_err)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return over;
+}
+
+size_t saver_length(const struct saver *s)
+{
+	return s->len;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * saver: makes durable what was written, in a thread of its own. A disk may take half a second for
- * that; the ring is full sooner.
+ * that; the ring is full sooner. What a file is to hold is packed there, too: it can be 50 MB.
  */
 #pragma once
 
@@ -20,8 +20,12 @@ struct saver_job {
 	int directory;      /* borrowed until the job is over */
 	const char *name;   /* likewise; of the file there */
 	const char *beside; /* likewise; what it is called until it is whole */
-	uint8_t *data;      /* owned; NULL: there is no file to replace */
-	size_t len;
+	/*
+	 * Of that file: it makes what it is to hold of @message, which is the thread's alone and freed
+	 * by it, and may fail with -errno. NULL: there is no file to replace.
+	 */
+	int (*pack)(void *message, uint8_t **ret, size_t *ret_len);
+	void *message;
 };
 
 /* Starts the thread. */
@@ -38,3 +42,6 @@ void saver_start(struct saver *s, const struct saver_job *job);
  * ledger's file, and of all of the job. False without a job.
  */
 bool saver_collect(struct saver *s, bool wait, int *ret_ledger, int *ret_err);
+
+/* Of the file that the job replaced which was collected last, in bytes. */
+size_t saver_length(const struct saver *s);

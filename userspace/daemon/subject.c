@@ -54,38 +54,63 @@ int subject_threads(pid_t pid, unsigned int *ret)
 	return err;
 }
 
-int subject_traced(pid_t pid, bool *ret)
+void subject_look_clear(struct subject_look *l)
 {
-	_cleanup_closedir_ DIR *tasks = NULL;
+	if (l->tasks)
+		closedir(l->tasks);
+	*l = (struct subject_look){0};
+}
+
+/* The next one. 1: there is none. */
+static int look_at_thread(struct subject_look *l)
+{
 	const struct dirent *entry;
-	bool traced = false, seen = false;
-	char path[32];
-	size_t n = 0;
 	long tracer;
 	int err;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	tasks = effort_opendir(path);
-	if (!tasks)
-		return errno == ENOENT ? -ESRCH : -errno;
-	while ((entry = effort_readdir(tasks))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		if (n == SUBJECT_THREADS_MAX)
-			return -E2BIG;
-		err = tracer_of(dirfd(tasks), entry->d_name, &tracer);
-		if (err && err != -ESRCH)
-			return err;
-		n++;
-		if (err)
-			continue; /* that thread ended meanwhile */
-		traced = traced || tracer;
-		seen = true;
-	}
-	if (!seen)
-		return -ESRCH;
-	*ret = traced;
+	do {
+		entry = effort_readdir(l->tasks);
+	} while (entry && entry->d_name[0] == '.');
+	if (!entry)
+		return 1;
+	if (l->count++ == SUBJECT_THREADS_MAX)
+		return -E2BIG;
+	err = tracer_of(dirfd(l->tasks), entry->d_name, &tracer);
+	if (err == -ESRCH)
+		return 0; /* that thread ended meanwhile */
+	if (err)
+		return err;
+	l->traced = l->traced || tracer;
+	l->seen = true;
 	return 0;
+}
+
+static int begin_look(pid_t pid, struct subject_look *l)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	l->tasks = effort_opendir(path);
+	if (!l->tasks)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return 0;
+}
+
+int subject_traced(pid_t pid, struct subject_look *l, bool *ret)
+{
+	int err = l->tasks ? 0 : begin_look(pid, l);
+
+	for (int n = 0; !err; n++) {
+		if (n >= SUBJECT_THREADS_STEP && !effort_goes_on())
+			return 1;
+		err = look_at_thread(l);
+	}
+	if (err == 1)
+		err = l->seen ? 0 : -ESRCH;
+	if (!err)
+		*ret = l->traced;
+	subject_look_clear(l);
+	return err;
 }
 
 int subject_executes(struct source *s, struct aside *aside, const struct subject_exec *exec,

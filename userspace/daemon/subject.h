@@ -5,22 +5,36 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 #include "collect/aside.h"
 #include "collect/source.h"
 
-/* Looking at one takes some 10 microseconds, and the daemon's loop waits: 30,000 would be 0.6 s. */
+/* Looking at one takes some 10 microseconds of the daemon's loop: 30,000 would be 0.6 s. */
 #define SUBJECT_THREADS_MAX 1024
+/* So many are looked at at once, whatever the turn has done before; the others as it has room for. */
+#define SUBJECT_THREADS_STEP 32
+
+/* How far a look at a process's threads has come. All zero: it has not begun. */
+struct subject_look {
+	DIR *tasks;
+	size_t count;
+	bool traced, seen;
+};
 
 /*
  * Whether a tracer is attached to any of its threads (/proc/PID/task/TID/status, TracerPid), not to
- * its leader alone. -ESRCH: it is gone. -E2BIG: it has more than SUBJECT_THREADS_MAX threads. A
- * tracer that comes and goes between two looks is not seen; the look is made before and after the
- * quote.
+ * its leader alone. 0: *@ret says so, and @l is as at first. 1: the turn is to leave off
+ * (base/effort.h), and the same call goes on in the next one. -ESRCH: it is gone. -E2BIG: it has more
+ * than SUBJECT_THREADS_MAX threads. A tracer that comes and goes between two looks, or behind one
+ * that is under way, is not seen; the look is made before and after the quote.
  */
-int subject_traced(pid_t pid, bool *ret);
+int subject_traced(pid_t pid, struct subject_look *l, bool *ret);
+
+/* Ends it early, or one that has not begun. */
+void subject_look_clear(struct subject_look *l);
 
 /* How many threads subject_traced() would look at. -ESRCH. */
 int subject_threads(pid_t pid, unsigned int *ret);

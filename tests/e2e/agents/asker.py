@@ -237,6 +237,14 @@ def do_sleepers_end():
 	return {"err": 0}
 
 
+def do_hang():
+	"""Asks, and executes something meanwhile, which waits for the close of a file: programs/exec_hang.c."""
+	threading.Thread(target=lambda: Connection().evidence("nonce-of-a-verifier", "https://tokens.example"), daemon=True).start()
+	sys.stdin.readline()
+	os.set_inheritable(int(os.environ["HANGING"]), False)
+	os.execv("/bin/true", ["true"])
+
+
 def do_exec():
 	"""The answer is the next image's."""
 	os.execv("/proc/self/exe", [sys.executable, *sys.argv[:3], "executed"])

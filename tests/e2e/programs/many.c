@@ -2,7 +2,8 @@
 /*
  * many WHAT COUNT [COMMAND...]: has COUNT of what any program may have as many of as it likes, says
  * "ready", and keeps them until its input ends. processes, threads, maps, sockets: connected UDP.
- * Sockets are kept by COMMAND, which is executed then instead.
+ * Sockets are kept by COMMAND, which is executed then instead. executables: files that are no
+ * programs, each of which it tries to execute at the end.
  */
 #include "program.h"
 
@@ -66,6 +67,38 @@ static void add_socket(void)
 		err(1, "socket");
 }
 
+static char directory[] = "/tmp/affiant-many-XXXXXX";
+static int files_count;
+
+static const char *file_path(int n)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "%s/%d", directory, n);
+	return path;
+}
+
+static void add_executable(void)
+{
+	int fd;
+
+	if (!files_count && !mkdtemp(directory))
+		err(1, "%s", directory);
+	fd = open(file_path(files_count++), O_WRONLY | O_CREAT | O_EXCL, 0755);
+	if (fd < 0 || write(fd, "nothing\n", 8) != 8 || close(fd))
+		err(1, "%s", directory);
+}
+
+static void try_executables(void)
+{
+	for (int i = 0; i < files_count; i++) {
+		execl(file_path(i), "nothing", NULL);
+		unlink(file_path(i));
+	}
+	if (files_count)
+		rmdir(directory);
+}
+
 static const struct {
 	const char *what;
 	void (*add)(void);
@@ -74,6 +107,7 @@ static const struct {
 	{"threads", add_thread},
 	{"maps", add_map},
 	{"sockets", add_socket},
+	{"executables", add_executable},
 };
 
 int main(int argc, char **argv)
@@ -86,7 +120,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc >= 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(argv[1], kinds[i].what))
 			add = kinds[i].add;
-	usage_unless(add != NULL, "many processes|threads|maps|sockets COUNT [COMMAND...]");
+	usage_unless(add != NULL,
+		     "many processes|threads|maps|sockets|executables COUNT [COMMAND...]");
 	if (add == add_socket && setrlimit(RLIMIT_NOFILE, &files))
 		err(1, "RLIMIT_NOFILE");
 	for (int i = 0; i < count; i++)
@@ -99,5 +134,6 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (read(STDIN_FILENO, &byte, 1) > 0)
 		;
+	try_executables();
 	return 0;
 }
