@@ -15,9 +15,14 @@ from harness.load import status
 
 NOBODY = 65534
 HEADER = daemons.TOP / "userspace" / "daemon" / "turn.h"
-LOOKS = 12	# seconds: two looks at what events did not tell
+LOOKS = 7	# seconds: a look at what events did not tell
 QUIET = "agents:\n  - name: tester\n  - name: quiet\n"
 SELECTED = QUIET + "  - name: chosen\n    selectors:\n      - exe: {program}\n"
+
+
+def few(count):
+	"""Of two sizes the smaller one, which shows that more of it is not more work: for --long."""
+	return pytest.param(count, marks=pytest.mark.long)
 
 
 def bounds():
@@ -56,7 +61,7 @@ def crowd(daemon, programs, what, count, **more):
 	return run
 
 
-@pytest.mark.parametrize("count", [300, 1200])
+@pytest.mark.parametrize("count", [few(300), 1200])
 def test_processes(new_daemon, programs, count):
 	daemon = new_daemon(config=QUIET)
 	run = crowd(daemon, programs, "processes", count)
@@ -71,7 +76,7 @@ def test_processes(new_daemon, programs, count):
 	check(daemon)
 
 
-@pytest.mark.parametrize("count", [1000, 4000])
+@pytest.mark.parametrize("count", [few(1000), 4000])
 def test_threads(new_daemon, programs, count):
 	daemon = new_daemon(config=QUIET)
 	run = crowd(daemon, programs, "threads", count, user=(NOBODY, NOBODY))
@@ -81,7 +86,7 @@ def test_threads(new_daemon, programs, count):
 	check(daemon)
 
 
-@pytest.mark.parametrize("count", [10000, 40000])
+@pytest.mark.parametrize("count", [few(10000), 40000])
 def test_maps(new_daemon, programs, count):
 	daemon = new_daemon(config=QUIET)
 	run = crowd(daemon, programs, "maps", count, user=(NOBODY, NOBODY))
@@ -91,7 +96,7 @@ def test_maps(new_daemon, programs, count):
 	check(daemon)
 
 
-@pytest.mark.parametrize("count", [2000, 8000])
+@pytest.mark.parametrize("count", [few(2000), 8000])
 def test_sockets(new_daemon, programs, netns, count):
 	daemon = new_daemon(config=QUIET)
 	run = crowd(daemon, programs, "sockets", count, netns=netns)
@@ -101,7 +106,7 @@ def test_sockets(new_daemon, programs, netns, count):
 	check(daemon)
 
 
-@pytest.mark.parametrize("count", [2000, 8000])
+@pytest.mark.parametrize("count", [few(2000), 8000])
 def test_sockets_that_a_session_begins_with(new_daemon, programs, netns, count):
 	daemon = new_daemon(config=QUIET)
 	run = daemon.run("/bin/true", netns=netns, before=(programs["many"], "sockets", count))
@@ -110,7 +115,7 @@ def test_sockets_that_a_session_begins_with(new_daemon, programs, netns, count):
 	check(daemon)
 
 
-@pytest.mark.parametrize("count", [2000, 8000])
+@pytest.mark.parametrize("count", [few(2000), 8000])
 @pytest.mark.parametrize("stranger", [False, True])
 def test_what_is_executed_in_vain(new_daemon, programs, stranger, count):
 	"""fanotify tells of all of it at once, and each event is an open file."""
@@ -135,7 +140,7 @@ def test_what_is_executed_in_vain(new_daemon, programs, stranger, count):
 	assert turns["files"] > before
 
 
-@pytest.mark.parametrize("count", [1000, 4000])
+@pytest.mark.parametrize("count", [few(1000), 4000])
 def test_cgroups(new_daemon, cgroup, count):
 	daemon = new_daemon(config=QUIET + "  - name: grouped\n    selectors:\n      - cgroup: /nowhere/**/at-all\n")
 	made = [cgroup.path / f"c{i}" for i in range(count)]
@@ -151,7 +156,7 @@ def test_cgroups(new_daemon, cgroup, count):
 	check(daemon)
 
 
-@pytest.mark.parametrize("count", [500, 2000])
+@pytest.mark.parametrize("count", [few(500), 2000])
 def test_sessions(new_daemon, place, count):
 	program = place / "selected"
 	program.write_bytes(open("/bin/sleep", "rb").read())
