@@ -100,6 +100,7 @@ static const struct {
 	{"daemon/save.c", "the state, at the start"},
 	{"daemon/saver.c", "a thread of its own"},
 	{"collect/chain.c", "what fanotify tells: of execs, as many as there are events"},
+	{"collect/chain_take.c", "the first line of a script that fanotify has opened"},
 	{"collect/elfnote.c", "hashing threads, and a file's first page"},
 	{"collect/filehash.c", "hashing threads, and their signal"},
 	{"collect/hashing.c", "hashing threads"},

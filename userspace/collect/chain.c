@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "collect/chain.h"
+#include "collect/chain_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include <uthash.h>
 #include <utlist.h>
@@ -22,11 +20,8 @@
 #include "base/effort.h"
 #include "base/limit.h"
 #include "collect/decode.h"
-#include "collect/elfnote.h"
 #include "collect/glance.h"
-#include "collect/marks.h"
 #include "collect/opened.h"
-#include "collect/shebang.h"
 
 /*
  * A step that no exec took within this time was of one that failed. A process of which nobody can
@@ -43,46 +38,6 @@
 #define EVENTS_AT_ONCE 32 /* each is an open file by the time it is read */
 #define READS_MAX 64	  /* of those that nobody expects: where all others execute it never ends */
 #define PF_EXITING 0x4 /* include/linux/sched.h; in proc(5)'s flags */
-
-struct process {
-	pid_t tgid;
-	bool limbo;
-	struct step *steps;
-	size_t count;
-	uint64_t dropped_batch; /* the batch of the last step that was taken or dropped */
-	bool overrun; /* older steps are gone, which an exec may still be told of */
-	bool is_empty;
-	struct process *prev, *next; /* of those without steps */
-	UT_hash_handle hh;
-};
-
-struct step {
-	struct process *process;
-	int fd;
-	uint64_t batch;
-	uint64_t read_ns;
-	struct step *prev, *next;   /* of the process */
-	struct step *older, *newer; /* of all */
-};
-
-struct chain {
-	struct chain_config config;
-	int fanotify;
-	int timer; /* runs while there are steps */
-	int epoll;
-	struct marks *marks;
-	struct process *processes, *empty;
-	struct step *all;
-	struct step *expiring; /* to be looked at next; NULL: from the beginning */
-	size_t count;
-	uint64_t forgotten_ns; /* steps that were read by then are nobody's any more */
-	uint64_t batch;
-	bool unseeing;	 /* a look at a process took too long: none are made for this time */
-	bool batch_over; /* fanotify had nothing more */
-	size_t expected; /* events that chain_expect() found, and that are not read yet */
-	uint64_t loss_batch; /* the last batch in which events were lost */
-	uint64_t lost;
-};
 
 static int watch_fd(struct chain *c, int fd)
 {
@@ -146,7 +101,7 @@ int chain_new(const struct chain_config *config, struct chain **ret)
 	return 0;
 }
 
-static void step_free(struct chain *c, struct step *s)
+void chain_step_free(struct chain *c, struct step *s)
 {
 	struct process *p = s->process;
 
@@ -168,7 +123,7 @@ static void step_free(struct chain *c, struct step *s)
 static void process_free(struct chain *c, struct process *p)
 {
 	while (p->steps)
-		step_free(c, p->steps);
+		chain_step_free(c, p->steps);
 	DL_DELETE(c->empty, p);
 	HASH_DEL(c->processes, p);
 	free(p);
@@ -211,7 +166,7 @@ uint64_t chain_lost(const struct chain *c)
 
 /* ---- what fanotify tells ---- */
 
-static void count_loss(struct chain *c)
+void chain_count_loss(struct chain *c)
 {
 	c->lost++;
 	c->loss_batch = c->batch;
@@ -241,7 +196,7 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	if (!s) {
 		limit_met(LIMIT_MEMORY);
 		close(fd);
-		count_loss(c);
+		chain_count_loss(c);
 		return;
 	}
 	s->process = p;
@@ -259,10 +214,10 @@ static void add_step(struct chain *c, struct process *p, int fd)
 	c->count++;
 	if (p->count > PROCESS_STEPS_MAX) {
 		p->overrun = true;
-		step_free(c, p->steps);
+		chain_step_free(c, p->steps);
 	} else if (c->count > c->config.queue_max) {
-		step_free(c, c->all);
-		count_loss(c);
+		chain_step_free(c, c->all);
+		chain_count_loss(c);
 	}
 }
 
@@ -313,7 +268,7 @@ static struct process *process_for(struct chain *c, pid_t tgid)
 	}
 	p = calloc(1, sizeof(*p));
 	if (!p) {
-		count_loss(c);
+		chain_count_loss(c);
 		return NULL;
 	}
 	p->tgid = tgid;
@@ -330,7 +285,7 @@ static void take_event(struct chain *c, const struct fanotify_event_metadata *e)
 
 	if (e->mask & FAN_Q_OVERFLOW) {
 		limit_met(LIMIT_FANOTIFY_QUEUE);
-		count_loss(c);
+		chain_count_loss(c);
 		return;
 	}
 	if (e->fd < 0)
@@ -363,7 +318,7 @@ static void expire(struct chain *c)
 		c->expiring = s->newer;
 		effort_walk(1);
 		if (is_due(c, s, now))
-			step_free(c, s);
+			chain_step_free(c, s);
 	}
 	while (c->empty && effort_goes_on()) {
 		effort_walk(1);
@@ -390,7 +345,7 @@ static int read_some(struct chain *c)
 	if (len < 0) {
 		int err = limit_of(-errno);
 
-		count_loss(c);
+		chain_count_loss(c);
 		if (err == -EBADF || err == -EINVAL || err == -EFAULT)
 			return err;
 		n = 1;
@@ -433,170 +388,4 @@ int chain_read(struct chain *c)
 	if (err && err != -EAGAIN && err != -EINTR)
 		return err;
 	return c->expected > 0;
-}
-
-/* ---- which steps are of an exec ---- */
-
-/*
- * Whether an event may be missing that belongs between @s and its executable. fanotify merges an
- * event with an equal one of that process which is still unread: both are then read in one batch,
- * and so is whatever was queued between them. A lost event leaves the same hole.
- */
-static bool may_be_merged(const struct chain *c, const struct step *s)
-{
-	const struct process *p = s->process;
-
-	if (c->loss_batch >= s->batch || p->dropped_batch == s->batch)
-		return true;
-	return s != p->steps && s->prev->batch == s->batch;
-}
-
-static bool read_shebang(int fd, struct shebang *ret)
-{
-	char head[SHEBANG_MAX];
-	ssize_t n = pread(fd, head, sizeof(head), 0);
-
-	return n > 0 && shebang_parse(head, n, ret);
-}
-
-static bool rewritten(const struct event_exec *exec)
-{
-	struct exec_strings x;
-
-	exec_strings(exec, &x);
-	return x.filename_len != x.interp_len || memcmp(x.filename, x.interp, x.interp_len) != 0;
-}
-
-/*
- * Whether @s, at which the exec seems to begin, is what execve was given. A filesystem that is not
- * marked tells of no opening: then what the process tried before, in vain, stands where the file
- * that was executed would.
- */
-static bool is_begin(const struct chain *c, const struct event_exec *exec, const struct step *s)
-{
-	char filename[EVENT_PATH_MAX + 1];
-	struct exec_strings x;
-
-	exec_strings(exec, &x);
-	if (x.filename_len >= sizeof(filename))
-		return false;
-	memcpy(filename, x.filename, x.filename_len);
-	filename[x.filename_len] = '\0';
-	return opened_is_named(&c->config, s->fd, exec, filename);
-}
-
-/*
- * The first step of the exec whose executable is @exe; NULL when what precedes it does not explain
- * the exec. A process that tried to execute other files before, in vain, left steps behind: what
- * counts is what the scripts say themselves, checked against the names that the kernel passed on.
- */
-static struct step *first_step(const struct chain *c, const struct event_exec *exec,
-			       struct step *exe)
-{
-	struct step *first = exe->process->steps, *s = exe;
-	struct shebang script;
-	unsigned int at = 0;
-	int r = 1;
-
-	if (!rewritten(exec))
-		return exe;
-	if (exe == first)
-		return NULL;
-	/* binfmt_misc has its own ways: the file before its interpreter is the one. */
-	if (exe->prev == first && !read_shebang(first->fd, &script))
-		return may_be_merged(c, first) || !is_begin(c, exec, first) ? NULL : first;
-	while (r == 1 && s != first) {
-		s = s->prev;
-		r = read_shebang(s->fd, &script) ? shebang_follow(exec, &script, &at) : -ENOENT;
-	}
-	return r == 0 && is_begin(c, exec, s) ? s : NULL;
-}
-
-static const char *base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* An overlay's file is not the one that is mapped: which it is shows when it is hashed. */
-static bool may_be_loader(const struct step *exe, const struct step *s)
-{
-	_cleanup_free_ char *path = NULL;
-	struct elfnote note;
-	struct statfs fs;
-
-	if (fstatfs(s->fd, &fs) < 0 || fs.f_type != OVERLAYFS_SUPER_MAGIC ||
-	    elfnote_read(exe->fd, &note) < 0 || !note.loader[0])
-		return false;
-	path = opened_path(s->fd);
-	return path && !strcmp(base_of(path), base_of(note.loader));
-}
-
-/*
- * The loader is opened after the executable that asks for it; but so is what a failed attempt asked
- * for, and of the true one nothing may have been told. The kernel says which one it mapped.
- */
-static struct step *loader_step(const struct chain *c, const struct event_exec *exec,
-				struct step *exe)
-{
-	if (!exec_has_loader(exec))
-		return NULL;
-	for (struct step *s = exe->next; s; s = s->next)
-		if (opened_is_object(&c->config, s->fd, &exec->begin))
-			return s;
-	return exe->next && may_be_loader(exe, exe->next) ? exe->next : NULL;
-}
-
-static void hand_out(struct chain *c, struct step *s, enum chain_kind kind, struct chain_step *ret)
-{
-	ret->kind = kind;
-	ret->path = opened_path(s->fd);
-	ret->fd = TAKE_FD(s->fd);
-	step_free(c, s);
-}
-
-static int take(struct chain *c, struct step *first, struct step *exe, struct step *loader,
-		struct chain_step ret[static CHAIN_STEPS_MAX])
-{
-	struct process *p = exe->process;
-	enum chain_kind kind = CHAIN_SCRIPT;
-	struct step *s, *next;
-	int n = 0;
-
-	while (p->steps != first)
-		step_free(c, p->steps);
-	for (s = first; s && n < CHAIN_STEPS_MAX; s = next) {
-		next = s == exe ? loader : s == loader ? NULL : s->next;
-		if (s == exe)
-			kind = n ? CHAIN_INTERPRETER : CHAIN_EXECUTABLE;
-		else if (s == loader)
-			kind = CHAIN_LOADER;
-		hand_out(c, s, kind, &ret[n++]);
-	}
-	return n;
-}
-
-int chain_take(struct chain *c, const struct event_exec *exec,
-	       struct chain_step ret[static CHAIN_STEPS_MAX])
-{
-	pid_t tgid = exec->header.actor.tgid;
-	struct step *exe, *first;
-	struct process *p;
-
-	HASH_FIND_INT(c->processes, &tgid, p);
-	if (!p)
-		return 0;
-	p->limbo = false;
-	/* The first one that fits: later ones may be of execs whose turn comes later. */
-	DL_FOREACH (p->steps, exe) {
-		first = opened_is_object(&c->config, exe->fd, &exec->exe) ? first_step(c, exec, exe)
-									  : NULL;
-		if (first)
-			return take(c, first, exe, loader_step(c, exec, exe), ret);
-	}
-	if (p->overrun)
-		count_loss(c);
-	p->overrun = false;
-	return 0;
 }
