@@ -4,22 +4,21 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/effort.h"
 #include "base/priority.h"
+#include "base/thread.h"
 #include "daemon/handout_log.h"
 #include "daemon/handout_stream.h"
 
-#define SECOND_NS 1000000000ull
 
 enum stage { QUEUED, SURVEYED, SENT, OVER };
 
@@ -57,14 +56,6 @@ static void job_free(struct job *j)
 	handout_stream_free(j->stream);
 	closep(&j->fd);
 	free(j);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
 }
 
 static void ring(int fd)
@@ -132,7 +123,7 @@ static struct job *first_waiting(struct handout *h, const struct served *served)
 /* Somebody else waits: the reader that has taken nothing for longest goes. */
 static bool make_room(struct handout *h)
 {
-	uint64_t before_ns = now_ns() - HANDOUT_IDLE_S * SECOND_NS;
+	uint64_t before_ns = clock_ns(CLOCK_MONOTONIC) - HANDOUT_IDLE_S * CLOCK_SECOND_NS;
 	struct job *j, *idle = NULL;
 
 	DL_FOREACH (h->jobs, j)
@@ -188,9 +179,9 @@ static int begin_stream(struct handout *h, struct job *j)
 	int fd = err ?: handout_stream_open(j->stream);
 
 	if (fd >= 0) {
-		j->stream->moved_ns = now_ns();
-		j->stream->deadline_ns = now_ns() + h->timeout_ns +
-					 j->stream->size / HANDOUT_BYTES_PER_S * SECOND_NS;
+		j->stream->moved_ns = clock_ns(CLOCK_MONOTONIC);
+		j->stream->deadline_ns = clock_ns(CLOCK_MONOTONIC) + h->timeout_ns +
+					 j->stream->size / HANDOUT_BYTES_PER_S * CLOCK_SECOND_NS;
 	}
 	return fd;
 }
@@ -221,13 +212,13 @@ static void survey(struct handout *h, struct job *j)
 static void wait_for_work(struct handout *h, bool busy)
 {
 	struct pollfd fds[1 + HANDOUT_STREAMS_MAX] = {{.fd = h->wake, .events = POLLIN}};
-	uint64_t now = now_ns(), next = UINT64_MAX;
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), next = UINT64_MAX;
 	struct job *j;
 	nfds_t count = 1;
 	int ms = -1;
 
 	if (h->crowded)
-		next = now + HANDOUT_IDLE_S * SECOND_NS / 4;
+		next = now + HANDOUT_IDLE_S * CLOCK_SECOND_NS / 4;
 	DL_FOREACH (h->jobs, j) {
 		if (j->stage != SENT)
 			continue;
@@ -248,7 +239,7 @@ static void wait_for_work(struct handout *h, bool busy)
 /* Whoever takes nothing of what is there goes when his time is over. */
 static void send_all(struct handout *h)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	struct job *j, *next;
 
 	DL_FOREACH_SAFE (h->jobs, j, next) {
@@ -354,7 +345,6 @@ int handout_fd(const struct handout *h)
 
 static int start(struct handout *h)
 {
-	sigset_t all, old;
 	int err;
 
 	h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -364,12 +354,7 @@ static int start(struct handout *h)
 	err = handout_survey_new(h->root, &h->survey);
 	if (err)
 		return err;
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&h->thread, NULL, work, h);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return err;
+	return thread_start(&h->thread, work, h);
 }
 
 static void clear(struct handout *h)
@@ -393,7 +378,7 @@ int handout_new(int root, uint64_t timeout_ns, struct handout **ret)
 	if (!h)
 		return -ENOMEM;
 	h->root = root;
-	h->timeout_ns = timeout_ns ?: HANDOUT_TIMEOUT_S * SECOND_NS;
+	h->timeout_ns = timeout_ns ?: HANDOUT_TIMEOUT_S * CLOCK_SECOND_NS;
 	h->wake = h->done = -1;
 	pthread_mutex_init(&h->lock, NULL);
 	err = start(h);
