@@ -19,7 +19,6 @@
 #include "daemon/handout_log.h"
 #include "daemon/handout_stream.h"
 
-
 enum stage { QUEUED, SURVEYED, SENT, OVER };
 
 /* From its beginning until its reader is done and the loop has told its asker. */
