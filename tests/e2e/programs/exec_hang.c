@@ -3,8 +3,10 @@
  * exec_hang [-k] PROGRAM...: executes PROGRAM in a child that has a file open which is closed by the exec and
  * served by hand: the close waits for an answer that comes with the end of the input. Says "hangs"
  * once it is asked. -k: the child keeps it open (HANGING names its descriptor) until PROGRAM executes
- * something itself, and waits until this one is killed.
+ * something itself, and waits until this one is killed. Nobody hangs for longer than who started this lives.
  */
+#include <sys/prctl.h>
+
 #include "fuse_file.h"
 
 static void execute(char **command, int keep)
@@ -27,6 +29,8 @@ int main(int argc, char **argv)
 	pid_t child;
 
 	usage_unless(argc >= 2 && (keep || argc == 2), "exec_hang [-k] PROGRAM...");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		err(1, "prctl");
 	pipe_of(asked);
 	pipe_of(answer);
 	file.asked = asked[1];
