@@ -252,3 +252,40 @@ def test_who_asks_and_hangs_in_an_exec(attested, programs):
 	assert now["beyond"] == 0 and now["wall_us"] < 3000000, now
 	for agent in hanging:
 		agent.run.kill()
+
+
+def cpu_seconds(attested):
+	fields = pathlib.Path(f"/proc/{attested.daemon.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+	return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def say(agent, line):
+	agent.run.process.stdin.write(line + "\n")
+	agent.run.process.stdin.flush()
+
+
+def test_who_asked_and_hangs_already(attested, programs):
+	"""It can't be looked at from the first: while that is tried, for a second, the loop turns now and then, not on and on."""
+	hanging = [attested.agent(within=[programs["exec_hang"], "-k"]) for _ in range(4)]
+	daemon = attested.daemon.process
+	try:
+		for agent in hanging:
+			assert agent.ask("hang", told=True)["err"] == 0
+		daemon.send_signal(signal.SIGSTOP)
+		for agent in hanging:
+			say(agent, "ask")
+		time.sleep(0.5)
+		for agent in hanging:
+			say(agent, "now")
+			assert agent.run.line() == "hangs"
+		before, began = cpu_seconds(attested), time.monotonic()
+		daemon.send_signal(signal.SIGCONT)
+		wait.until("it is tried", lambda: attested.status()["evidence"]["waiting"] == 4, explain=attested.status)
+		wait.until("nobody waits", lambda: attested.status()["evidence"]["waiting"] == 0, explain=attested.status)
+		took, used = time.monotonic() - began, cpu_seconds(attested) - before
+		assert attested.refused("unavailable") == 4
+		assert used < took / 4, f"{used} s of a processor in {took} s"
+	finally:
+		daemon.send_signal(signal.SIGCONT)
+		for agent in hanging:
+			agent.run.kill()

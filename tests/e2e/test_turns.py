@@ -15,6 +15,8 @@ from harness.load import status
 
 NOBODY = 65534
 HEADER = daemons.TOP / "userspace" / "daemon" / "turn.h"
+SESSIONS = 80
+OF_A_USER = 64	# threads: collect/aside.h ASIDE_USER_MAX
 LOOKS = 7	# seconds: a look at what events did not tell
 QUIET = "agents:\n  - name: tester\n  - name: quiet\n"
 SELECTED = QUIET + "  - name: chosen\n    selectors:\n      - exe: {program}\n"
@@ -253,6 +255,31 @@ def test_many_that_hang_take_no_threads_of_others(new_daemon, programs):
 	assert min(seconds_of(daemon) for _ in range(3)) < 1
 	daemon.stop(deadline=10)
 	hanging.wait()
+
+
+def threads_of(daemon):
+	return len(os.listdir(f"/proc/{daemon.process.pid}/task"))
+
+
+def test_sessions_of_one_user_take_a_quarter_of_the_threads(new_daemon, programs):
+	"""However many of them have processes that hang."""
+	daemon = new_daemon(config=SELECTED.format(program=programs["execs_hang"]))
+	seconds_of(daemon)
+	before = threads_of(daemon)
+	words = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+	daemon.process.send_signal(signal.SIGSTOP)	# it looks when all of them hang
+	hanging = [subprocess.Popen([*words, programs["execs_hang"], "2"], stdin=subprocess.PIPE, text=True,
+				    stdout=subprocess.PIPE) for _ in range(SESSIONS)]
+	said = [one.stdout.readline() for one in hanging]
+	daemon.process.send_signal(signal.SIGCONT)
+	assert said == ["hang\n"] * SESSIONS
+	wait.until("their sessions", lambda: status(daemon)["sessions"] == SESSIONS)
+	time.sleep(2)
+	assert OF_A_USER / 2 < threads_of(daemon) - before < OF_A_USER + 8
+	assert min(seconds_of(daemon) for _ in range(3)) < 1
+	daemon.stop(deadline=10)
+	for one in hanging:
+		one.communicate()
 
 
 STATUS = """

@@ -233,6 +233,60 @@ static void test_many_keys_hang(void **state)
 	close(fds[0]);
 }
 
+static uint32_t user_of(void *first, uint64_t key)
+{
+	uint32_t user;
+
+	if (aside_key_user(key, &user))
+		return user;
+	return key < *(const uint64_t *)first ? 1000 : 1001;
+}
+
+/* Nor by all the keys of one user: others find a thread, and have as many as he. */
+static void test_one_user_hangs(void **state)
+{
+	atomic_int n = 0;
+	uint64_t others = 2 * ASIDE_THREADS_MAX;
+	struct aside_work w, work = {.wait_ns = 5000 * MS, .run = count, .data = &n};
+	struct aside *a;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(aside_new(&a), 0);
+	aside_users(a, user_of, &others);
+	for (int i = 0; i < ASIDE_THREADS_MAX; i++) {
+		w = hanging(fds[0], i + 1, 40 * MS);
+		assert_int_equal(aside_submit(a, &w), 0);
+		if (i % 8 == 7)
+			collect_until(a, &late, i + 1);
+	}
+	assert_int_equal(aside_stuck(a), ASIDE_USER_MAX);
+	/* He is told at once; so is what is done for him and is no session's. */
+	work.key = others - 1;
+	assert_int_equal(aside_do(a, &work), -EAGAIN);
+	work.key = aside_key(ASIDE_FOR_OPENING, 1000);
+	assert_int_equal(aside_do(a, &work), -EAGAIN);
+	work.key = aside_key(ASIDE_FOR_OPENING, 1001);
+	assert_int_equal(aside_do(a, &work), 0);
+	work.key = aside_key(ASIDE_FOR_STRANGERS, 0);
+	assert_int_equal(aside_do(a, &work), 0);
+	for (int i = 0; i < ASIDE_THREADS_MAX; i++) {
+		w = hanging(fds[0], others + i, 40 * MS);
+		assert_int_equal(aside_submit(a, &w), 0);
+		if (i % 8 == 7)
+			collect_until(a, &late, ASIDE_THREADS_MAX + i + 1);
+	}
+	assert_int_equal(aside_stuck(a), 2 * ASIDE_USER_MAX);
+	assert_int_equal(n, 2);
+	close(fds[1]);
+	for (int i = 0; i < 500 && freed < 2 * ASIDE_THREADS_MAX; i++)
+		usleep(10000);
+	assert_int_equal(freed, 2 * ASIDE_THREADS_MAX);
+	assert_true(aside_free(a));
+	close(fds[0]);
+}
+
 /* All threads hang: what comes is late, and the end is not. What they come back to is theirs. */
 static void test_all_hang(void **state)
 {
@@ -302,6 +356,7 @@ int main(void)
 		cmocka_unit_test_setup(test_not_behind_its_key, reset),
 		cmocka_unit_test_setup(test_waits_so_long, reset),
 		cmocka_unit_test_setup(test_many_keys_hang, reset),
+		cmocka_unit_test_setup(test_one_user_hangs, reset),
 		cmocka_unit_test_setup(test_all_hang, reset),
 		cmocka_unit_test_setup(test_full, reset),
 	};

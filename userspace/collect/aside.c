@@ -23,6 +23,7 @@ enum state { WAITING, RUNNING, OVER };
 
 struct job {
 	struct aside_work work;
+	uint32_t user;
 	uint64_t until_ns;
 	enum state state;
 	bool told, given_up;
@@ -44,6 +45,8 @@ struct pool {
 	unsigned int threads, references;
 	atomic_bool stop;
 	int event_fd;
+	aside_user_fn *user_of;
+	void *users;
 };
 
 struct aside {
@@ -76,36 +79,50 @@ static void leave(struct pool *p)
 /* ---- the threads ---- */
 
 struct running {
-	size_t all, of_key; /* that may hang */
-	size_t stuck, stuck_of_key;
+	size_t all, of_key, of_user; /* that may hang */
+	size_t stuck, stuck_of_key, stuck_of_user;
 };
 
-static struct running count_running(const struct pool *p, uint64_t key)
+static struct running count_running(const struct pool *p, uint64_t key, uint32_t user)
 {
 	struct running n = {0};
 
 	for (size_t i = 0; i < p->running_count; i++) {
 		const struct job *j = p->running[i];
 		bool of_key = key && j->work.key == key;
+		bool of_user = user != ASIDE_NOBODY && j->user == user;
 
 		if (j->work.wait_ns == ASIDE_ENDS)
 			continue;
 		n.all++;
 		n.of_key += of_key;
+		n.of_user += of_user;
 		n.stuck += j->stuck;
 		n.stuck_of_key += j->stuck && of_key;
+		n.stuck_of_user += j->stuck && of_user;
 	}
 	return n;
 }
 
-static bool is_room(const struct pool *p, const struct aside_work *w)
+static struct running count_all(const struct pool *p)
+{
+	return count_running(p, 0, ASIDE_NOBODY);
+}
+
+static bool is_room(const struct pool *p, const struct job *j)
 {
 	struct running n;
 
-	if (w->wait_ns == ASIDE_ENDS)
+	if (j->work.wait_ns == ASIDE_ENDS)
 		return true;
-	n = count_running(p, w->key);
-	return n.all < p->threads - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX;
+	n = count_running(p, j->work.key, j->user);
+	return n.all < p->threads - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX &&
+	       n.of_user < ASIDE_USER_MAX;
+}
+
+static uint32_t user_of(const struct pool *p, const struct aside_work *w)
+{
+	return w->key && p->user_of ? p->user_of(p->users, w->key) : ASIDE_NOBODY;
 }
 
 /* Neither now nor soon. */
@@ -115,8 +132,9 @@ static bool is_blocked(const struct pool *p, const struct aside_work *w)
 
 	if (w->wait_ns == ASIDE_ENDS)
 		return false;
-	n = count_running(p, w->key);
-	return n.stuck >= p->threads - ASIDE_RESERVED || n.stuck_of_key >= ASIDE_KEY_MAX;
+	n = count_running(p, w->key, user_of(p, w));
+	return n.stuck >= p->threads - ASIDE_RESERVED || n.stuck_of_key >= ASIDE_KEY_MAX ||
+	       n.stuck_of_user >= ASIDE_USER_MAX;
 }
 
 /*
@@ -125,13 +143,13 @@ static bool is_blocked(const struct pool *p, const struct aside_work *w)
  */
 static bool may_run_awaited(const struct pool *p)
 {
-	return count_running(p, 0).all < p->threads - ASIDE_RESERVED / 2;
+	return count_all(p).all < p->threads - ASIDE_RESERVED / 2;
 }
 
 /* Thousands may wait: only those for which there may be room are looked at more closely. */
 static struct job *next_job(const struct pool *p)
 {
-	static const struct aside_work anyones = {0};
+	static const struct job anyones = {.user = ASIDE_NOBODY};
 	bool room = is_room(p, &anyones);
 	struct job *j;
 
@@ -140,7 +158,7 @@ static struct job *next_job(const struct pool *p)
 			continue;
 		if (j->awaited && may_run_awaited(p))
 			return j;
-		if ((room || j->work.wait_ns == ASIDE_ENDS) && is_room(p, &j->work))
+		if ((room || j->work.wait_ns == ASIDE_ENDS) && is_room(p, j))
 			return j;
 	}
 	return NULL;
@@ -190,7 +208,7 @@ static void run(struct pool *p, struct job *j)
 /* One that was stuck has come back, and another one took its place. */
 static bool is_surplus(const struct pool *p)
 {
-	return p->threads - count_running(p, 0).stuck > ASIDE_THREADS;
+	return p->threads - count_all(p).stuck > ASIDE_THREADS;
 }
 
 static void *work(void *pool)
@@ -237,7 +255,7 @@ static int start_threads(struct pool *p)
 static void replace(struct pool *p)
 {
 	if (!p->stop && p->threads < ASIDE_THREADS_MAX &&
-	    p->threads - count_running(p, 0).stuck < ASIDE_THREADS)
+	    p->threads - count_all(p).stuck < ASIDE_THREADS)
 		(void)limit_as(start_thread(p), -EAGAIN, LIMIT_THREADS);
 }
 
@@ -309,6 +327,12 @@ int aside_new(struct aside **ret)
 	return 0;
 }
 
+void aside_users(struct aside *a, aside_user_fn *of, void *data)
+{
+	a->pool->user_of = of;
+	a->pool->users = data;
+}
+
 int aside_fd(const struct aside *a)
 {
 	return a->pool->event_fd;
@@ -324,6 +348,7 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	if (!j)
 		return -ENOMEM;
 	j->work = *w;
+	j->user = user_of(p, w);
 	j->until_ns =
 		w->wait_ns == ASIDE_ENDS ? UINT64_MAX : clock_ns(CLOCK_MONOTONIC) + w->wait_ns;
 	j->awaited = awaited;
@@ -447,7 +472,7 @@ size_t aside_stuck(const struct aside *a)
 	size_t n;
 
 	pthread_mutex_lock(&a->pool->lock);
-	n = count_running(a->pool, 0).stuck;
+	n = count_all(a->pool).stuck;
 	pthread_mutex_unlock(&a->pool->lock);
 	return n;
 }

@@ -17,9 +17,12 @@ struct aside;
 #define ASIDE_THREADS	  16
 #define ASIDE_THREADS_MAX 256
 /* For ASIDE_ENDS: whatever hangs, what has to be done is done. Half of them for aside_do(), too. */
-#define ASIDE_RESERVED	  4
-#define ASIDE_KEY_MAX	  2    /* that one key has at most */
-#define ASIDE_QUEUE_MAX	  4096 /* works that wait for a thread, of all keys */
+#define ASIDE_RESERVED 4
+#define ASIDE_KEY_MAX 2                        /* that one key has at most, */
+#define ASIDE_USER_MAX (ASIDE_THREADS_MAX / 4) /* and all keys of one user */
+#define ASIDE_QUEUE_MAX 4096                   /* works that wait for a thread, of all keys */
+
+#define ASIDE_NOBODY UINT32_MAX /* who has no bound as a user */
 
 /*
  * Keys that are no session's: what is done for a user, in this or that respect, whose threads are
@@ -35,6 +38,17 @@ enum aside_for {
 static inline uint64_t aside_key(enum aside_for what, uint32_t uid)
 {
 	return (uint64_t)what << 32 | uid;
+}
+
+/* Of a key of aside_key(): the user. ASIDE_NOBODY: of all together. False: it is a session's. */
+static inline bool aside_key_user(uint64_t key, uint32_t *ret)
+{
+	uint64_t what = key >> 32;
+
+	if (what < ASIDE_FOR_MATCH || what > ASIDE_FOR_STRANGERS)
+		return false;
+	*ret = what == ASIDE_FOR_STRANGERS ? ASIDE_NOBODY : (uint32_t)key;
+	return true;
 }
 
 #define ASIDE_ENDS UINT64_MAX
@@ -56,6 +70,13 @@ struct aside_work {
 
 /* Its threads begin here, with what this one may do. Signals are not theirs. */
 int aside_new(struct aside **ret);
+
+/*
+ * @of tells whose a key is, so that no user takes all threads with the many sessions that he may
+ * have. Called from aside_submit() and aside_do() only, in their thread. Without it nobody is asked.
+ */
+typedef uint32_t aside_user_fn(void *data, uint64_t key);
+void aside_users(struct aside *a, aside_user_fn *of, void *data);
 
 /* Readable when there is something to collect; what is late isn't told so: collect now and then. */
 int aside_fd(const struct aside *a);

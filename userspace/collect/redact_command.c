@@ -106,17 +106,31 @@ static bool is_assignment(const struct word *w)
 	return i && word_at(w, i) == '=' && !isdigit((unsigned char)word_at(w, 0));
 }
 
-/* @anywhere: a known program may stand behind any words. */
+/* Behind the name in "ProxyCommand=sshpass", "GIT_SSH_COMMAND=ssh", "--rsh=ssh". */
+static struct word named(const struct word *w)
+{
+	size_t sign = word_find(w, 0, '=');
+
+	return sign < w->len ? word_from(w, sign + 1) : *w;
+}
+
+/* @anywhere: a known program may stand behind any words, and behind the name of an option. */
 static void apply_programs(const struct redact_commands *r, const struct command *c, bool anywhere)
 {
 	size_t programs = 0, first = 0;
+	struct word command, option;
+	bool wraps;
 
+	if (anywhere && word_find(&c->words[0], 0, '=') < c->words[0].len) {
+		command = named(&c->words[0]);
+		option = base_of(&command);
+		apply_rules(r, c, &option, &wraps);
+	}
 	while (first + 1 < c->count && is_assignment(&c->words[first]))
 		first++;
 	for (size_t i = first; i < c->count && programs < PROGRAMS_MAX; i++) {
 		struct word program = base_of(&c->words[i]);
 		const struct command rest = {c->words + i, c->count - i};
-		bool wraps;
 
 		programs += apply_rules(r, &rest, &program, &wraps);
 		anywhere = anywhere || wraps;
@@ -156,6 +170,75 @@ static void hide_announced(const struct command *c)
 	}
 }
 
+/* ---- what a shell's echo gives to a program ---- */
+
+static bool ends_with(const struct word *w, size_t to, const char *end)
+{
+	size_t len = strlen(end);
+	struct word rest = {w->at + (to > len ? to - len : 0), to > len ? len : 0};
+
+	for (size_t i = 0; i < rest.len; i++)
+		if (tolower((unsigned char)*rest.at[i]) != end[i])
+			return false;
+	return rest.len == len;
+}
+
+/* "--password-stdin", "RESTIC_PASSWORD_COMMAND": @w up to @to names a secret, and then @end. */
+static bool names_way(const struct word *w, size_t to, const char *end)
+{
+	size_t from = 0;
+
+	while (word_at(w, from) == '-')
+		from++;
+	if (!ends_with(w, to, end) || to <= from + strlen(end) + 1)
+		return false;
+	return redact_name(w, from, to - strlen(end) - 1) == REDACT_SECRET;
+}
+
+/* What it prints is a secret's command: @w holds it, behind the option @before or its own name. */
+static bool tells_secret(const struct word *before, const struct word *w)
+{
+	size_t sign = word_find(w, 0, '=');
+
+	if (sign < w->len && (names_way(w, sign, "command") || names_way(w, sign, "cmd")))
+		return true;
+	return before &&
+	       (names_way(before, before->len, "command") || names_way(before, before->len, "cmd"));
+}
+
+/* It reads a secret where others read what they work on. */
+static bool reads_secret(const struct command *c)
+{
+	static const char flags[] = "--with-token --passphrase-fd";
+	struct word program = base_of(&c->words[0]);
+
+	if (word_among(&program, "chpasswd kinit"))
+		return true;
+	for (size_t i = 1; i < c->count; i++) {
+		const struct word *w = &c->words[i];
+
+		if (names_way(w, w->len, "stdin") || word_among(w, flags))
+			return true;
+	}
+	return false;
+}
+
+/* But for what the shell puts in: "$TOKEN". */
+static void hide_said(const struct command *c)
+{
+	struct word command = named(&c->words[0]), program = base_of(&command);
+
+	if (!word_among(&program, "echo printf"))
+		return;
+	for (size_t i = 1; i < c->count; i++) {
+		const struct word *w = &c->words[i];
+
+		if (word_at(w, 0) != '$' && word_at(w, 0) != '%' &&
+		    !word_among(w, "-n -e -E -ne -en --"))
+			word_hide(w, 0, w->len);
+	}
+}
+
 /* ---- shell text ---- */
 
 static bool has_blank(const struct word *w)
@@ -168,8 +251,26 @@ static bool has_blank(const struct word *w)
 
 static void take(struct redact_commands *r, struct command c, bool text, unsigned int depth);
 
-/* Every argument with a blank may be text for a shell: who knows what a program does with it. */
-static void take_text(struct redact_commands *r, const struct word *text, unsigned int depth)
+/* "... | docker login --password-stdin": whether the command behind the pipe at @at reads a secret. */
+static bool is_piped_secret(struct words *w, const struct word *text, size_t at)
+{
+	size_t used = w->used, chars_used = w->chars_used;
+	bool found = false;
+
+	if (word_at(text, at) == '|' && word_at(text, at + 1) != '|' &&
+	    words_command(w, text, &at) > 0)
+		found = reads_secret(&(struct command){w->list + used, w->used - used});
+	w->used = used;
+	w->chars_used = chars_used;
+	return found;
+}
+
+/*
+ * Every argument with a blank may be text for a shell: who knows what a program does with it.
+ * @secret: what it prints is one.
+ */
+static void take_text(struct redact_commands *r, const struct word *text, bool secret,
+		      unsigned int depth)
 {
 	struct words *w = r->words;
 	size_t used = w->used, chars_used = w->chars_used, at = 0;
@@ -180,7 +281,11 @@ static void take_text(struct redact_commands *r, const struct word *text, unsign
 		return;
 	}
 	while ((more = words_command(w, text, &at)) > 0) {
-		take(r, (struct command){w->list + used, w->used - used}, true, depth + 1);
+		const struct command c = {w->list + used, w->used - used};
+
+		if (secret || is_piped_secret(w, text, at))
+			hide_said(&c);
+		take(r, c, true, depth + 1);
 		w->used = used;
 		w->chars_used = chars_used;
 	}
@@ -194,7 +299,8 @@ static void take(struct redact_commands *r, struct command c, bool text, unsigne
 	hide_announced(&c);
 	for (size_t i = 0; i < c.count; i++)
 		if (has_blank(&c.words[i]))
-			take_text(r, &c.words[i], depth);
+			take_text(r, &c.words[i],
+				  tells_secret(i ? &c.words[i - 1] : NULL, &c.words[i]), depth);
 }
 
 /* By the name of the executable, where argv[0] is another: "exec -a". */

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "collect/redact_names.h"
@@ -143,6 +144,76 @@ static size_t hide_userinfo(const struct word *w, size_t at)
 
 /* ---- NAME=VALUE, "name": "value" ---- */
 
+#define NAME_LEN_MAX 64
+#define BACKSLASHES_MAX 8 /* of three texts, one in another */
+
+/* JSON's "\u0077", with more backslashes in a text that is itself in quotes. 0: it is none. */
+static size_t escape_at(const struct word *w, size_t at, unsigned char *ret)
+{
+	char digits[5] = {0};
+	size_t i = at;
+
+	while (word_at(w, i) == '\\' && i - at < BACKSLASHES_MAX)
+		i++;
+	if (i == at || word_at(w, i++) != 'u')
+		return 0;
+	for (size_t n = 0; n < 4; n++, i++) {
+		if (!isxdigit((unsigned char)word_at(w, i)))
+			return 0;
+		digits[n] = word_at(w, i);
+	}
+	if (digits[0] != '0' || digits[1] != '0')
+		return 0;
+	*ret = strtoul(digits, NULL, 16);
+	return redact_name_char(*ret) ? i - at : 0;
+}
+
+static size_t end_of_name(const struct word *w, size_t at)
+{
+	unsigned char c;
+	size_t len;
+
+	while (at < w->len) {
+		len = redact_name_char(*w->at[at]) ? 1 : escape_at(w, at, &c);
+		if (!len)
+			break;
+		at += len;
+	}
+	return at;
+}
+
+static bool is_escaped(const struct word *w, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		if (*w->at[i] == '\\')
+			return true;
+	return false;
+}
+
+/* Of a name as it is read, not as it is written. */
+static enum redact_name name_kind(const struct word *w, size_t from, size_t to)
+{
+	char text[NAME_LEN_MAX], *at[NAME_LEN_MAX];
+	struct word name = {at, 0};
+
+	if (!is_escaped(w, from, to))
+		return redact_name(w, from, to);
+	while (from < to) {
+		unsigned char c = *w->at[from];
+		size_t len = escape_at(w, from, &c);
+
+		from += len ?: 1;
+		if (name.len == NAME_LEN_MAX) { /* it is known by its end */
+			name.len /= 2;
+			memcpy(text, text + name.len, name.len);
+		}
+		text[name.len] = c;
+		at[name.len] = &text[name.len];
+		name.len++;
+	}
+	return redact_name(&name, 0, name.len);
+}
+
 static bool is_quote(char c)
 {
 	return c == '"' || c == '\'' || c == '`';
@@ -222,6 +293,16 @@ static bool is_path(char c)
 	return c == '/' || c == '.' || c == '~';
 }
 
+/* "the password: see the wiki" */
+static bool is_sentence(const struct word *w, size_t value, size_t end)
+{
+	struct word first = {w->at + value, end - value};
+
+	return is_blank(word_at(w, end)) &&
+	       word_among(&first, "see in from the as and or to not never must should is are was a "
+				  "an it its use ask read set");
+}
+
 /* Where it was hidden to; @to: nothing was. @from, @to: the name. */
 static size_t hide_value(const struct word *w, size_t from, size_t to, enum redact_name kind,
 			 bool program)
@@ -230,6 +311,8 @@ static size_t hide_value(const struct word *w, size_t from, size_t to, enum reda
 	struct quote closing, quote;
 	size_t at = past_quote(w, to, &closing), end, value;
 
+	if (closing.sign && word_at(w, at) == ']') /* environ["NAME"]= */
+		at++;
 	at = past_blanks(w, at);
 	sign = word_at(w, at);
 	if (sign != ':' && sign != '=')
@@ -251,6 +334,8 @@ static size_t hide_value(const struct word *w, size_t from, size_t to, enum reda
 		end = w->len;
 	else
 		end = end_of_plain(w, value);
+	if (sign == ':' && !is_at_start(w, from) && is_sentence(w, value, end))
+		return to;
 	word_hide(w, value, end);
 	return end > to ? end : to;
 }
@@ -288,7 +373,7 @@ static size_t hide_told(const struct word *w, size_t to)
 
 static size_t hide_behind(const struct word *w, size_t from, size_t to, bool program)
 {
-	enum redact_name kind = redact_name(w, from, to);
+	enum redact_name kind = name_kind(w, from, to);
 	size_t end;
 
 	if (kind != REDACT_PLAIN) {
@@ -326,7 +411,8 @@ void redact_scan(const struct word *w, bool program)
 			at = hide_pem(w, at);
 			continue;
 		}
-		if (!isalnum((unsigned char)c) && c != '_') {
+		if (!isalnum((unsigned char)c) && c != '_' &&
+		    !(c == '\\' && escape_at(w, at, &(unsigned char){0}))) {
 			at++;
 			continue;
 		}
@@ -336,8 +422,7 @@ void redact_scan(const struct word *w, bool program)
 			at = end;
 			continue;
 		}
-		for (end = at; end < w->len && redact_name_char(*w->at[end]); end++)
-			continue;
+		end = end_of_name(w, at);
 		at = hide_behind(w, at, end, program);
 	}
 }

@@ -70,6 +70,8 @@ static int name_session(struct attribute *a, struct session *s, const struct eve
 		SET(s->head->session_started, selector_claimed, true);
 	if (hold_find(a, s->key))
 		SET(s->head->session_started, joined, true);
+	s->has_user = h->type == EVENT_EXEC || h->type == EVENT_ADOPT;
+	s->user = s->has_user ? ((const struct event_exec *)h)->uid : 0;
 	s->id = *id;
 	s->source = event_source(h);
 	s->started_ns = h->boottime_ns;

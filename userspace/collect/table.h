@@ -66,8 +66,10 @@ struct session {
 	bool told;                /* SessionStarted was handed on */
 	bool ending;              /* ended by request: no evidence, but still recorded */
 	bool doomed;              /* its processes are killed, until there are none */
-	bool untagged; /* a process of it found no room among the tags: no evidence any more */
-	uint32_t power;           /* enum session_power (power.h) */
+	bool untagged;  /* a process of it found no room among the tags: no evidence any more */
+	uint32_t power; /* enum session_power (power.h) */
+	bool has_user;  /* whose first event it was; not known again after a restart */
+	uint32_t user;
 	bool has_first;
 	struct process_key first;
 	bool has_status;

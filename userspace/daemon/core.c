@@ -260,6 +260,7 @@ static int open_enrich(struct core *c, char **ret_why)
 	err = aside_new(&c->aside);
 	if (err)
 		return why(ret_why, err, "threads: %s", strerror(-err));
+	aside_users(c->aside, session_user, c);
 	err = redact_new(config->redact.usual, config->redact.flags, config->redact.flags_count,
 			 config->redact.patterns, config->redact.patterns_count, &c->redact);
 	if (err)

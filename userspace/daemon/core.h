@@ -338,6 +338,9 @@ void sessions_kill(struct core *c);
 /* Tells by a note that the session has ended. */
 int session_end_note(struct core *c, uint64_t key);
 
+/* For aside_users(): who has that session, or of whom aside_key() made the key. */
+uint32_t session_user(void *core, uint64_t key);
+
 extern const struct server_ops core_server_ops; /* their context is the core */
 
 /* A SessionInfo of protobuf, in malloc'd memory. NULL: no memory. */

@@ -59,7 +59,10 @@ void evidence_take_out(struct evidence *e, struct asker *a)
 
 /* ---- who waits ---- */
 
-/* True: it is to be looked at again. */
+/*
+ * True: the look goes on at once. Who can't be seen now is looked at again as the loop turns anyway, not
+ * on and on for as long as he hangs.
+ */
 static bool look_at(struct evidence *e, struct asker *a)
 {
 	struct refusal r;
@@ -68,7 +71,7 @@ static bool look_at(struct evidence *e, struct asker *a)
 	if (asker_look(a, &r) && evidence_claim(e, a, &r))
 		return false;
 	if (a->again || a->goes_on)
-		return true;
+		return a->goes_on;
 	evidence_take_out(e, a);
 	evidence_refuse(e, a, &r);
 	return false;
@@ -109,16 +112,16 @@ static bool look_at_some(struct evidence *e)
 {
 	struct asker *a, *next;
 	unsigned int n = 0;
-	bool again = false;
+	bool more = false;
 
 	DL_FOREACH_SAFE (e->waiting, a, next) {
 		if (a->looked_at || !workload_settled(a->actor))
 			continue;
-		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !effort_goes_on()))
 			return true;
-		again = look_at(e, a) || again;
+		more = look_at(e, a) || more;
 	}
-	return again;
+	return more;
 }
 
 /* ---- proofs ---- */
@@ -185,7 +188,7 @@ static bool prove_some(struct evidence *e)
 	bool more = false, may;
 
 	DL_FOREACH_SAFE (e->proving, a, next) {
-		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !effort_goes_on()))
 			return true;
 		may = asker_entitled(a, &r) && asker_look(a, &r);
 		if (a->goes_on) {

@@ -275,7 +275,7 @@ static bool give_some(struct evidence *e)
 	bool may, more = false;
 
 	DL_FOREACH_SAFE (e->read, a, next) {
-		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !effort_goes_on()))
 			return true;
 		may = still_may(a, &r);
 		if (a->goes_on) {
@@ -369,7 +369,7 @@ bool evidence_answer_some(struct evidence *e)
 	if (!e->answering)
 		return more;
 	DL_FOREACH_SAFE (e->quoted, a, next) {
-		if (n++ && (n > EVIDENCE_LOOKS_MAX || !turn_goes_on()))
+		if (n++ && (n > EVIDENCE_LOOKS_MAX || !effort_goes_on()))
 			return true;
 		if (!finish(e, a, e->answering))
 			left = true; /* those behind it go on */

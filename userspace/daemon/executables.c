@@ -352,7 +352,7 @@ static int on_event(sd_event_source *source, int fd, uint32_t revents, void *exe
 	(void)source, (void)revents;
 	if (!dirty)
 		return 0; /* in five seconds */
-	while (turn_goes_on() && (n = effort_read(fd, buffer, sizeof(buffer))) > 0)
+	while (effort_goes_on() && (n = effort_read(fd, buffer, sizeof(buffer))) > 0)
 		mark_all(x, buffer, n, dirty);
 	for (size_t i = 0; i < x->count; i++)
 		if (dirty[i])

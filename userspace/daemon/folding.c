@@ -22,7 +22,7 @@ static void tell_folded(struct core *c, uint64_t now_ns)
 
 	c->folding = false;
 	for (int i = 0; i < NOTES && !err && !c->full; i++) {
-		if (!turn_goes_on()) {
+		if (!effort_goes_on()) {
 			c->folding = true;
 			return;
 		}

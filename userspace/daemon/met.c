@@ -92,7 +92,7 @@ static int walk(struct core *c, struct strangers *s)
 {
 	int err = 1;
 
-	while (err == 1 && s->walking && turn_goes_on())
+	while (err == 1 && s->walking && effort_goes_on())
 		err = source_walk_tags(c->source, &s->walk, meet, s);
 	return s->walking ? err : 0;
 }
@@ -107,7 +107,7 @@ static bool enter_all(struct core *c, struct strangers *s)
 	HASH_ITER (hh, s->all, found, next) {
 		bool strange = found->round == s->round && !is_known(s, found);
 
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return true;
 		effort_walk(1);
 		if (strange && found->met_ns >= c->drained_ns)

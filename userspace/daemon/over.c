@@ -121,7 +121,7 @@ void sessions_over(struct core *c)
 		return;
 	if (!t->walks.vacant)
 		t->walks.vacant = t->sessions;
-	while (turn_goes_on() && (s = t->walks.vacant)) {
+	while (effort_goes_on() && (s = t->walks.vacant)) {
 		effort_walk(1);
 		t->walks.vacant = s->hh.next;
 		if (s->vacancy.is && (s->ending || !hold_find(c->attribute, s->key)))

@@ -93,7 +93,7 @@ void core_flush(struct core *c)
 	struct backlog *b;
 	int err = 0;
 
-	while (!err && turn_goes_on() && (b = c->backlog)) {
+	while (!err && effort_goes_on() && (b = c->backlog)) {
 		effort.bytes += b->len;
 		err = append(c, b->source, b->part, b->record, b->len);
 		if (err)
@@ -249,7 +249,7 @@ int core_drain(struct core *c)
 	 * With records that the disk did not take, nothing more is read: they are in memory alone.
 	 * What was read already has to go on, whatever the turn has done before.
 	 */
-	while (n < DRAINS_MAX && !c->backlog && (c->events_len || turn_goes_on()) && take(c) > 0) {
+	while (n < DRAINS_MAX && !c->backlog && (c->events_len || effort_goes_on()) && take(c) > 0) {
 		n++;
 		/* How much fanotify has is for others to choose. */
 		if (c->chain && chain_read(c->chain) > 0)
@@ -394,7 +394,7 @@ static int turn(struct core *c)
 			next = now;
 	}
 	/* It left off somewhere: what else is ready goes first, then this goes on. */
-	if (!turn_goes_on()) {
+	if (!effort_goes_on()) {
 		c->idle = 0;
 		next = now;
 	}

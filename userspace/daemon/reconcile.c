@@ -152,7 +152,7 @@ static bool drop_all_stale(struct core *c, bool begins)
 	}
 	do
 		more = source_walk_tags(c->source, &l->walk, drop_stale, c);
-	while (more == 1 && turn_goes_on());
+	while (more == 1 && effort_goes_on());
 	if (more == 1)
 		return true;
 	if (l->tags)
@@ -262,7 +262,7 @@ static bool mark_connections(struct core *c)
 	struct connection **at = &c->attribute->table.walks.connections;
 
 	for (; *at; *at = (*at)->hh.next) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return true;
 		effort_walk(1);
 		(*at)->live = false;
@@ -276,7 +276,7 @@ static bool judge_connections(struct core *c, uint64_t now)
 	struct connection *found;
 
 	while ((found = t->walks.connections)) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return true;
 		effort_walk(1);
 		t->walks.connections = found->hh.next;
@@ -310,7 +310,7 @@ static bool forget_over(struct core *c, bool begins)
 		r->step = 1;
 	}
 	while (r->step == 1) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return true;
 		more = source_walk_connections(c->source, &r->iterator, meet, c);
 		if (more < 0)
@@ -336,7 +336,7 @@ static bool end_unbegun(struct core *c, bool begins)
 	if (begins)
 		t->walks.unbegun = t->sessions;
 	while ((s = t->walks.unbegun)) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return true;
 		effort_walk(1);
 		t->walks.unbegun = s->hh.next;
@@ -401,7 +401,7 @@ static bool look_at_processes(struct core *c, bool begins)
 	if (begins)
 		t->walks.processes = t->processes;
 	while ((p = t->walks.processes)) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return true;
 		effort_walk(1);
 		t->walks.processes = p->hh.next;
@@ -439,7 +439,7 @@ void reconcile(struct core *c)
 		if (r->within)
 			return;
 		r->stage = (r->stage + 1) % (sizeof(stages) / sizeof(stages[0]));
-		if (!r->stage || !turn_goes_on())
+		if (!r->stage || !effort_goes_on())
 			return;
 	}
 }

@@ -196,7 +196,7 @@ static int on_ready(sd_event_source *source, int fd, uint32_t events, void *data
 	 * Some at a time: those that a turn has no time for stay ready, before those that were
 	 * heard.
 	 */
-	for (int all = 0; all < SERVER_READY_MAX && turn_goes_on(); all += READY_AT_ONCE) {
+	for (int all = 0; all < SERVER_READY_MAX && effort_goes_on(); all += READY_AT_ONCE) {
 		s->ready_count = epoll_wait(fd, s->ready, READY_AT_ONCE, 0);
 		/* Who is freed meanwhile is taken out. */
 		for (int i = 0; i < s->ready_count; i++)

@@ -8,12 +8,27 @@
 
 #include "base/cleanup.h"
 #include "base/pb.h"
+#include "collect/aside.h"
 #include "collect/decode.h"
 #include "collect/power.h"
 #include "daemon/core.h"
 #include "daemon/enrolment.h"
 #include "daemon/evidence.h"
 #include "daemon/turn.h"
+
+uint32_t session_user(void *core, uint64_t key)
+{
+	struct core *c = core;
+	const struct session *s;
+	uint32_t user;
+
+	if (aside_key_user(key, &user))
+		return user;
+	s = c->attribute ? session_find(&c->attribute->table, key) : NULL;
+	if (s && s->head->session_started && s->head->session_started->has_launcher_uid)
+		return s->head->session_started->launcher_uid;
+	return s && s->has_user ? s->user : ASIDE_NOBODY;
+}
 
 /* ---- ending ---- */
 
@@ -63,7 +78,7 @@ void sessions_kill(struct core *c)
 {
 	int more = c->dooming;
 
-	while (more == 1 && turn_goes_on())
+	while (more == 1 && effort_goes_on())
 		more = source_walk_tags(c->source, &c->dooming_walk, kill_doomed, c);
 	/* Who has no tag yet may get one: as long as there is such a session it begins anew. */
 	if (c->dooming && !more)

@@ -129,7 +129,7 @@ static void mark_all(struct core *c)
 	bool all = true;
 
 	for (*at = c->attribute->table.sessions; (s = *at);) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return;
 		*at = s->hh.next;
 		effort_walk(!s->untagged);
@@ -148,7 +148,7 @@ static bool judge_all(struct core *c, struct shares *s)
 	struct tally *t;
 
 	while ((t = s->at)) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return true;
 		effort_walk(1);
 		s->at = t->hh.next;
@@ -168,7 +168,7 @@ static int meet_all(struct core *c, struct shares *s)
 	int err = 0;
 
 	while (!err && s->stage != JUDGE) {
-		if (!turn_goes_on())
+		if (!effort_goes_on())
 			return 1;
 		err = s->stage == SHARES
 			      ? source_walk_shares(c->source, &s->walk, meet_share, s)

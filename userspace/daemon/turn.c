@@ -27,11 +27,6 @@ static bool is_within(struct effort e)
 	       e.entries <= TURN_ENTRIES_MAX;
 }
 
-bool turn_goes_on(void)
-{
-	return effort_goes_on();
-}
-
 const struct turn_most *turn_most(void)
 {
 	return &most;

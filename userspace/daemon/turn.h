@@ -44,8 +44,3 @@ int turn_loop(sd_event *event);
 
 /* Since the loop began. Of the calling thread. */
 const struct turn_most *turn_most(void);
-
-/*
- * False: the turn is to leave off here and go on in the next one. Outside of the loop it never is.
- */
-bool turn_goes_on(void);

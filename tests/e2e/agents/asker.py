@@ -237,9 +237,16 @@ def do_sleepers_end():
 	return {"err": 0}
 
 
-def do_hang():
-	"""Asks, and executes something meanwhile, which waits for the close of a file: programs/exec_hang.c."""
-	threading.Thread(target=lambda: Connection().evidence("nonce-of-a-verifier", "https://tokens.example"), daemon=True).start()
+def do_hang(told=False):
+	"""Asks, and executes something meanwhile, which waits for the close of a file: programs/exec_hang.c.
+
+	told: it says when it is connected, and asks when it is told to.
+	"""
+	connection = Connection()
+	if told:
+		print(json.dumps({"err": connection.err}), flush=True)
+		sys.stdin.readline()
+	threading.Thread(target=lambda: connection.evidence("nonce-of-a-verifier", "https://tokens.example"), daemon=True).start()
 	sys.stdin.readline()
 	os.set_inheritable(int(os.environ["HANGING"]), False)
 	os.execv("/bin/true", ["true"])
