@@ -2,11 +2,8 @@
 #include "collect/aside.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -15,39 +12,10 @@
 #include "base/effort.h"
 #include "base/limit.h"
 #include "base/thread.h"
+#include "collect/aside_impl.h"
 
 #define STUCK_NS (CLOCK_SECOND_NS / 50)
 #define STOP_NS (CLOCK_SECOND_NS / 10) /* for threads that only have to be told that it is over */
-
-enum state { WAITING, RUNNING, OVER };
-
-struct job {
-	struct aside_work work;
-	uint32_t user;
-	uint64_t until_ns;
-	enum state state;
-	bool told, given_up;
-	uint64_t began_ns,
-		cpu_ns; /* once it runs: when, and of its thread by then, which is @clock's */
-	clockid_t clock;
-	bool stuck;   /* it runs, and waits for somebody */
-	bool awaited; /* by aside_do() */
-	struct job *prev, *next;
-};
-
-/* Of the one that asks and of each thread: whoever is last frees it. */
-struct pool {
-	pthread_mutex_t lock; /* all that follows */
-	pthread_cond_t work, over;
-	struct job *jobs; /* in the order of their coming; those that run, too: */
-	struct job *running[ASIDE_THREADS_MAX];
-	size_t running_count, waiting;
-	unsigned int threads, references;
-	atomic_bool stop;
-	int event_fd;
-	aside_user_fn *user_of;
-	void *users;
-};
 
 struct aside {
 	struct pool *pool;
@@ -78,87 +46,19 @@ static void leave(struct pool *p)
 
 /* ---- the threads ---- */
 
-struct running {
-	size_t all, of_key, of_user; /* that may hang */
-	size_t stuck, stuck_of_key, stuck_of_user;
-};
-
-static struct running count_running(const struct pool *p, uint64_t key, uint32_t user)
-{
-	struct running n = {0};
-
-	for (size_t i = 0; i < p->running_count; i++) {
-		const struct job *j = p->running[i];
-		bool of_key = key && j->work.key == key;
-		bool of_user = user != ASIDE_NOBODY && j->user == user;
-
-		if (j->work.wait_ns == ASIDE_ENDS)
-			continue;
-		n.all++;
-		n.of_key += of_key;
-		n.of_user += of_user;
-		n.stuck += j->stuck;
-		n.stuck_of_key += j->stuck && of_key;
-		n.stuck_of_user += j->stuck && of_user;
-	}
-	return n;
-}
-
-static struct running count_all(const struct pool *p)
-{
-	return count_running(p, 0, ASIDE_NOBODY);
-}
-
-static bool is_room(const struct pool *p, const struct job *j)
-{
-	struct running n;
-
-	if (j->work.wait_ns == ASIDE_ENDS)
-		return true;
-	n = count_running(p, j->work.key, j->user);
-	return n.all < p->threads - ASIDE_RESERVED && n.of_key < ASIDE_KEY_MAX &&
-	       n.of_user < ASIDE_USER_MAX;
-}
-
-static uint32_t user_of(const struct pool *p, const struct aside_work *w)
-{
-	return w->key && p->user_of ? p->user_of(p->users, w->key) : ASIDE_NOBODY;
-}
-
-/* Neither now nor soon. */
-static bool is_blocked(const struct pool *p, const struct aside_work *w)
-{
-	struct running n;
-
-	if (w->wait_ns == ASIDE_ENDS)
-		return false;
-	n = count_running(p, w->key, user_of(p, w));
-	return n.stuck >= p->threads - ASIDE_RESERVED || n.stuck_of_key >= ASIDE_KEY_MAX ||
-	       n.stuck_of_user >= ASIDE_USER_MAX;
-}
-
-/*
- * The loop waits for it: not behind what is under way for its key, which may take its time. Some of
- * the threads that are kept free are for such, and what is stuck was counted before.
- */
-static bool may_run_awaited(const struct pool *p)
-{
-	return count_all(p).all < p->threads - ASIDE_RESERVED / 2;
-}
-
 /* Thousands may wait: only those for which there may be room are looked at more closely. */
 static struct job *next_job(const struct pool *p)
 {
 	static const struct job anyones = {.user = ASIDE_NOBODY};
-	bool room = is_room(p, &anyones);
+	bool room = aside_is_room(p, &anyones);
 	struct job *j;
 
 	DL_FOREACH (p->jobs, j) {
 		if (j->state != WAITING || j->told)
 			continue;
-		if (j->awaited && may_run_awaited(p))
+		if (j->awaited && aside_may_run_awaited(p))
 			return j;
-		if ((room || j->work.wait_ns == ASIDE_ENDS) && is_room(p, j))
+		if ((room || j->work.wait_ns == ASIDE_ENDS) && aside_is_room(p, j))
 			return j;
 	}
 	return NULL;
@@ -208,7 +108,7 @@ static void run(struct pool *p, struct job *j)
 /* One that was stuck has come back, and another one took its place. */
 static bool is_surplus(const struct pool *p)
 {
-	return p->threads - count_all(p).stuck > ASIDE_THREADS;
+	return p->threads - aside_count(p).stuck > ASIDE_THREADS;
 }
 
 static void *work(void *pool)
@@ -255,7 +155,7 @@ static int start_threads(struct pool *p)
 static void replace(struct pool *p)
 {
 	if (!p->stop && p->threads < ASIDE_THREADS_MAX &&
-	    p->threads - count_all(p).stuck < ASIDE_THREADS)
+	    p->threads - aside_count(p).stuck < ASIDE_THREADS)
 		(void)limit_as(start_thread(p), -EAGAIN, LIMIT_THREADS);
 }
 
@@ -348,7 +248,7 @@ static int submit(struct pool *p, const struct aside_work *w, bool awaited, stru
 	if (!j)
 		return -ENOMEM;
 	j->work = *w;
-	j->user = user_of(p, w);
+	j->user = aside_user(p, w);
 	j->until_ns =
 		w->wait_ns == ASIDE_ENDS ? UINT64_MAX : clock_ns(CLOCK_MONOTONIC) + w->wait_ns;
 	j->awaited = awaited;
@@ -411,7 +311,7 @@ int aside_do(struct aside *a, const struct aside_work *w)
 	p = a->pool;
 	pthread_mutex_lock(&p->lock);
 	look_at_running(p);
-	err = is_blocked(p, w) ? -EAGAIN : submit(p, w, true, &j);
+	err = aside_is_blocked(p, w) ? -EAGAIN : submit(p, w, true, &j);
 	if (err) {
 		pthread_mutex_unlock(&p->lock);
 		return err;
@@ -472,7 +372,7 @@ size_t aside_stuck(const struct aside *a)
 	size_t n;
 
 	pthread_mutex_lock(&a->pool->lock);
-	n = count_all(a->pool).stuck;
+	n = aside_count(a->pool).stuck;
 	pthread_mutex_unlock(&a->pool->lock);
 	return n;
 }
