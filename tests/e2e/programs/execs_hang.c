@@ -4,6 +4,8 @@
  * and then another one, which hangs in the close of a file that is served by hand. Says "hang" once
  * all do; they end with the input.
  */
+#include <sys/prctl.h>
+
 #include "fuse_file.h"
 
 static void hang(void)
@@ -36,6 +38,8 @@ int main(int argc, char **argv)
 	if (argc == 1)
 		hang();
 	usage_unless(count > 0, "execs_hang COUNT");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		err(1, "prctl");
 	pipe_of(asked);
 	pipe_of(answer);
 	file.asked = asked[1];
