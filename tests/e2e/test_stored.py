@@ -334,6 +334,12 @@ def busy(daemon):
 	time.sleep(1.5)
 
 
+def is_numbered(daemon):
+	"""Each event that the ring had no room for is told by its number, too: of a CPU that is a second later than of another."""
+	counts = lost(daemon)
+	return sum(n for stage, _, n in counts if stage == "ring") == sum(n for stage, _, n in counts if stage == "sequence")
+
+
 LOST = ["damaged", "moved away", "moved away with the journal", "all but the ledger, and killed"]
 
 
@@ -351,6 +357,7 @@ def test_the_state_is_gone(new_daemon, place, lab, how):
 	daemon.resume()
 	daemon.wait_records("losses", lambda found: found.of("lost"))
 	busy(daemon)
+	wait.until("all numbers", lambda: daemon.run("/bin/true") and is_numbered(daemon))
 	before = lost(daemon), ranges(daemon)
 	agent = Agent(daemon, lab.hole, netns=lab.agent)
 	connects = boottime()
