@@ -27,6 +27,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/effort.h"
 #include "collect/aside.h"
 #include "collect/elfnote.h"
