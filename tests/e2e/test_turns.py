@@ -105,6 +105,7 @@ def test_sockets(new_daemon, programs, netns, count):
 	settle(daemon)
 	run.wait()
 	settle(daemon)
+	assert len(run.records().of("connect")) == count
 	check(daemon)
 
 

@@ -208,8 +208,10 @@ uint64_t attribute_tick(struct attribute *a, uint64_t now_ns)
 
 	a->now_ns = now_ns;
 	/* What a turn of the loop has no time for is due in the next one. */
-	while (effort_goes_on() && t->drafts && t->drafts->deadline_ns <= now_ns)
+	while (effort_goes_on() && t->drafts && t->drafts->deadline_ns <= now_ns) {
+		effort_walk(1);
 		attribute_image_ready(a, t->drafts);
+	}
 	flow_due(a, now_ns);
 
 	return earliest(t->drafts ? t->drafts->deadline_ns : UINT64_MAX,

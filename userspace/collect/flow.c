@@ -209,11 +209,15 @@ void flow_due(struct attribute *a, uint64_t now_ns)
 {
 	struct table *t = &a->table;
 
-	while (effort_goes_on() && t->awaiting && t->awaiting->deadline_ns <= now_ns)
+	while (effort_goes_on() && t->awaiting && t->awaiting->deadline_ns <= now_ns) {
+		effort_walk(1);
 		overdue(a, t->awaiting);
+	}
 	while (effort_goes_on() && t->awaiting_datagrams &&
-	       t->awaiting_datagrams->deadline_ns <= now_ns)
+	       t->awaiting_datagrams->deadline_ns <= now_ns) {
+		effort_walk(1);
 		overdue(a, t->awaiting_datagrams);
+	}
 }
 
 static void make_room(struct attribute *a)

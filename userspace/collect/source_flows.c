@@ -12,6 +12,7 @@
 
 #include "affiant.skel.h"
 #include "base/cleanup.h"
+#include "base/effort.h"
 #include "collect/source_impl.h"
 
 #define AGE_NS (60 * 1000000000ull)
@@ -80,6 +81,7 @@ static int look_at_all(struct source *s, uint64_t now_ns, struct leftovers *link
 		end = bpf_map_lookup_batch(fd, previous, &at, keys, values, &count, NULL);
 		if (end && end != -ENOENT)
 			return end;
+		effort_walk(count);
 		for (uint32_t i = 0; i < count && !err; i++)
 			err = look_at(s, &keys[i], &values[i], now_ns, linked);
 		previous = &at;
